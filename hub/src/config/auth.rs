@@ -1,0 +1,159 @@
+//! `[auth]`: how people prove who they are, and who of them is let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use hub_core::secret::Secret;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::unit::Seconds;
+
+/// How people prove who they are, and who of them is let in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AuthConfig {
+    /// The method: `password` (kept in the hub's database), `pam` (the machine's own accounts) or `demo` (anybody;
+    /// for development on this machine only).
+    pub authenticator: Authenticator,
+    /// Who may log in.
+    pub allowed_users: BTreeSet<String>,
+    /// Who may log in and administer the hub.
+    pub admin_users: BTreeSet<String>,
+    /// Who may not log in, whatever else is said.
+    pub blocked_users: BTreeSet<String>,
+    /// Lets in everybody who proves who they are. Without it: `true` for `demo` without `allowed_users`, else `false`.
+    pub allow_all: Option<bool>,
+    /// Lets in everybody the database knows. Without it: `true` for `password`, or when `allowed_users` is set.
+    pub allow_existing_users: Option<bool>,
+    /// A regular expression that user names match from their beginning; end it with `$` to match all of the name.
+    #[schemars(extend("format" = "pattern"))]
+    pub username_pattern: Option<String>,
+    /// Names at login, and the names they get in the hub.
+    pub username_map: BTreeMap<String, String>,
+    /// Options of the method `password`.
+    pub password: PasswordConfig,
+    /// Options of the method `pam`.
+    pub pam: PamConfig,
+    /// Options of the method `demo`.
+    pub demo: DemoConfig,
+}
+
+/// A way to prove who one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authenticator {
+    /// A password kept, hashed, in the hub's database.
+    #[default]
+    Password,
+    /// The machine's own accounts.
+    Pam,
+    /// Anybody; for development.
+    Demo,
+}
+
+impl Authenticator {
+    /// Its name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Pam => "pam",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+impl AuthConfig {
+    /// Whether everybody who proves who they are is let in.
+    pub fn allows_all(&self) -> bool {
+        self.allow_all.unwrap_or(self.authenticator == Authenticator::Demo && self.allowed_users.is_empty())
+    }
+
+    /// Whether everybody the database knows is let in. With `password` only an administrator makes people known.
+    pub fn allows_existing_users(&self) -> bool {
+        self.allow_existing_users
+            .unwrap_or(self.authenticator == Authenticator::Password || !self.allowed_users.is_empty())
+    }
+}
+
+/// Passwords kept in the hub's database, and how guessing is slowed down (for every method).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PasswordConfig {
+    /// The fewest characters of a new password.
+    #[schemars(range(min = 1, max = 256))]
+    pub minimum_length: usize,
+    /// How long an invitation to set a password is good for.
+    pub invite_lifetime: Seconds,
+    /// How many passwords are checked at once; each takes about 20 MB for some hundredths of a second.
+    #[schemars(range(min = 1, max = 256))]
+    pub concurrent_checks: usize,
+    /// How many wrong passwords for one user name are free of consequence.
+    #[schemars(range(min = 1))]
+    pub failures_per_user: u32,
+    /// How many wrong passwords from one address are free of consequence.
+    #[schemars(range(min = 1))]
+    pub failures_per_address: u32,
+    /// How long the first refusal lasts; each further wrong password doubles it.
+    pub first_block: Seconds,
+    /// How long a refusal lasts at most.
+    pub longest_block: Seconds,
+    /// After this time without a wrong password everything is forgotten.
+    pub forget_failures_after: Seconds,
+}
+
+impl Default for PasswordConfig {
+    fn default() -> Self {
+        Self {
+            minimum_length: 10,
+            invite_lifetime: Seconds(7.0 * 86_400.0),
+            concurrent_checks: 4,
+            failures_per_user: 5,
+            failures_per_address: 20,
+            first_block: Seconds(5.0),
+            longest_block: Seconds(900.0),
+            forget_failures_after: Seconds(86_400.0),
+        }
+    }
+}
+
+/// The machine's own accounts, through PAM.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PamConfig {
+    /// The PAM service: a file below `/etc/pam.d`.
+    pub service: String,
+    /// Asks PAM whether the account may be used, beside the password.
+    pub check_account: bool,
+    /// Opens and closes a PAM session around each login check, for modules that make home folders.
+    pub open_sessions: bool,
+    /// System groups whose members administer the hub. When set, losing the group loses the right.
+    pub admin_groups: BTreeSet<String>,
+    /// How many logins PAM checks at once.
+    #[schemars(range(min = 1, max = 256))]
+    pub executor_threads: usize,
+}
+
+impl Default for PamConfig {
+    fn default() -> Self {
+        Self {
+            service: "login".into(),
+            check_account: true,
+            open_sessions: false,
+            admin_groups: BTreeSet::new(),
+            executor_threads: 4,
+        }
+    }
+}
+
+/// Any user name, for development. Refuses to start on an address that others can reach.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DemoConfig {
+    /// The one password of everybody. Without it any password will do.
+    #[schemars(with = "Option<String>", extend("format" = "secret"))]
+    pub password: Option<Secret>,
+    /// A file whose content is `password`.
+    #[schemars(extend("format" = "path"))]
+    pub password_file: Option<PathBuf>,
+}

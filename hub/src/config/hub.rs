@@ -1,0 +1,193 @@
+//! `[hub]`: addresses, database, cookies, tokens, servers, limits. The names are JupyterHub's own where it has them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hub_core::secret::Secret;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::unit::Seconds;
+
+/// The hub itself: addresses, database, cookies, tokens and the limits on servers.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct HubConfig {
+    /// Where browsers reach the proxy: `http://HOST:PORT/BASE/`. An empty host listens on every address.
+    pub bind_url: String,
+    /// The path everything lives under, when `bind_url` names none.
+    pub base_url: String,
+    /// The address the hub's own API listens on, for the proxy and for people's servers.
+    pub hub_ip: String,
+    /// The port of the hub's own API.
+    pub hub_port: u16,
+    /// How people's servers reach the hub, when it is not `http://HUB_IP:HUB_PORT`.
+    pub hub_connect_url: Option<String>,
+    /// The address people see, when another proxy stands in front: `https://hub.example.org/BASE/`.
+    pub public_url: Option<String>,
+    /// Addresses of proxies in front, whose `X-Forwarded-*` headers are believed.
+    pub trusted_downstream_ips: Vec<String>,
+    /// Where the database, the cookie secret, logs and the proxy's files are kept.
+    pub data_dir: PathBuf,
+    /// The database: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`.
+    /// Without one: `jupyterhub.sqlite` in `data_dir`.
+    #[schemars(with = "Option<String>", extend("format" = "secret"))]
+    pub db_url: Option<Secret>,
+    /// A file whose content is `db_url`.
+    #[schemars(extend("format" = "path"))]
+    pub db_url_file: Option<PathBuf>,
+    /// The key that signs cookies: 64 hexadecimal digits. Better kept in `cookie_secret_file`.
+    #[schemars(with = "Option<String>", extend("format" = "secret"))]
+    pub cookie_secret: Option<Secret>,
+    /// The file with the key that signs cookies, made at the first start.
+    /// Without one: `jupyterhub_cookie_secret` in `data_dir`.
+    #[schemars(extend("format" = "path"))]
+    pub cookie_secret_file: Option<PathBuf>,
+    /// How many days a login lasts.
+    #[schemars(range(min = 0))]
+    pub cookie_max_age_days: f64,
+    /// How many seconds an OAuth token lasts; 0 means as long as a login.
+    pub oauth_token_expires_in: u64,
+    /// Refuses OAuth clients that do not use PKCE.
+    pub oauth_require_pkce: bool,
+    /// The longest life of an API token in seconds; 0 means no limit.
+    pub token_expires_in_max_seconds: u64,
+    /// Lets people have further servers beside their default one.
+    pub allow_named_servers: bool,
+    /// How many named servers one person may have; 0 means no limit.
+    pub named_server_limit_per_user: u32,
+    /// The name of the server started when none is named.
+    pub default_server_name: String,
+    /// Sends people to their server after login, not to the home page.
+    pub redirect_to_server: bool,
+    /// Where people land after login, instead of their server or the home page.
+    pub default_url: Option<String>,
+    /// How many servers may be starting at once; 0 means no limit.
+    pub concurrent_spawn_limit: u32,
+    /// How many servers may run at once; 0 means no limit.
+    pub active_server_limit: u32,
+    /// The shortest and longest wait in seconds proposed to those who came when too many servers were starting.
+    pub spawn_throttle_retry_range: [u32; 2],
+    /// How many seconds the not-running page waits before it starts the server by itself; 0 means never.
+    pub implicit_spawn_seconds: Seconds,
+    /// How many seconds a request to start a server waits for it before answering "still starting".
+    pub slow_spawn_timeout: Seconds,
+    /// How many seconds a request to stop a server waits for it before answering "still stopping".
+    pub slow_stop_timeout: Seconds,
+    /// Stops a person's servers when they log out.
+    pub shutdown_on_logout: bool,
+    /// Activity closer together than this is recorded once.
+    pub activity_resolution: Seconds,
+    /// How often the proxy's record of activity is written to the database.
+    pub last_activity_interval: Seconds,
+    /// Who was active within this time counts as an active user.
+    pub active_user_window: Seconds,
+    /// How many entries a REST list returns when none is asked for.
+    #[schemars(range(min = 1))]
+    pub api_page_default_limit: u32,
+    /// How many entries a REST list returns at most.
+    #[schemars(range(min = 1))]
+    pub api_page_max_limit: u32,
+    /// Asks for a token with the right scope at `/hub/metrics`.
+    pub authenticate_prometheus: bool,
+    /// Roles to create or update at start.
+    pub load_roles: Vec<RoleConfig>,
+    /// Groups to create at start, by name.
+    pub load_groups: BTreeMap<String, GroupConfig>,
+    /// Scopes for services of your own, by name: `custom:…`.
+    pub custom_scopes: BTreeMap<String, ScopeConfig>,
+    /// Scopes everybody has beside those of the role `user`.
+    pub extra_user_scopes: Vec<String>,
+    /// How many threads serve requests; without it, one a processor.
+    #[schemars(range(min = 1, max = 1024))]
+    pub worker_threads: Option<usize>,
+}
+
+/// A role and who has it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub struct RoleConfig {
+    /// Its name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// What it is for, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// What it allows.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// People who have it.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// Groups whose members have it.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Services that have it.
+    #[serde(default)]
+    pub services: Vec<String>,
+}
+
+/// A group of people.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GroupConfig {
+    /// Its members.
+    pub users: Vec<String>,
+    /// What is known about the group, free in form.
+    pub properties: BTreeMap<String, Value>,
+}
+
+/// A scope that services of your own ask for.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ScopeConfig {
+    /// What it allows, in a sentence; shown when people are asked for consent.
+    pub description: String,
+    /// Custom scopes it contains.
+    pub subscopes: Vec<String>,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            bind_url: "http://127.0.0.1:8000".into(),
+            base_url: "/".into(),
+            hub_ip: "127.0.0.1".into(),
+            hub_port: 8081,
+            hub_connect_url: None,
+            public_url: None,
+            trusted_downstream_ips: Vec::new(),
+            data_dir: ".".into(),
+            db_url: None,
+            db_url_file: None,
+            cookie_secret: None,
+            cookie_secret_file: None,
+            cookie_max_age_days: 14.0,
+            oauth_token_expires_in: 0,
+            oauth_require_pkce: false,
+            token_expires_in_max_seconds: 0,
+            allow_named_servers: false,
+            named_server_limit_per_user: 0,
+            default_server_name: String::new(),
+            redirect_to_server: true,
+            default_url: None,
+            concurrent_spawn_limit: 100,
+            active_server_limit: 0,
+            spawn_throttle_retry_range: [30, 60],
+            implicit_spawn_seconds: Seconds(0.0),
+            slow_spawn_timeout: Seconds(10.0),
+            slow_stop_timeout: Seconds(10.0),
+            shutdown_on_logout: false,
+            activity_resolution: Seconds(30.0),
+            last_activity_interval: Seconds(300.0),
+            active_user_window: Seconds(1800.0),
+            api_page_default_limit: 50,
+            api_page_max_limit: 200,
+            authenticate_prometheus: true,
+            load_roles: Vec::new(),
+            load_groups: BTreeMap::new(),
+            custom_scopes: BTreeMap::new(),
+            extra_user_scopes: Vec::new(),
+            worker_threads: None,
+        }
+    }
+}

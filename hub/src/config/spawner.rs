@@ -1,0 +1,167 @@
+//! `[spawner]`: what a person's server is started with. `[spawner.local]`: as processes of this machine.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::unit::{ByteSize, Seconds};
+
+/// What a person's server is started with.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SpawnerConfig {
+    /// Where servers run: `local`, as processes of this machine.
+    pub driver: Driver,
+    /// The command of a server; a list when it has arguments of its own.
+    pub cmd: Vec<String>,
+    /// Further arguments of the command.
+    pub args: Vec<String>,
+    /// The page a server opens with, such as `/lab`. `{username}` and `{servername}` are filled in.
+    pub default_url: Option<String>,
+    /// The folder a server shows. `{username}` and `{servername}` are filled in; `~` is the person's home.
+    pub notebook_dir: Option<String>,
+    /// Environment variables of every server; they win over the hub's own.
+    pub environment: BTreeMap<String, String>,
+    /// Variables of the hub's environment that servers inherit.
+    pub env_keep: Vec<String>,
+    /// How many seconds the start of a server may take until it has an address.
+    pub start_timeout: Seconds,
+    /// How many seconds a server that has an address may take until it answers.
+    pub http_timeout: Seconds,
+    /// How often it is checked that a server still runs.
+    pub poll_interval: Seconds,
+    /// The most memory of one server: bytes, or text such as `"2G"`.
+    pub mem_limit: Option<ByteSize>,
+    /// The memory a server can count on.
+    pub mem_guarantee: Option<ByteSize>,
+    /// The most processors of one server, fractions allowed.
+    #[schemars(range(min = 0))]
+    pub cpu_limit: Option<f64>,
+    /// The processors a server can count on.
+    #[schemars(range(min = 0))]
+    pub cpu_guarantee: Option<f64>,
+    /// Scopes of a server's own token, instead of the role `server`.
+    pub server_token_scopes: Vec<String>,
+    /// Scopes that people's tokens get when they open a server in the browser.
+    pub oauth_client_allowed_scopes: Vec<String>,
+    /// Lets servers log more.
+    pub debug: bool,
+    /// Keeps people's own Jupyter configuration from being read by their servers.
+    pub disable_user_config: bool,
+    /// Options of the driver `local`.
+    pub local: LocalConfig,
+}
+
+/// Where servers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// Processes of this machine.
+    #[default]
+    Local,
+}
+
+impl Driver {
+    /// Its name in the configuration, in the database and in labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+        }
+    }
+}
+
+impl Default for SpawnerConfig {
+    fn default() -> Self {
+        Self {
+            driver: Driver::Local,
+            cmd: vec!["jupyterhub-singleuser".into()],
+            args: Vec::new(),
+            default_url: None,
+            notebook_dir: None,
+            environment: BTreeMap::new(),
+            env_keep: [
+                "CONDA_DEFAULT_ENV",
+                "CONDA_ROOT",
+                "JUPYTERHUB_SINGLEUSER_APP",
+                "LANG",
+                "LC_ALL",
+                "LD_LIBRARY_PATH",
+                "PATH",
+                "PYTHONPATH",
+                "VIRTUAL_ENV",
+            ]
+            .map(String::from)
+            .to_vec(),
+            start_timeout: Seconds(60.0),
+            http_timeout: Seconds(30.0),
+            poll_interval: Seconds(30.0),
+            mem_limit: None,
+            mem_guarantee: None,
+            cpu_limit: None,
+            cpu_guarantee: None,
+            server_token_scopes: Vec::new(),
+            oauth_client_allowed_scopes: Vec::new(),
+            debug: false,
+            disable_user_config: false,
+            local: LocalConfig::default(),
+        }
+    }
+}
+
+/// Servers as processes of this machine.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LocalConfig {
+    /// `system`: each server runs as the system user of that name (needs root). `folders`: all servers run as the
+    /// hub's own user, each with a home folder of its own. Without it: `system` for root, else `folders`.
+    pub mode: Option<LocalMode>,
+    /// The address servers listen on.
+    pub ip: String,
+    /// The home folder of a person in mode `folders`; `{username}` is filled in with a safe form of the name.
+    /// Without it: `homes/{username}` in `data_dir`.
+    pub home_dir_template: Option<String>,
+    /// How long a server has to stop after an interrupt (SIGINT).
+    pub interrupt_timeout: Seconds,
+    /// How long a server has to stop after a request to end (SIGTERM).
+    pub term_timeout: Seconds,
+    /// How long to wait for a server that was killed (SIGKILL).
+    pub kill_timeout: Seconds,
+    /// Where servers' output is kept. Without it: `logs` in `data_dir`.
+    #[schemars(extend("format" = "path"))]
+    pub log_dir: Option<PathBuf>,
+    /// How large one server's log may grow before it is rotated.
+    pub log_max_bytes: ByteSize,
+    /// How many rotated logs are kept for each server.
+    pub log_keep: u32,
+    /// Lets a server run as root, for the hub's user `root` or in mode `folders` of a hub that root runs.
+    pub allow_root: bool,
+}
+
+/// Whose processes local servers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalMode {
+    /// Each server runs as the system user of that name.
+    System,
+    /// All servers run as the hub's user, each with a home folder of its own.
+    Folders,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            ip: "127.0.0.1".into(),
+            home_dir_template: None,
+            interrupt_timeout: Seconds(30.0),
+            term_timeout: Seconds(30.0),
+            kill_timeout: Seconds(5.0),
+            log_dir: None,
+            log_max_bytes: ByteSize(10 << 20),
+            log_keep: 1,
+            allow_root: false,
+        }
+    }
+}
