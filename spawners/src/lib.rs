@@ -1,1 +1,75 @@
-//! spawners
+//! What the keeper knows about the places where servers run: one trait, its types, and what every driver must pass.
+//!
+//! No driver lives here but [`fake`], which tests of the keeper script. A driver is stateless: what it must
+//! remember is in the state the hub stores for it, and in the labels of what it made.
+
+pub mod contract;
+pub mod error;
+pub mod fake;
+pub mod identity;
+pub mod plan;
+pub mod sight;
+
+use async_trait::async_trait;
+use hub_core::id::SpawnerId;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{SaveError, StartError, Unreachable};
+pub use identity::{Identity, Marker};
+pub use plan::Plan;
+pub use sight::{Owned, Sight, Started};
+
+/// How a server is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stop {
+    /// Ends it at once, without giving it time to save.
+    pub force: bool,
+}
+
+/// A place where servers run. Every verb may be repeated, by this process or another, without a second effect.
+#[async_trait]
+pub trait Spawner: Send + Sync {
+    /// Tells the driver's name as the server's row keeps it, such as `local`.
+    fn kind(&self) -> &'static str;
+
+    /// Creates the server, or adopts what carries the same identity; returns once it has an address.
+    ///
+    /// `state` is what was saved last. Whatever carries an older generation of the same server is removed first.
+    /// Dropping the future at any point is safe: a later `look`, `start` or `stop` finds what was made.
+    async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError>;
+
+    /// Looks at one server, without changing it.
+    async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable>;
+
+    /// Asks a server to stop, and returns without waiting for its end.
+    ///
+    /// The caller repeats it until `look` says [`Sight::Absent`]: each call takes the step that is due by then, so
+    /// the signals escalate also when another hub carries on. It clears away what an exited server left.
+    async fn stop(&self, server: &Identity, state: &Value, how: Stop) -> Result<(), Unreachable>;
+
+    /// Removes what outlives a stopped server, such as its log, when the server itself is deleted for good.
+    async fn forget(&self, server: &Identity, state: &Value) -> Result<(), Unreachable>;
+
+    /// Lists everything that carries this hub's mark, exited servers included.
+    async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable>;
+
+    /// Runs until `stop`, and names servers that are worth a fresh look, such as one that died.
+    ///
+    /// It only saves waiting: a nudge may be lost or superfluous. Drivers also do their chores in it.
+    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken);
+
+    /// Returns the last `lines` lines the server wrote; empty when there are none.
+    async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable>;
+}
+
+/// Where a start writes down what it does, given by the keeper.
+#[async_trait]
+pub trait Record: Send + Sync {
+    /// Stores the state durably, under the generation being started. Called before each creating act.
+    async fn save(&self, state: &Value) -> Result<(), SaveError>;
+
+    /// Tells the waiting user how far it is: 0 to 100 percent of the start, and a sentence.
+    async fn progress(&self, percent: u8, message: &str);
+}

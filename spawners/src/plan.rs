@@ -1,0 +1,94 @@
+//! Everything a driver needs to start one server, decided beforehand and never changed.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::Identity;
+
+/// What to start. The environment holds secrets, so its values are never printed.
+#[derive(Clone)]
+pub struct Plan {
+    /// Whose server it is.
+    pub identity: Identity,
+    /// The path it serves under, such as `/user/anna/`; begins and ends with `/`.
+    pub prefix: String,
+    /// Its environment, but for what the driver alone knows (`JUPYTERHUB_SERVICE_URL`, home, shell).
+    pub environment: Vec<(String, String)>,
+    /// The program and its first arguments; empty for what an image brings.
+    pub cmd: Vec<String>,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Where it starts; its home folder when absent.
+    pub working_dir: Option<PathBuf>,
+    /// The address it listens on; empty for the driver's usual one.
+    pub ip: String,
+    /// The port it listens on; 0 lets the driver choose.
+    pub port: u16,
+    /// The most memory it may use, in bytes.
+    pub mem_limit: Option<u64>,
+    /// The memory it is sure to have, in bytes.
+    pub mem_guarantee: Option<u64>,
+    /// The most processors it may use.
+    pub cpu_limit: Option<f64>,
+    /// The processors it is sure to have.
+    pub cpu_guarantee: Option<f64>,
+    /// What only one kind of driver understands, such as an image or volumes; null for the local one.
+    pub options: Value,
+}
+
+impl Plan {
+    /// A plan with a command and nothing else.
+    pub fn new(identity: Identity, prefix: impl Into<String>, cmd: Vec<String>) -> Self {
+        Self {
+            identity,
+            prefix: prefix.into(),
+            environment: Vec::new(),
+            cmd,
+            args: Vec::new(),
+            working_dir: None,
+            ip: String::new(),
+            port: 0,
+            mem_limit: None,
+            mem_guarantee: None,
+            cpu_limit: None,
+            cpu_guarantee: None,
+            options: Value::Null,
+        }
+    }
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Plan")
+            .field("identity", &self.identity)
+            .field("prefix", &self.prefix)
+            .field("environment", &names)
+            .field("cmd", &self.cmd)
+            .field("working_dir", &self.working_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hub_core::id::{Generation, SpawnerId};
+
+    #[test]
+    fn the_environments_values_are_not_printed() {
+        let identity = Identity {
+            hub: "h".into(),
+            spawner: SpawnerId(1),
+            generation: Generation(1),
+            user: "anna".into(),
+            server: String::new(),
+        };
+        let mut plan = Plan::new(identity, "/user/anna/", vec!["jupyterhub-singleuser".into()]);
+        plan.environment.push(("JUPYTERHUB_API_TOKEN".into(), "wonderland".into()));
+        let printed = format!("{plan:?}");
+        assert!(printed.contains("JUPYTERHUB_API_TOKEN"), "{printed}");
+        assert!(!printed.contains("wonderland"), "{printed}");
+    }
+}
