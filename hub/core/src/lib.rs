@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod id;
 pub mod life;
+pub mod scope;
 pub mod secret;
