@@ -18,8 +18,8 @@ async fn the_steps_of_the_tests_work_with_a_real_jupyterhub() -> Result<()> {
     let mut session = Session::logged_in(&origin, "alice", PASSWORD).await?;
     let token = session.new_token("alice").await?;
     session.start_server("alice").await?;
-    let (url, answer) = session.follow("/user/alice/api/status").await?;
-    assert_eq!((url.path(), answer.status.as_u16()), ("/user/alice/api/status", 200));
+    let (url, answer) = session.follow("/user/alice/lab").await?;
+    assert_eq!((url.path(), answer.status.as_u16()), ("/user/alice/lab", 200));
     let mut kernel = Kernel::start(&origin, "/user/alice/", &token).await?;
     assert_eq!(kernel.run("6 * 7").await?, "42");
 
