@@ -1,0 +1,1 @@
+//! Tells whether HTML is well formed. Only for tests.

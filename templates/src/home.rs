@@ -1,0 +1,87 @@
+//! The home page: the person's servers, what others share, and the services.
+
+use askama::Template;
+
+use crate::server::Server;
+use crate::{Frame, Href, Page, Place, sample};
+
+/// The home page. Its forms post `action` (`start`, `stop`, `delete`, `new`), `server_name` and `_xsrf` to `{base_url}home`.
+#[derive(Debug, Template)]
+#[template(path = "home.html")]
+pub struct Home {
+    /// What surrounds the page.
+    pub frame: Frame,
+    /// The login name of the person whose servers these are.
+    pub owner: String,
+    /// The server without a name.
+    pub default: Server,
+    /// Whether starting leads to a page of options first. If not, starting is a form on this page.
+    pub has_options: bool,
+    /// The named servers, if the hub allows them.
+    pub named: Option<NamedServers>,
+    /// Servers of others the person may use.
+    pub shares: Vec<Share>,
+    /// Services the person may open.
+    pub services: Vec<Service>,
+    /// Why the last action of this page was refused.
+    pub error: Option<String>,
+}
+
+/// The person's named servers.
+#[derive(Debug, Clone)]
+pub struct NamedServers {
+    /// The servers, in the order to show them.
+    pub servers: Vec<Server>,
+    /// How many there may be; none for no limit.
+    pub limit: Option<u32>,
+    /// What was typed as the name of a new server, when it was refused.
+    pub typed: String,
+}
+
+/// A server of somebody else.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// Who shares it.
+    pub owner: String,
+    /// Its name; empty for the default server.
+    pub server: String,
+    /// Whether it runs.
+    pub ready: bool,
+    /// Where it is used.
+    pub url: Href,
+}
+
+/// A service in the list.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// What it is, in a sentence.
+    pub description: Option<String>,
+    /// Where it is.
+    pub url: Href,
+}
+
+impl Home {
+    /// Whether something will change by itself soon, so that the page should look again often.
+    pub fn pending(&self) -> bool {
+        let named = self.named.iter().flat_map(|named| &named.servers);
+        std::iter::once(&self.default).chain(named).any(|server| server.state.pending())
+    }
+}
+
+impl NamedServers {
+    /// Whether another one may be made.
+    pub fn may_add(&self) -> bool {
+        self.limit.is_none_or(|limit| self.servers.len() < usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+}
+
+impl Page for Home {
+    const NAME: &'static str = "home";
+    const PLACE: Place = Place::Home;
+
+    fn samples() -> Vec<(&'static str, Self)> {
+        sample::home::samples()
+    }
+}

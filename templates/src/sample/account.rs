@@ -1,0 +1,150 @@
+//! Samples of the pages around logging in, consent and errors.
+
+use super::{HOSTILE, admin, ago, anonymous, hostile, path, student};
+use crate::error::ErrorPage;
+use crate::login::{LoginService, PasswordForm};
+use crate::new_password::Occasion;
+use crate::token::Scope;
+use crate::words::ENGLISH;
+use crate::{Announcement, Consent, Frame, Link, Login, Logout, NewPassword, Severity};
+
+fn password_form(username: &str) -> PasswordForm {
+    PasswordForm { action: path("hub/login?next=/hub/home"), username: username.to_owned(), otp: None, terms: None }
+}
+
+pub(crate) fn login() -> Vec<(&'static str, Login)> {
+    let plain = || Login {
+        frame: anonymous(),
+        services: Vec::new(),
+        password: Some(password_form("")),
+        intro: None,
+        error: None,
+        insecure: false,
+    };
+    let service = |name: &str| LoginService { name: name.to_owned(), url: path("hub/oauth_login?next=/hub/home") };
+    let announcement = Announcement {
+        severity: Severity::Critical,
+        text: "The file store is slow today. We are on it.".to_owned(),
+        link: None,
+    };
+    vec![
+        ("password", plain()),
+        ("refused", Login { error: Some("Invalid username or password".to_owned()), password: Some(password_form("lbassi")), insecure: true, ..plain() }),
+        (
+            "services",
+            Login {
+                frame: Frame { announcements: vec![announcement], ..anonymous() },
+                services: vec![service("Castelvecchio account"), service("eduGAIN")],
+                password: None,
+                intro: Some("For students and staff of all departments. First time here? Log in once, and your home folder is made.".to_owned()),
+                ..plain()
+            },
+        ),
+        (
+            "both",
+            Login {
+                services: vec![service("Castelvecchio account")],
+                password: Some(PasswordForm { otp: Some("One-time code".to_owned()), terms: Some(path("terms")), ..password_form("") }),
+                ..plain()
+            },
+        ),
+        (
+            "hostile",
+            Login {
+                frame: hostile(),
+                services: vec![LoginService { name: HOSTILE.to_owned(), url: path(HOSTILE) }],
+                password: Some(PasswordForm { action: path(HOSTILE), username: HOSTILE.to_owned(), otp: Some(HOSTILE.to_owned()), terms: Some(path(HOSTILE)) }),
+                intro: Some(HOSTILE.to_owned()),
+                error: Some(HOSTILE.to_owned()),
+                insecure: true,
+            },
+        ),
+    ]
+}
+
+pub(crate) fn new_password() -> Vec<(&'static str, NewPassword)> {
+    let once = || NewPassword {
+        frame: anonymous(),
+        action: path("hub/password?next=/hub/home"),
+        username: "admin".to_owned(),
+        occasion: Occasion::OneTime,
+        least_length: 12,
+        error: None,
+    };
+    let invite =
+        |code: &str| Occasion::Invite { code: hub_core::secret::Secret::new(code), expires_at: ago(-3 * 86400) };
+    vec![
+        ("one-time", once()),
+        ("refused", NewPassword { error: Some(ENGLISH.passwords_differ.to_owned()), ..once() }),
+        (
+            "invite",
+            NewPassword {
+                occasion: invite("3f9a1c"),
+                username: "lbassi".to_owned(),
+                action: path("hub/invite"),
+                ..once()
+            },
+        ),
+        (
+            "hostile",
+            NewPassword {
+                frame: hostile(),
+                occasion: invite(HOSTILE),
+                username: HOSTILE.to_owned(),
+                error: Some(HOSTILE.to_owned()),
+                action: path(HOSTILE),
+                ..once()
+            },
+        ),
+    ]
+}
+
+pub(crate) fn logout() -> Vec<(&'static str, Logout)> {
+    let plain = || Logout { frame: anonymous(), login_url: path("hub/login"), provider_url: None };
+    vec![("plain", plain()), ("provider", Logout { provider_url: Some(path("logout")), ..plain() })]
+}
+
+pub(crate) fn consent() -> Vec<(&'static str, Consent)> {
+    let scope = |scope: &str| Scope::explained(&ENGLISH, scope);
+    let ask = |scopes: &[&str]| Consent {
+        frame: student(),
+        client: "Grades".to_owned(),
+        redirect_uri: "https://grades.castelvecchio.example/oauth_callback".to_owned(),
+        scopes: scopes.iter().copied().map(scope).collect(),
+    };
+    vec![
+        ("identify", ask(&["identify"])),
+        (
+            "scopes",
+            ask(&["identify", "read:users:groups!user=lbassi", "access:servers!server=lbassi/", "custom:grades:write"]),
+        ),
+        (
+            "hostile",
+            Consent {
+                frame: hostile(),
+                client: HOSTILE.to_owned(),
+                redirect_uri: HOSTILE.to_owned(),
+                scopes: vec![scope(HOSTILE)],
+            },
+        ),
+    ]
+}
+
+pub(crate) fn errors() -> Vec<(&'static str, ErrorPage)> {
+    let text = || HOSTILE.to_owned();
+    let hostile = ErrorPage {
+        frame: hostile(),
+        status: 500,
+        what: text(),
+        why: text(),
+        advice: text(),
+        actions: vec![Link::new(text(), path(HOSTILE)), Link::new(text(), path(HOSTILE))],
+        reference: Some(text()),
+    };
+    vec![
+        ("missing", ErrorPage::of_status(student(), 404, None, None)),
+        ("forbidden", ErrorPage::of_status(anonymous(), 403, Some("The form was open for too long.".to_owned()), None)),
+        ("fault", ErrorPage::of_status(admin(), 500, None, Some("7f3a-91c2".to_owned()))),
+        ("hostile", hostile),
+    ]
+}

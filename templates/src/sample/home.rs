@@ -1,0 +1,144 @@
+//! Samples of the home page.
+
+use super::{HOSTILE, admin, ago, hostile, path, student};
+use crate::Home;
+use crate::home::{NamedServers, Service, Share};
+use crate::server::{Failure, Server, State};
+
+/// The failure of a server that ran out of memory.
+pub(crate) fn failure() -> Failure {
+    let log = [
+        "[I 2026-03-19 09:24:51.310 ServerApp] jupyterlab | extension was successfully loaded.",
+        "[I 2026-03-19 09:24:51.844 ServerApp] Serving notebooks from local directory: /home/lbassi",
+        "[C 2026-03-19 09:24:52.102 ServerApp] Bad config encountered during initialization:",
+        "    The 'port' trait of a ServerApp instance expected an int, not the str 'eighty'.",
+    ];
+    Failure {
+        at: ago(310),
+        step: Some("Waiting for its first answer".to_owned()),
+        cause: "It ended before it was ready.".to_owned(),
+        advice:
+            "The last lines of the log tell why. If they mean nothing to you, send them to those who run this site."
+                .to_owned(),
+        log: log.map(str::to_owned).to_vec(),
+        reference: Some("7f3a-91c2".to_owned()),
+    }
+}
+
+/// A failure in which every text is hostile.
+pub(crate) fn hostile_failure() -> Failure {
+    let text = || HOSTILE.to_owned();
+    Failure {
+        at: ago(1),
+        step: Some(text()),
+        cause: text(),
+        advice: text(),
+        log: vec![text(), text()],
+        reference: Some(text()),
+    }
+}
+
+fn server(name: &str, state: State, summary: &str) -> Server {
+    Server {
+        name: name.to_owned(),
+        display_name: None,
+        state,
+        summary: Some(summary.to_owned()).filter(|summary| !summary.is_empty()),
+        last_activity: None,
+        open: path("user/lbassi/").join(name),
+        start: path("hub/spawn/lbassi/").join(name),
+        pending: path("hub/spawn-pending/lbassi/").join(name),
+    }
+}
+
+fn full() -> Home {
+    let mut default = server("", State::Ready { since: ago(9000) }, "Base image, 2 cores, 4 GB");
+    default.last_activity = Some(ago(180));
+    let mut stopped = server("thesis", State::Stopped, "R and Stan, 4 cores, 16 GB");
+    stopped.display_name = Some("Thesis figures".to_owned());
+    stopped.last_activity = Some(ago(12 * 86400));
+    let starting = State::Starting { since: ago(25), step: Some("Fetching the image".to_owned()) };
+    let servers = vec![
+        server("gpu-training", starting, "PyTorch, 8 cores, 32 GB, 1 GPU"),
+        stopped,
+        server("spark", State::Failed(failure()), "Spark, 2 cores, 8 GB"),
+        server("old", State::Stopping { since: Some(ago(4)) }, ""),
+    ];
+    let service = |name: &str, description: &str| Service {
+        name: name.to_owned(),
+        description: Some(description.to_owned()).filter(|text| !text.is_empty()),
+        url: path("services/").join(name).join("/"),
+    };
+    Home {
+        frame: student(),
+        owner: "lbassi".to_owned(),
+        default,
+        has_options: true,
+        named: Some(NamedServers { servers, limit: Some(6), typed: String::new() }),
+        shares: vec![
+            Share { owner: "mlolli".to_owned(), server: String::new(), ready: true, url: path("user/mlolli/") },
+            Share {
+                owner: "mlolli".to_owned(),
+                server: "spectra".to_owned(),
+                ready: false,
+                url: path("user/mlolli/spectra/"),
+            },
+        ],
+        services: vec![service("Exchange", "Hand in exercises and get them back."), service("Grades", "")],
+        error: None,
+    }
+}
+
+fn first_time() -> Home {
+    Home {
+        frame: admin(),
+        owner: "admin".to_owned(),
+        default: server("", State::Stopped, ""),
+        has_options: false,
+        named: None,
+        shares: Vec::new(),
+        services: Vec::new(),
+        error: None,
+    }
+}
+
+pub(crate) fn samples() -> Vec<(&'static str, Home)> {
+    let text = || HOSTILE.to_owned();
+    let mut bad = server(HOSTILE, State::Failed(hostile_failure()), HOSTILE);
+    bad.display_name = Some(text());
+    let starting = server("a", State::Starting { since: ago(1), step: Some(text()) }, HOSTILE);
+    let named = Some(NamedServers { servers: Vec::new(), limit: None, typed: String::new() });
+    let hostile = Home {
+        frame: hostile(),
+        owner: text(),
+        default: bad.clone(),
+        has_options: true,
+        named: Some(NamedServers { servers: vec![bad, starting], limit: Some(2), typed: text() }),
+        shares: vec![Share { owner: text(), server: text(), ready: false, url: path(HOSTILE) }],
+        services: vec![Service { name: text(), description: Some(text()), url: path(HOSTILE) }],
+        error: Some(text()),
+    };
+    vec![
+        ("full", full()),
+        ("first-time", first_time()),
+        (
+            "failed",
+            Home {
+                default: server("", State::Failed(failure()), "Base image, 2 cores, 4 GB"),
+                frame: student(),
+                named,
+                error: Some("A server needs a name of small letters, digits and dashes.".to_owned()),
+                ..first_time()
+            },
+        ),
+        (
+            "starting",
+            Home {
+                default: server("", State::Starting { since: ago(12), step: None }, ""),
+                frame: student(),
+                ..first_time()
+            },
+        ),
+        ("hostile", hostile),
+    ]
+}

@@ -1,0 +1,137 @@
+//! Real-looking pages: rendered by the tests, and by the example `samples` for people to look at.
+
+pub(crate) mod account;
+pub(crate) mod home;
+pub(crate) mod pending;
+pub(crate) mod spawn;
+pub(crate) mod token;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+
+use crate::words::ENGLISH;
+use crate::{Announcement, Frame, Href, Link, Nav, Page, Person, Severity, Site, Theme};
+
+/// A page of every kind and case, as `(file name without ending, HTML)`.
+pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
+    let mut pages = Vec::new();
+    render::<crate::Login>(&mut pages)?;
+    render::<crate::NewPassword>(&mut pages)?;
+    render::<crate::Logout>(&mut pages)?;
+    render::<crate::Home>(&mut pages)?;
+    render::<crate::Spawn>(&mut pages)?;
+    render::<crate::SpawnPending>(&mut pages)?;
+    render::<crate::StopPending>(&mut pages)?;
+    render::<crate::NotRunning>(&mut pages)?;
+    render::<crate::TokenPage>(&mut pages)?;
+    render::<crate::Consent>(&mut pages)?;
+    render::<crate::ErrorPage>(&mut pages)?;
+    Ok(pages)
+}
+
+fn render<P: Page>(pages: &mut Vec<(String, String)>) -> Result<(), askama::Error> {
+    for (case, page) in P::samples() {
+        pages.push((format!("{}-{case}", P::NAME), page.render()?));
+    }
+    Ok(())
+}
+
+/// Text that does harm wherever it is not escaped.
+pub(crate) const HOSTILE: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{7*7}}";
+
+/// The moment at which all samples are made.
+pub(crate) fn now() -> Time {
+    Time::from_timestamp(1_773_912_600, 0).unwrap_or_default()
+}
+
+/// Some seconds before that moment.
+pub(crate) fn ago(seconds: i64) -> Time {
+    now() - TimeDelta::seconds(seconds)
+}
+
+/// A path that is known to be a link.
+pub(crate) fn path(text: &str) -> Href {
+    Href::root().join(text)
+}
+
+/// A frame for somebody who is not logged in.
+pub(crate) fn anonymous() -> Frame {
+    let site = Site {
+        name: "Università di Castelvecchio".to_owned(),
+        logo: None,
+        accent: None,
+        base_url: path("hub/"),
+        prefix: Href::root(),
+        footer_links: vec![
+            Link::new("Help", path("help")),
+            Link::new("Privacy", path("privacy")),
+            Link::new("Imprint", path("imprint")),
+        ],
+        extra_css: None,
+    };
+    Frame {
+        site: Arc::new(site),
+        person: None,
+        nav: Nav::default(),
+        announcements: Vec::new(),
+        xsrf: "MnwxOjB8MTA6MTc3MzkxMjYwMHw1Ol94c3JmfDQ4OnNhbXBsZXw5ZjE0".to_owned(),
+        theme: Theme::System,
+        words: &ENGLISH,
+        now: now(),
+    }
+}
+
+/// A frame for an ordinary person.
+pub(crate) fn student() -> Frame {
+    let person = Person {
+        name: "lbassi".to_owned(),
+        display: Some("Laura Bassi".to_owned()),
+        admin: false,
+        groups: vec!["physics-2026".to_owned(), "gpu-users".to_owned()],
+    };
+    let services =
+        vec![Link::new("Exchange", path("services/exchange/")), Link::new("Grades", path("services/grades/"))];
+    Frame { person: Some(person), nav: Nav { services, admin: false }, ..anonymous() }
+}
+
+/// A frame for an administrator, with announcements.
+pub(crate) fn admin() -> Frame {
+    let announce = |severity, text: &str, link| Announcement { severity, text: text.to_owned(), link };
+    Frame {
+        person: Some(Person { name: "admin".to_owned(), display: None, admin: true, groups: Vec::new() }),
+        nav: Nav { admin: true, ..Nav::default() },
+        announcements: vec![
+            announce(Severity::Info, "New images with Python 3.13 are ready to use.", None),
+            announce(
+                Severity::Warning,
+                "Servers will be stopped for maintenance on Saturday at 6:00. Files are kept.",
+                Some(Link::new("What will change", path("news"))),
+            ),
+        ],
+        ..anonymous()
+    }
+}
+
+/// A frame in which every text is hostile.
+pub(crate) fn hostile() -> Frame {
+    let text = || HOSTILE.to_owned();
+    let mut site = (*anonymous().site).clone();
+    site.name = text();
+    site.logo = Some(path(HOSTILE));
+    site.extra_css = Some(path(HOSTILE));
+    site.footer_links = vec![Link::new(text(), path(HOSTILE))];
+    Frame {
+        site: Arc::new(site),
+        person: Some(Person { name: text(), display: Some(text()), admin: true, groups: vec![text()] }),
+        nav: Nav { services: vec![Link::new(text(), path(HOSTILE))], admin: true },
+        announcements: vec![Announcement {
+            severity: Severity::Critical,
+            text: text(),
+            link: Some(Link::new(text(), path(HOSTILE))),
+        }],
+        xsrf: text(),
+        ..anonymous()
+    }
+}

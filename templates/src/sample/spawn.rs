@@ -1,0 +1,116 @@
+//! Samples of the options page.
+
+use super::{HOSTILE, admin, hostile, path, student};
+use crate::Spawn;
+use crate::spawn::{Choice, Field, Input, Offer, Section};
+
+fn choice(value: &str, sentence: &str, facts: &[&str]) -> Choice {
+    Choice {
+        value: value.to_lowercase(),
+        label: value.to_owned(),
+        sentence: Some(sentence.to_owned()),
+        facts: facts.iter().copied().map(str::to_owned).collect(),
+        selected: false,
+        offer: Offer::Open,
+    }
+}
+
+fn field(name: &str, label: &str, input: Input) -> Field {
+    Field { name: name.to_owned(), label: label.to_owned(), help: None, error: None, input }
+}
+
+fn section(title: &str, fields: Vec<Field>) -> Section {
+    Section { title: title.to_owned(), help: None, folded: false, fields }
+}
+
+fn images() -> Section {
+    let cards = vec![
+        Choice {
+            selected: true,
+            ..choice("Base image", "Python 3.13 with JupyterLab, NumPy, pandas and Matplotlib.", &[])
+        },
+        choice("R and Stan", "R 4.5 with tidyverse, Stan and RStudio.", &[]),
+        choice("PyTorch", "Python 3.13 with PyTorch and CUDA 13.", &[]),
+    ];
+    section("Image", vec![field("image", "Image", Input::Cards(cards))])
+}
+
+fn sizes() -> Section {
+    let ask = Offer::Ask("For members of gpu-users. Ask to join.".to_owned());
+    let cards = vec![
+        Choice { selected: true, ..choice("Small", "Enough for exercises.", &["2 cores", "4 GB"]) },
+        choice("Large", "For data that needs room.", &["8 cores", "32 GB"]),
+        Choice { offer: ask, ..choice("GPU", "For training models.", &["8 cores", "64 GB", "1 GPU"]) },
+    ];
+    section("Size", vec![field("size", "Size", Input::Cards(cards))])
+}
+
+fn extras() -> Section {
+    let queue = vec![choice("Standard", "", &[]), choice("Exam", "", &[])];
+    let text =
+        Input::Text { value: String::new(), placeholder: "OMP_NUM_THREADS=2".to_owned(), required: false, most: 200 };
+    let hours = Input::Number { value: 8.0, least: 1.0, most: Some(24.0), step: 1.0, unit: "hours".to_owned() };
+    let fields = vec![
+        field("queue", "Queue", Input::List(queue)),
+        Field { help: Some("One name and value.".to_owned()), ..field("environment", "Environment", text) },
+        field("lifetime", "Stop after", hours),
+        field("course", "Mount the course folder", Input::Check { checked: true }),
+    ];
+    Section { folded: true, ..section("Folders and environment", fields) }
+}
+
+pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
+    let plain = || Spawn {
+        frame: student(),
+        action: path("hub/spawn/lbassi"),
+        for_user: None,
+        server_name: String::new(),
+        sections: Vec::new(),
+        error: None,
+    };
+    let text = || HOSTILE.to_owned();
+    let bad_choice =
+        Choice { value: text(), offer: Offer::Ask(text()), selected: true, ..choice(HOSTILE, HOSTILE, &[HOSTILE]) };
+    let inputs = vec![
+        Input::Cards(vec![bad_choice.clone()]),
+        Input::List(vec![bad_choice]),
+        Input::Text { value: text(), placeholder: text(), required: true, most: 9 },
+        Input::Number { value: 0.5, least: 0.5, most: None, step: 0.5, unit: text() },
+        Input::Check { checked: false },
+    ];
+    let fields = inputs.into_iter().map(|input| Field {
+        help: Some(text()),
+        error: Some(text()),
+        ..field(HOSTILE, HOSTILE, input)
+    });
+    let hostile = Spawn {
+        frame: hostile(),
+        action: path(HOSTILE),
+        for_user: Some(text()),
+        server_name: text(),
+        sections: vec![Section { help: Some(text()), folded: true, ..section(HOSTILE, fields.collect()) }],
+        error: Some(text()),
+    };
+    let mut refused = sizes();
+    for field in &mut refused.fields {
+        field.error = Some("You already use 12 of your 16 cores. Choose Small, or stop another server.".to_owned());
+    }
+    vec![
+        ("plain", plain()),
+        (
+            "options",
+            Spawn { sections: vec![images(), sizes(), extras()], server_name: "gpu-training".to_owned(), ..plain() },
+        ),
+        (
+            "refused",
+            Spawn {
+                frame: admin(),
+                for_user: Some("lbassi".to_owned()),
+                sections: vec![images(), refused],
+                error: Some("The server was not started: it would exceed the quota of physics-2026.".to_owned()),
+                ..plain()
+            },
+        ),
+        ("hostile", hostile),
+    ]
+}

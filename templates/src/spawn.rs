@@ -1,0 +1,154 @@
+//! The page on which a server's options are chosen and it is started.
+
+use askama::Template;
+
+use crate::{Frame, Href, Page, sample};
+
+/// The options page. The form posts the fields' names and `_xsrf` to `action`, as `multipart/form-data`.
+#[derive(Debug, Template)]
+#[template(path = "spawn.html")]
+pub struct Spawn {
+    /// What surrounds the page.
+    pub frame: Frame,
+    /// Where to post the form: this page's own address.
+    pub action: Href,
+    /// Whose server it is, when it is not the person's own.
+    pub for_user: Option<String>,
+    /// The server's name or display name; empty for the default server.
+    pub server_name: String,
+    /// The questions, top down. Without any, the page only starts the server.
+    pub sections: Vec<Section>,
+    /// Why the last attempt was refused.
+    pub error: Option<String>,
+}
+
+/// One question, or a few that belong together.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// The question in a few words.
+    pub title: String,
+    /// A sentence of help.
+    pub help: Option<String>,
+    /// Whether it begins closed.
+    pub folded: bool,
+    /// What to fill in.
+    pub fields: Vec<Field>,
+}
+
+/// Something to fill in.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The name in the posted form.
+    pub name: String,
+    /// What it is called.
+    pub label: String,
+    /// A sentence of help.
+    pub help: Option<String>,
+    /// Why what was filled in was refused.
+    pub error: Option<String>,
+    /// What kind of answer it takes.
+    pub input: Input,
+}
+
+/// The kinds of answers.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// One of few, each a card.
+    Cards(Vec<Choice>),
+    /// One of many, in a list.
+    List(Vec<Choice>),
+    /// A line of text.
+    Text {
+        /// What is in it.
+        value: String,
+        /// An example.
+        placeholder: String,
+        /// Whether it may not be empty.
+        required: bool,
+        /// The most characters.
+        most: u32,
+    },
+    /// A number.
+    Number {
+        /// What is in it.
+        value: f64,
+        /// The least.
+        least: f64,
+        /// The most, if there is a limit.
+        most: Option<f64>,
+        /// From one possible number to the next.
+        step: f64,
+        /// What is counted: "GB".
+        unit: String,
+    },
+    /// Yes or no; `on` is posted for yes.
+    Check {
+        /// Whether it begins with yes.
+        checked: bool,
+    },
+}
+
+/// One of several answers.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// What is posted.
+    pub value: String,
+    /// What it is called.
+    pub label: String,
+    /// A sentence about it.
+    pub sentence: Option<String>,
+    /// Facts in a few words each: "2 cores", "4 GB", "3 free now".
+    pub facts: Vec<String>,
+    /// Whether it is chosen at first.
+    pub selected: bool,
+    /// Whether it can be had.
+    pub offer: Offer,
+}
+
+/// Whether an answer can be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// Yes.
+    Open,
+    /// Not by this person; a sentence tells what it takes: "Ask to join the group gpu-users".
+    Ask(String),
+    /// Not now; a sentence tells why.
+    Never(String),
+}
+
+impl Offer {
+    /// The sentence, if it cannot be had.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Open => None,
+            Self::Ask(sentence) | Self::Never(sentence) => Some(sentence),
+        }
+    }
+}
+
+impl Choice {
+    /// What the button says of it.
+    pub fn brief(&self) -> String {
+        std::iter::once(&self.label).chain(&self.facts).map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Section {
+    /// The only field, if there is just one: its label need not be repeated under the section's title.
+    pub fn sole(&self) -> bool {
+        self.fields.len() == 1
+    }
+
+    /// Whether one of its fields was refused, so that it must be open.
+    pub fn refused(&self) -> bool {
+        self.fields.iter().any(|field| field.error.is_some())
+    }
+}
+
+impl Page for Spawn {
+    const NAME: &'static str = "spawn";
+
+    fn samples() -> Vec<(&'static str, Self)> {
+        sample::spawn::samples()
+    }
+}

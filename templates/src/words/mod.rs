@@ -1,0 +1,105 @@
+//! All words of the pages, one table a language. A new language is one more table: the compiler asks for every entry.
+
+mod english;
+mod life;
+mod scope;
+mod status;
+mod time;
+
+pub use english::ENGLISH;
+pub use scope::ScopeWords;
+pub use status::StatusWords;
+
+/// Declares the table's type; `{}` in a text stands for what [`fill`] puts there.
+macro_rules! table {
+    ($($name:ident),+ $(,)?) => {
+        /// The words of one language.
+        #[derive(Debug)]
+        pub struct Words {
+            /// The language's tag, for `lang` attributes: `en`.
+            pub lang: &'static str,
+            /// Names of scopes.
+            pub scopes: &'static [ScopeWords],
+            /// What the HTTP statuses mean to people; the last one stands for all others.
+            pub statuses: &'static [StatusWords],
+            $(#[allow(missing_docs)] pub $name: &'static str,)+
+        }
+    };
+}
+
+table! {
+    // Frame
+    skip_to_content, main_navigation, nav_home, nav_token, nav_services, nav_admin, person_menu, log_out, log_in,
+    groups, no_groups, administrator, theme, theme_system, theme_light, theme_dark, dismiss, announcements, footer,
+    // Everywhere
+    default_server, copy, copied, cancel, optional, unknown, never, needs_scripts_note, something_failed, reference,
+    never_used, show_log, facts_separator,
+    // States
+    state_stopped, state_starting, state_ready, state_stopping, state_failed, since_started, since_asked, since_failed,
+    last_used,
+    // Login
+    login_title, login_with, login_or, username, password, show_password, hide_password, login_submit, terms_before, terms_link,
+    insecure,
+    // New password
+    new_password_title, new_password_one_time, invite_title, invite_why, invite_ends, new_password, confirm_password,
+    least_length, new_password_submit, passwords_differ,
+    // Log-out
+    logged_out, logged_out_why, log_in_again, provider_logout,
+    // Home
+    home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
+    named_limit, named_full, named_empty, new_server, new_server_label, new_server_hint, shares_title, share_of, open_failed_log,
+    services_title,
+    // Options
+    spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_named, start_what, not_available,
+    // Starting
+    starting_title, starting_help, step_waiting, step_working, step_done, step_failed, took, usually, event_log, cancel_start,
+    phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
+    // Stopping
+    stopping_title, stopping_help, stopping_since,
+    // Not running
+    not_running_title, not_running_named, not_running_help, not_running_of, not_running_not_yours, starts_itself, failed_title,
+    failed_named, failed_in, what_to_do, last_lines,
+    // Failures
+    cause_start_timeout, cause_no_answer, cause_no_route, cause_died, cause_lost, advice_again, advice_log, advice_lost,
+    // Tokens
+    token_title, token_help, token_new, token_note, token_note_help, token_note_example, token_expires, token_expires_help,
+    token_rights, token_everything, token_everything_help, token_narrow, token_narrow_help, token_scopes, token_scopes_help, token_create,
+    token_created, token_created_help, token_list, token_list_help, token_empty, column_note, column_rights, column_used,
+    column_created, column_expires, column_action, column_application, revoke, revoke_token, token_of_server, clients_title,
+    clients_help, rights_count_one, rights_count,
+    // Consent
+    consent_title, consent_asks, consent_only_identify, consent_can, consent_sends, consent_allow, consent_as,
+    // Errors
+    go_home, error_code,
+    // Time
+    just_now, second_ago, seconds_ago, minute_ago, minutes_ago, hour_ago, hours_ago, day_ago, days_ago, month_ago, months_ago,
+    year_ago, years_ago, in_second, in_seconds, in_minute, in_minutes, in_hour, in_hours, in_day, in_days, in_month, in_months,
+    in_year, in_years, short_seconds, short_minutes,
+}
+
+impl Words {
+    /// The words of a language by its tag (`it`, `en-GB`); English if there is no such table.
+    pub fn of(_tag: &str) -> &'static Self {
+        &ENGLISH
+    }
+}
+
+/// Puts a value in place of the first `{}`.
+pub fn fill(text: &str, value: impl std::fmt::Display) -> String {
+    match text.split_once("{}") {
+        Some((before, after)) => format!("{before}{value}{after}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_takes_the_first_place_and_is_not_read_again() {
+        assert_eq!(fill("Start {} of {}", "{}"), "Start {} of {}");
+        assert_eq!(fill("Start {} of {}", 1), "Start 1 of {}");
+        assert_eq!(fill("Start", 1), "Start");
+    }
+}
