@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::address::{BasePath, BindUrl, HttpUrl};
 use super::unit::Seconds;
 
 /// The hub itself: addresses, database, cookies, tokens and the limits on servers.
@@ -15,17 +16,17 @@ use super::unit::Seconds;
 #[serde(default)]
 pub struct HubConfig {
     /// Where browsers reach the proxy: `http://HOST:PORT/BASE/`. An empty host listens on every address.
-    pub bind_url: String,
+    pub bind_url: BindUrl,
     /// The path everything lives under, when `bind_url` names none.
-    pub base_url: String,
+    pub base_url: BasePath,
     /// The address the hub's own API listens on, for the proxy and for people's servers.
     pub hub_ip: String,
     /// The port of the hub's own API.
     pub hub_port: u16,
     /// How people's servers reach the hub, when it is not `http://HUB_IP:HUB_PORT`.
-    pub hub_connect_url: Option<String>,
+    pub hub_connect_url: Option<HttpUrl>,
     /// The address people see, when another proxy stands in front: `https://hub.example.org/BASE/`.
-    pub public_url: Option<String>,
+    pub public_url: Option<HttpUrl>,
     /// Addresses of proxies in front, whose `X-Forwarded-*` headers are believed.
     pub trusted_downstream_ips: Vec<String>,
     /// Where the database, the cookie secret, logs and the proxy's files are kept.
@@ -149,8 +150,8 @@ pub struct ScopeConfig {
 impl Default for HubConfig {
     fn default() -> Self {
         Self {
-            bind_url: "http://127.0.0.1:8000".into(),
-            base_url: "/".into(),
+            bind_url: BindUrl { host: "127.0.0.1".into(), port: 8000, base: None },
+            base_url: BasePath::default(),
             hub_ip: "127.0.0.1".into(),
             hub_port: 8081,
             hub_connect_url: None,

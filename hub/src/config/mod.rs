@@ -1,23 +1,42 @@
 //! The configuration: one struct a section, read from a TOML file and the environment, and checked as a whole.
 //!
-//! One walk over the structs' own schema finds unknown names and wrong types (`check`), the same schema becomes the
-//! reference page (`reference`). What a value must mean is said by each section's `validate`.
+//! The structs' own schema says what may be written (`shape`); one walk finds unknown names and wrong types (`check`),
+//! and the same schema becomes the reference page (`reference`). What values must mean is said in `validate`.
 
+pub mod address;
 pub mod auth;
+mod check;
+pub mod cookie_secret;
+mod document;
+pub mod environment;
 pub mod hub;
+mod load;
 pub mod log;
 pub mod pages;
+pub mod problem;
 pub mod proxy;
+pub mod reference;
+pub mod secret_file;
+mod shape;
 pub mod spawner;
+#[cfg(test)]
+mod tests;
 pub mod unit;
+mod validate;
 
+use std::path::{Path, PathBuf};
+
+use hub_core::secret::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::address::BasePath;
 pub use self::auth::AuthConfig;
+pub use self::environment::Environment;
 pub use self::hub::HubConfig;
 pub use self::log::LogConfig;
 pub use self::pages::PagesConfig;
+pub use self::problem::{ConfigErrors, Problem};
 pub use self::proxy::ProxyConfig;
 pub use self::spawner::SpawnerConfig;
 
@@ -25,16 +44,95 @@ pub use self::spawner::SpawnerConfig;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Config {
-    /// `[hub]`
+    /// The hub itself: addresses, database, cookies, tokens and the limits on servers.
     pub hub: HubConfig,
-    /// `[auth]`
+    /// How people prove who they are, and who of them is let in.
     pub auth: AuthConfig,
-    /// `[spawner]`
+    /// What a person's server is started with.
     pub spawner: SpawnerConfig,
-    /// `[proxy]`
+    /// The proxy in front of the hub and of people's servers. It reads these when it starts.
     pub proxy: ProxyConfig,
-    /// `[pages]`
+    /// What people see: name, logo, colour and words of your own.
     pub pages: PagesConfig,
-    /// `[log]`
+    /// What is written to standard error.
     pub log: LogConfig,
+    /// What was noticed while reading, without being wrong.
+    #[serde(skip)]
+    notes: Vec<String>,
+}
+
+/// The sections in the order of the reference page.
+const SECTIONS: [&str; 6] = ["hub", "auth", "spawner", "proxy", "pages", "log"];
+
+impl Config {
+    /// Reads a file (or none) and the environment over it. Returns every problem at once.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self, ConfigErrors> {
+        load::load(path, environment)
+    }
+
+    /// Checks the rules between options, for a configuration that was made or changed by the program.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        let problems = validate::validate(self);
+        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(problems)) }
+    }
+
+    /// What is allowed and worth a second look, as sentences without secrets.
+    pub fn warnings(&self) -> Vec<String> {
+        validate::warnings(self)
+    }
+
+    /// Whether the database is SQLite.
+    pub fn database_is_sqlite(&self) -> bool {
+        self.hub.database_url().expose().starts_with("sqlite")
+    }
+}
+
+impl HubConfig {
+    /// The database's URL: what was configured, or `jupyterhub.sqlite` in the data folder.
+    pub fn database_url(&self) -> Secret {
+        match &self.db_url {
+            Some(url) => url.clone(),
+            None => Secret::new(format!("sqlite:///{}", self.data_dir.join("jupyterhub.sqlite").display())),
+        }
+    }
+
+    /// The path everything lives under; begins and ends with a slash.
+    pub fn base_path(&self) -> &BasePath {
+        self.bind_url.base.as_ref().unwrap_or(&self.base_url)
+    }
+
+    /// Where the hub's own API listens: `HOST:PORT`.
+    pub fn hub_listen(&self) -> String {
+        let every = matches!(self.hub_ip.as_str(), "" | "*");
+        address::join(if every { "0.0.0.0" } else { &self.hub_ip }, self.hub_port)
+    }
+
+    /// How servers and the proxy reach the hub, without a slash at the end: `http://127.0.0.1:8081`.
+    pub fn hub_url(&self) -> String {
+        match &self.hub_connect_url {
+            Some(url) => url.as_str().to_owned(),
+            None => {
+                let every = matches!(self.hub_ip.as_str(), "" | "*" | "0.0.0.0" | "::");
+                format!("http://{}", address::join(if every { "127.0.0.1" } else { &self.hub_ip }, self.hub_port))
+            }
+        }
+    }
+
+    /// The file with the key that signs cookies.
+    pub fn cookie_secret_path(&self) -> PathBuf {
+        self.cookie_secret_file.clone().unwrap_or_else(|| self.data_dir.join("jupyterhub_cookie_secret"))
+    }
+
+    /// How long a login lasts.
+    pub fn cookie_max_age(&self) -> std::time::Duration {
+        unit::Seconds(self.cookie_max_age_days * 86_400.0).duration()
+    }
+
+    /// How long an OAuth token lasts; as long as a login unless said otherwise.
+    pub fn oauth_token_lifetime(&self) -> std::time::Duration {
+        match self.oauth_token_expires_in {
+            0 => self.cookie_max_age(),
+            seconds => std::time::Duration::from_secs(seconds),
+        }
+    }
 }

@@ -1,0 +1,126 @@
+//! From a file and the environment to a `Config`: read, overlay, check, deserialize, fetch secrets, validate.
+
+use std::path::Path;
+
+use hub_core::secret::Secret;
+use serde_json::Value;
+
+use super::check::check;
+use super::document::Document;
+use super::environment::{Environment, overlay};
+use super::problem::{ConfigErrors, Origin, Problem};
+use super::shape::Shape;
+use super::validate::validate;
+use super::{Config, secret_file};
+
+/// The variable JupyterHub reads the cookie secret from; it stands between `cookie_secret` and its file.
+const COOKIE_SECRET: &str = "JPY_COOKIE_SECRET";
+
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Does what `Config::load` promises.
+pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let shape = Shape::of_config();
+    let mut problems = Vec::new();
+    let mut document = read(path).map_err(ConfigErrors::new)?;
+    overlay(&mut document, &shape, environment, &mut problems);
+    check(&shape, &Value::Object(document.root.clone()), "", &mut problems);
+    // What is wrong by itself is taken out, so that the rules between options are checked in the same run.
+    for problem in &problems {
+        document.remove(&option_of(&shape, &problem.key));
+    }
+    let mut config: Config = match serde_json::from_value(Value::Object(document.root.clone())) {
+        Ok(config) => config,
+        Err(error) => {
+            problems.push(Problem::new("", format!("this cannot be read: {error}"), ""));
+            return Err(finish(problems, &document));
+        }
+    };
+    fetch_secrets(&mut config, environment, &mut problems);
+    problems.extend(validate(&config));
+    if problems.is_empty() { Ok(config) } else { Err(finish(problems, &document)) }
+}
+
+fn read(path: Option<&Path>) -> Result<Document, Vec<Problem>> {
+    let Some(path) = path else { return Ok(Document::default()) };
+    let shown = path.display().to_string();
+    let refuse = |what: String| vec![Problem::new("", format!("{shown} {what}"), "")];
+    let about = std::fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if about.is_dir() || about.len() > LARGEST_FILE {
+        return Err(refuse("is not a configuration file".into()));
+    }
+    let bytes = std::fs::read(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| refuse("is not a text in UTF-8".into()))?;
+    Document::parse(&shown, &text)
+}
+
+/// The option a key belongs to: `hub.load_roles` for `hub.load_roles[0].name`.
+fn option_of(shape: &Shape, key: &str) -> Vec<String> {
+    let mut path = Vec::new();
+    let mut shape = shape;
+    for part in key.split('.') {
+        let name = part.split('[').next().unwrap_or(part);
+        path.push(name.to_owned());
+        match shape {
+            Shape::Table(fields) => match fields.iter().find(|field| field.name == name) {
+                Some(field) if matches!(field.shape, Shape::Table(_)) => shape = &field.shape,
+                _ => break,
+            },
+            _ => break,
+        }
+    }
+    path
+}
+
+fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut Vec<Problem>) {
+    let hub = &mut config.hub;
+    let files = [
+        ("hub.db_url", &mut hub.db_url, &hub.db_url_file),
+        ("auth.demo.password", &mut config.auth.demo.password, &config.auth.demo.password_file),
+    ];
+    for (key, secret, file) in files {
+        let Some(file) = file else { continue };
+        let file_key = format!("{key}_file");
+        if secret.is_some() {
+            problems.push(both(&file_key));
+            continue;
+        }
+        match secret_file::read(file) {
+            Ok(read) => {
+                config.notes.extend(read.warning.map(|warning| format!("{warning} ({file_key})")));
+                *secret = Some(read.secret);
+            }
+            Err((what, remedy)) => problems.push(Problem::new(file_key, what, remedy)),
+        }
+    }
+    // The cookie secret's file is made at the first start, so it is not read here.
+    if hub.cookie_secret.is_some() && hub.cookie_secret_file.is_some() {
+        problems.push(both("hub.cookie_secret_file"));
+    }
+    if hub.cookie_secret.is_none()
+        && let Some(text) = environment.get(COOKIE_SECRET)
+    {
+        if text.len() >= 64 && hex::decode(text).is_ok() {
+            hub.cookie_secret = Some(Secret::new(text));
+        } else {
+            let origin = Some(Origin::Environment(COOKIE_SECRET.into()));
+            problems.push(Problem::new("", "has to be 64 hexadecimal digits", "").at(origin));
+        }
+    }
+}
+
+fn both(file_key: &str) -> Problem {
+    let what = "and the same option without _file are both set";
+    Problem::new(file_key, what, "Keep one of the two")
+}
+
+fn finish(problems: Vec<Problem>, document: &Document) -> ConfigErrors {
+    let placed = problems.into_iter().map(|problem| match problem.origin {
+        Some(_) => problem,
+        None => {
+            let origin = document.origin(&problem.key);
+            problem.at(origin)
+        }
+    });
+    ConfigErrors::new(placed.collect())
+}

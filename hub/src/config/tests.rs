@@ -1,0 +1,245 @@
+//! Reading a configuration as a whole: what is told, where, and with which remedy.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+struct Case {
+    folder: tempfile::TempDir,
+    environment: Environment,
+}
+
+impl Case {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Environment::new() }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn load(&self, text: &str) -> Result<Config, ConfigErrors> {
+        Config::load(Some(&self.file("specola.toml", text)), &self.environment)
+    }
+
+    /// The lines told, with the folder's name taken off.
+    fn errors(&self, text: &str) -> Vec<String> {
+        let folder = format!("{}/", self.folder.path().display());
+        let told = self.load(text).expect_err("this configuration should be refused").to_string();
+        told.replace(&folder, "").lines().map(String::from).collect()
+    }
+}
+
+fn errors(text: &str) -> Vec<String> {
+    Case::new().errors(text)
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = Case::new().load("").unwrap();
+    assert_eq!(config.hub.bind_url.listen(), "127.0.0.1:8000");
+    assert_eq!(config.hub.hub_url(), "http://127.0.0.1:8081");
+    assert_eq!(config.hub.database_url().expose(), "sqlite:///./jupyterhub.sqlite");
+    assert_eq!(config.hub.oauth_token_lifetime().as_secs(), 14 * 86_400);
+}
+
+#[test]
+fn an_unknown_name_is_told_with_its_line_and_the_nearest_one() {
+    assert_eq!(
+        errors("[hub]\nbind_url = \"http://127.0.0.1:9000\"\n\nbind_ulr = \"x\"\n"),
+        ["specola.toml:4: hub.bind_ulr is not an option of [hub]. Did you mean \"bind_url\"?"]
+    );
+    assert_eq!(errors("[hbu]\n"), ["specola.toml:1: hbu is not a section. Did you mean \"hub\"?"]);
+    assert_eq!(
+        errors("[spawner.local]\nintrrupt_timeout = 1"),
+        ["specola.toml:2: spawner.local.intrrupt_timeout is not an option of [spawner.local]. \
+          Did you mean \"interrupt_timeout\"?"]
+    );
+    assert_eq!(
+        errors("[[hub.load_roles]]\nname = \"team\"\nscope = []"),
+        ["specola.toml:3: hub.load_roles[0].scope is not an option of [hub.load_roles]. Did you mean \"scopes\"?"]
+    );
+}
+
+#[test]
+fn a_wrong_type_is_told_with_what_is_expected() {
+    let table = [
+        ("[hub]\nhub_port = \"8081\"", "hub.hub_port has to be a whole number from 0 to 65535. This is a text"),
+        ("[hub]\nhub_port = 70000", "hub.hub_port has to be a whole number from 0 to 65535. This is a number"),
+        ("[hub]\nallow_named_servers = 1", "hub.allow_named_servers has to be true or false. This is a number"),
+        (
+            "[spawner]\ncmd = \"lab\"",
+            "spawner.cmd has to be a list in brackets, each item a text in quotes. This is a text",
+        ),
+        (
+            "[spawner]\nmem_limit = \"2GB\"",
+            "spawner.mem_limit has to be a number of bytes, or a text such as \"512M\" or \"2G\". This is a text",
+        ),
+        (
+            "[spawner]\nstart_timeout = -1",
+            "spawner.start_timeout has to be a number of seconds, 0 or more. This is a number",
+        ),
+        ("[spawner]\nstart_timeout = nan", "spawner.start_timeout is not a finite number"),
+        (
+            "[auth]\nauthenticator = \"pan\"",
+            "auth.authenticator has to be one of \"password\", \"pam\" or \"demo\". Did you mean \"pam\"?",
+        ),
+        ("[auth]\nusername_pattern = \"(\"", "auth.username_pattern has to be a regular expression"),
+        ("[pages]\naccent = \"red\"", "pages.accent has to be a colour such as \"#0b6e99\""),
+        ("[hub]\nbase_url = \"/../\"", "hub.base_url has to be a path such as \"/\" or \"/jupyter/\""),
+        ("[spawner]\nenvironment = { A = 1 }", "spawner.environment.A has to be a text in quotes. This is a number"),
+    ];
+    for (text, told) in table {
+        assert_eq!(errors(text), [format!("specola.toml:2: {told}")], "{text}");
+    }
+    assert_eq!(errors("hub = 1"), ["specola.toml:1: hub has to be a table. This is a number"]);
+    assert_eq!(
+        errors("[[hub.load_roles]]\nscopes = []"),
+        ["specola.toml:1: hub.load_roles[0] needs \"name\", a text in quotes"]
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let told = errors("[hub]\nhub_port = 0\nx_y_z_q = 1\n[spawner]\ncmd = []\n[log]\nlevel = \"a=b=c\"\n");
+    let lines: Vec<&str> = told.iter().filter_map(|line| line.split(": ").next()).collect();
+    assert_eq!(lines, ["specola.toml:2", "specola.toml:3", "specola.toml:5", "specola.toml:7"], "{told:?}");
+}
+
+#[test]
+fn text_that_is_not_toml_is_told_with_its_line() {
+    let told = errors("[hub]\n\nbind_url = \n");
+    assert!(told[0].starts_with("specola.toml:3: this is not TOML: "), "{told:?}");
+    let told = errors("[hub]\nhub_port = 1\nhub_port = 2\n");
+    assert!(told[0].starts_with("specola.toml:3: this is not TOML: "), "{told:?}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = Case::new()
+        .with("SPECOLA_HUB__BIND_URL", "http://127.0.0.1:9000/here")
+        .with("SPECOLA_HUB__ALLOW_NAMED_SERVERS", "true")
+        .with("SPECOLA_AUTH__ADMIN_USERS", "ada, grace")
+        .with("SPECOLA_AUTH__PASSWORD__MINIMUM_LENGTH", "12")
+        .with("SPECOLA_SPAWNER__MEM_LIMIT", "1G")
+        .with("SPECOLA_SPAWNER__ENVIRONMENT__Mixed_Case", "kept")
+        .with("SPECOLA_HUB__LOAD_ROLES", r#"[{"name": "team", "scopes": ["self"]}]"#)
+        .load("[hub]\nbind_url = \"http://127.0.0.1:1\"\n[spawner]\nenvironment = { A = \"1\" }\n")
+        .unwrap();
+    assert_eq!(config.hub.bind_url.listen(), "127.0.0.1:9000");
+    assert_eq!(config.hub.base_path().as_str(), "/here/");
+    assert!(config.hub.allow_named_servers);
+    assert_eq!(config.auth.admin_users.iter().collect::<Vec<_>>(), ["ada", "grace"]);
+    assert_eq!(config.auth.password.minimum_length, 12);
+    assert_eq!(config.spawner.mem_limit, Some(unit::ByteSize(1 << 30)));
+    assert_eq!(config.spawner.environment.len(), 2);
+    assert_eq!(config.spawner.environment["Mixed_Case"], "kept");
+    assert_eq!(config.hub.load_roles[0].name, "team");
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_told() {
+    let table = [
+        ("SPECOLA_HUB__BIND_ULR", "is not an option. Did you mean \"SPECOLA_HUB__BIND_URL\"?"),
+        ("SPECOLA_HUB_BIND_URL", "sets nothing. Did you mean \"SPECOLA_HUB__BIND_URL\"?"),
+        ("SPECOLA_HUB__HUB_PORT", "hub.hub_port has to be a whole number from 0 to 65535"),
+    ];
+    for (name, told) in table {
+        assert_eq!(Case::new().with(name, "x").errors(""), [format!("environment {name}: {told}")]);
+    }
+    assert!(Case::new().with("SPECOLA_BREAKPOINT", "x").with("SPECOLA_CONFIG", "x").load("").is_ok());
+}
+
+#[test]
+fn a_secret_is_read_from_its_file_and_never_told() {
+    let case = Case::new();
+    let file = case.file("url", "postgresql://hub:hunter2@db/hub\n");
+    let config = case.load(&format!("[hub]\ndb_url_file = {file:?}")).unwrap();
+    assert_eq!(config.hub.database_url().expose(), "postgresql://hub:hunter2@db/hub");
+    assert!(!format!("{config:?}").contains("hunter2"));
+
+    let told = case.errors(&format!("[hub]\ndb_url = \"mysql://hub:hunter2@db\"\ndb_url_file = {file:?}"));
+    assert!(
+        told.iter().any(|line| line.starts_with("specola.toml:3: hub.db_url_file and the same option")),
+        "{told:?}"
+    );
+    assert!(told.iter().any(|line| line.starts_with("specola.toml:2: hub.db_url has to begin")), "{told:?}");
+    assert!(!told.concat().contains("hunter2"));
+}
+
+#[test]
+fn jupyterhubs_variable_for_the_cookie_secret_is_honoured() {
+    let secret = "ab".repeat(32);
+    let config = Case::new().with("JPY_COOKIE_SECRET", &secret).load("").unwrap();
+    assert!(config.hub.cookie_secret.unwrap().matches(&secret));
+    let own = format!("[hub]\ncookie_secret = \"{}\"", "cd".repeat(32));
+    let config = Case::new().with("JPY_COOKIE_SECRET", &secret).load(&own).unwrap();
+    assert!(config.hub.cookie_secret.unwrap().matches(&"cd".repeat(32)));
+    let told = Case::new().with("JPY_COOKIE_SECRET", "short").errors("");
+    assert_eq!(told, ["environment JPY_COOKIE_SECRET: has to be 64 hexadecimal digits"]);
+}
+
+#[test]
+fn the_demo_login_is_refused_on_an_address_others_can_reach() {
+    let demo = "[auth]\nauthenticator = \"demo\"\n";
+    assert!(Case::new().load(demo).is_ok());
+    for bind in ["http://:8000", "http://0.0.0.0:8000", "http://hub.example.org:8000", "http://[::]:8000"] {
+        let told = errors(&format!("{demo}[hub]\nbind_url = \"{bind}\""));
+        assert!(told[0].starts_with("specola.toml:2: auth.authenticator lets anybody in"), "{told:?}");
+    }
+}
+
+#[test]
+fn who_can_log_in_is_worth_a_warning() {
+    let warned = |text: &str, about: &str| {
+        let warnings = Case::new().load(text).unwrap().warnings();
+        warnings.iter().any(|warning| warning.starts_with(about))
+    };
+    assert!(warned("[auth]\nauthenticator = \"pam\"", "Nobody can log in"));
+    assert!(!warned("[auth]\nauthenticator = \"pam\"\nadmin_users = [\"ada\"]", "Nobody can log in"));
+    assert!(!warned("", "Nobody can log in"));
+    assert!(warned("[auth]\nauthenticator = \"pam\"\nallow_all = true", "Everybody with an account"));
+    assert!(warned("[hub]\nbind_url = \"http://:8000\"", "Passwords would travel unencrypted"));
+    assert!(!warned("[hub]\nbind_url = \"http://:8000\"\npublic_url = \"https://hub.org\"", "Passwords would travel"));
+}
+
+#[test]
+fn rules_between_options_are_checked() {
+    let table = [
+        ("[hub]\nhub_port = 8000", "hub.hub_port is the port of bind_url as well"),
+        ("[hub]\nspawn_throttle_retry_range = [60, 30]", "hub.spawn_throttle_retry_range begins with the larger"),
+        (
+            "[hub]\nspawn_throttle_retry_range = [60]",
+            "hub.spawn_throttle_retry_range has to be a list in brackets of 2",
+        ),
+        ("[hub]\napi_page_default_limit = 500", "hub.api_page_default_limit is more than api_page_max_limit"),
+        ("[hub]\ndb_url = \"mysql://x\"", "hub.db_url has to begin with sqlite:/// or postgresql://"),
+        ("[auth]\nallowed_users = [\"a/b\"]", "auth.allowed_users contains \"a/b\""),
+        ("[hub.custom_scopes]\n\"read:x\" = {}", "hub.custom_scopes.read:x has to begin with \"custom:\""),
+        ("[spawner]\nmem_guarantee = 2\nmem_limit = 1", "spawner.mem_guarantee is more than mem_limit"),
+    ];
+    for (text, told) in table {
+        let lines = errors(text);
+        assert!(lines[0].starts_with(&format!("specola.toml:2: {told}")), "{text}: {lines:?}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told() {
+    let missing = Config::load(Some(Path::new("/no/such/file.toml")), &Environment::new()).unwrap_err();
+    assert!(missing.to_string().starts_with("/no/such/file.toml cannot be read: "), "{missing}");
+    assert!(Config::load(Some(Path::new("/")), &Environment::new()).is_err());
+    let case = Case::new();
+    let path = case.folder.path().join("latin");
+    std::fs::write(&path, b"\xff").unwrap();
+    let told = Config::load(Some(&path), &Environment::new()).unwrap_err().to_string();
+    assert!(told.ends_with("is not a text in UTF-8"), "{told}");
+}

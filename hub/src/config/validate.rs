@@ -1,0 +1,245 @@
+//! What values must mean: rules between options, and rules no schema can tell. Pure, except that files named are
+//! looked at.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use tracing_subscriber::EnvFilter;
+
+use super::address::{check_host, is_loopback};
+use super::auth::Authenticator;
+use super::problem::Problem;
+use super::unit::Seconds;
+use super::{AuthConfig, Config, HubConfig, LogConfig, PagesConfig, SpawnerConfig};
+
+/// Every problem of a configuration whose single values are right.
+pub fn validate(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut blame = |key: &str, what: &str, remedy: &str| problems.push(Problem::new(key, what, remedy));
+    addresses(&config.hub, &mut blame);
+    secrets(&config.hub, &mut blame);
+    limits(&config.hub, &mut blame);
+    access(&config.hub, &mut blame);
+    auth(&config.auth, &mut blame);
+    demo(config, &mut blame);
+    spawner(&config.spawner, &mut blame);
+    pages(&config.pages, &mut blame);
+    log(&config.log, &mut blame);
+    problems
+}
+
+trait Blame: FnMut(&str, &str, &str) {}
+impl<F: FnMut(&str, &str, &str)> Blame for F {}
+
+fn addresses(hub: &HubConfig, blame: &mut impl Blame) {
+    if hub.bind_url.base.as_ref().is_some_and(|base| !hub.base_url.is_root() && *base != hub.base_url) {
+        blame("hub.base_url", "is another path than that of bind_url", "Write it in one of the two");
+    }
+    if check_host(&hub.hub_ip).is_err() && hub.hub_ip != "*" {
+        blame("hub.hub_ip", "has to be a host name or an IP address", "Without it, it is 127.0.0.1");
+    }
+    if hub.hub_port == 0 {
+        blame("hub.hub_port", "cannot be 0", "People's servers have to know it; without it, it is 8081");
+    }
+    let same_host = hub.hub_ip == hub.bind_url.host || hub.bind_url.host.is_empty();
+    if hub.hub_port == hub.bind_url.port && same_host {
+        blame("hub.hub_port", "is the port of bind_url as well", "The hub and its proxy need a port each");
+    }
+    for (index, address) in hub.trusted_downstream_ips.iter().enumerate() {
+        if address.parse::<IpAddr>().is_err() {
+            blame(&format!("hub.trusted_downstream_ips[{index}]"), "has to be an IP address", "");
+        }
+    }
+}
+
+fn secrets(hub: &HubConfig, blame: &mut impl Blame) {
+    if let Some(url) = &hub.db_url {
+        let scheme = url.expose().split(':').next().unwrap_or_default();
+        let known = scheme == "sqlite" || matches!(scheme.split('+').next(), Some("postgresql" | "postgres"));
+        if !known || !url.expose().contains("://") {
+            blame("hub.db_url", "has to begin with sqlite:/// or postgresql://", "Other databases are not supported");
+        }
+    }
+    if let Some(secret) = &hub.cookie_secret
+        && (secret.expose().len() < 64 || hex::decode(secret.expose()).is_err())
+    {
+        blame("hub.cookie_secret", "has to be 64 hexadecimal digits", "Make one with: openssl rand -hex 32");
+    }
+    if hub.data_dir.as_os_str().is_empty() {
+        blame("hub.data_dir", "cannot be empty", "Write \".\" for the folder the hub is started in");
+    }
+}
+
+fn limits(hub: &HubConfig, blame: &mut impl Blame) {
+    if hub.cookie_max_age_days <= 0.0 || hub.cookie_max_age_days > 3650.0 {
+        blame("hub.cookie_max_age_days", "has to be more than 0, and 3650 at most", "Without it, it is 14");
+    }
+    let [shortest, longest] = hub.spawn_throttle_retry_range;
+    if shortest > longest {
+        blame("hub.spawn_throttle_retry_range", "begins with the larger number", "Write the shorter wait first");
+    }
+    if hub.api_page_default_limit > hub.api_page_max_limit {
+        blame("hub.api_page_default_limit", "is more than api_page_max_limit", "");
+    }
+    if hub.default_url.as_deref().is_some_and(|url| !url.starts_with('/') || url.starts_with("//")) {
+        blame("hub.default_url", "has to be a path such as \"/hub/home\"", "");
+    }
+}
+
+fn access(hub: &HubConfig, blame: &mut impl Blame) {
+    let mut names = BTreeSet::new();
+    for (index, role) in hub.load_roles.iter().enumerate() {
+        let key = format!("hub.load_roles[{index}]");
+        if !is_role_name(&role.name) {
+            let what = "has a name that is not 3 to 255 small letters, digits, - _ ~ or .";
+            blame(&key, what, "It begins with a letter and ends with a letter or digit");
+        }
+        if !names.insert(&role.name) {
+            blame(&key, &format!("is a second role {:?}", role.name), "Put the two together");
+        }
+        if role.name == "admin" && !role.scopes.is_empty() {
+            blame(&key, "cannot change what the role \"admin\" allows", "Take its scopes out, or use another name");
+        }
+    }
+    for name in hub.custom_scopes.keys() {
+        let rest = name.strip_prefix("custom:").unwrap_or_default();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-*:".contains(c);
+        if rest.is_empty() || !rest.chars().all(plain) {
+            let what = "has to begin with \"custom:\" and go on with small letters, digits, - _ * or :";
+            blame(&format!("hub.custom_scopes.{name}"), what, "");
+        }
+    }
+}
+
+/// JupyterHub's rule: `^[a-z][a-z0-9\-_~\.]{1,253}[a-z0-9]$`.
+fn is_role_name(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_~.".contains(&byte);
+    let ends = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+        && name.bytes().last().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    ends && (3..=255).contains(&name.len()) && name.bytes().all(inner)
+}
+
+fn auth(auth: &AuthConfig, blame: &mut impl Blame) {
+    let lists = [
+        ("allowed_users", &auth.allowed_users),
+        ("admin_users", &auth.admin_users),
+        ("blocked_users", &auth.blocked_users),
+    ];
+    for (list, names) in lists {
+        for name in names.iter().filter(|name| !crate::login::name::is_valid(name)) {
+            let what = format!("contains {name:?}, which cannot be a user name");
+            blame(&format!("auth.{list}"), &what, "User names are not empty, without / and without spaces at the ends");
+        }
+    }
+    for name in auth.admin_users.intersection(&auth.blocked_users) {
+        blame("auth.blocked_users", &format!("and admin_users both contain {name:?}"), "Take the name out of one");
+    }
+    let service = &auth.pam.service;
+    if service.is_empty() || service.contains('/') || service.starts_with('.') {
+        blame("auth.pam.service", "has to be the name of a file in /etc/pam.d", "");
+    }
+    if auth.password.first_block > auth.password.longest_block {
+        blame("auth.password.first_block", "is longer than longest_block", "");
+    }
+    positive("auth.password.invite_lifetime", auth.password.invite_lifetime, blame);
+}
+
+fn demo(config: &Config, blame: &mut impl Blame) {
+    if config.auth.authenticator == Authenticator::Demo && !config.hub.bind_url.is_loopback() {
+        let what = "lets anybody in, and bind_url can be reached from elsewhere";
+        blame("auth.authenticator", what, "Bind to 127.0.0.1, or use \"password\" or \"pam\"");
+    }
+}
+
+fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
+    if spawner.cmd.first().is_none_or(|command| command.is_empty()) {
+        blame("spawner.cmd", "is empty", "Without it, it is [\"jupyterhub-singleuser\"]");
+    }
+    positive("spawner.start_timeout", spawner.start_timeout, blame);
+    positive("spawner.http_timeout", spawner.http_timeout, blame);
+    positive("spawner.poll_interval", spawner.poll_interval, blame);
+    if spawner.mem_limit.zip(spawner.mem_guarantee).is_some_and(|(limit, guarantee)| guarantee > limit) {
+        blame("spawner.mem_guarantee", "is more than mem_limit", "");
+    }
+    if spawner.cpu_limit.zip(spawner.cpu_guarantee).is_some_and(|(limit, guarantee)| guarantee > limit) {
+        blame("spawner.cpu_guarantee", "is more than cpu_limit", "");
+    }
+    for name in spawner.environment.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        blame("spawner.environment", &format!("contains {name:?}, which cannot be a variable's name"), "");
+    }
+    if spawner.local.home_dir_template.as_ref().is_some_and(|template| !template.contains("{username}")) {
+        let what = "names one folder for all";
+        blame("spawner.local.home_dir_template", what, "Write {username} where the name of the person belongs");
+    }
+    if spawner.local.ip.is_empty() || check_host(&spawner.local.ip).is_err() {
+        blame("spawner.local.ip", "has to be a host name or an IP address", "Without it, it is 127.0.0.1");
+    }
+}
+
+fn positive(key: &str, seconds: Seconds, blame: &mut impl Blame) {
+    if seconds.is_zero() {
+        blame(key, "has to be more than 0 seconds", "");
+    }
+}
+
+fn pages(pages: &PagesConfig, blame: &mut impl Blame) {
+    if pages.name.trim().is_empty() {
+        blame("pages.name", "is empty", "Without it, it is \"Specola\"");
+    }
+    for (key, file) in [("pages.logo_file", &pages.logo_file), ("pages.extra_css_file", &pages.extra_css_file)] {
+        let Some(file) = file else { continue };
+        if let Err(error) = std::fs::File::open(file) {
+            blame(key, &format!("names {}, which cannot be read: {error}", file.display()), "");
+        }
+    }
+    let kinds = ["svg", "png", "jpg", "jpeg", "webp"];
+    let kind = pages.logo_file.as_deref().map(|file| file.extension().unwrap_or_default().to_ascii_lowercase());
+    if kind.is_some_and(|kind| !kinds.iter().any(|known| kind == *known)) {
+        blame("pages.logo_file", "has to be an .svg, .png, .jpg or .webp file", "");
+    }
+}
+
+fn log(log: &LogConfig, blame: &mut impl Blame) {
+    if EnvFilter::builder().parse(&log.level).is_err() {
+        blame(
+            "log.level",
+            "has to be error, warn, info, debug or trace",
+            "Parts apart: \"info,specola::keeper=debug\"",
+        );
+    }
+}
+
+/// What is allowed, and worth a second look. Sentences for the log and for `check-config`.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = config.notes.clone();
+    let mut say = |text: String| warnings.push(text);
+    let auth = &config.auth;
+    let lets_in = auth.allows_all() || auth.allows_existing_users();
+    if !lets_in && auth.allowed_users.is_empty() && auth.admin_users.is_empty() && auth.pam.admin_groups.is_empty() {
+        say("Nobody can log in: set auth.allowed_users, auth.admin_users or auth.allow_all".into());
+    }
+    if auth.allows_all() && auth.authenticator == Authenticator::Pam {
+        say("Everybody with an account on this machine can log in (auth.allow_all)".into());
+    }
+    if auth.authenticator == Authenticator::Demo {
+        say("Anybody on this machine can log in under any name (auth.authenticator = \"demo\")".into());
+    }
+    if auth.authenticator == Authenticator::Password && auth.allow_all == Some(true) {
+        say("auth.allow_all adds nothing to the method \"password\": only who was given a password has one".into());
+    }
+    let hub = &config.hub;
+    if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {
+        let advice = "put a TLS proxy in front and set hub.public_url to its https address";
+        say(format!("Passwords would travel unencrypted to {}: {advice}", hub.bind_url.listen()));
+    }
+    if !is_loopback(&hub.hub_ip)
+        && hub.hub_connect_url.is_none()
+        && matches!(hub.hub_ip.as_str(), "" | "*" | "0.0.0.0" | "::")
+    {
+        say("hub.hub_ip listens on every address; set hub.hub_connect_url so that servers know which to use".into());
+    }
+    if config.database_is_sqlite() {
+        say("SQLite serves one hub process; use PostgreSQL for several (hub.db_url)".into());
+    }
+    warnings
+}
