@@ -3,7 +3,16 @@
 //! Nothing in here does I/O or reads the clock; time and randomness are arguments.
 
 pub mod clock;
+pub mod cookie;
+pub mod fernet;
 pub mod id;
 pub mod life;
+pub mod name;
+pub mod next_url;
+pub mod pkce;
+pub mod role;
 pub mod scope;
 pub mod secret;
+pub mod throttle;
+pub mod token;
+pub mod xsrf;
