@@ -1,1 +1,48 @@
-//! specola-proxy
+//! The reverse proxy of Specola: it knows routes and nothing else.
+//!
+//! Requests go by longest prefix to an upstream over HTTP/1.1, bodies are streamed both ways, and a
+//! websocket becomes a raw tunnel after a checked `101`. Routes come from the hub over a resumable
+//! stream (see [`wire`]) and are kept on disk, so that the proxy serves on while no hub answers.
+//! There are no users, cookies, sessions or database here.
+
+#![forbid(unsafe_code)]
+
+mod acknowledge;
+mod activity;
+mod admin;
+mod body;
+mod dial;
+mod error_page;
+mod headers;
+mod link;
+mod listener;
+mod options;
+mod path;
+mod pool;
+mod relay;
+mod route;
+mod server;
+mod snapshot;
+mod state;
+mod stop;
+mod stream;
+mod table;
+mod target;
+mod tunnel;
+mod upgrade;
+pub mod wire;
+
+pub use options::{Cidr, HubLink, Limits, Options};
+pub use server::Proxy;
+
+use tokio_util::sync::CancellationToken;
+
+/// Serves until `stop` is cancelled (or a graceful stop is asked for on the admin socket), then
+/// drains: no new connections, requests in flight finish, and what is left after [`Limits::drain`]
+/// is cut.
+///
+/// Errors: a listener or the admin socket cannot be bound, or an option does not parse. Problems
+/// after the start are logged and do not end the proxy.
+pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
+    Proxy::bind(options).await?.serve(stop).await
+}

@@ -1,0 +1,173 @@
+//! The local control socket: status and stop, for the owner of the process alone.
+
+use std::{
+    convert::Infallible,
+    fs::Permissions,
+    io,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        net::UnixStream as StdStream,
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body_util::Full;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::UnixListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::{state::Shared, wire::Status};
+
+/// Connections served at once; more wait.
+const CONNECTIONS: usize = 16;
+
+/// The bound socket; its file goes with it.
+pub(crate) struct Admin {
+    listener: UnixListener,
+    file: SocketFile,
+}
+
+/// What the status tells beside the shared state.
+pub(crate) struct View {
+    pub(crate) addresses: Vec<std::net::SocketAddr>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) max_connections: usize,
+}
+
+impl Admin {
+    /// Binds beside and renames into place, so that the path never names a socket with wider rights.
+    /// A file left by a proxy that was killed is replaced, a living proxy is not.
+    pub(crate) fn bind(path: PathBuf) -> anyhow::Result<Self> {
+        if StdStream::connect(&path).is_ok() {
+            bail!("a proxy is already running at {}", path.display());
+        }
+        let bound = || -> io::Result<Self> {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{}", std::process::id()));
+            let beside = path.with_file_name(name);
+            remove(&beside)?;
+            let listener = UnixListener::bind(&beside)?;
+            std::fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+            std::fs::rename(&beside, &path)?;
+            let inode = std::fs::metadata(&path)?.ino();
+            Ok(Self { listener, file: SocketFile { path: path.clone(), inode } })
+        };
+        bound().with_context(|| format!("cannot listen on {}", path.display()))
+    }
+
+    /// Serves until the proxy has ended; the file goes when the result is dropped.
+    pub(crate) fn start(self, shared: &Arc<Shared>, view: View, stop: CancellationToken) -> Serving {
+        let Self { listener, file } = self;
+        let shared = Arc::clone(shared);
+        let task = tokio::spawn(accept(shared, listener, Arc::new(view), stop));
+        Serving { task, _file: file }
+    }
+}
+
+pub(crate) struct Serving {
+    task: tokio::task::JoinHandle<()>,
+    _file: SocketFile,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A newer proxy may have put its own socket here.
+        if std::fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(problem) if problem.kind() != io::ErrorKind::NotFound => Err(problem),
+        _ => Ok(()),
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: UnixListener, view: Arc<View>, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).keep_alive(false);
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        let Ok((socket, _)) = listener.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let (shared, view, stop) = (Arc::clone(&shared), Arc::clone(&view), stop.clone());
+        let service = service_fn(move |request| {
+            let answer = answer(&shared, &view, &stop, &request);
+            async move { Ok::<_, Infallible>(answer) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(socket), service);
+        tokio::spawn(async move {
+            // Whoever asks sees a broken connection by itself.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+fn answer(
+    shared: &Shared,
+    view: &View,
+    stop: &CancellationToken,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/status") => match serde_json::to_vec(&status(shared, view)) {
+            Ok(text) => reply(StatusCode::OK, text.into()),
+            Err(_) => reply(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
+        },
+        (&Method::POST, "/stop") => {
+            stop.cancel();
+            reply(StatusCode::ACCEPTED, Bytes::new())
+        }
+        (_, "/status" | "/stop") => reply(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
+        _ => reply(StatusCode::NOT_FOUND, Bytes::new()),
+    }
+}
+
+fn reply(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn status(shared: &Shared, view: &View) -> Status {
+    let routes = shared.routes.load();
+    let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
+    // Each accepting task holds one free permit in advance.
+    let waiting = if shared.drain.is_set() { 0 } else { view.addresses.len() };
+    let held = view.max_connections.saturating_sub(view.room.available_permits());
+    Status {
+        pid: std::process::id(),
+        proxy: shared.identity.clone(),
+        listen: view.addresses.clone(),
+        epoch: routes.epoch.clone(),
+        revision: routes.revision,
+        routes: routes.table.len(),
+        connections: held.saturating_sub(waiting).saturating_sub(tunnels),
+        tunnels,
+        requests: shared.counts.requests.load(Ordering::Relaxed),
+        linked: shared.counts.linked.load(Ordering::Relaxed),
+        draining: shared.drain.is_set(),
+    }
+}

@@ -1,0 +1,240 @@
+//! Bodies on their way through: never collected, only counted, stamped and let pass.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, Sleep},
+};
+
+use crate::{pool::Lease, route::Route};
+
+/// Why an upload ended early. The client never sees the text.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    #[error("the client went silent in the middle of an upload")]
+    Silent,
+    #[error("the client's upload broke: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+/// A request body.
+pub(crate) enum Upload {
+    Empty,
+    Streamed(Box<Uploading>),
+}
+
+pub(crate) struct Uploading {
+    incoming: Incoming,
+    route: Arc<Route>,
+    idle: Duration,
+    /// Armed only while the client is silent.
+    silence: Option<Pin<Box<Sleep>>>,
+    gate: Option<Gate>,
+    ended: Arc<AtomicBool>,
+}
+
+/// Holds a body back whose client sent `Expect: 100-continue`, until the upstream wants it.
+pub(crate) enum Gate {
+    /// Opens with the upstream's `100`, or when patience ends: some servers never send one.
+    Waiting(oneshot::Receiver<()>, Pin<Box<Sleep>>),
+    /// The upstream has answered without the body; its connection is about to be cut.
+    Shut,
+}
+
+impl Gate {
+    pub(crate) fn new(wanted: oneshot::Receiver<()>, patience: Duration) -> Self {
+        Self::Waiting(wanted, Box::pin(tokio::time::sleep(patience)))
+    }
+
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Self::Waiting(wanted, patience) = self else { return Poll::Pending };
+        match Pin::new(wanted).poll(context) {
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Ready(Err(_)) => {
+                *self = Self::Shut;
+                Poll::Pending
+            }
+            Poll::Pending => patience.as_mut().poll(context),
+        }
+    }
+}
+
+impl Upload {
+    /// Wraps a client's body; the flag tells when it has been passed on to its end.
+    pub(crate) fn new(
+        incoming: Incoming,
+        route: &Arc<Route>,
+        idle: Duration,
+        gate: Option<Gate>,
+    ) -> (Self, Option<Arc<AtomicBool>>) {
+        if incoming.is_end_stream() {
+            return (Self::Empty, None);
+        }
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        let route = Arc::clone(route);
+        let uploading = Uploading { incoming, route, idle, silence: None, gate, ended };
+        (Self::Streamed(Box::new(uploading)), Some(flag))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+}
+
+impl Uploading {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        if let Some(gate) = &mut self.gate {
+            ready!(gate.poll_open(context));
+            self.gate = None;
+        }
+        match Pin::new(&mut self.incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence = None;
+                self.route.touch();
+                if self.incoming.is_end_stream() {
+                    self.ended.store(true, Ordering::Release);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(problem))) => Poll::Ready(Some(Err(problem.into()))),
+            Poll::Ready(None) => {
+                self.ended.store(true, Ordering::Release);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let deadline = Instant::now() + self.idle;
+                let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                ready!(silence.as_mut().poll(context));
+                Poll::Ready(Some(Err(UploadError::Silent)))
+            }
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Streamed(uploading) => uploading.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(uploading) => uploading.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(uploading) => uploading.incoming.size_hint(),
+        }
+    }
+}
+
+/// A response body.
+pub(crate) enum Download {
+    /// Our own words; None once sent.
+    Own(Option<Bytes>),
+    Streamed(Downloading),
+}
+
+/// An upstream's body, with the connection it comes over.
+pub(crate) struct Downloading {
+    pub(crate) incoming: Incoming,
+    pub(crate) exchange: Exchange,
+}
+
+/// One request and its answer on one upstream connection. Dropping it in the middle cuts the connection.
+pub(crate) struct Exchange {
+    pub(crate) route: Arc<Route>,
+    pub(crate) lease: Option<Lease>,
+    /// Set once the upload has ended; None when there was none.
+    pub(crate) uploaded: Option<Arc<AtomicBool>>,
+    /// Whether the end of the answer is activity.
+    pub(crate) counts: bool,
+}
+
+impl Exchange {
+    pub(crate) fn finish(&mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        if self.counts {
+            self.route.touch();
+        }
+        let uploaded = self.uploaded.as_ref().is_none_or(|ended| ended.load(Ordering::Acquire));
+        if uploaded {
+            self.route.keep_idle(lease);
+        } else {
+            lease.driver.abort();
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.driver.abort();
+        }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Streamed(streamed) => {
+                let frame = ready!(Pin::new(&mut streamed.incoming).poll_frame(context));
+                if frame.is_none() || streamed.incoming.is_end_stream() {
+                    streamed.exchange.finish();
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+        }
+    }
+}
+
+impl Download {
+    pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::Own((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+/// A service error that cannot be: every failure is an answer.
+pub(crate) type Never = Infallible;

@@ -1,0 +1,49 @@
+//! New upstream connections.
+
+use std::{io, sync::Arc};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::{
+    options::Limits,
+    pool::Lease,
+    route::Route,
+    state::Shared,
+    stream::Stream,
+    target::{Address, Target},
+};
+
+/// Connects to a target within [`Limits::connect`].
+pub(crate) async fn connect(target: &Target, limits: &Limits) -> io::Result<Stream> {
+    let connecting = async {
+        let socket = match &target.address {
+            Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Address::Ip(address) => TcpStream::connect(address).await?,
+            Address::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
+        };
+        socket.set_nodelay(true)?;
+        Ok(Stream::Tcp(socket))
+    };
+    match tokio::time::timeout(limits.connect, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// A new connection to the route's target, driven by its own task until it ends, the lease is
+/// dropped or the route is gone.
+pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
+    let stream = connect(route.target(), &shared.limits).await?;
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(shared.limits.header_bytes).max_buf_size(shared.limits.header_bytes.max(64 * 1024));
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let gone = Arc::clone(&route.gone);
+    let driver = shared.tasks.spawn(async move {
+        if let Some(Err(problem)) = gone.until(connection.with_upgrades()).await {
+            tracing::debug!(%problem, "upstream connection ended");
+        }
+    });
+    Ok(Lease { sender, driver: driver.abort_handle() })
+}

@@ -1,0 +1,236 @@
+//! Which headers pass, and which say where a request came from. Pure, in place.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+};
+use hyper::body::SizeHint;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that only a trusted front may set. Underscores count as dashes: WSGI applications mix them.
+const CLAIMS: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-scheme",
+];
+
+/// Headers of one hop, beside those that `Connection` names, `TE` and `Trailer`.
+const HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Headers that a `Connection` header may not take away from the next hop.
+const KEPT: [&str; 8] =
+    ["host", "authorization", "cookie", "set-cookie", "content-length", "transfer-encoding", "te", "content-type"];
+
+/// Names in `Connection` headers that are looked at; a message with more is refused.
+const NOMINATIONS: usize = 32;
+
+/// What is known of the client's connection.
+pub(crate) struct Origin {
+    /// The client's address as `X-Forwarded-For` shows it.
+    pub(crate) address: HeaderValue,
+    /// Whether its own claims are believed.
+    pub(crate) trusted: bool,
+    /// `http` or `https`.
+    pub(crate) proto: HeaderValue,
+    /// Port of that scheme.
+    pub(crate) port: HeaderValue,
+}
+
+/// Makes a client's head fit for the upstream. The body's framing is told by `size`, None is no body.
+pub(crate) fn clean_request(
+    headers: &mut HeaderMap,
+    origin: &Origin,
+    size: Option<SizeHint>,
+) -> Result<(), StatusCode> {
+    check_transfer_encoding(headers)?;
+    let trailers = accepts_trailers(headers);
+    strip_hop(headers).ok_or(StatusCode::BAD_REQUEST)?;
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    frame(headers, size);
+    state_origin(headers, origin);
+    Ok(())
+}
+
+/// Makes an upstream's head fit for the client. False when it is not to be trusted with a client.
+pub(crate) fn clean_response(headers: &mut HeaderMap, client_takes_trailers: bool) -> bool {
+    if strip_hop(headers).is_none() {
+        return false;
+    }
+    if headers.remove(TRANSFER_ENCODING).is_some() {
+        // With both, the length is a lie that hyper has not used, and must not write.
+        headers.remove(CONTENT_LENGTH);
+    } else {
+        single_length(headers);
+    }
+    if !client_takes_trailers {
+        headers.remove(TRAILER);
+    }
+    true
+}
+
+/// Only `chunked` itself is passed on: what other codings hide cannot be framed anew.
+fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), StatusCode> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(StatusCode::NOT_IMPLEMENTED),
+    }
+}
+
+/// Whether the message says `TE: trailers`.
+pub(crate) fn accepts_trailers(headers: &HeaderMap) -> bool {
+    tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+/// The comma-separated words of all headers of a name.
+pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+fn strip_hop(headers: &mut HeaderMap) -> Option<()> {
+    if headers.contains_key(CONNECTION) {
+        let mut nominated = Vec::new();
+        for token in tokens(headers, &CONNECTION) {
+            if token.eq_ignore_ascii_case("keep-alive") || token.eq_ignore_ascii_case("close") {
+                continue;
+            }
+            if nominated.len() >= NOMINATIONS {
+                return None;
+            }
+            nominated.push(HeaderName::from_bytes(token.as_bytes()).ok()?);
+        }
+        for name in nominated.iter().filter(|name| may_be_nominated(name)) {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP {
+        headers.remove(name);
+    }
+    Some(())
+}
+
+fn may_be_nominated(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !KEPT.contains(&name) && !name.starts_with("x-forwarded-") && !name.starts_with("sec-websocket-")
+}
+
+/// States the length anew, so that two readings of one message cannot exist.
+fn frame(headers: &mut HeaderMap, size: Option<SizeHint>) {
+    headers.remove(TRANSFER_ENCODING);
+    match size.map(|size| size.exact()) {
+        None if headers.contains_key(CONTENT_LENGTH) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        None => {}
+        Some(Some(length)) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Some(None) => {
+            headers.remove(CONTENT_LENGTH);
+            // Said aloud, for hyper sends no body with GET, HEAD or DELETE otherwise.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+}
+
+fn single_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    if lengths.next().is_some()
+        && let Some(first) = first.cloned()
+    {
+        headers.insert(CONTENT_LENGTH, first);
+    }
+}
+
+fn state_origin(headers: &mut HeaderMap, origin: &Origin) {
+    drop_lookalikes(headers);
+    if origin.trusted {
+        append_address(headers, origin);
+    } else {
+        for name in CLAIMS {
+            headers.remove(name);
+        }
+        headers.insert(FORWARDED_FOR, origin.address.clone());
+    }
+    let host = headers.get(HOST).cloned();
+    let port = host.as_ref().and_then(port_of).unwrap_or_else(|| origin.port.clone());
+    // What a trusted front said stays: it knows the scheme that the browser used.
+    headers.entry(FORWARDED_PROTO).or_insert_with(|| origin.proto.clone());
+    headers.entry(FORWARDED_PORT).or_insert(port);
+    if let Some(host) = host {
+        headers.entry(FORWARDED_HOST).or_insert(host);
+    }
+}
+
+fn append_address(headers: &mut HeaderMap, origin: &Origin) {
+    let mut chain = Vec::new();
+    for value in headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(value.as_bytes());
+        chain.push(b',');
+    }
+    chain.extend_from_slice(origin.address.as_bytes());
+    let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
+    headers.insert(FORWARDED_FOR, chain);
+}
+
+/// Drops headers that an upstream may read as one of [`CLAIMS`], such as `X_Forwarded_For`.
+fn drop_lookalikes(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().contains('_')) {
+        return;
+    }
+    let lookalike =
+        |name: &&HeaderName| name.as_str().contains('_') && CLAIMS.contains(&name.as_str().replace('_', "-").as_str());
+    let names: Vec<HeaderName> = headers.keys().filter(lookalike).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn port_of(host: &HeaderValue) -> Option<HeaderValue> {
+    let host = host.as_bytes();
+    let colon = host.iter().rposition(|&byte| byte == b':')?;
+    let port = host.get(colon + 1..)?;
+    let valid = !port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    if valid { HeaderValue::from_bytes(port).ok() } else { None }
+}
+
+/// The one host of a request: exactly one `Host`, made of characters that a host may have.
+pub(crate) fn only_host(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next()?;
+    let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+;=".contains(byte);
+    (hosts.next().is_none() && !host.is_empty() && host.as_bytes().iter().all(valid)).then_some(host)
+}
+
+/// Whether a request without a body may be sent twice.
+pub(crate) fn is_idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

@@ -1,0 +1,115 @@
+//! Public listeners: accept, bound, serve.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use http::HeaderValue;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use crate::{
+    headers::Origin,
+    relay::{self, Client},
+    state::Shared,
+    stream::Stream,
+};
+
+/// Connections the kernel may hold while we are busy.
+const BACKLOG: i32 = 1024;
+/// Pause after the process ran out of something, such as file descriptors.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Binds one public listener.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bound().with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Accepts until the drain. At the bound on connections, new ones wait in the kernel's queue.
+pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc<Semaphore>) {
+    let builder = builder(&shared);
+    let accepting = async {
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let (socket, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(problem) if is_of_peer(&problem) => continue,
+                Err(problem) => {
+                    tracing::warn!(%problem, "cannot accept connections");
+                    tokio::time::sleep(EXHAUSTED).await;
+                    continue;
+                }
+            };
+            let origin = origin(&shared, peer.ip());
+            let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
+            shared.tasks.spawn(serve(builder.clone(), Arc::new(client), socket));
+        }
+    };
+    shared.drain.until(accepting).await;
+}
+
+/// Whether only this one connection failed.
+fn is_of_peer(problem: &io::Error) -> bool {
+    matches!(
+        problem.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn builder(shared: &Shared) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.limits.header_read)
+        .max_header_size(shared.limits.header_bytes)
+        .half_close(false);
+    builder
+}
+
+fn origin(shared: &Shared, peer: IpAddr) -> Origin {
+    let peer = peer.to_canonical();
+    let address = HeaderValue::from_str(&peer.to_string());
+    Origin {
+        address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+        trusted: shared.trusted.iter().any(|network| network.contains(peer)),
+        proto: HeaderValue::from_static("http"),
+        port: HeaderValue::from_static("80"),
+    }
+}
+
+async fn serve(builder: http1::Builder, client: Arc<Client>, socket: TcpStream) {
+    // A socket that refuses this is already closed, and the read will say so.
+    let _ = socket.set_nodelay(true);
+    let shared = Arc::clone(&client.shared);
+    let stream = TokioIo::new(Stream::Tcp(socket));
+    let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
+    let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
+    let served = shared.halt.until(async {
+        if let Some(ended) = shared.drain.until(connection.as_mut()).await {
+            return ended;
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.as_mut().await
+    });
+    if let Some(Err(problem)) = served.await {
+        tracing::debug!(%problem, "client connection ended");
+    }
+}

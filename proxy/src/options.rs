@@ -1,0 +1,194 @@
+//! What the proxy is told at its start: addresses, the link to the hub, and named bounds.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+/// Everything [`crate::run`] needs.
+#[derive(Clone)]
+pub struct Options {
+    /// Public listeners.
+    pub listen: Vec<SocketAddr>,
+    /// Where the route stream comes from.
+    pub hub: HubLink,
+    /// Bearer token for the hub's control interface.
+    pub token: String,
+    /// File that holds the last known routes; loaded at start, replaced by rename.
+    pub snapshot: Option<PathBuf>,
+    /// Name of this proxy, told to the hub.
+    pub identity: String,
+    /// Where requests go that match no route: the hub's URL.
+    pub default_target: Option<String>,
+    /// Named bounds.
+    pub limits: Limits,
+    /// Unix socket (mode 0600) for `GET /status` and `POST /stop`.
+    pub admin_socket: Option<PathBuf>,
+    /// Networks whose `X-Forwarded-*` headers are believed; from others they are replaced.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// Where the hub's control interface is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HubLink {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// `http://host:port/`.
+    Http(String),
+    /// No hub: the snapshot and the default target are all there is.
+    None,
+}
+
+/// Named bounds on every wait, queue and buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To connect to an upstream: 5 s.
+    pub connect: Duration,
+    /// For a client to send a request head, also the longest idle wait between requests: 30 s.
+    pub header_read: Duration,
+    /// Bytes of a request or response head: 64 KiB.
+    pub header_bytes: usize,
+    /// Age at which an idle upstream connection is dropped: 4 s, below the 5 s of most servers.
+    pub pool_idle: Duration,
+    /// Idle upstream connections kept for one route: 64.
+    pub pool_size: usize,
+    /// Silence of a client in the middle of an upload: 300 s. There is no bound on a whole upload.
+    pub upload_idle: Duration,
+    /// What one direction of a tunnel may still take after the other has ended: 30 s.
+    pub tunnel_half_close: Duration,
+    /// What requests and tunnels may still take after a stop: 10 s.
+    pub drain: Duration,
+    /// What requests and tunnels of a deleted route may still take: 10 s.
+    pub route_grace: Duration,
+    /// Open client connections; more wait in the accept queue: 8192.
+    pub max_connections: usize,
+    /// How long a request for the hub waits while connecting to it is refused: 10 s.
+    pub hub_wait: Duration,
+    /// To fetch an error page from the hub: 2 s.
+    pub error_page: Duration,
+    /// Bytes of an error page from the hub: 1 MiB.
+    pub error_page_bytes: usize,
+    /// Silence after which the route stream counts as dead: 15 s.
+    pub link_silence: Duration,
+    /// Bytes of one line of the route stream: 256 MiB, about two million routes.
+    pub link_line_bytes: usize,
+    /// To send an acknowledgement or an activity batch: 10 s.
+    pub link_post: Duration,
+    /// Time between activity batches: 5 s.
+    pub activity_interval: Duration,
+    /// Routes in one activity batch: 1000.
+    pub activity_batch: usize,
+    /// Routes whose activity is kept while no hub takes it: 100 000.
+    pub activity_kept: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            header_read: Duration::from_secs(30),
+            header_bytes: 64 * 1024,
+            pool_idle: Duration::from_secs(4),
+            pool_size: 64,
+            upload_idle: Duration::from_secs(300),
+            tunnel_half_close: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            route_grace: Duration::from_secs(10),
+            max_connections: 8192,
+            hub_wait: Duration::from_secs(10),
+            error_page: Duration::from_secs(2),
+            error_page_bytes: 1024 * 1024,
+            link_silence: Duration::from_secs(15),
+            link_line_bytes: 256 * 1024 * 1024,
+            link_post: Duration::from_secs(10),
+            activity_interval: Duration::from_secs(5),
+            activity_batch: 1000,
+            activity_kept: 100_000,
+        }
+    }
+}
+
+/// A network, such as `10.0.0.0/8`, `::1/128` or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// IPv4 is held as IPv4-mapped IPv6.
+    base: u128,
+    mask: u128,
+}
+
+impl Cidr {
+    /// Whether the address lies in the network. IPv4 and IPv4-mapped IPv6 are the same.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        bits(address) & self.mask == self.base
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        let wrong = || CidrError(text.to_owned());
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let (width, offset) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+        let prefix: u32 = match prefix {
+            Some(prefix) => prefix.parse().map_err(|_| wrong())?,
+            None => width,
+        };
+        if prefix > width {
+            return Err(wrong());
+        }
+        let mask = u128::MAX.checked_shl(128 - offset - prefix).unwrap_or(0);
+        Ok(Self { base: bits(address) & mask, mask })
+    }
+}
+
+/// The text is not a network.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct CidrError(String);
+
+fn bits(address: IpAddr) -> u128 {
+    let address: Ipv6Addr = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    address.to_bits()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_contains_its_addresses_and_no_others() {
+        let cases = [
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.1.2.3", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("0.0.0.0/0", "8.8.8.8", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("::/0", "8.8.8.8", true),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+        ];
+        for (network, address, expected) in cases {
+            let network: Cidr = network.parse().unwrap();
+            assert_eq!(network.contains(address.parse().unwrap()), expected, "{network:?} {address}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_network_is_refused() {
+        for text in ["", "10.0.0.0/33", "host", "10.0.0.0/x", "::/129", "/8"] {
+            assert!(text.parse::<Cidr>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Idle upstream connections of one route. They die with the route, so that no tenant meets a
+//! connection of another even when a port is used again.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::AbortHandle;
+
+use crate::{activity::lock, body::Upload};
+
+/// One upstream connection, held by one exchange at a time. Dropping it closes the connection once
+/// hyper is done with it; aborting closes it now.
+pub(crate) struct Lease {
+    pub(crate) sender: SendRequest<Upload>,
+    pub(crate) driver: AbortHandle,
+}
+
+struct Idle {
+    lease: Lease,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct Inside {
+    idle: Vec<Idle>,
+    closed: bool,
+    /// Whether the sweeper knows of this pool.
+    listed: bool,
+}
+
+/// Last in, first out: the youngest connection is the least likely to be closing.
+pub(crate) struct Pool {
+    inside: Mutex<Inside>,
+    size: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(size: usize) -> Self {
+        Self { inside: Mutex::default(), size }
+    }
+
+    /// The youngest connection that is ready for a request.
+    pub(crate) fn take(&self) -> Option<Lease> {
+        let mut inside = lock(&self.inside);
+        let mut at = inside.idle.len();
+        while at > 0 {
+            at -= 1;
+            let sender = &inside.idle.get(at)?.lease.sender;
+            if sender.is_closed() {
+                inside.idle.swap_remove(at);
+            } else if sender.is_ready() {
+                return Some(inside.idle.remove(at).lease);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection; true when the sweeper must be told of this pool.
+    pub(crate) fn keep(&self, lease: Lease) -> bool {
+        let mut inside = lock(&self.inside);
+        if inside.closed || lease.sender.is_closed() || inside.idle.len() >= self.size {
+            return false;
+        }
+        inside.idle.push(Idle { lease, since: Instant::now() });
+        !std::mem::replace(&mut inside.listed, true)
+    }
+
+    /// Drops connections older than the bound; false when none are left.
+    pub(crate) fn sweep(&self, oldest: Duration) -> bool {
+        let mut inside = lock(&self.inside);
+        inside.idle.retain(|idle| !idle.lease.sender.is_closed() && idle.since.elapsed() < oldest);
+        inside.listed = !inside.idle.is_empty();
+        inside.listed
+    }
+
+    pub(crate) fn close(&self) {
+        let mut inside = lock(&self.inside);
+        inside.closed = true;
+        inside.idle.clear();
+    }
+}

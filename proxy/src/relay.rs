@@ -1,0 +1,250 @@
+//! One request: find its route, pass it on, stream the answer back.
+
+use std::{io, sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{EXPECT, HOST},
+    response,
+};
+use hyper::body::{Body, Incoming};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    activity::lock,
+    body::{Download, Downloading, Exchange, Gate, Never, Upload},
+    dial,
+    error_page::{self, Asked, Fault, PATIENCE},
+    headers::{self, Origin},
+    path::{host_key, key},
+    pool::Lease,
+    route::Route,
+    state::Shared,
+    upgrade,
+};
+
+/// Pause between attempts to reach a hub that restarts.
+const HOLD: Duration = Duration::from_millis(25);
+
+/// One client connection, shared with the tunnel it may become.
+pub(crate) struct Client {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) origin: Origin,
+    /// Counts against the bound on connections until connection and tunnel are gone.
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// Answers one request, whatever happens.
+pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Never> {
+    client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+    if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
+        return Ok(error_page::healthy());
+    }
+    let asked = Asked::new(&request);
+    match pass(&client, request).await {
+        Ok(response) => Ok(response),
+        Err(fault) if fault.status.is_server_error() => Ok(error_page::told(&client.shared, fault, &asked).await),
+        Err(fault) => Ok(error_page::own(fault, asked.api())),
+    }
+}
+
+async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Fault> {
+    let request = normal(request)?;
+    let route = find(&client.shared, &request)?;
+    match upgrade::wanted(&request) {
+        Some(key) => upgrade::pass(client, request, route, key).await,
+        None => forward(client, request, route).await,
+    }
+}
+
+/// Checks method and host, and turns absolute form into origin form with the right `Host`.
+fn normal(mut request: Request<Incoming>) -> Result<Request<Incoming>, Fault> {
+    const METHOD: Fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.");
+    const BAD_HOST: Fault = Fault::new(StatusCode::BAD_REQUEST, "The request does not name exactly one valid host.");
+    const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(METHOD);
+    }
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| URL)?;
+        let path = request.uri().path_and_query().cloned().ok_or(URL)?;
+        *request.uri_mut() = Uri::builder().path_and_query(path).build().map_err(|_| URL)?;
+        request.headers_mut().insert(HOST, host);
+    }
+    let old = request.version() == Version::HTTP_10 && !request.headers().contains_key(HOST);
+    if !old && headers::only_host(request.headers()).is_none() {
+        return Err(BAD_HOST);
+    }
+    Ok(request)
+}
+
+fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
+    const PATH: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
+    const UNKNOWN: Fault = Fault::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
+    const UNREADY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The service is starting. Try again shortly.");
+    let raw = match request.uri().path() {
+        "*" => "/",
+        path => path,
+    };
+    let key = key(raw).map_err(|problem| {
+        tracing::debug!(%problem, "request refused");
+        PATH
+    })?;
+    let routes = shared.routes.load();
+    let by_host = if routes.table.has_hosts() {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        routes.table.find(&[host_key(host).as_bytes(), &key].concat())
+    } else {
+        None
+    };
+    match by_host.or_else(|| routes.table.find(&key)).or(shared.fallback.as_ref()) {
+        Some(route) => Ok(Arc::clone(route)),
+        None if routes.epoch.is_empty() => Err(UNREADY),
+        None => Err(UNKNOWN),
+    }
+}
+
+async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>) -> Result<Response<Download>, Fault> {
+    let shared = &client.shared;
+    let trailers = headers::accepts_trailers(request.headers());
+    let (mut parts, incoming) = request.into_parts();
+    let (gate, wanted) = match parts.headers.contains_key(EXPECT) && !incoming.is_end_stream() {
+        true => {
+            let (opener, opened) = oneshot::channel();
+            (Some(Gate::new(opened, PATIENCE)), Some(opener))
+        }
+        false => (None, None),
+    };
+    let (upload, uploaded) = Upload::new(incoming, &route, shared.limits.upload_idle, gate);
+    let size = (!upload.is_empty()).then(|| upload.size_hint());
+    headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    let mut outgoing = Request::from_parts(parts, upload);
+    if let Some(opener) = wanted {
+        open_on_continue(&mut outgoing, opener);
+    }
+    let exchange = Exchange { route, lease: None, uploaded, counts: false };
+    let (response, exchange) = send(shared, outgoing, exchange).await?;
+    let (parts, body) = response.into_parts();
+    deliver(parts, body, exchange, trailers)
+}
+
+pub(crate) fn refused_head(status: StatusCode) -> Fault {
+    Fault::new(status, "The head of the request is not valid.")
+}
+
+fn open_on_continue(request: &mut Request<Upload>, opener: oneshot::Sender<()>) {
+    let opener = std::sync::Mutex::new(Some(opener));
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE
+            && let Some(opener) = lock(&opener).take()
+        {
+            // The receiver is gone when the body is no longer wanted.
+            let _ = opener.send(());
+        }
+    });
+}
+
+/// Sends a request on a pooled connection, or a new one. A request is sent again only when nothing of
+/// an answer arrived and it either was never written, or is idempotent and has no body.
+async fn send(
+    shared: &Arc<Shared>,
+    mut outgoing: Request<Upload>,
+    mut exchange: Exchange,
+) -> Result<(Response<Incoming>, Exchange), Fault> {
+    let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
+    let patient = exchange.route.is_hub();
+    let mut deadline = None;
+    let mut idle = exchange.route.take_idle();
+    loop {
+        let reused = idle.is_some();
+        let lease = match idle.take() {
+            Some(lease) => lease,
+            None => dial(shared, &exchange.route, &mut deadline).await?,
+        };
+        let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
+        // In the exchange, so that the connection is cut should the client leave while we wait.
+        let sent = exchange.lease.insert(lease).sender.try_send_request(outgoing);
+        let mut failed = match sent.await {
+            Ok(response) => return Ok((response, exchange)),
+            Err(failed) => failed,
+        };
+        if let Some(lease) = exchange.lease.take() {
+            lease.driver.abort();
+        }
+        let again = failed.take_message().or(spare).filter(|_| reused || patient);
+        let error = failed.into_error();
+        let Some(again) = again else { return Err(no_answer(&error)) };
+        if !reused && !hold(shared, &mut deadline).await {
+            return Err(no_answer(&error));
+        }
+        outgoing = again;
+    }
+}
+
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// Connects; while the hub restarts, its route waits for it instead of failing.
+pub(crate) async fn dial(shared: &Arc<Shared>, route: &Route, deadline: &mut Option<Instant>) -> Result<Lease, Fault> {
+    const AWAY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server does not answer. It may be starting.");
+    loop {
+        let problem = match dial::open(shared, route).await {
+            Ok(lease) => return Ok(lease),
+            Err(problem) => problem,
+        };
+        let restarting = matches!(problem.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+        if !(route.is_hub() && restarting && hold(shared, deadline).await) {
+            tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
+            return Err(AWAY);
+        }
+    }
+}
+
+/// Waits a moment; false when [`crate::Limits::hub_wait`] is over.
+async fn hold(shared: &Shared, deadline: &mut Option<Instant>) -> bool {
+    let deadline = *deadline.get_or_insert_with(|| Instant::now() + shared.limits.hub_wait);
+    if Instant::now() >= deadline {
+        return false;
+    }
+    tokio::time::sleep(HOLD).await;
+    true
+}
+
+pub(crate) fn no_answer(error: &hyper::Error) -> Fault {
+    tracing::debug!(%error, "upstream gave no valid answer");
+    if std::error::Error::source(error).is_some_and(|cause| cause.is::<crate::body::UploadError>()) {
+        return Fault::new(StatusCode::REQUEST_TIMEOUT, "The upload stopped before its end.");
+    }
+    Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.")
+}
+
+/// Turns the upstream's answer into ours.
+pub(crate) fn deliver(
+    mut parts: response::Parts,
+    body: Incoming,
+    mut exchange: Exchange,
+    trailers: bool,
+) -> Result<Response<Download>, Fault> {
+    const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
+    // A switch that nobody asked for would leave a stranger in charge of the client's connection.
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS || !headers::clean_response(&mut parts.headers, trailers) {
+        return Err(INVALID);
+    }
+    parts.version = Version::HTTP_11;
+    exchange.counts = parts.status.as_u16() < 300;
+    if body.is_end_stream() {
+        exchange.finish();
+        return Ok(Response::from_parts(parts, Download::Own(None)));
+    }
+    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange })))
+}

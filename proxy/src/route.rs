@@ -1,0 +1,127 @@
+//! One route: its target, its idle connections, its activity, and the signal that ends it.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use chrono::Utc;
+use serde_json::{Map, Value};
+
+use crate::{
+    activity::Ledger,
+    pool::{Lease, Pool},
+    stop::Stop,
+    target::{Target, TargetError},
+    wire,
+};
+
+/// A route as the data path sees it. Held by the table, by open requests and by tunnels.
+pub(crate) struct Route {
+    wire: ArcSwap<wire::Route>,
+    target: Target,
+    hub: AtomicBool,
+    /// Microseconds since the epoch; 0 is never.
+    last_activity: AtomicI64,
+    /// Whether the route stands in the ledger already.
+    noted: AtomicBool,
+    ledger: Arc<Ledger>,
+    pool: Pool,
+    /// Given when requests and tunnels of a deleted route must end.
+    pub(crate) gone: Arc<Stop>,
+}
+
+impl Route {
+    pub(crate) fn new(wire: wire::Route, ledger: Arc<Ledger>, pool_size: usize) -> Result<Self, TargetError> {
+        Ok(Self {
+            target: Target::parse(&wire.target)?,
+            hub: AtomicBool::new(is_hub(&wire.data)),
+            wire: ArcSwap::from_pointee(wire),
+            last_activity: AtomicI64::new(0),
+            noted: AtomicBool::new(false),
+            ledger,
+            pool: Pool::new(pool_size),
+            gone: Arc::new(Stop::default()),
+        })
+    }
+
+    pub(crate) fn wire(&self) -> Arc<wire::Route> {
+        self.wire.load_full()
+    }
+
+    pub(crate) fn prefix(&self) -> String {
+        self.wire.load().prefix.clone()
+    }
+
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whether the hub itself answers here, so that a refused connection is a restart and not an end.
+    pub(crate) fn is_hub(&self) -> bool {
+        self.hub.load(Ordering::Relaxed)
+    }
+
+    /// Takes over new data when the target is the same; false when this must be another route.
+    pub(crate) fn update(&self, wire: &wire::Route) -> bool {
+        let now = self.wire.load();
+        if now.target != wire.target {
+            return false;
+        }
+        if **now != *wire {
+            self.hub.store(is_hub(&wire.data), Ordering::Relaxed);
+            self.wire.store(Arc::new(wire.clone()));
+        }
+        true
+    }
+
+    /// Stamps activity, and notes the route for the next batch.
+    pub(crate) fn touch(self: &Arc<Self>) {
+        self.last_activity.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
+        if !self.is_hub() && !self.noted.swap(true, Ordering::AcqRel) {
+            self.ledger.note_active(Arc::clone(self));
+        }
+    }
+
+    /// The time of the last activity in microseconds; the next touch will note the route again.
+    pub(crate) fn report_activity(&self) -> i64 {
+        // The mark goes first: a touch in between is then noted once more, never lost.
+        self.noted.store(false, Ordering::Release);
+        self.last_activity.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_idle(&self) -> Option<Lease> {
+        self.pool.take()
+    }
+
+    /// Keeps a connection whose exchange is over, for the next request.
+    pub(crate) fn keep_idle(self: &Arc<Self>, lease: Lease) {
+        if self.pool.keep(lease) {
+            self.ledger.note_pooled(Arc::downgrade(self));
+        }
+    }
+
+    /// Drops idle connections older than the bound; false when none are left.
+    pub(crate) fn sweep_idle(&self, oldest: std::time::Duration) -> bool {
+        self.pool.sweep(oldest)
+    }
+
+    /// Closes the idle connections and keeps no more.
+    pub(crate) fn retire(&self) {
+        self.pool.close();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sample(prefix: &str) -> Self {
+        let wire = wire::Route { prefix: prefix.to_owned(), target: "http://127.0.0.1:1".to_owned(), data: Map::new() };
+        Self::new(wire, Arc::default(), 1).unwrap()
+    }
+}
+
+fn is_hub(data: &Map<String, Value>) -> bool {
+    data.get("hub").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Weak, so that the sweeper keeps no route alive.
+pub(crate) type Pooled = Weak<Route>;

@@ -1,0 +1,201 @@
+//! What all parts of the proxy share, and how a line of the route stream changes it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    activity::Ledger,
+    options::{Cidr, Limits},
+    path::prefix_key,
+    route::Route,
+    stop::Stop,
+    table::Table,
+    wire,
+};
+
+/// Routes and where they stand in the hub's numbering. Never changed, only replaced.
+#[derive(Clone, Default)]
+pub(crate) struct Routes {
+    pub(crate) table: Table,
+    pub(crate) epoch: String,
+    pub(crate) revision: u64,
+    /// The hub's own route, for its error pages.
+    pub(crate) hub: Option<Arc<Route>>,
+}
+
+/// One proxy, as its tasks see it.
+pub(crate) struct Shared {
+    pub(crate) identity: String,
+    pub(crate) limits: Limits,
+    pub(crate) trusted: Vec<Cidr>,
+    pub(crate) routes: ArcSwap<Routes>,
+    /// Takes what no route matches.
+    pub(crate) fallback: Option<Arc<Route>>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) tasks: TaskTracker,
+    /// Asks everything to end after what it is doing.
+    pub(crate) drain: Arc<Stop>,
+    /// Ends everything now.
+    pub(crate) halt: Arc<Stop>,
+    pub(crate) counts: Counts,
+}
+
+/// What the status tells.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) tunnels: AtomicUsize,
+    pub(crate) requests: AtomicU64,
+    pub(crate) linked: AtomicBool,
+}
+
+impl Counts {
+    /// Counts a tunnel until the result is dropped.
+    pub(crate) fn open_tunnel(&self) -> OpenTunnel<'_> {
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        OpenTunnel(self)
+    }
+}
+
+pub(crate) struct OpenTunnel<'a>(&'a Counts);
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a line did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Applied {
+    /// The table changed.
+    Changed,
+    /// The table stands where the hub says.
+    Current,
+    /// The hub is ahead, its change may still be on the way.
+    Behind,
+    /// The table does not fit the line: only a snapshot helps.
+    Astray,
+}
+
+impl Shared {
+    /// Applies one line. Only one task may call this.
+    pub(crate) fn apply(self: &Arc<Self>, line: &wire::Line) -> Applied {
+        let now = self.routes.load_full();
+        let (next, retired): (Routes, Vec<Retirement>) = match line {
+            wire::Line::Heartbeat { epoch, revision } => {
+                return match now.epoch == *epoch {
+                    true if now.revision == *revision => Applied::Current,
+                    true if now.revision < *revision => Applied::Behind,
+                    _ => Applied::Astray,
+                };
+            }
+            wire::Line::Snapshot { epoch, revision, routes } => {
+                let mut next = Routes { epoch: epoch.clone(), revision: *revision, ..Routes::default() };
+                for wire in routes {
+                    self.put(&mut next, &now, wire);
+                }
+                let kept: HashSet<*const Route> = next.table.iter().map(Arc::as_ptr).collect();
+                let gone = now.table.iter().filter(|route| !kept.contains(&Arc::as_ptr(route)));
+                let retired = gone.map(|route| self.retirement(&next, route)).collect();
+                (next, retired)
+            }
+            wire::Line::Change { epoch, revision, put, delete } => {
+                if now.epoch != *epoch || now.epoch.is_empty() {
+                    return Applied::Astray;
+                }
+                if *revision <= now.revision {
+                    return Applied::Current;
+                }
+                let mut next = Routes { revision: *revision, ..(*now).clone() };
+                let removed = delete.iter().filter_map(|prefix| next.table.remove(&prefix_key(prefix).ok()?));
+                let mut gone: Vec<_> = removed.collect();
+                gone.extend(put.iter().filter_map(|wire| self.put(&mut next, &now, wire)));
+                // One line may delete a prefix and put it again.
+                gone.retain(|route| !next.holds(route));
+                if next.hub.as_ref().is_some_and(|hub| !next.holds(hub) || !hub.is_hub()) {
+                    next.hub = None;
+                }
+                let retired = gone.iter().map(|route| self.retirement(&next, route)).collect();
+                (next, retired)
+            }
+        };
+        // The table first: a request that finds the old one still finds the route alive.
+        self.routes.store(Arc::new(next));
+        for retirement in retired {
+            self.retire(retirement);
+        }
+        Applied::Changed
+    }
+
+    /// Puts one route, keeping the old object when only its data differs. Gives what was replaced.
+    fn put(&self, next: &mut Routes, now: &Routes, wire: &wire::Route) -> Option<Arc<Route>> {
+        let key = match prefix_key(&wire.prefix) {
+            Ok(key) if Table::fits(&key) => key,
+            Ok(_) => return refuse(wire, "the prefix is too deep"),
+            Err(problem) => return refuse(wire, &problem.to_string()),
+        };
+        let route = match now.table.get(&key) {
+            Some(known) if known.update(wire) => Arc::clone(known),
+            _ => match Route::new(wire.clone(), Arc::clone(&self.ledger), self.limits.pool_size) {
+                Ok(route) => Arc::new(route),
+                Err(problem) => return refuse(wire, &problem.to_string()),
+            },
+        };
+        if route.is_hub() {
+            next.hub = Some(Arc::clone(&route));
+        }
+        let before = next.table.put(&key, Arc::clone(&route));
+        before.filter(|before| !Arc::ptr_eq(before, &route))
+    }
+
+    fn retirement(&self, next: &Routes, route: &Arc<Route>) -> Retirement {
+        let key = prefix_key(&route.prefix()).unwrap_or_default();
+        Retirement { route: Arc::clone(route), replaced: next.table.get(&key).is_some() }
+    }
+
+    /// A deleted route may finish what it does within the grace. A replaced one drains by itself: its
+    /// server moved, and cutting a kernel's tunnel early helps nobody.
+    fn retire(self: &Arc<Self>, retirement: Retirement) {
+        retirement.route.retire();
+        if retirement.replaced {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            shared.halt.until(tokio::time::sleep(shared.limits.route_grace)).await;
+            retirement.route.gone.cancel();
+        });
+    }
+}
+
+struct Retirement {
+    route: Arc<Route>,
+    replaced: bool,
+}
+
+fn refuse(wire: &wire::Route, problem: &str) -> Option<Arc<Route>> {
+    tracing::warn!(prefix = wire.prefix, problem, "a route is not usable and is left out");
+    None
+}
+
+impl Routes {
+    fn holds(&self, route: &Arc<Route>) -> bool {
+        let key = prefix_key(&route.prefix()).unwrap_or_default();
+        self.table.get(&key).is_some_and(|found| Arc::ptr_eq(found, route))
+    }
+
+    /// The table as a line, for the snapshot file.
+    pub(crate) fn to_line(&self) -> wire::Line {
+        let mut routes: Vec<wire::Route> = self.table.iter().map(|route| (*route.wire()).clone()).collect();
+        routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
+        wire::Line::Snapshot { epoch: self.epoch.clone(), revision: self.revision, routes }
+    }
+}

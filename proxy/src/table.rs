@@ -1,0 +1,247 @@
+//! The route table: longest prefix on segment boundaries, persistent by sharing.
+//!
+//! Keys (see [`crate::path`]) are hashed segment by segment, so one pass over a path yields the hash of
+//! each of its prefixes. A clone shares all shards; a change copies one small shard and two short
+//! lists of pointers, whatever the number of routes.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+};
+
+use crate::route::Route;
+
+/// Width of both levels of pointers; 4096 shards hold some 25 routes each at 100 000 routes.
+const FAN: usize = 64;
+/// Deepest prefix, in segments. JupyterHub's have at most three.
+const DEPTH: usize = 16;
+
+type Shard = Vec<Entry>;
+
+#[derive(Clone)]
+struct Entry {
+    hash: u64,
+    key: Arc<[u8]>,
+    route: Arc<Route>,
+}
+
+/// Routes by key. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Table {
+    groups: Vec<Arc<Vec<Arc<Shard>>>>,
+    hasher: RandomState,
+    /// Number of routes of each depth.
+    depths: Vec<usize>,
+    /// Number of routes with a host.
+    hosts: usize,
+    length: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let group = Arc::new(vec![Arc::new(Shard::new()); FAN]);
+        Self { groups: vec![group; FAN], hasher: RandomState::new(), depths: vec![0; DEPTH + 1], hosts: 0, length: 0 }
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether any route has a host, so that lookups must say theirs.
+    pub(crate) fn has_hosts(&self) -> bool {
+        self.hosts > 0
+    }
+
+    /// Whether a prefix with this key can be held.
+    pub(crate) fn fits(key: &[u8]) -> bool {
+        depth(key) <= DEPTH
+    }
+
+    /// Adds or replaces; gives back what was there.
+    pub(crate) fn put(&mut self, key: &[u8], route: Arc<Route>) -> Option<Arc<Route>> {
+        let hash = self.hash(key);
+        let shard = self.shard_mut(hash)?;
+        if let Some(entry) = shard.iter_mut().find(|entry| entry.hash == hash && *entry.key == *key) {
+            return Some(std::mem::replace(&mut entry.route, route));
+        }
+        shard.push(Entry { hash, key: key.into(), route });
+        self.count(key, true);
+        None
+    }
+
+    /// Removes; gives back what was there.
+    pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Arc<Route>> {
+        self.get(key)?;
+        let hash = self.hash(key);
+        let shard = self.shard_mut(hash)?;
+        let at = shard.iter().position(|entry| entry.hash == hash && *entry.key == *key)?;
+        let entry = shard.swap_remove(at);
+        self.count(key, false);
+        Some(entry.route)
+    }
+
+    /// The route with exactly this key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Arc<Route>> {
+        self.probe(self.hash(key), key)
+    }
+
+    /// The route with the longest key that is a prefix of `path` on segment boundaries.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<&Arc<Route>> {
+        let deepest = self.depths.iter().rposition(|&count| count > 0)?;
+        let mut hashes = [(0_usize, 0_u64); DEPTH + 2];
+        let mut known = 0;
+        let mut hasher = self.hasher.build_hasher();
+        let mut start = 0;
+        for (index, slot) in hashes.iter_mut().take(deepest + 2).enumerate() {
+            // The first piece is the host, or nothing for a path alone; the others begin with a slash.
+            let rest = path.get(start..).unwrap_or_default();
+            let skip = usize::from(index > 0);
+            let length = rest.iter().skip(skip).position(|&byte| byte == b'/').map_or(rest.len(), |at| at + skip);
+            hasher.write(rest.get(..length).unwrap_or_default());
+            start += length;
+            *slot = (start, hasher.finish());
+            known = index + 1;
+            if start >= path.len() {
+                break;
+            }
+        }
+        let known = hashes.get(..known).unwrap_or_default();
+        known.iter().rev().find_map(|&(end, hash)| self.probe(hash, path.get(..end)?))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.groups.iter().flat_map(|group| group.iter()).flat_map(|shard| shard.iter()).map(|entry| &entry.route)
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        let mut rest = key;
+        let mut skip = 0;
+        loop {
+            let length = rest.iter().skip(skip).position(|&byte| byte == b'/').map_or(rest.len(), |at| at + skip);
+            let (piece, after) = rest.split_at(length);
+            hasher.write(piece);
+            if after.is_empty() {
+                return hasher.finish();
+            }
+            (rest, skip) = (after, 1);
+        }
+    }
+
+    fn probe(&self, hash: u64, key: &[u8]) -> Option<&Arc<Route>> {
+        let (group, shard) = place(hash);
+        let shard = self.groups.get(group)?.get(shard)?;
+        shard.iter().find(|entry| entry.hash == hash && *entry.key == *key).map(|entry| &entry.route)
+    }
+
+    fn shard_mut(&mut self, hash: u64) -> Option<&mut Shard> {
+        let (group, shard) = place(hash);
+        let group = Arc::make_mut(self.groups.get_mut(group)?);
+        Some(Arc::make_mut(group.get_mut(shard)?))
+    }
+
+    fn count(&mut self, key: &[u8], added: bool) {
+        let change = |count: &mut usize| *count = if added { *count + 1 } else { count.saturating_sub(1) };
+        change(&mut self.length);
+        if let Some(count) = self.depths.get_mut(depth(key)) {
+            change(count);
+        }
+        if !key.is_empty() && !key.starts_with(b"/") {
+            change(&mut self.hosts);
+        }
+    }
+}
+
+fn depth(key: &[u8]) -> usize {
+    key.iter().filter(|&&byte| byte == b'/').count()
+}
+
+fn place(hash: u64) -> (usize, usize) {
+    let low = usize::try_from(hash & 0xFFFF).unwrap_or(0);
+    (low % FAN, low / FAN % FAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::{key, prefix_key};
+
+    fn table(prefixes: &[&str]) -> Table {
+        let mut table = Table::default();
+        for prefix in prefixes {
+            table.put(&prefix_key(prefix).unwrap(), Arc::new(Route::sample(prefix)));
+        }
+        table
+    }
+
+    fn found(table: &Table, path: &str) -> Option<String> {
+        table.find(&key(path).unwrap()).map(|route| route.prefix().to_owned())
+    }
+
+    #[test]
+    fn the_longest_prefix_on_a_segment_boundary_wins() {
+        let table = table(&["/", "/user/alice/", "/user/alice/named/", "/user/b%40r/", "/services/x/"]);
+        let cases = [
+            ("/", "/"),
+            ("/user/alice", "/user/alice/"),
+            ("/user/alice/", "/user/alice/"),
+            ("/user/alice/lab/tree/a/b/c", "/user/alice/"),
+            ("/user/alice/named/x", "/user/alice/named/"),
+            ("/user/alicex", "/"),
+            ("/user/alice;v=1/", "/"),
+            ("/user/Alice/", "/"),
+            ("/user/b@r/x", "/user/b%40r/"),
+            ("/user/b%40r/x", "/user/b%40r/"),
+            ("/user/alice%2Fnamed/x", "/"),
+            ("/user%2Falice/x", "/"),
+            ("//user/alice/x", "/"),
+            ("/user//alice/x", "/"),
+            ("/services/x", "/services/x/"),
+            ("/services", "/"),
+        ];
+        for (path, prefix) in cases {
+            assert_eq!(found(&table, path).as_deref(), Some(prefix), "{path}");
+        }
+    }
+
+    #[test]
+    fn without_a_root_route_nothing_is_found_elsewhere() {
+        let table = table(&["/user/alice/"]);
+        assert_eq!(found(&table, "/hub/home"), None);
+        assert_eq!(found(&table, "/"), None);
+        assert_eq!(found(&Table::default(), "/"), None);
+    }
+
+    #[test]
+    fn a_host_is_the_first_part_of_a_key() {
+        let table = table(&["/", "ex.com/", "ex.com/sub/"]);
+        assert!(table.has_hosts());
+        let find = |path: &str| table.find(path.as_bytes()).map(|route| route.prefix().to_owned());
+        assert_eq!(find("ex.com/sub/x").as_deref(), Some("ex.com/sub/"));
+        assert_eq!(find("ex.com/other").as_deref(), Some("ex.com/"));
+        assert_eq!(find("other.com/sub/"), None);
+    }
+
+    #[test]
+    fn a_clone_does_not_see_later_changes() {
+        let mut table = table(&["/user/alice/"]);
+        let before = table.clone();
+        table.put(b"/user/bob", Arc::new(Route::sample("/user/bob/")));
+        table.remove(b"/user/alice");
+        assert_eq!(found(&before, "/user/alice/").as_deref(), Some("/user/alice/"));
+        assert_eq!(found(&before, "/user/bob/"), None);
+        assert_eq!(found(&table, "/user/alice/"), None);
+        assert_eq!(found(&table, "/user/bob/").as_deref(), Some("/user/bob/"));
+        assert_eq!((before.len(), table.len()), (1, 1));
+        assert_eq!(table.iter().count(), 1);
+    }
+
+    #[test]
+    fn removing_what_is_not_there_changes_nothing() {
+        let mut table = table(&["/user/alice/"]);
+        assert!(table.remove(b"/user/bob").is_none());
+        assert_eq!(table.len(), 1);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where a route leads: parsed once, when the route arrives.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use http::Uri;
+use percent_encoding::percent_decode_str;
+
+/// A parsed target URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: Address,
+    /// What `Host` says when the proxy itself asks the upstream.
+    pub(crate) authority: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    Ip(SocketAddr),
+    Name(String, u16),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetError {
+    #[error("target {0:?} is not http://host:port or http+unix://%2Fpath")]
+    Form(String),
+    #[error("target {0:?} has a path; requests are forwarded with their own")]
+    Path(String),
+    #[error("target {0:?} is a link-local address")]
+    LinkLocal(String),
+}
+
+impl Target {
+    pub(crate) fn parse(text: &str) -> Result<Self, TargetError> {
+        let form = || TargetError::Form(text.to_owned());
+        if let Some(rest) = text.strip_prefix("http+unix://").or_else(|| text.strip_prefix("unix+http://")) {
+            let path = percent_decode_str(rest.trim_end_matches('/')).decode_utf8().map_err(|_| form())?;
+            if !path.starts_with('/') || path.contains('\0') {
+                return Err(form());
+            }
+            let address = Address::Unix(PathBuf::from(path.as_ref()));
+            return Ok(Self { address, authority: "localhost".to_owned() });
+        }
+        let uri: Uri = text.parse().map_err(|_| form())?;
+        let authority = uri.authority().ok_or_else(form)?;
+        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
+            return Err(form());
+        }
+        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
+            return Err(TargetError::Path(text.to_owned()));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(form());
+        }
+        let port = match authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
+            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(form)?,
+            None => 80,
+        };
+        let address = match host.parse::<IpAddr>() {
+            Ok(ip) if link_local(ip) => return Err(TargetError::LinkLocal(text.to_owned())),
+            Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
+            Err(_) => Address::Name(host.to_owned(), port),
+        };
+        Ok(Self { address, authority: authority.as_str().to_owned() })
+    }
+}
+
+/// Cloud machines serve credentials on link-local addresses; no lab lives there.
+fn link_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_parsed_into_addresses() {
+        let ip = |text: &str| Address::Ip(text.parse().unwrap());
+        let cases = [
+            ("http://127.0.0.1:1234", ip("127.0.0.1:1234")),
+            ("http://127.0.0.1:1234/", ip("127.0.0.1:1234")),
+            ("http://[::1]:80/", ip("[::1]:80")),
+            ("http://lab-a.example:8888", Address::Name("lab-a.example".into(), 8888)),
+            ("http://lab", Address::Name("lab".into(), 80)),
+            ("http+unix://%2Frun%2Flab%20a.sock", Address::Unix("/run/lab a.sock".into())),
+            ("unix+http://%2Frun%2Flab.sock/", Address::Unix("/run/lab.sock".into())),
+        ];
+        for (text, address) in cases {
+            assert_eq!(Target::parse(text).unwrap().address, address, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_targets_are_refused() {
+        let cases = [
+            "",
+            "nonsense",
+            "https://a:1",
+            "ftp://a",
+            "http://a:1/base",
+            "http://a:1/?q=1",
+            "http://u:p@a:1",
+            "http+unix://relative",
+            "http+unix://%2Fa%00b",
+            "http://169.254.169.254/",
+            "http://[fe80::1]:1",
+            "http://[::ffff:169.254.169.254]/",
+            "http://a:99999",
+        ];
+        for text in cases {
+            assert!(Target::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What hub and proxy say to each other, as serde types. The hub publishes, the proxy follows.
+//!
+//! `GET /routes/stream?proxy=ID[&epoch=E&since=REV]` answers with endless `application/x-ndjson`, one
+//! [`Line`] a line. `POST /routes/ack` takes an [`Ack`], `POST /activity` an [`Activity`]. Every request
+//! carries `Authorization: token X`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Path of the route stream.
+pub const STREAM_PATH: &str = "/routes/stream";
+/// Path that takes an [`Ack`].
+pub const ACK_PATH: &str = "/routes/ack";
+/// Path that takes an [`Activity`].
+pub const ACTIVITY_PATH: &str = "/activity";
+
+/// One route. `prefix` is a JupyterHub routespec: `[host]/path/` in escaped form, ending in `/`.
+/// `target` is `http://host:port[/]` or `http+unix://%2Fpath%2Fof%2Fsocket`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    /// Escaped URL prefix, such as `/user/a%40b/`.
+    pub prefix: String,
+    /// Where requests under the prefix go.
+    pub target: String,
+    /// Free data. `{"hub": true}` marks the hub's own route.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
+}
+
+/// One line of the route stream (and of the snapshot file).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Line {
+    /// Replaces the whole table.
+    Snapshot {
+        /// Names one numbering of revisions; a new epoch starts with a snapshot.
+        epoch: String,
+        /// Revision of the table after this line.
+        revision: u64,
+        /// All routes.
+        routes: Vec<Route>,
+    },
+    /// Changes some routes.
+    Change {
+        /// Must be the epoch of the table, else the proxy asks for a snapshot.
+        epoch: String,
+        /// Revision of the table after this line; greater than the one before.
+        revision: u64,
+        /// Routes to add or replace.
+        #[serde(default)]
+        put: Vec<Route>,
+        /// Prefixes to remove.
+        #[serde(default)]
+        delete: Vec<String>,
+    },
+    /// Says that the link lives, and where the table stands.
+    Heartbeat {
+        /// Epoch of the hub's table.
+        epoch: String,
+        /// Revision of the hub's table.
+        revision: u64,
+    },
+}
+
+/// Body of `POST /routes/ack`: this proxy routes by, and has stored, that revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Identity of the proxy.
+    pub proxy: String,
+    /// Epoch of the applied revision.
+    pub epoch: String,
+    /// The applied revision.
+    pub revision: u64,
+}
+
+/// Body of `POST /activity`: the routes whose activity moved since the last batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Identity of the proxy.
+    pub proxy: String,
+    /// By prefix, spelled as the hub spelled it.
+    pub routes: BTreeMap<String, RouteActivity>,
+}
+
+/// Activity of one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteActivity {
+    /// RFC 3339 in UTC with microseconds and `Z`.
+    pub last_activity: String,
+}
+
+/// Body of `GET /status` on the admin socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Process id.
+    pub pid: u32,
+    /// Identity of the proxy.
+    pub proxy: String,
+    /// Addresses that the public listeners are bound to.
+    pub listen: Vec<std::net::SocketAddr>,
+    /// Epoch of the table; empty before any.
+    pub epoch: String,
+    /// Revision of the table; 0 before any.
+    pub revision: u64,
+    /// Number of routes.
+    pub routes: usize,
+    /// Open client connections, tunnels not counted.
+    pub connections: usize,
+    /// Open websocket tunnels.
+    pub tunnels: usize,
+    /// Requests answered since the start.
+    pub requests: u64,
+    /// Whether the route stream is up.
+    pub linked: bool,
+    /// Whether a stop was asked for.
+    pub draining: bool,
+}
