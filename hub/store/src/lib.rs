@@ -1,1 +1,56 @@
-//! hub-store
+//! JupyterHub 6.1's database and Specola's own tables in it, on SQLite and PostgreSQL.
+//!
+//! One file a table group, each adding functions to [`Store`]. What is stored is decided elsewhere: no function here
+//! reads the clock, makes a token or knows a scope. Datetimes are naive UTC, JSON is text, tokens are hashes, exactly
+//! as JupyterHub 6.1 writes and reads them.
+//!
+//! Look-ups return `Option`; guarded writes tell whether they changed the row. A write that must hold together is one
+//! transaction, and no transaction is open across anything but the database.
+
+mod adopt;
+mod audit;
+mod claim;
+mod database;
+mod error;
+mod event;
+mod group;
+mod intent;
+mod invite;
+mod meta;
+mod oauth;
+mod password;
+mod purge;
+mod role;
+mod route;
+mod row;
+mod schema;
+mod server;
+mod service;
+mod session;
+mod start;
+mod stop;
+mod store;
+mod throttle;
+mod token;
+mod url;
+mod user;
+mod value;
+
+pub use audit::NewAudit;
+pub use error::{Context, OpenError, Result, StoreError};
+pub use event::{Event, NewEvent};
+pub use group::{Group, GroupQuery};
+pub use intent::{StartLimits, WantRunning, WantStopped};
+pub use oauth::{CODE_SECONDS, Code, HUB_CLIENT, NewCode, OAuthClient};
+pub use password::Password;
+pub use purge::Purged;
+pub use role::{Holder, NewRole, Role};
+pub use route::{Changes, Proxy, Route};
+pub use server::{Address, Server};
+pub use service::{Service, ServiceSpec};
+pub use session::{NewSession, Session};
+pub use start::{Arrived, Prepared};
+pub use store::{OpenOptions, Store};
+pub use throttle::Throttle;
+pub use token::{NewToken, Token, TokenOwner};
+pub use user::{Only, Page, Sort, SortKey, User, UserQuery, UserState};

@@ -1,0 +1,90 @@
+//! Leases: which hub works on a server at the moment, so that no two do.
+//!
+//! A claim takes `due_at` away. An intent written meanwhile sets it again, and `release` keeps the earlier of that and
+//! its own: no wish is lost. A hub that dies holds its servers until the lease runs out; then they are due by that.
+
+use crate::database::Tx;
+use crate::error::Result;
+use crate::server::{COLUMNS, Server, server};
+use crate::store::Store;
+use crate::value::{Value, params};
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::{Generation, SpawnerId};
+
+impl Store {
+    /// Takes up to `max` servers that are due and that nobody holds, the longest waiting first.
+    pub async fn claim_due(&self, holder: &str, now: Time, lease: TimeDelta, max: u32) -> Result<Vec<Server>> {
+        let mut tx = self.pool.begin().await?;
+        // The outer condition repeats the inner one: PostgreSQL checks it again on a row that another hub has just
+        // changed.
+        let sql = "UPDATE specola_servers SET held_by = $1, held_until = $3, due_at = NULL
+                   WHERE spawner_id IN (SELECT spawner_id FROM specola_servers
+                       WHERE (due_at <= $2 AND held_until IS NULL) OR held_until <= $2
+                       ORDER BY COALESCE(due_at, held_until) LIMIT $4)
+                   AND (held_until IS NULL OR held_until <= $2) RETURNING spawner_id";
+        let rows = tx.rows(sql, params![holder, now, now + lease, max]).await?;
+        let ids = rows.iter().map(|row| row.get("spawner_id")).collect::<Result<Vec<SpawnerId>>>()?;
+        let condition = "WHERE s.id = ANY($1) ORDER BY s.id";
+        let servers = if ids.is_empty() { Vec::new() } else { view(&mut tx, condition, params![&ids[..]]).await? };
+        tx.commit().await?;
+        Ok(servers)
+    }
+
+    /// Takes one server, due or not. `None` when another hub holds it, or it does not exist. The same holder may
+    /// claim again.
+    pub async fn claim(&self, id: SpawnerId, holder: &str, now: Time, lease: TimeDelta) -> Result<Option<Server>> {
+        let mut tx = self.pool.begin().await?;
+        if !crate::adopt::ensure_row(&mut tx, id, now).await? {
+            return Ok(None);
+        }
+        let sql = "UPDATE specola_servers SET held_by = $2, held_until = $4, due_at = NULL
+                   WHERE spawner_id = $1 AND (held_until IS NULL OR held_until <= $3 OR held_by = $2)";
+        let claimed = tx.execute(sql, params![id, holder, now, now + lease]).await? > 0;
+        fresh(tx, id, claimed).await
+    }
+
+    /// Holds on to a server and reads its row anew. `None` when the lease was lost to another hub, or the server is
+    /// in another generation: whoever asked has nothing to do with it any more.
+    pub async fn renew(
+        &self,
+        id: SpawnerId,
+        holder: &str,
+        generation: Generation,
+        until: Time,
+    ) -> Result<Option<Server>> {
+        let mut tx = self.pool.begin().await?;
+        let sql = "UPDATE specola_servers SET held_until = $4
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3";
+        let renewed = tx.execute(sql, params![id, holder, generation, until]).await? > 0;
+        fresh(tx, id, renewed).await
+    }
+
+    /// Lets go of a server. It is due at `due_at`, or earlier where somebody wants something of it.
+    pub async fn release(&self, id: SpawnerId, holder: &str, due_at: Option<Time>) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET held_by = NULL, held_until = NULL,
+                   due_at = CASE WHEN $3 IS NULL OR due_at < $3 THEN due_at ELSE $3 END
+                   WHERE spawner_id = $1 AND held_by = $2";
+        self.changed(sql, params![id, holder, due_at]).await
+    }
+
+    /// Makes everything a hub held due at once: for a hub that knows an earlier life of it has ended.
+    pub async fn release_all(&self, holder: &str, now: Time) -> Result<u64> {
+        let sql = "UPDATE specola_servers SET held_by = NULL, held_until = NULL, due_at = $2 WHERE held_by = $1";
+        self.pool.execute(sql, params![holder, now]).await
+    }
+}
+
+/// Ends a transaction: with the row as it is now when the change was made, without a trace otherwise.
+pub(crate) async fn fresh(mut tx: Tx, id: SpawnerId, changed: bool) -> Result<Option<Server>> {
+    if !changed {
+        return Ok(None);
+    }
+    let server = view(&mut tx, "WHERE s.id = $1", params![id]).await?.into_iter().next();
+    tx.commit().await?;
+    Ok(server)
+}
+
+async fn view(tx: &mut Tx, condition: &'static str, params: Vec<Value>) -> Result<Vec<Server>> {
+    tx.rows(format!("{COLUMNS}{condition}"), params).await?.iter().map(server).collect()
+}

@@ -1,0 +1,223 @@
+//! Connections, transactions, and the one place where a statement meets either database.
+//!
+//! Statements are written in PostgreSQL's dialect. SQLite runs the same text but for `= ANY($n)`, which it lacks
+//! (see `sqlite_text`). Rows are always fetched to the end, because SQLite completes a statement with `RETURNING`
+//! only then.
+
+use crate::error::{Result, StoreError};
+use crate::row::Row;
+use crate::value::Value;
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite};
+use std::borrow::Cow;
+
+/// A cheap clone around the pools of one database.
+#[derive(Clone)]
+pub(crate) enum Pool {
+    /// SQLite allows one writer: it has a connection of its own, and waiting for it happens in memory.
+    Sqlite {
+        writer: sqlx::SqlitePool,
+        readers: sqlx::SqlitePool,
+    },
+    Postgres(sqlx::PgPool),
+}
+
+/// A write transaction. Dropped without `commit`, it is rolled back.
+pub(crate) enum Tx {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// The text of a statement: a constant, or one put together from constants.
+pub(crate) type Sql = Cow<'static, str>;
+
+/// Runs a statement on any executor of either database.
+macro_rules! fetch {
+    (sqlite $executor:expr, $sql:expr, $params:expr) => {{
+        let query = sqlx::query(sql_str(sqlite_text($sql)));
+        $params.into_iter().fold(query, |query, value| value.bind_sqlite(query)).fetch_all($executor).await
+    }};
+    (postgres $executor:expr, $sql:expr, $params:expr) => {{
+        let query = sqlx::query(sql_str($sql));
+        $params.into_iter().fold(query, |query, value| value.bind_postgres(query)).fetch_all($executor).await
+    }};
+}
+
+macro_rules! execute {
+    (sqlite $executor:expr, $sql:expr, $params:expr) => {{
+        let query = sqlx::query(sql_str(sqlite_text($sql)));
+        let query = $params.into_iter().fold(query, |query, value| value.bind_sqlite(query));
+        query.execute($executor).await.map(|done| done.rows_affected())
+    }};
+    (postgres $executor:expr, $sql:expr, $params:expr) => {{
+        let query = sqlx::query(sql_str($sql));
+        let query = $params.into_iter().fold(query, |query, value| value.bind_postgres(query));
+        query.execute($executor).await.map(|done| done.rows_affected())
+    }};
+}
+
+impl Pool {
+    /// Rows of a statement that changes nothing.
+    pub(crate) async fn rows(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
+        let sql = sql.into();
+        let told = sql.clone();
+        match self {
+            Self::Sqlite { readers, .. } => fetch!(sqlite readers, sql, params).map(sqlite_rows),
+            Self::Postgres(pool) => fetch!(postgres pool, sql, params).map(postgres_rows),
+        }
+        .map_err(|error| self.error(&told, error))
+    }
+
+    /// The first row of a statement that changes nothing.
+    pub(crate) async fn row(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// Rows returned by one statement that writes, as a transaction of its own.
+    pub(crate) async fn write_rows(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
+        let sql = sql.into();
+        let told = sql.clone();
+        match self {
+            Self::Sqlite { writer, .. } => fetch!(sqlite writer, sql, params).map(sqlite_rows),
+            Self::Postgres(pool) => fetch!(postgres pool, sql, params).map(postgres_rows),
+        }
+        .map_err(|error| self.error(&told, error))
+    }
+
+    /// The row returned by one statement that writes, as a transaction of its own.
+    pub(crate) async fn write_row(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.write_rows(sql, params).await?.into_iter().next())
+    }
+
+    /// Runs one statement as a transaction of its own; returns how many rows it changed.
+    pub(crate) async fn execute(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
+        let sql = sql.into();
+        let told = sql.clone();
+        match self {
+            Self::Sqlite { writer, .. } => execute!(sqlite writer, sql, params),
+            Self::Postgres(pool) => execute!(postgres pool, sql, params),
+        }
+        .map_err(|error| self.error(&told, error))
+    }
+
+    /// Begins a write transaction. SQLite takes its write lock at once: a lock taken later can fail half-way.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        match self {
+            Self::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+        }
+        .map_err(|error| self.error("begin", error))
+    }
+
+    /// Closes every connection once what runs on it is done.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// A pool without a single connection did not time out because it is busy.
+    fn error(&self, doing: &str, error: sqlx::Error) -> StoreError {
+        match (self, StoreError::new(doing, error)) {
+            (Self::Postgres(pool), StoreError::Busy(context))
+                if pool.size() == 0 && matches!(context.source, sqlx::Error::PoolTimedOut) =>
+            {
+                StoreError::Unreachable(context)
+            }
+            (_, error) => error,
+        }
+    }
+}
+
+impl Tx {
+    pub(crate) async fn rows(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
+        let sql = sql.into();
+        let told = sql.clone();
+        match self {
+            Self::Sqlite(tx) => fetch!(sqlite &mut **tx, sql, params).map(sqlite_rows),
+            Self::Postgres(tx) => fetch!(postgres &mut **tx, sql, params).map(postgres_rows),
+        }
+        .map_err(|error| StoreError::new(&told, error))
+    }
+
+    pub(crate) async fn row(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    pub(crate) async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
+        let sql = sql.into();
+        let told = sql.clone();
+        match self {
+            Self::Sqlite(tx) => execute!(sqlite &mut **tx, sql, params),
+            Self::Postgres(tx) => execute!(postgres &mut **tx, sql, params),
+        }
+        .map_err(|error| StoreError::new(&told, error))
+    }
+
+    /// Runs several statements without arguments.
+    pub(crate) async fn script(&mut self, sql: Sql) -> Result<()> {
+        let told = sql.clone();
+        match self {
+            Self::Sqlite(tx) => sqlx::raw_sql(sql_str(sql)).execute(&mut **tx).await.map(drop),
+            Self::Postgres(tx) => sqlx::raw_sql(sql_str(sql)).execute(&mut **tx).await.map(drop),
+        }
+        .map_err(|error| StoreError::new(&told, error))
+    }
+
+    pub(crate) async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(|error| StoreError::new("commit", error))
+    }
+}
+
+fn sqlite_rows(rows: Vec<sqlx::sqlite::SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Sqlite).collect()
+}
+
+fn postgres_rows(rows: Vec<sqlx::postgres::PgRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Postgres).collect()
+}
+
+/// Every statement is made of constants of this package; values are always arguments.
+fn sql_str(sql: Sql) -> SqlStr {
+    match sql {
+        Cow::Borrowed(text) => text.into_sql_str(),
+        Cow::Owned(text) => AssertSqlSafe(text).into_sql_str(),
+    }
+}
+
+/// SQLite has no arrays: a list is bound as JSON text, and `= ANY($n)` becomes a look into it.
+fn sqlite_text(sql: Sql) -> Sql {
+    const ANY: &str = "= ANY($";
+    if !sql.contains(ANY) {
+        return sql;
+    }
+    let mut parts = sql.split(ANY);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (number, rest) = part.split_once(')').unwrap_or((part, ""));
+        text.push_str(&format!("IN (SELECT value FROM json_each(${number})){rest}"));
+    }
+    Cow::Owned(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_argument_has_a_form_on_sqlite() {
+        let text = sqlite_text("DELETE FROM a WHERE b = ANY($1) AND c = $2 OR d = ANY($13)".into());
+        assert_eq!(
+            text,
+            "DELETE FROM a WHERE b IN (SELECT value FROM json_each($1)) AND c = $2 OR d IN (SELECT value FROM json_each($13))"
+        );
+        assert!(matches!(sqlite_text("SELECT 1".into()), Cow::Borrowed(_)));
+    }
+}

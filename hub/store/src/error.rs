@@ -1,0 +1,164 @@
+//! What can go wrong with a database, told apart by what helps. The text is for logs, never for a client.
+
+use std::fmt;
+
+/// A store call that failed. `Busy` may be tried again; the others need a hand or a different input.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another writer held the database for longer than the busy timeout, or every connection is in use.
+    #[error("the database is busy: {0}")]
+    Busy(Context),
+    /// The disk, the quota or the file size limit of the database is used up.
+    #[error("the database has no room left: {0}")]
+    Full(Context),
+    /// No connection could be made, or it broke.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(Context),
+    /// The database, or its file, may not be written.
+    #[error("the database is read-only: {0}")]
+    ReadOnly(Context),
+    /// A unique name or key is taken.
+    #[error("it exists already: {0}")]
+    Conflict(Context),
+    /// The row refers to one that is gone, or never was.
+    #[error("it refers to something that does not exist: {0}")]
+    Missing(Context),
+    /// The database does not accept this value: too long, out of range, a NUL byte, a broken rule.
+    #[error("the database refuses the value: {0}")]
+    Invalid(Context),
+    /// The database holds something that neither JupyterHub nor Specola writes, or its file is damaged.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+    /// Anything else: a fault of this program or of the database.
+    #[error("the database failed: {0}")]
+    Other(Context),
+}
+
+/// The statement that failed and what the database said.
+#[derive(Debug)]
+pub struct Context {
+    /// What was tried: the statement, shortened, or a word like `connect`.
+    pub doing: String,
+    /// The driver's error.
+    pub source: sqlx::Error,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (while running: {})", self.source, self.doing)
+    }
+}
+
+/// What every store function returns.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// How much of a statement an error shows, in characters.
+const SHOWN: usize = 120;
+
+impl StoreError {
+    /// Sorts a driver's error by what helps against it.
+    pub(crate) fn new(doing: &str, source: sqlx::Error) -> Self {
+        let make = kind(&source);
+        let doing = doing.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+        make(Context { doing, source })
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Unreachable(_))
+    }
+}
+
+type Make = fn(Context) -> StoreError;
+
+fn corrupt(context: Context) -> StoreError {
+    StoreError::Corrupt(context.to_string())
+}
+
+fn kind(source: &sqlx::Error) -> Make {
+    match source {
+        sqlx::Error::Database(error) => match error.code() {
+            // SQLSTATE has five characters; SQLite's extended codes are shorter numbers below 10000.
+            Some(code) if error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => postgres_kind(&code),
+            Some(code) => sqlite_kind(code.parse().unwrap_or_default()),
+            None => StoreError::Other,
+        },
+        sqlx::Error::PoolTimedOut => StoreError::Busy,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            StoreError::Unreachable
+        }
+        _ => StoreError::Other,
+    }
+}
+
+/// https://www.sqlite.org/rescode.html; the low byte of an extended code is the primary one.
+fn sqlite_kind(code: i64) -> Make {
+    match (code, code & 0xff) {
+        (787 | 3091, _) => StoreError::Missing,
+        (1555 | 2067 | 2579, _) => StoreError::Conflict,
+        (_, 5 | 6) => StoreError::Busy,
+        (_, 8) => StoreError::ReadOnly,
+        (_, 11 | 26) => corrupt,
+        (_, 13) => StoreError::Full,
+        (_, 10 | 14) => StoreError::Unreachable,
+        (_, 18 | 19 | 20) => StoreError::Invalid,
+        _ => StoreError::Other,
+    }
+}
+
+/// https://www.postgresql.org/docs/current/errcodes-appendix.html
+fn postgres_kind(code: &str) -> Make {
+    match code {
+        "23505" => StoreError::Conflict,
+        "23503" => StoreError::Missing,
+        "25006" => StoreError::ReadOnly,
+        "53100" => StoreError::Full,
+        "40001" | "40P01" | "55P03" | "57014" | "53300" => StoreError::Busy,
+        "28000" | "28P01" | "3D000" => StoreError::Unreachable,
+        _ => match code.get(..2) {
+            Some("08" | "57" | "58") => StoreError::Unreachable,
+            Some("53") => StoreError::Busy,
+            Some("22" | "23") => StoreError::Invalid,
+            Some("XX") => corrupt,
+            _ => StoreError::Other,
+        },
+    }
+}
+
+/// A database that could not be opened. Nothing in it was changed, unless the error is `Store`.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL is not one of a database.
+    #[error("the database URL is not valid: {0}")]
+    Url(String),
+    /// JupyterHub supports it, Specola does not.
+    #[error("{0} databases are not supported: use sqlite:/// or postgresql://")]
+    Unsupported(String),
+    /// An older JupyterHub made it.
+    #[error(
+        "the database has the schema {found} of an older JupyterHub, {expected} is needed: back it up, run \
+         `jupyterhub upgrade-db` of JupyterHub 6.1 on it, then start again"
+    )]
+    OlderSchema { found: String, expected: &'static str },
+    /// A JupyterHub that this version does not know made it.
+    #[error(
+        "the database has the schema {found}, which this version does not know ({expected} is needed): use a newer \
+         Specola, or restore a backup made with JupyterHub 6.1"
+    )]
+    UnknownSchema { found: String, expected: &'static str },
+    /// It has JupyterHub's tables, and no version.
+    #[error(
+        "the database has JupyterHub's tables but no schema version: back it up, run `jupyterhub upgrade-db` of \
+         JupyterHub 6.1 on it, then start again"
+    )]
+    NoVersion,
+    /// A newer Specola has used it.
+    #[error(
+        "a newer Specola has used this database (its own tables are at version {found}, this one knows {known}): \
+         use that version again, or restore a backup"
+    )]
+    NewerSpecola { found: i64, known: i64 },
+    /// It could not be reached, read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

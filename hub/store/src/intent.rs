@@ -1,0 +1,158 @@
+//! What people want of a server. Handlers come here and nowhere else; the keeper does the rest.
+
+use crate::adopt::ensure_row;
+use crate::database::Tx;
+use crate::error::Result;
+use crate::store::Store;
+use crate::value::params;
+use hub_core::clock::Time;
+use hub_core::id::SpawnerId;
+use hub_core::life::{Desired, Phase};
+
+/// How many servers there may be at once over the whole hub; `None` for any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StartLimits {
+    /// Servers between wanted and ready.
+    pub concurrent: Option<u32>,
+    /// Servers that run, start, stop, or are wanted.
+    pub active: Option<u32>,
+}
+
+/// What became of the wish to start a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantRunning {
+    /// It will be started.
+    Accepted,
+    AlreadyReady,
+    AlreadyStarting,
+    /// It is being stopped, or its stop is wanted: first that, then another start.
+    Stopping,
+    TooManyStarting,
+    TooManyActive,
+    /// There is no such server.
+    Gone,
+}
+
+/// What became of the wish to stop a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WantStopped {
+    /// It will be stopped.
+    Accepted,
+    AlreadyStopping,
+    AlreadyStopped,
+    /// There is no such server.
+    Gone,
+}
+
+impl Store {
+    /// Asks for a server to run, with new options or those it has, within the limits. One transaction: of two that
+    /// ask for the last free place, one gets it.
+    pub async fn want_running(
+        &self,
+        id: SpawnerId,
+        options: Option<&serde_json::Value>,
+        plan: &serde_json::Value,
+        limits: StartLimits,
+        now: Time,
+    ) -> Result<WantRunning> {
+        let mut tx = self.pool.begin().await?;
+        // The counter's row is the lock that all starts share; without it two could count the same free place.
+        tx.execute("UPDATE specola_counters SET value = value + 1 WHERE name = 'starts'", params![]).await?;
+        let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantRunning::Gone) };
+        let refusal = match already(desired, phase) {
+            Some(answer) => Some(answer),
+            None => over_limit(&mut tx, limits).await?,
+        };
+        if let Some(refusal) = refusal {
+            return Ok(refusal);
+        }
+        let sql = "UPDATE specola_servers SET desired = 'running', due_at = $2, failure = NULL, plan = $3,
+                   changed_at = $2 WHERE spawner_id = $1";
+        tx.execute(sql, params![id, now, plan]).await?;
+        if options.is_some() {
+            tx.execute("UPDATE spawners SET user_options = $2 WHERE id = $1", params![id, options]).await?;
+        }
+        tx.commit().await?;
+        Ok(WantRunning::Accepted)
+    }
+
+    /// Asks for a server to stop, also while it starts.
+    pub async fn want_stopped(&self, id: SpawnerId, now: Time) -> Result<WantStopped> {
+        let mut tx = self.pool.begin().await?;
+        let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantStopped::Gone) };
+        match (desired, phase) {
+            (Desired::Stopped, Phase::Stopped) => return Ok(WantStopped::AlreadyStopped),
+            (Desired::Stopped, _) => return Ok(WantStopped::AlreadyStopping),
+            (Desired::Running, _) => {}
+        }
+        let sql = "UPDATE specola_servers SET desired = 'stopped', due_at = $2, changed_at = $2 WHERE spawner_id = $1";
+        tx.execute(sql, params![id, now]).await?;
+        tx.commit().await?;
+        Ok(WantStopped::Accepted)
+    }
+
+    /// Makes somebody look at a server soon, for a watch that saw it change. Tells whether there is one.
+    pub async fn nudge(&self, id: SpawnerId, now: Time) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET due_at = $2 WHERE spawner_id = $1 AND (due_at IS NULL OR due_at > $2)";
+        self.changed(sql, params![id, now]).await
+    }
+}
+
+/// What is recorded of a server, with its row locked until the transaction ends.
+async fn locked(tx: &mut Tx, id: SpawnerId, now: Time) -> Result<Option<(Desired, Phase)>> {
+    if !ensure_row(tx, id, now).await? {
+        return Ok(None);
+    }
+    let sql = "UPDATE specola_servers SET changed_at = changed_at WHERE spawner_id = $1 RETURNING desired, phase";
+    let row = tx.row(sql, params![id]).await?;
+    row.map(|row| Ok((row.get("desired")?, row.get("phase")?))).transpose()
+}
+
+/// The answer where a start changes nothing.
+fn already(desired: Desired, phase: Phase) -> Option<WantRunning> {
+    match (desired, phase) {
+        (Desired::Stopped, Phase::Stopped) => None,
+        (_, Phase::Stopping) | (Desired::Stopped, _) => Some(WantRunning::Stopping),
+        (Desired::Running, Phase::Ready) => Some(WantRunning::AlreadyReady),
+        (Desired::Running, Phase::Stopped | Phase::Starting | Phase::Waiting | Phase::Routing) => {
+            Some(WantRunning::AlreadyStarting)
+        }
+    }
+}
+
+async fn over_limit(tx: &mut Tx, limits: StartLimits) -> Result<Option<WantRunning>> {
+    if limits == StartLimits::default() {
+        return Ok(None);
+    }
+    let sql = "SELECT COUNT(*) AS active,
+               COUNT(CASE WHEN desired = 'running' AND phase NOT IN ('ready', 'stopping') THEN 1 END) AS starting
+               FROM specola_servers WHERE desired = 'running' OR phase <> 'stopped'";
+    let Some(row) = tx.row(sql, params![]).await? else { return Ok(None) };
+    let reached = |limit: Option<u32>, count: i64| limit.is_some_and(|limit| count >= i64::from(limit));
+    if reached(limits.active, row.get("active")?) {
+        return Ok(Some(WantRunning::TooManyActive));
+    }
+    let starting = reached(limits.concurrent, row.get("starting")?);
+    Ok(starting.then_some(WantRunning::TooManyStarting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_taken_only_where_nothing_is_left_of_the_last_one() {
+        let table = [
+            (Desired::Stopped, Phase::Stopped, None),
+            (Desired::Running, Phase::Stopped, Some(WantRunning::AlreadyStarting)),
+            (Desired::Running, Phase::Routing, Some(WantRunning::AlreadyStarting)),
+            (Desired::Running, Phase::Ready, Some(WantRunning::AlreadyReady)),
+            (Desired::Running, Phase::Stopping, Some(WantRunning::Stopping)),
+            (Desired::Stopped, Phase::Ready, Some(WantRunning::Stopping)),
+            (Desired::Stopped, Phase::Starting, Some(WantRunning::Stopping)),
+        ];
+        for (desired, phase, answer) in table {
+            assert_eq!(already(desired, phase), answer, "{desired:?} {phase:?}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `oauth_clients` and `oauth_codes`: who may ask for log-ins, and the codes on their way.
+
+use crate::database::Tx;
+use crate::error::Result;
+use crate::row::Row;
+use crate::store::Store;
+use crate::value::params;
+use hub_core::clock::Time;
+use hub_core::id::UserId;
+use hub_core::secret::Secret;
+
+/// The client of the hub itself, which its own tokens belong to.
+pub const HUB_CLIENT: &str = "jupyterhub";
+
+/// How long a code may be exchanged, in seconds (oauthlib's default, which JupyterHub keeps).
+pub const CODE_SECONDS: i64 = 300;
+
+/// A row of `oauth_clients`.
+#[derive(Debug, Clone)]
+pub struct OAuthClient {
+    /// `jupyterhub-user-…` for servers, `service-…` for services.
+    pub identifier: String,
+    pub description: String,
+    /// The hash of the client's secret; empty for a client that cannot ask for tokens.
+    pub secret: Secret,
+    pub redirect_uri: String,
+    pub allowed_scopes: Vec<String>,
+}
+
+/// A code to record.
+#[derive(Debug, Clone)]
+pub struct NewCode {
+    /// At most 36 characters.
+    pub code: String,
+    pub client_id: String,
+    pub user_id: UserId,
+    pub redirect_uri: String,
+    pub session_id: String,
+    pub scopes: Vec<String>,
+    /// PKCE, where the client asked for it.
+    pub code_challenge: Option<String>,
+    pub code_challenge_method: Option<String>,
+}
+
+/// A code that was exchanged, and is gone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Code {
+    pub user_id: UserId,
+    pub redirect_uri: Option<String>,
+    pub session_id: Option<String>,
+    pub scopes: Vec<String>,
+    pub code_challenge: Option<String>,
+    pub code_challenge_method: Option<String>,
+}
+
+impl Store {
+    /// Finds a client.
+    pub async fn oauth_client(&self, identifier: &str) -> Result<Option<OAuthClient>> {
+        let sql = "SELECT identifier, description, secret, redirect_uri, allowed_scopes FROM oauth_clients
+                   WHERE identifier = $1";
+        self.pool.row(sql, params![identifier]).await?.as_ref().map(client).transpose()
+    }
+
+    /// Creates a client, or replaces what is known of it; its tokens stay.
+    pub async fn sync_oauth_client(&self, client: &OAuthClient) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        sync(&mut tx, client).await?;
+        tx.commit().await
+    }
+
+    /// Deletes a client with its tokens and codes.
+    pub async fn delete_oauth_client(&self, identifier: &str) -> Result<bool> {
+        self.changed("DELETE FROM oauth_clients WHERE identifier = $1", params![identifier]).await
+    }
+
+    /// Records a code, good for `CODE_SECONDS` from now. `Missing` when its client or user does not exist.
+    pub async fn insert_code(&self, code: &NewCode, now: Time) -> Result<()> {
+        let sql = "INSERT INTO oauth_codes (client_id, code, expires_at, redirect_uri, session_id, user_id, scopes,
+                   code_challenge, code_challenge_method) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        let values = params![
+            &code.client_id,
+            &code.code,
+            now.timestamp() + CODE_SECONDS,
+            &code.redirect_uri,
+            &code.session_id,
+            code.user_id,
+            &code.scopes,
+            code.code_challenge.as_deref(),
+            code.code_challenge_method.as_deref(),
+        ];
+        self.pool.execute(sql, values).await.map(drop)
+    }
+
+    /// Takes a code away from the database and returns it, if it was there for this client and had not expired.
+    /// Of two that ask at once, one gets it.
+    pub async fn take_code(&self, code: &str, client_id: &str, now: Time) -> Result<Option<Code>> {
+        let sql = "DELETE FROM oauth_codes WHERE code = $1 AND client_id = $2 RETURNING user_id, redirect_uri,
+                   session_id, scopes, code_challenge, code_challenge_method, expires_at";
+        let Some(row) = self.pool.write_row(sql, params![code, client_id]).await? else { return Ok(None) };
+        let fresh = row.get::<Option<i64>>("expires_at")?.is_none_or(|until| until > now.timestamp());
+        let Some(user_id) = row.get("user_id")? else { return Ok(None) };
+        let code = Code {
+            user_id,
+            redirect_uri: row.get("redirect_uri")?,
+            session_id: row.get("session_id")?,
+            scopes: row.scopes("scopes")?,
+            code_challenge: row.get("code_challenge")?,
+            code_challenge_method: row.get("code_challenge_method")?,
+        };
+        Ok(Some(code).filter(|_| fresh))
+    }
+}
+
+/// Creates or replaces a client within a transaction.
+pub(crate) async fn sync(tx: &mut Tx, client: &OAuthClient) -> Result<()> {
+    let sql = "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identifier) DO UPDATE SET description = excluded.description,
+               secret = excluded.secret, redirect_uri = excluded.redirect_uri, allowed_scopes = excluded.allowed_scopes";
+    let values =
+        params![&client.identifier, &client.description, &client.secret, &client.redirect_uri, &client.allowed_scopes];
+    tx.execute(sql, values).await.map(drop)
+}
+
+/// Creates the hub's own client where it is missing, as JupyterHub does at start.
+pub(crate) async fn ensure_hub_client(tx: &mut Tx) -> Result<()> {
+    let sql = "INSERT INTO oauth_clients (identifier, description, secret, redirect_uri, allowed_scopes)
+               VALUES ($1, 'JupyterHub', '', '', '[]') ON CONFLICT (identifier) DO NOTHING";
+    tx.execute(sql, params![HUB_CLIENT]).await.map(drop)
+}
+
+fn client(row: &Row) -> Result<OAuthClient> {
+    Ok(OAuthClient {
+        identifier: row.get("identifier")?,
+        description: row.get::<Option<String>>("description")?.unwrap_or_default(),
+        secret: row.get::<Option<Secret>>("secret")?.unwrap_or_default(),
+        redirect_uri: row.get::<Option<String>>("redirect_uri")?.unwrap_or_default(),
+        allowed_scopes: row.scopes("allowed_scopes")?,
+    })
+}

@@ -1,0 +1,185 @@
+//! The tables: looks what a database holds, judges whether it may be used, and brings it to the present version.
+//!
+//! JupyterHub's tables are made when there are none, and never altered.
+
+use crate::database::Tx;
+use crate::error::{OpenError, Result, StoreError};
+use crate::row::Row;
+use crate::value::params;
+use std::borrow::Cow;
+
+/// JupyterHub 6.1's alembic head.
+pub(crate) const ALEMBIC_HEAD: &str = "f460b0348206";
+
+/// Revisions that came before the head, newest of the list last or not: only membership counts.
+const OLDER_REVISIONS: [&str; 18] = [
+    "0eee8c825d24",
+    "19c0846f6344",
+    "1cebaf56856c",
+    "3c2384c5aae1",
+    "3ec6993fe20c",
+    "4621fec11365",
+    "4dc2d5a8c53c",
+    "56cc5a70207e",
+    "651f5419b74d",
+    "833da8570507",
+    "896818069c98",
+    "99a28a4418e1",
+    "af4cbdb2d13c",
+    "afd65840b69e",
+    "be8ecf03ddac",
+    "d68c98b66cd4",
+    "eeb276e51423",
+    "ff1860e38070",
+];
+
+const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
+
+/// What brings Specola's tables from version n to n + 1. Only ever appended to.
+const STEPS: [&str; 1] = [include_str!("specola.sql")];
+
+/// Tables that only JupyterHub's schema has under these names together.
+const JUPYTERHUB_TABLES: [&str; 16] = [
+    "users",
+    "groups",
+    "roles",
+    "user_role_map",
+    "group_role_map",
+    "service_role_map",
+    "user_group_map",
+    "services",
+    "servers",
+    "spawners",
+    "api_tokens",
+    "oauth_clients",
+    "oauth_codes",
+    "shares",
+    "share_codes",
+    "alembic_version",
+];
+
+/// What a database holds.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Survey {
+    tables: Vec<String>,
+    alembic: Option<String>,
+    specola: Option<i64>,
+}
+
+/// What is missing in a database that may be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    jupyterhub: bool,
+    /// The version of Specola's tables, 0 for none.
+    specola: i64,
+}
+
+/// Decides whether a database may be used.
+pub(crate) fn judge(survey: &Survey) -> Result<Missing, OpenError> {
+    let has = |table: &str| survey.tables.iter().any(|name| name == table);
+    let known = STEPS.len() as i64;
+    let specola = survey.specola.unwrap_or(0);
+    if specola > known {
+        return Err(OpenError::NewerSpecola { found: specola, known });
+    }
+    match survey.alembic.as_deref() {
+        Some(ALEMBIC_HEAD) => Ok(Missing { jupyterhub: !has("users"), specola }),
+        Some(found) if OLDER_REVISIONS.contains(&found) => {
+            Err(OpenError::OlderSchema { found: found.to_owned(), expected: ALEMBIC_HEAD })
+        }
+        Some(found) => Err(OpenError::UnknownSchema { found: found.to_owned(), expected: ALEMBIC_HEAD }),
+        None if JUPYTERHUB_TABLES.iter().any(|table| has(table)) => Err(OpenError::NoVersion),
+        None => Ok(Missing { jupyterhub: true, specola }),
+    }
+}
+
+/// Looks what a database holds.
+pub(crate) async fn survey(tx: &mut Tx) -> Result<Survey> {
+    let tables = match tx {
+        Tx::Sqlite(_) => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        Tx::Postgres(_) => "SELECT CAST(tablename AS text) AS name FROM pg_tables WHERE schemaname = current_schema()",
+    };
+    let rows = tx.rows(tables, params![]).await?;
+    let tables = rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>>>()?;
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    let text = |row: Option<Row>, column| row.map(|row| row.get::<String>(column)).transpose();
+    let alembic = match has("alembic_version") {
+        true => text(tx.row("SELECT version_num FROM alembic_version", params![]).await?, "version_num")?,
+        false => None,
+    };
+    let specola = match has("specola_meta") {
+        true => {
+            text(tx.row("SELECT value FROM specola_meta WHERE name = 'schema_version'", params![]).await?, "value")?
+        }
+        false => None,
+    };
+    let number = |text: String| {
+        text.parse().map_err(|_| StoreError::Corrupt("specola_meta holds no readable schema_version".to_owned()))
+    };
+    Ok(Survey { specola: specola.map(number).transpose()?, alembic, tables })
+}
+
+/// Creates what is missing. All or nothing: both databases roll back definitions too.
+pub(crate) async fn complete(tx: &mut Tx, missing: &Missing) -> Result<()> {
+    if missing.jupyterhub {
+        tx.script(dialect(tx, JUPYTERHUB)).await?;
+        let stamp = "INSERT INTO alembic_version (version_num) VALUES ($1) ON CONFLICT DO NOTHING";
+        tx.execute(stamp, params![ALEMBIC_HEAD]).await?;
+    }
+    for (version, step) in (1i64..).zip(STEPS).filter(|(version, _)| *version > missing.specola) {
+        tx.script(dialect(tx, step)).await?;
+        tx.execute(
+            "INSERT INTO specola_meta (name, value) VALUES ('schema_version', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![version.to_string()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Definitions are written for PostgreSQL; SQLite has its own words for a few types, those SQLAlchemy uses there.
+fn dialect(tx: &Tx, text: &'static str) -> Cow<'static, str> {
+    match tx {
+        Tx::Postgres(_) => text.into(),
+        Tx::Sqlite(_) => text
+            .replace("BIGSERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT")
+            .replace("SERIAL NOT NULL", "INTEGER NOT NULL")
+            .replace("TIMESTAMP WITHOUT TIME ZONE", "DATETIME")
+            .replace("TIMESTAMP", "DATETIME")
+            .replace("BYTEA", "BLOB")
+            .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(tables: &[&str], alembic: Option<&str>, specola: Option<i64>) -> Survey {
+        let tables = tables.iter().map(|table| table.to_string()).collect();
+        Survey { tables, alembic: alembic.map(str::to_owned), specola }
+    }
+
+    #[test]
+    fn an_empty_or_a_present_database_is_used() {
+        let new = judge(&holds(&[], None, None)).unwrap();
+        assert_eq!(new, Missing { jupyterhub: true, specola: 0 });
+        let stamped_only = judge(&holds(&["alembic_version"], Some(ALEMBIC_HEAD), None)).unwrap();
+        assert_eq!(stamped_only, Missing { jupyterhub: true, specola: 0 });
+        let jupyterhub = judge(&holds(&["alembic_version", "users"], Some(ALEMBIC_HEAD), None)).unwrap();
+        assert_eq!(jupyterhub, Missing { jupyterhub: false, specola: 0 });
+        let ours = judge(&holds(&["alembic_version", "users", "specola_meta"], Some(ALEMBIC_HEAD), Some(1))).unwrap();
+        assert_eq!(ours, Missing { jupyterhub: false, specola: 1 });
+    }
+
+    #[test]
+    fn every_refusal_has_a_reason_of_its_own() {
+        let users = ["alembic_version", "users"];
+        assert!(matches!(judge(&holds(&users, Some("afd65840b69e"), None)), Err(OpenError::OlderSchema { .. })));
+        assert!(matches!(judge(&holds(&users, Some("ffffffffffff"), None)), Err(OpenError::UnknownSchema { .. })));
+        assert!(matches!(judge(&holds(&["users"], None, None)), Err(OpenError::NoVersion)));
+        assert!(matches!(judge(&holds(&users, None, None)), Err(OpenError::NoVersion)));
+        assert!(matches!(judge(&holds(&users, Some(ALEMBIC_HEAD), Some(99))), Err(OpenError::NewerSpecola { .. })));
+    }
+}

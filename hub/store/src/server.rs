@@ -1,0 +1,258 @@
+//! Servers as one view: the row of `spawners`, its address in `servers`, and Specola's row beside them.
+//!
+//! How a server moves is in `intent` (what people want), `claim` (who works on it), `start` and `stop`.
+
+use crate::error::Result;
+use crate::row::Row;
+use crate::store::{Store, returned};
+use crate::value::{Value, params};
+use hub_core::clock::Time;
+use hub_core::id::{Generation, SpawnerId, UserId};
+use hub_core::life::{Desired, Phase};
+use std::collections::BTreeMap;
+
+/// One server of one user, running or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    pub id: SpawnerId,
+    pub user_id: UserId,
+    pub user_name: String,
+    /// Empty for the default server.
+    pub name: String,
+    pub display_name: Option<String>,
+    /// What its driver remembers, as JupyterHub's spawner of that kind writes it.
+    pub state: Option<serde_json::Value>,
+    pub user_options: Option<serde_json::Value>,
+    pub started: Option<Time>,
+    pub last_activity: Option<Time>,
+    pub oauth_client_id: Option<String>,
+    pub address: Option<Address>,
+    pub desired: Desired,
+    pub phase: Phase,
+    pub generation: Generation,
+    /// When somebody should look at it, besides when a lease runs out.
+    pub due_at: Option<Time>,
+    /// When the present phase has taken too long.
+    pub deadline_at: Option<Time>,
+    pub held_by: Option<String>,
+    pub held_until: Option<Time>,
+    /// Why it is stopped although it was wanted.
+    pub failure: Option<serde_json::Value>,
+    pub driver: Option<String>,
+    /// What the policy granted it, for the driver.
+    pub plan: Option<serde_json::Value>,
+    /// Where it answers, without a path: `http://127.0.0.1:45123`.
+    pub url: Option<String>,
+    pub changed_at: Option<Time>,
+}
+
+/// A row of `servers`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Address {
+    /// `http` or `https`.
+    pub proto: String,
+    /// An address or a host name; empty for the loopback.
+    pub ip: String,
+    pub port: u16,
+    pub base_url: String,
+    pub cookie_name: String,
+}
+
+impl Address {
+    /// The address as a URL without a path.
+    pub fn url(&self) -> String {
+        let host = match self.ip.as_str() {
+            "" | "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+            ip if ip.contains(':') => format!("[{ip}]"),
+            ip => ip.to_owned(),
+        };
+        format!("{}://{host}:{}", self.proto, self.port)
+    }
+}
+
+/// A running server without a row of ours is JupyterHub's: taken as ready.
+pub(crate) const COLUMNS: &str = "SELECT s.id, s.user_id, u.name AS user_name, s.name, s.display_name, s.state,
+    s.user_options, s.started, s.last_activity, s.oauth_client_id, v.id AS server_id, v.proto, v.ip, v.port, v.base_url,
+    v.cookie_name,
+    COALESCE(p.desired, CASE WHEN s.server_id IS NULL THEN 'stopped' ELSE 'running' END) AS desired,
+    COALESCE(p.phase, CASE WHEN s.server_id IS NULL THEN 'stopped' ELSE 'ready' END) AS phase,
+    COALESCE(p.generation, 0) AS generation, p.due_at, p.deadline_at, p.held_by, p.held_until, p.failure, p.driver,
+    p.plan, p.url, p.changed_at
+    FROM spawners s JOIN users u ON u.id = s.user_id LEFT JOIN servers v ON v.id = s.server_id
+    LEFT JOIN specola_servers p ON p.spawner_id = s.id ";
+
+impl Store {
+    /// Finds a server of a user by name; the default one has the empty name.
+    pub async fn server(&self, user: UserId, name: &str) -> Result<Option<Server>> {
+        let condition = "WHERE s.user_id = $1 AND COALESCE(s.name, '') = $2 ORDER BY s.id";
+        Ok(self.servers(condition, params![user, name]).await?.into_iter().next())
+    }
+
+    /// Finds a server by id.
+    pub async fn server_by_id(&self, id: SpawnerId) -> Result<Option<Server>> {
+        Ok(self.servers("WHERE s.id = $1", params![id]).await?.into_iter().next())
+    }
+
+    /// Finds the server that an OAuth client belongs to.
+    pub async fn server_by_client(&self, client_id: &str) -> Result<Option<Server>> {
+        Ok(self.servers("WHERE s.oauth_client_id = $1", params![client_id]).await?.into_iter().next())
+    }
+
+    /// All servers of the users, running or not, by user and name.
+    pub async fn servers_of(&self, users: &[UserId]) -> Result<Vec<Server>> {
+        self.servers("WHERE s.user_id = ANY($1) ORDER BY s.user_id, s.name, s.id", params![users]).await
+    }
+
+    /// Servers that run, start, stop, or are wanted, in the order they were first made.
+    pub async fn active_servers(&self) -> Result<Vec<Server>> {
+        let condition = "WHERE s.server_id IS NOT NULL OR p.phase <> 'stopped' OR p.desired = 'running' ORDER BY s.id";
+        self.servers(condition, params![]).await
+    }
+
+    async fn servers(&self, condition: &'static str, params: Vec<Value>) -> Result<Vec<Server>> {
+        self.pool.rows(format!("{COLUMNS}{condition}"), params).await?.iter().map(server).collect()
+    }
+
+    /// Creates a stopped server, or returns the one that has the name already. `None` when there is no such user.
+    pub async fn create_server(
+        &self,
+        user: UserId,
+        name: &str,
+        display_name: Option<&str>,
+        options: Option<&serde_json::Value>,
+        now: Time,
+    ) -> Result<Option<Server>> {
+        let mut tx = self.pool.begin().await?;
+        // JupyterHub's table has no unique key here: the user's row is the lock against two of one name.
+        if tx.execute("UPDATE users SET name = name WHERE id = $1", params![user]).await? == 0 {
+            return Ok(None);
+        }
+        let sql = "SELECT id FROM spawners WHERE user_id = $1 AND COALESCE(name, '') = $2 ORDER BY id";
+        let id = match tx.row(sql, params![user, name]).await? {
+            Some(row) => row.get("id")?,
+            None => {
+                let sql = "INSERT INTO spawners (user_id, name, display_name, user_options, state)
+                           VALUES ($1, $2, $3, $4, '{}') RETURNING id";
+                returned(tx.row(sql, params![user, name, display_name, options]).await?, "id")?
+            }
+        };
+        crate::adopt::ensure_row(&mut tx, id, now).await?;
+        tx.commit().await?;
+        self.server_by_id(id).await
+    }
+
+    /// Deletes a server that is stopped and not wanted; tells whether it did.
+    pub async fn delete_server(&self, id: SpawnerId) -> Result<bool> {
+        let sql = "DELETE FROM spawners WHERE id = $1 AND server_id IS NULL AND NOT EXISTS (
+                   SELECT 1 FROM specola_servers p WHERE p.spawner_id = $1
+                   AND (p.phase <> 'stopped' OR p.desired = 'running'))";
+        self.changed(sql, params![id]).await
+    }
+
+    /// Replaces the options of the next start.
+    pub async fn set_server_options(&self, id: SpawnerId, options: Option<&serde_json::Value>) -> Result<bool> {
+        self.changed("UPDATE spawners SET user_options = $2 WHERE id = $1", params![id, options]).await
+    }
+
+    /// Replaces the name that people see.
+    pub async fn set_server_display_name(&self, id: SpawnerId, display_name: Option<&str>) -> Result<bool> {
+        self.changed("UPDATE spawners SET display_name = $2 WHERE id = $1", params![id, display_name]).await
+    }
+
+    /// Records that a server and its user were active; both only ever move forward.
+    pub async fn touch_server(&self, id: SpawnerId, at: Time) -> Result<()> {
+        self.touch_servers(&[(id, at)]).await
+    }
+
+    /// Records the activity of many servers and their users at once; unknown servers are passed over.
+    pub async fn touch_servers(&self, seen: &[(SpawnerId, Time)]) -> Result<()> {
+        // Servers first, then users, each in order of id: two hubs never wait for each other's rows.
+        let mut seen = seen.to_vec();
+        seen.sort_unstable();
+        let mut users: BTreeMap<UserId, Time> = BTreeMap::new();
+        let mut tx = self.pool.begin().await?;
+        for (id, at) in seen {
+            let sql = "UPDATE spawners SET last_activity = $2
+                       WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2) RETURNING user_id";
+            let row = tx.row(sql, params![id, at]).await?;
+            if let Some(user) = row.map(|row| row.get("user_id")).transpose()?.flatten() {
+                let latest = users.entry(user).or_insert(at);
+                *latest = at.max(*latest);
+            }
+        }
+        for (user, at) in users {
+            let sql = "UPDATE users SET last_activity = $2
+                       WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
+            tx.execute(sql, params![user, at]).await?;
+        }
+        tx.commit().await
+    }
+}
+
+pub(crate) fn server(row: &Row) -> Result<Server> {
+    let mut server = Server {
+        id: row.get("id")?,
+        user_id: row.get("user_id")?,
+        user_name: row.get::<Option<String>>("user_name")?.unwrap_or_default(),
+        name: row.get::<Option<String>>("name")?.unwrap_or_default(),
+        display_name: row.get("display_name")?,
+        state: row.json_option("state")?,
+        user_options: row.json_option("user_options")?,
+        started: row.get("started")?,
+        last_activity: row.get("last_activity")?,
+        oauth_client_id: row.get("oauth_client_id")?,
+        address: address(row)?,
+        desired: row.get("desired")?,
+        phase: row.get("phase")?,
+        generation: row.get("generation")?,
+        due_at: row.get("due_at")?,
+        deadline_at: row.get("deadline_at")?,
+        held_by: row.get("held_by")?,
+        held_until: row.get("held_until")?,
+        failure: row.json_option("failure")?,
+        driver: row.get("driver")?,
+        plan: row.json_option("plan")?,
+        url: row.get("url")?,
+        changed_at: row.get("changed_at")?,
+    };
+    if server.url.is_none() {
+        server.url = server.address.as_ref().map(Address::url);
+    }
+    Ok(server)
+}
+
+/// The address of a row that joins `servers`, with its id as `server_id`.
+pub(crate) fn address(row: &Row) -> Result<Option<Address>> {
+    if row.get::<Option<i64>>("server_id")?.is_none() {
+        return Ok(None);
+    }
+    let text = |column| row.get::<Option<String>>(column).map(Option::unwrap_or_default);
+    let port = row.get::<Option<i64>>("port")?.unwrap_or(0);
+    let port =
+        u16::try_from(port).map_err(|_| crate::StoreError::Corrupt(format!("the table servers has a port {port}")))?;
+    Ok(Some(Address {
+        proto: text("proto")?,
+        ip: text("ip")?,
+        port,
+        base_url: text("base_url")?,
+        cookie_name: text("cookie_name")?,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_url_that_can_be_dialled() {
+        let url = |ip: &str| {
+            let (proto, base_url, cookie_name) = ("http".into(), "/user/a/".into(), "cookie".into());
+            Address { proto, ip: ip.into(), port: 8080, base_url, cookie_name }.url()
+        };
+        assert_eq!(url("10.0.0.7"), "http://10.0.0.7:8080");
+        assert_eq!(url("lab.example"), "http://lab.example:8080");
+        assert_eq!(url("fd00::7"), "http://[fd00::7]:8080");
+        assert_eq!(url(""), "http://127.0.0.1:8080");
+        assert_eq!(url("0.0.0.0"), "http://127.0.0.1:8080");
+    }
+}

@@ -1,0 +1,121 @@
+//! The way of a server up, as the keeper records it. Each write is guarded by the holder of the lease and by the
+//! generation: who comes late changes nothing.
+
+use crate::claim::fresh;
+use crate::error::Result;
+use crate::oauth::{self, OAuthClient};
+use crate::server::{Address, Server};
+use crate::store::{Store, returned};
+use crate::token::{self, NewToken};
+use crate::value::params;
+use hub_core::clock::Time;
+use hub_core::id::{Generation, SpawnerId, TokenId};
+use hub_core::life::Phase;
+
+/// What a server gets before it is created.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The server's own token. Those of an attempt before are revoked.
+    pub token: NewToken,
+    /// The OAuth client by which people reach it.
+    pub client: OAuthClient,
+    pub driver: String,
+    pub deadline_at: Time,
+    /// Keeps what the driver remembers, for one that resumes what it left.
+    pub keep_state: bool,
+    pub now: Time,
+}
+
+/// Where a server that is up can be reached.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    pub address: Address,
+    /// What the driver remembers; `None` leaves it as it is.
+    pub state: Option<serde_json::Value>,
+    pub deadline_at: Time,
+    pub now: Time,
+}
+
+impl Store {
+    /// Begins a start, or begins it again where the first attempt was lost with its secret: the next generation, in
+    /// phase `starting`, with token and OAuth client. `None` when the lease is lost or the server is not wanted.
+    pub async fn prepare(&self, id: SpawnerId, holder: &str, prepared: &Prepared) -> Result<Option<Server>> {
+        let mut tx = self.pool.begin().await?;
+        let sql = "UPDATE specola_servers SET phase = 'starting', generation = generation + 1, deadline_at = $3,
+                   driver = $4, url = NULL, changed_at = $5 WHERE spawner_id = $1 AND held_by = $2
+                   AND desired = 'running' AND phase IN ('stopped', 'starting')";
+        let values = params![id, holder, prepared.deadline_at, &prepared.driver, prepared.now];
+        if tx.execute(sql, values).await? == 0 {
+            return Ok(None);
+        }
+        let sql = "DELETE FROM api_tokens WHERE client_id = $2
+                   OR id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)";
+        tx.execute(sql, params![id, &prepared.client.identifier]).await?;
+        oauth::sync(&mut tx, &prepared.client).await?;
+        let token = token::insert(&mut tx, &prepared.token).await?;
+        let sql = "UPDATE specola_servers SET token_id = $2 WHERE spawner_id = $1";
+        tx.execute(sql, params![id, token]).await?;
+        let sql = "UPDATE spawners SET oauth_client_id = $2, started = $3, last_activity = $3,
+                   state = CASE WHEN $4 THEN state ELSE '{}' END WHERE id = $1";
+        let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state];
+        let changed = tx.execute(sql, values).await? > 0;
+        fresh(tx, id, changed).await
+    }
+
+    /// Records what the driver must remember, before it creates anything. Only the generation guards it: a driver
+    /// that is in the midst of creating has to be able to say what.
+    pub async fn save_state(&self, id: SpawnerId, generation: Generation, state: &serde_json::Value) -> Result<bool> {
+        let sql = "UPDATE spawners SET state = $3 WHERE id = $1 AND EXISTS (
+                   SELECT 1 FROM specola_servers p WHERE p.spawner_id = $1 AND p.generation = $2)";
+        self.changed(sql, params![id, generation, state]).await
+    }
+
+    /// Records where a server can be reached: phase `waiting`, and running for JupyterHub.
+    pub async fn arrive(&self, id: SpawnerId, holder: &str, generation: Generation, arrived: &Arrived) -> Result<bool> {
+        let Arrived { address, state, deadline_at, now } = arrived;
+        let mut tx = self.pool.begin().await?;
+        let sql = "UPDATE specola_servers SET phase = 'waiting', url = $4, deadline_at = $5, changed_at = $6
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase IN ('starting', 'waiting')";
+        if tx.execute(sql, params![id, holder, generation, address.url(), *deadline_at, *now]).await? == 0 {
+            return Ok(false);
+        }
+        let sql = "UPDATE servers SET proto = $2, ip = $3, port = $4, base_url = $5, cookie_name = $6
+                   WHERE id = (SELECT server_id FROM spawners WHERE id = $1)";
+        let port = i64::from(address.port);
+        let (proto, ip, base_url, cookie) = (&address.proto, &address.ip, &address.base_url, &address.cookie_name);
+        if tx.execute(sql, params![id, proto, ip, port, base_url, cookie]).await? == 0 {
+            let sql = "INSERT INTO servers (proto, ip, port, base_url, cookie_name)
+                       VALUES ($1, $2, $3, $4, $5) RETURNING id";
+            let row = tx.row(sql, params![proto, ip, port, base_url, cookie]).await?;
+            let server: i64 = returned(row, "id")?;
+            tx.execute("UPDATE spawners SET server_id = $2 WHERE id = $1", params![id, server]).await?;
+        }
+        if let Some(state) = state {
+            tx.execute("UPDATE spawners SET state = $2 WHERE id = $1", params![id, state]).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Moves a server that has an address on to `waiting`, `routing` or `ready`.
+    pub async fn advance(
+        &self,
+        id: SpawnerId,
+        holder: &str,
+        generation: Generation,
+        phase: Phase,
+        deadline_at: Option<Time>,
+        now: Time,
+    ) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET phase = $4, deadline_at = $5, changed_at = $6
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3
+                   AND phase IN ('waiting', 'routing', 'ready') AND $4 IN ('waiting', 'routing', 'ready')";
+        self.changed(sql, params![id, holder, generation, phase, deadline_at, now]).await
+    }
+
+    /// The token that `prepare` recorded for a server, while it has one.
+    pub async fn server_token(&self, id: SpawnerId) -> Result<Option<TokenId>> {
+        let row = self.pool.row("SELECT token_id FROM specola_servers WHERE spawner_id = $1", params![id]).await?;
+        Ok(row.map(|row| row.get("token_id")).transpose()?.flatten())
+    }
+}

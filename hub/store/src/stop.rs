@@ -1,0 +1,74 @@
+//! The way of a server down, as the keeper records it, guarded as the way up.
+
+use crate::error::Result;
+use crate::oauth::HUB_CLIENT;
+use crate::store::Store;
+use crate::value::params;
+use hub_core::clock::Time;
+use hub_core::id::{Generation, SpawnerId};
+
+impl Store {
+    /// Records why a server that was wanted will not run, and wants it stopped. A stop that somebody asked for
+    /// meanwhile stands: then nothing has failed.
+    pub async fn fail(
+        &self,
+        id: SpawnerId,
+        holder: &str,
+        generation: Generation,
+        failure: &serde_json::Value,
+        now: Time,
+    ) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET desired = 'stopped', failure = $4, changed_at = $5
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND desired = 'running'";
+        self.changed(sql, params![id, holder, generation, failure, now]).await
+    }
+
+    /// Begins the stop of a server, whether it was wanted or has failed: phase `stopping`.
+    pub async fn begin_stop(
+        &self,
+        id: SpawnerId,
+        holder: &str,
+        generation: Generation,
+        deadline_at: Time,
+        now: Time,
+    ) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET phase = 'stopping', deadline_at = $4, changed_at = $5
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase <> 'stopped'";
+        self.changed(sql, params![id, holder, generation, deadline_at, now]).await
+    }
+
+    /// Records that nothing is left of a server: token, OAuth client and address go, phase `stopped`.
+    pub async fn finish(&self, id: SpawnerId, holder: &str, generation: Generation, now: Time) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        // The token's id is needed below, so it is taken out of the row last.
+        let sql = "UPDATE specola_servers SET changed_at = $4 WHERE spawner_id = $1 AND held_by = $2
+                   AND generation = $3 AND phase = 'stopping'";
+        if tx.execute(sql, params![id, holder, generation, now]).await? == 0 {
+            return Ok(false);
+        }
+        // JupyterHub gives the server's token to its own client and marks it only by the note.
+        let sql = "DELETE FROM api_tokens
+                   WHERE id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)
+                   OR client_id IN (SELECT oauth_client_id FROM spawners WHERE id = $1)
+                      AND client_id <> $2
+                   OR id IN (SELECT t.id FROM api_tokens t
+                       JOIN spawners s ON s.user_id = t.user_id JOIN servers v ON v.id = s.server_id
+                       JOIN specola_servers p ON p.spawner_id = s.id
+                       WHERE s.id = $1 AND p.token_id IS NULL AND t.client_id = $2
+                       AND t.note = 'Server at ' || v.base_url)";
+        tx.execute(sql, params![id, HUB_CLIENT]).await?;
+        let sql = "DELETE FROM oauth_clients WHERE identifier <> $2
+                   AND identifier IN (SELECT oauth_client_id FROM spawners WHERE id = $1)";
+        tx.execute(sql, params![id, HUB_CLIENT]).await?;
+        let sql = "DELETE FROM servers WHERE id IN (SELECT server_id FROM spawners WHERE id = $1)";
+        tx.execute(sql, params![id]).await?;
+        let sql = "UPDATE spawners SET server_id = NULL, oauth_client_id = NULL, started = NULL, last_activity = $2,
+                   state = '{}' WHERE id = $1";
+        tx.execute(sql, params![id, now]).await?;
+        let sql = "UPDATE specola_servers SET phase = 'stopped', deadline_at = NULL, url = NULL, token_id = NULL
+                   WHERE spawner_id = $1";
+        tx.execute(sql, params![id]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}

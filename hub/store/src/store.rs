@@ -1,0 +1,154 @@
+//! Opening and closing a database.
+
+use crate::database::{Pool, Tx};
+use crate::error::{OpenError, Result, StoreError};
+use crate::schema;
+use crate::url::{self, Target};
+use crate::value::params;
+use hub_core::clock::Time;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A database with JupyterHub's tables and Specola's. A clone shares its connections.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) pool: Pool,
+}
+
+/// How to open a database.
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// The present instant, for what opening has to record.
+    pub now: Time,
+    /// How long a statement waits for another writer or for a free connection.
+    pub busy_timeout: Duration,
+    /// Connections that read (SQLite, besides the one that writes), or all connections (PostgreSQL).
+    pub connections: u32,
+}
+
+impl OpenOptions {
+    /// Five seconds of patience and eight connections.
+    pub fn new(now: Time) -> Self {
+        Self { now, busy_timeout: Duration::from_secs(5), connections: 8 }
+    }
+}
+
+/// The number that guards the making of tables among hubs that start at once; any constant does.
+const SCHEMA_LOCK: i64 = 0x5bec_01a0;
+
+impl Store {
+    /// Opens a database by its SQLAlchemy URL. A new one gets all tables, one of JupyterHub 6.1 gets Specola's
+    /// besides; one that cannot be used is refused before anything in it, or beside its file, is changed.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, OpenError> {
+        let pool = match url::parse(url)? {
+            Target::Sqlite(path) => {
+                check_file(&path, &options).await?;
+                sqlite_pool(&path, &options).await?
+            }
+            Target::Postgres(connect) => postgres_pool(*connect, &options).await?,
+        };
+        let store = Self { pool };
+        match store.prepare_database(options.now).await {
+            Ok(()) => Ok(store),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits for what runs, then closes every connection. SQLite's write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Which database this is: `sqlite` or `postgresql`.
+    pub fn dialect(&self) -> &'static str {
+        match self.pool {
+            Pool::Sqlite { .. } => "sqlite",
+            Pool::Postgres(_) => "postgresql",
+        }
+    }
+
+    /// Asks the database for an answer, for a health check.
+    pub async fn ping(&self) -> Result<()> {
+        self.pool.row("SELECT 1 AS one", params![]).await.map(drop)
+    }
+
+    async fn prepare_database(&self, now: Time) -> Result<(), OpenError> {
+        let mut tx = self.pool.begin().await?;
+        if matches!(tx, Tx::Postgres(_)) {
+            tx.execute("SELECT pg_advisory_xact_lock($1)", params![SCHEMA_LOCK]).await?;
+        }
+        let missing = schema::judge(&schema::survey(&mut tx).await?)?;
+        schema::complete(&mut tx, &missing).await?;
+        crate::meta::ensure_epoch(&mut tx).await?;
+        crate::role::ensure_default_roles(&mut tx).await?;
+        crate::oauth::ensure_hub_client(&mut tx).await?;
+        crate::adopt::adopt(&mut tx, now).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Looks into an existing SQLite file without leaving a trace of the look.
+async fn check_file(path: &Path, options: &OpenOptions) -> Result<(), OpenError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    // An immutable database is read without locks and without a log beside it. That is only right when no log is
+    // there, which may hold changes that are not in the file yet.
+    let quiet = !["-wal", "-journal"].iter().any(|suffix| beside(path, suffix).exists());
+    let connect =
+        SqliteConnectOptions::new().filename(path).read_only(true).immutable(quiet).busy_timeout(options.busy_timeout);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect);
+    let begun = pool.begin().await.map_err(|error| StoreError::new("look into the file", error))?;
+    let mut tx = Tx::Sqlite(begun);
+    let survey = schema::survey(&mut tx).await;
+    drop(tx);
+    pool.close().await;
+    schema::judge(&survey?).map(drop)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
+    let connect = SqliteConnectOptions::new().filename(path).busy_timeout(options.busy_timeout).foreign_keys(true);
+    let write = connect
+        .clone()
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let pool = |size| {
+        SqlitePoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(options.busy_timeout)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let writer = pool(1).connect_with(write).await.map_err(|error| StoreError::new("open the file", error))?;
+    let readers = pool(options.connections.max(1)).connect_lazy_with(connect.read_only(true));
+    Ok(Pool::Sqlite { writer, readers })
+}
+
+async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Result<Pool> {
+    let milliseconds = options.busy_timeout.as_millis().to_string();
+    let connect = connect.options([("lock_timeout", milliseconds.as_str()), ("timezone", "UTC")]);
+    // The pool would try again until its timeout; a first connection of our own tells at once what is wrong.
+    let first = connect.connect().await.map_err(|error| StoreError::new("connect", error))?;
+    first.close().await.map_err(|error| StoreError::new("connect", error))?;
+    let pool = PgPoolOptions::new().max_connections(options.connections.max(1)).acquire_timeout(options.busy_timeout);
+    Ok(Pool::Postgres(pool.connect_lazy_with(connect)))
+}
+
+/// Reads a column of the row that an `INSERT … RETURNING` gives back.
+pub(crate) fn returned<T: crate::row::FromCell>(row: Option<crate::row::Row>, column: &'static str) -> Result<T> {
+    row.ok_or_else(|| StoreError::Corrupt("an inserted row was not returned".to_owned()))?.get(column)
+}

@@ -1,0 +1,276 @@
+//! `users`: people, and the lists of them that the API and the admin panel show.
+
+use crate::database::Sql;
+use crate::error::Result;
+use crate::role;
+use crate::row::Row;
+use crate::store::Store;
+use crate::value::{Value, params};
+use hub_core::clock::Time;
+use hub_core::id::UserId;
+use std::fmt::Write as _;
+
+/// A row of `users`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct User {
+    pub id: UserId,
+    pub name: String,
+    pub admin: bool,
+    pub created: Option<Time>,
+    pub last_activity: Option<Time>,
+    /// Signed into the log-in cookie; a new one ends every session of the user.
+    pub cookie_id: String,
+    /// What the authenticator tells the user's servers; null when there is nothing.
+    pub user_info: serde_json::Value,
+}
+
+/// A part of a list, with the length of the whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// How many there are over all pages.
+    pub total: i64,
+}
+
+/// Which users to list.
+#[derive(Debug, Clone, Default)]
+pub struct UserQuery {
+    pub state: Option<UserState>,
+    /// A part of the name, in any case.
+    pub name_filter: Option<String>,
+    pub sort: Sort,
+    pub offset: u32,
+    /// `None` for all.
+    pub limit: Option<u32>,
+    /// Only those that the asker may see.
+    pub only: Option<Only>,
+}
+
+/// Whether a user has servers in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UserState {
+    /// At least one server runs, starts or stops.
+    Active,
+    /// None does.
+    Inactive,
+    /// At least one is ready.
+    Ready,
+}
+
+/// The order of a list of users. Those without a value come first in ascending, last in descending order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sort {
+    pub key: SortKey,
+    pub descending: bool,
+}
+
+/// What a list of users is ordered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SortKey {
+    #[default]
+    Id,
+    Name,
+    LastActivity,
+}
+
+/// Users named, or in one of the groups named.
+#[derive(Debug, Clone, Default)]
+pub struct Only {
+    pub users: Vec<String>,
+    pub groups: Vec<String>,
+}
+
+const COLUMNS: &str =
+    "SELECT id, name, COALESCE(admin, FALSE) AS admin, created, last_activity, cookie_id, user_info FROM users ";
+
+impl Store {
+    /// Finds a user by name.
+    pub async fn user(&self, name: &str) -> Result<Option<User>> {
+        self.one_user("WHERE name = $1", params![name]).await
+    }
+
+    /// Finds a user by id.
+    pub async fn user_by_id(&self, id: UserId) -> Result<Option<User>> {
+        self.one_user("WHERE id = $1", params![id]).await
+    }
+
+    /// Finds the user that a log-in cookie names.
+    pub async fn user_by_cookie_id(&self, cookie_id: &str) -> Result<Option<User>> {
+        self.one_user("WHERE cookie_id = $1", params![cookie_id]).await
+    }
+
+    async fn one_user(&self, condition: &'static str, params: Vec<Value>) -> Result<Option<User>> {
+        self.pool.row(format!("{COLUMNS}{condition}"), params).await?.as_ref().map(user).transpose()
+    }
+
+    /// Creates a user with the role `user`, and `admin` where it applies. `cookie_id` is 32 random hex digits.
+    /// `Conflict` when the name is taken.
+    pub async fn create_user(&self, name: &str, admin: bool, cookie_id: &str, now: Time) -> Result<User> {
+        let mut tx = self.pool.begin().await?;
+        let sql = "INSERT INTO users (name, admin, created, last_activity, cookie_id)
+                   VALUES ($1, $2, $3, $3, $4) RETURNING id";
+        let row = tx.row(sql, params![name, admin, now, cookie_id]).await?;
+        let id = crate::store::returned(row, "id")?;
+        role::grant_defaults(&mut tx, id, admin).await?;
+        tx.commit().await?;
+        Ok(User {
+            id,
+            name: name.to_owned(),
+            admin,
+            created: Some(now),
+            last_activity: Some(now),
+            cookie_id: cookie_id.to_owned(),
+            user_info: serde_json::Value::Null,
+        })
+    }
+
+    /// Gives a user another name. `Conflict` when it is taken.
+    pub async fn rename_user(&self, id: UserId, name: &str) -> Result<bool> {
+        self.changed("UPDATE users SET name = $2 WHERE id = $1", params![id, name]).await
+    }
+
+    /// Sets the admin flag, and the role `admin` with it.
+    pub async fn set_admin(&self, id: UserId, admin: bool) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let changed = tx.execute("UPDATE users SET admin = $2 WHERE id = $1", params![id, admin]).await? > 0;
+        if changed {
+            role::grant_defaults(&mut tx, id, admin).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Records what the authenticator tells the user's servers.
+    pub async fn set_user_info(&self, id: UserId, info: &serde_json::Value) -> Result<bool> {
+        let info = Some(info).filter(|info| !info.is_null());
+        self.changed("UPDATE users SET user_info = $2 WHERE id = $1", params![id, info]).await
+    }
+
+    /// Ends every session: cookies carry the old id.
+    pub async fn set_cookie_id(&self, id: UserId, cookie_id: &str) -> Result<bool> {
+        self.changed("UPDATE users SET cookie_id = $2 WHERE id = $1", params![id, cookie_id]).await
+    }
+
+    /// Reads the authenticator's state of a user, encrypted as JupyterHub does.
+    pub async fn auth_state(&self, id: UserId) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT encrypted_auth_state FROM users WHERE id = $1";
+        let row = self.pool.row(sql, params![id]).await?;
+        Ok(row.map(|row| row.get("encrypted_auth_state")).transpose()?.flatten())
+    }
+
+    /// Writes the authenticator's state of a user, encrypted by the caller.
+    pub async fn set_auth_state(&self, id: UserId, encrypted: Option<&[u8]>) -> Result<bool> {
+        self.changed("UPDATE users SET encrypted_auth_state = $2 WHERE id = $1", params![id, encrypted]).await
+    }
+
+    /// Deletes a user with all rows that belong to it. Its servers must be gone from the world before.
+    pub async fn delete_user(&self, id: UserId) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        // These do not hang on the user by a foreign key: what a server leaves would never be found again.
+        let of_user = "SELECT oauth_client_id FROM spawners WHERE user_id = $1 AND oauth_client_id IS NOT NULL";
+        tx.execute(format!("DELETE FROM oauth_clients WHERE identifier IN ({of_user})"), params![id]).await?;
+        let of_user = "SELECT server_id FROM spawners WHERE user_id = $1 AND server_id IS NOT NULL";
+        tx.execute(format!("DELETE FROM servers WHERE id IN ({of_user})"), params![id]).await?;
+        let deleted = tx.execute("DELETE FROM users WHERE id = $1", params![id]).await? > 0;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Records that a user did something; only ever moves forward.
+    pub async fn touch_user(&self, id: UserId, at: Time) -> Result<bool> {
+        let sql = "UPDATE users SET last_activity = $2
+                   WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
+        self.changed(sql, params![id, at]).await
+    }
+
+    /// Lists users, with the number of all that match.
+    pub async fn list_users(&self, query: &UserQuery) -> Result<Page<User>> {
+        let (condition, mut values) = condition(query);
+        let count = format!("SELECT COUNT(*) AS total FROM users u WHERE {condition}");
+        let total = self.pool.row(count, values.clone()).await?;
+        values.push(page_limit(query.limit));
+        values.push(query.offset.into());
+        let (limit, offset) = (values.len() - 1, values.len());
+        let order = order(query.sort);
+        let sql = format!("{COLUMNS}u WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
+        let items = self.pool.rows(sql, values).await?.iter().map(user).collect::<Result<_>>()?;
+        Ok(Page { items, total: total.map_or(Ok(0), |row| row.get("total"))? })
+    }
+
+    /// Runs a statement and tells whether it changed a row.
+    pub(crate) async fn changed(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<bool> {
+        Ok(self.pool.execute(sql, params).await? > 0)
+    }
+}
+
+/// SQLite knows no OFFSET without a LIMIT: no limit is a very high one.
+pub(crate) fn page_limit(limit: Option<u32>) -> Value {
+    limit.map_or(i64::MAX, i64::from).into()
+}
+
+fn user(row: &Row) -> Result<User> {
+    Ok(User {
+        id: row.get("id")?,
+        name: row.get::<Option<String>>("name")?.unwrap_or_default(),
+        admin: row.get("admin")?,
+        created: row.get("created")?,
+        last_activity: row.get("last_activity")?,
+        cookie_id: row.get("cookie_id")?,
+        user_info: row.json("user_info")?,
+    })
+}
+
+/// The condition of a list, and its arguments. A server is in use from the moment it is wanted until it is cleared.
+fn condition(query: &UserQuery) -> (String, Vec<Value>) {
+    const SERVERS: &str = "EXISTS (SELECT 1 FROM spawners s LEFT JOIN specola_servers p ON p.spawner_id = s.id
+                           WHERE s.user_id = u.id AND";
+    const ACTIVE: &str = "(s.server_id IS NOT NULL OR p.phase <> 'stopped' OR p.desired = 'running'))";
+    let mut text = "1 = 1".to_owned();
+    let mut values = Vec::new();
+    let _ = match query.state {
+        None => Ok(()),
+        Some(UserState::Active) => write!(text, " AND {SERVERS} {ACTIVE}"),
+        Some(UserState::Inactive) => write!(text, " AND NOT {SERVERS} {ACTIVE}"),
+        Some(UserState::Ready) => write!(text, " AND {SERVERS} p.phase = 'ready')"),
+    };
+    if let Some(part) = query.name_filter.as_deref().filter(|part| !part.is_empty()) {
+        values.push(like(part).into());
+        let _ = write!(text, " AND lower(u.name) LIKE lower(${}) ESCAPE '!'", values.len());
+    }
+    if let Some(only) = &query.only {
+        values.push(only.users.clone().into());
+        values.push(only.groups.clone().into());
+        let (users, groups) = (values.len() - 1, values.len());
+        let _ = write!(
+            text,
+            " AND (u.name = ANY(${users}) OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id
+              WHERE m.user_id = u.id AND g.name = ANY(${groups})))"
+        );
+    }
+    (text, values)
+}
+
+/// A pattern that contains the text literally.
+fn like(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// The databases disagree on where nulls stand, so they are sorted by hand; the id makes the order total.
+fn order(sort: Sort) -> &'static str {
+    match (sort.key, sort.descending) {
+        (SortKey::Id, false) => "u.id",
+        (SortKey::Id, true) => "u.id DESC",
+        (SortKey::Name, false) => "(u.name IS NOT NULL), u.name, u.id",
+        (SortKey::Name, true) => "(u.name IS NULL), u.name DESC, u.id",
+        (SortKey::LastActivity, false) => "(u.last_activity IS NOT NULL), u.last_activity, u.id",
+        (SortKey::LastActivity, true) => "(u.last_activity IS NULL), u.last_activity DESC, u.id",
+    }
+}
