@@ -7,12 +7,12 @@ use tests::Browser;
 pub async fn open_notebook(browser: &Browser) -> Result<()> {
     browser.click(".jp-LauncherCard[data-category='Notebook']").await?;
     browser.shown(".jp-Notebook .jp-CodeCell .cm-content").await?;
-    // The kernel is connected when the status in the toolbar says that it is idle.
-    browser.shown(".jp-Notebook-ExecutionIndicator[data-status='idle']").await?;
+    // A cell that is run before the kernel is connected is not run at all.
+    browser.text("#jp-main-statusbar", |text| text.contains("| Idle")).await?;
     Ok(())
 }
 
-/// Types code into the last cell, runs it with shift and enter, and waits for the output.
+/// Types code into the last cell, runs it with shift and enter, and waits for its output.
 pub async fn run_cell(browser: &Browser, code: &str, output: &str) -> Result<()> {
     const SHIFT: char = '\u{E008}';
     const ENTER: char = '\u{E007}';

@@ -1,4 +1,14 @@
 //! Black-box tests, one module a way through the house.
 
+mod adoption;
+mod crash;
+mod fault;
 mod flow;
+mod life;
+mod login;
+mod pages;
+mod proxy;
+mod quickstart;
 mod reference;
+mod restart;
+mod singleuser;

@@ -80,6 +80,10 @@ impl JupyterHub {
         Ok(())
     }
 
+    pub fn mark(&self) -> &Mark {
+        &self.mark
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.ground.folder.join("jupyterhub.log")).unwrap_or_default()
     }
@@ -110,6 +114,7 @@ c.JupyterHub.hub_port = {hub_port}
 c.JupyterHub.db_url = '{database}'
 c.JupyterHub.cookie_secret_file = '{secret}'
 c.JupyterHub.cleanup_servers = False
+c.JupyterHub.redirect_to_server = False
 c.ConfigurableHTTPProxy.api_url = 'http://127.0.0.1:{api_port}'
 c.ConfigurableHTTPProxy.command = ['{proxy}']
 c.JupyterHub.authenticator_class = 'dummy'

@@ -3,6 +3,7 @@
 //! Nothing here links to the hub. A `Specola` and a `JupyterHub` are met through the same `Session`, `Kernel` and
 //! `Browser`, because serving the same clients the same way is what the product promises.
 
+pub mod account;
 pub mod browser;
 pub mod jupyterhub;
 pub mod kernel;

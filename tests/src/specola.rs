@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -99,6 +98,13 @@ impl Specola {
     pub async fn run(&mut self) -> Result<()> {
         self.launch(&[])?;
         self.answers().await
+    }
+
+    /// Stops the hub and starts it again with other options. Proxy and labs stay.
+    pub async fn reconfigure(&mut self, options: Options) -> Result<()> {
+        self.kill_hub();
+        self.options = options;
+        self.run().await
     }
 
     /// Starts the hub with more variables in its environment, and does not wait.
@@ -223,6 +229,7 @@ impl Specola {
             .set("auth.demo", "password", &format!("{PASSWORD:?}"))
             .set("spawner.environment", variable, &format!("{value:?}"))
             .set("spawner.local", "mode", "\"folders\"")
+            .set("spawner.local", "allow_root", "true")
             .set("spawner.local", "home_dir_template", &format!("\"{}/{{username}}\"", self.ground.homes().display()));
         all.values.extend(self.options.values.clone());
         all
@@ -237,9 +244,4 @@ impl Drop for Specola {
         // The hub first: it would start the others again.
         self.kill_hub();
     }
-}
-
-/// Whether a process aborted, as it does at a breakpoint.
-pub fn aborted(status: ExitStatus) -> bool {
-    status.signal() == Some(Signal::SIGABRT as i32)
 }

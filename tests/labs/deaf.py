@@ -1,0 +1,6 @@
+"""A lab that runs and never listens."""
+
+import signal
+
+print("this lab listens to nobody", flush=True)
+signal.pause()

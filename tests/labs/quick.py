@@ -1,0 +1,34 @@
+"""A lab that is up at once: answers every request under its prefix with what the hub gave it. Plain HTTP, no login."""
+
+import json
+import os
+import signal
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
+
+
+class Lab(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        said = {"path": self.path, "user": os.environ["JUPYTERHUB_USER"], "pid": os.getpid(), "uid": os.getuid(),
+                "server": os.environ["JUPYTERHUB_SERVER_NAME"], "home": os.environ.get("HOME"), "version": "0"}
+        body = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, text, *values):
+        print(text % values, flush=True)
+
+
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda *_: sys.exit(0))
+server = ThreadingHTTPServer((address.hostname, address.port), Lab)
+server.daemon_threads = True
+server.serve_forever()
