@@ -1,7 +1,8 @@
 //! All scopes that exist: JupyterHub's own, with what each contains, and the custom ones of the configuration.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::set::ScopeSet;
 use super::text::{ScopeError, ScopeName};
 
 macro_rules! scopes {
@@ -145,22 +146,30 @@ impl Catalogue {
     }
 
     /// The scope itself and all it contains. Ends also when custom scopes contain each other.
-    pub fn closure(&self, scope: &ScopeName) -> BTreeSet<ScopeName> {
-        let mut found = BTreeSet::new();
-        let mut open = vec![scope.clone()];
-        while let Some(scope) = open.pop() {
-            match &scope {
-                ScopeName::Known(known) => open.extend(known.children().iter().map(|&child| ScopeName::Known(child))),
-                ScopeName::Custom(name) => {
-                    let subscopes = self.custom.get(name).map_or(&[][..], |custom| &custom.subscopes);
-                    let fresh =
-                        subscopes.iter().map(|sub| ScopeName::Custom(sub.clone())).filter(|sub| !found.contains(sub));
-                    open.extend(fresh);
-                }
-            }
-            found.insert(scope);
+    pub(super) fn closure(&self, scope: &ScopeName) -> ScopeSet {
+        let mut found = ScopeSet::default();
+        match scope {
+            ScopeName::Known(scope) => add_closure(*scope, &mut found),
+            ScopeName::Custom(name) => self.add_custom_closure(name, &mut found),
         }
         found
+    }
+
+    fn add_custom_closure(&self, name: &str, found: &mut ScopeSet) {
+        if found.contains_custom(name) {
+            return;
+        }
+        found.insert(ScopeName::Custom(name.to_owned()));
+        for sub in self.custom.get(name).map_or(&[][..], |custom| &custom.subscopes) {
+            self.add_custom_closure(sub, found);
+        }
+    }
+}
+
+fn add_closure(scope: Scope, found: &mut ScopeSet) {
+    found.insert(ScopeName::Known(scope));
+    for &child in scope.children() {
+        add_closure(child, found);
     }
 }
 
@@ -215,7 +224,7 @@ mod tests {
         ]);
         let catalogue = Catalogue::new(loop_).unwrap();
         let held = catalogue.find("custom:aaa").unwrap();
-        assert_eq!(catalogue.closure(&held).len(), 2);
+        assert_eq!(catalogue.closure(&held).iter().count(), 2);
 
         let builtin = BTreeMap::from([("custom:aaa".into(), custom(&["users"]))]);
         assert!(matches!(Catalogue::new(builtin), Err(ScopeError::CustomSubscope { .. })));

@@ -2,8 +2,8 @@
 
 use super::catalogue::{Catalogue, Scope};
 use super::intersect::{Membership, questions};
-use super::reach::{Filters, Reach};
 use super::rights::Rights;
+use super::set::ScopeSet;
 use super::text::{Filter, Kind, RawScope, ScopeError, ScopeName};
 use std::collections::BTreeSet;
 
@@ -50,6 +50,10 @@ const OF_SELF: [Scope; 7] = [
     Scope::AccessServers,
 ];
 
+/// Not implied on a server: being allowed on one must not give the data of its user.
+const OF_USERS: [Scope; 5] =
+    [Scope::ReadUsers, Scope::ReadUsersName, Scope::ReadUsersGroups, Scope::ReadUsersActivity, Scope::ReadUsersShares];
+
 /// The scopes by which somebody may always be identified.
 pub fn identify_scopes(owner: Owner<'_>) -> Vec<RawScope> {
     match owner {
@@ -86,28 +90,31 @@ impl Rights {
                 rights.add_self(catalogue, owner);
                 continue;
             }
-            let (reach, on_server) = match &scope.filter {
-                Filter::None => (Reach::All, false),
-                Filter::Holder(kind) => (holder(*kind, owner, client), *kind == Kind::Server),
-                Filter::One(kind, name) => (only(*kind, name.clone()), *kind == Kind::Server),
-            };
-            for name in catalogue.closure(&scope.name) {
-                // Being allowed on one server must not give the data of its user.
-                if !(on_server && name.as_str().starts_with("read:user")) {
-                    rights.add(name, reach.clone());
+            let thing = match &scope.filter {
+                Filter::None => {
+                    rights.add_all(&catalogue.closure(&scope.name));
+                    continue;
                 }
+                Filter::Holder(kind) => holder(*kind, owner, client).map(|name| (*kind, name)),
+                Filter::One(kind, name) => Some((*kind, name.clone())),
+            };
+            let Some((kind, name)) = thing else { continue };
+            let mut scopes = catalogue.closure(&scope.name);
+            if kind == Kind::Server {
+                OF_USERS.iter().for_each(|&scope| scopes.remove(scope));
             }
+            rights.add(kind, name, &scopes);
         }
         rights
     }
 
     fn add_self(&mut self, catalogue: &Catalogue, owner: Owner<'_>) {
         let Owner::User(user) = owner else { return };
+        let mut scopes = ScopeSet::default();
         for scope in OF_SELF {
-            for name in catalogue.closure(&ScopeName::Known(scope)) {
-                self.add(name, only(Kind::User, user.to_owned()));
-            }
+            scopes.extend(&catalogue.closure(&ScopeName::Known(scope)));
         }
+        self.add(Kind::User, user.to_owned(), &scopes);
     }
 
     /// The rights of a user: its own and its groups' roles, and what was shared with it or its groups.
@@ -213,19 +220,12 @@ impl Share<'_> {
     }
 }
 
-fn only(kind: Kind, name: String) -> Reach {
-    let mut filters = Filters::default();
-    filters.add(kind, name);
-    Reach::Only(filters)
-}
-
-fn holder(kind: Kind, owner: Owner<'_>, client: Client<'_>) -> Reach {
+fn holder(kind: Kind, owner: Owner<'_>, client: Client<'_>) -> Option<String> {
     match (kind, owner, client) {
-        (Kind::User, Owner::User(name), _) => only(kind, name.to_owned()),
-        (Kind::Server, _, Client::Server { user, name }) => only(kind, format!("{user}/{name}")),
+        (Kind::User, Owner::User(name), _) => Some(name.to_owned()),
+        (Kind::Server, _, Client::Server { user, name }) => Some(format!("{user}/{name}")),
         // A token that a service issued concerns that service, whoever owns the token.
-        (Kind::Service, _, Client::Service(name)) => only(kind, name.to_owned()),
-        (Kind::Service, Owner::Service(name), _) => only(kind, name.to_owned()),
-        _ => Reach::Nothing,
+        (Kind::Service, _, Client::Service(name)) | (Kind::Service, Owner::Service(name), _) => Some(name.to_owned()),
+        _ => None,
     }
 }

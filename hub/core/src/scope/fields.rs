@@ -45,14 +45,10 @@ pub struct ServiceFields {
 }
 
 impl Rights {
-    fn sees(&self, scope: Scope, target: &Target<'_>) -> bool {
-        self.reach(scope).covers(target)
-    }
-
     /// The fields of a user that these rights reveal; `groups` are the user's.
     pub fn user_fields(&self, name: &str, groups: &[String]) -> UserFields {
         let target = Target::User { name, groups };
-        let sees = |scope| self.sees(scope, &target);
+        let sees = |scope| self.covers(scope, &target);
         let all = sees(Scope::ReadUsers);
         let (name, roles) = (sees(Scope::ReadUsersName), sees(Scope::ReadRolesUsers));
         let mut fields = UserFields {
@@ -74,14 +70,14 @@ impl Rights {
 
     /// The fields of a group that these rights reveal.
     pub fn group_fields(&self, name: &str) -> GroupFields {
-        let sees = |scope| self.sees(scope, &Target::Group(name));
+        let sees = |scope| self.covers(scope, &Target::Group(name));
         let (content, roles) = (sees(Scope::ReadGroups), sees(Scope::ReadRolesGroups));
         GroupFields { name: content || roles || sees(Scope::ReadGroupsName), content, roles }
     }
 
     /// The fields of a service that these rights reveal.
     pub fn service_fields(&self, name: &str) -> ServiceFields {
-        let sees = |scope| self.sees(scope, &Target::Service(name));
+        let sees = |scope| self.covers(scope, &Target::Service(name));
         let (content, roles) = (sees(Scope::ReadServices), sees(Scope::ReadRolesServices));
         ServiceFields { name: content || roles || sees(Scope::ReadServicesName), content, roles }
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reach::{Filters, Reach};
 use super::rights::Rights;
+use super::set::ScopeSet;
+use super::text::Kind;
 
 /// Which users are in which groups, as far as it was looked up. Users not in it are in no group.
 #[derive(Debug, Clone, Default)]
@@ -20,30 +21,26 @@ impl Membership {
         self.0.entry(user.into()).or_default().extend(groups);
     }
 
-    fn in_any(&self, user: &str, groups: &BTreeSet<String>) -> bool {
-        self.0.get(user).is_some_and(|of| !of.is_disjoint(groups))
+    fn groups_of(&self, user: &str) -> impl Iterator<Item = &String> {
+        self.0.get(user).into_iter().flatten()
     }
 }
 
 /// Names the users whose groups decide about the intersection of these rights.
 pub fn questions(a: &Rights, b: &Rights) -> BTreeSet<String> {
     let mut users = BTreeSet::new();
-    for (name, reach) in a.held() {
-        if let (Reach::Only(mine), Some(Reach::Only(theirs))) = (reach, b.held().get(name)) {
-            ask(mine, theirs, &mut users);
-            ask(theirs, mine, &mut users);
+    for (narrow, wide) in [(a, b), (b, a)] {
+        let of_groups = wide.only().iter().filter(|((kind, _), _)| *kind == Kind::Group).map(|(_, held)| held);
+        let of_groups: Vec<&ScopeSet> = of_groups.collect();
+        for ((kind, name), held) in narrow.only() {
+            let Some(user) = owner_of(*kind, name) else { continue };
+            let open = held.difference(&covered(wide, *kind, name, &Membership::none()));
+            if of_groups.iter().any(|group| !group.intersection(&open).is_empty()) {
+                users.insert(user.to_owned());
+            }
         }
     }
     users
-}
-
-fn ask(a: &Filters, b: &Filters, users: &mut BTreeSet<String>) {
-    if b.groups.is_empty() {
-        return;
-    }
-    users.extend(a.users.difference(&b.users).cloned());
-    let owners = a.servers.difference(&b.servers).map(|server| owner_of(server));
-    users.extend(owners.filter(|&owner| !b.users.contains(owner)).map(str::to_owned));
 }
 
 impl Rights {
@@ -51,40 +48,42 @@ impl Rights {
     /// not know is left out.
     pub fn intersect(&self, other: &Rights, members: &Membership) -> Rights {
         let mut both = Rights::default();
-        for (name, mine) in self.held() {
-            let Some(theirs) = other.held().get(name) else { continue };
-            let reach = match (mine, theirs) {
-                (Reach::All, reach) | (reach, Reach::All) => reach.clone(),
-                (Reach::Only(mine), Reach::Only(theirs)) => Reach::Only(common(mine, theirs, members)),
-                (Reach::Nothing, _) | (_, Reach::Nothing) => Reach::Nothing,
-            };
-            both.add(name.clone(), reach);
+        both.add_all(&self.all().intersection(other.all()));
+        for (narrow, wide) in [(self, other), (other, self)] {
+            for ((kind, name), held) in narrow.only() {
+                both.add(*kind, name.clone(), &held.intersection(&covered(wide, *kind, name, members)));
+            }
         }
         both
     }
 
     /// The scopes of `wanted`, as texts, that these rights do not cover. Nobody may give what he lacks.
     pub fn lacks(&self, wanted: &Rights, members: &Membership) -> Vec<String> {
-        let covered: BTreeSet<String> = wanted.intersect(self, members).scopes().into_iter().collect();
-        wanted.scopes().into_iter().filter(|scope| !covered.contains(scope)).collect()
+        wanted.without(&wanted.intersect(self, members)).scopes()
     }
 }
 
-fn common(a: &Filters, b: &Filters, members: &Membership) -> Filters {
-    let mut both = Filters {
-        groups: a.groups.intersection(&b.groups).cloned().collect(),
-        services: a.services.intersection(&b.services).cloned().collect(),
-        ..Filters::default()
+/// The scopes that are held for this thing, or for something that contains it.
+fn covered(rights: &Rights, kind: Kind, name: &str, members: &Membership) -> ScopeSet {
+    let mut scopes = rights.all().clone();
+    let mut add = |kind, name: &str| {
+        if let Some(held) = rights.only().get(&(kind, name.to_owned())) {
+            scopes.extend(held);
+        }
     };
-    for (narrow, wide) in [(a, b), (b, a)] {
-        let covers = |user: &str| wide.users.contains(user) || members.in_any(user, &wide.groups);
-        both.users.extend(narrow.users.iter().filter(|user| covers(user)).cloned());
-        let servers = narrow.servers.iter();
-        both.servers.extend(servers.filter(|&one| wide.servers.contains(one) || covers(owner_of(one))).cloned());
+    add(kind, name);
+    if let Some(user) = owner_of(kind, name) {
+        add(Kind::User, user);
+        members.groups_of(user).for_each(|group| add(Kind::Group, group));
     }
-    both
+    scopes
 }
 
-fn owner_of(server: &str) -> &str {
-    server.split_once('/').map_or(server, |(owner, _)| owner)
+/// The user that a user or a server belongs to.
+fn owner_of(kind: Kind, name: &str) -> Option<&str> {
+    match kind {
+        Kind::User => Some(name),
+        Kind::Server => Some(name.split_once('/').map_or(name, |(owner, _)| owner)),
+        Kind::Group | Kind::Service => None,
+    }
 }

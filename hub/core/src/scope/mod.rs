@@ -9,6 +9,7 @@ mod intersect;
 mod reach;
 mod request;
 mod rights;
+mod set;
 mod text;
 #[cfg(test)]
 mod vectors;

@@ -18,19 +18,14 @@ pub struct Filters {
 }
 
 impl Filters {
-    /// Whether nothing is named.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.groups.is_empty() && self.servers.is_empty() && self.services.is_empty()
-    }
-
-    /// The names of one kind.
-    pub fn of(&self, kind: Kind) -> &BTreeSet<String> {
-        match kind {
-            Kind::User => &self.users,
-            Kind::Group => &self.groups,
-            Kind::Server => &self.servers,
-            Kind::Service => &self.services,
-        }
+    /// Whether nothing is named but things of these kinds. A list that can filter by some kinds only refuses
+    /// the others with 403.
+    pub fn are_only(&self, kinds: &[Kind]) -> bool {
+        let of = |kind, names: &BTreeSet<String>| names.is_empty() || kinds.contains(&kind);
+        of(Kind::User, &self.users)
+            && of(Kind::Group, &self.groups)
+            && of(Kind::Server, &self.servers)
+            && of(Kind::Service, &self.services)
     }
 
     pub(super) fn add(&mut self, kind: Kind, name: String) {
@@ -41,21 +36,6 @@ impl Filters {
             Kind::Service => &mut self.services,
         };
         names.insert(name);
-    }
-
-    fn covers(&self, target: &Target<'_>) -> bool {
-        let user_or_group = |user: &str, groups: &[String]| {
-            self.users.contains(user) || groups.iter().any(|group| self.groups.contains(group))
-        };
-        match *target {
-            Target::Hub => false,
-            Target::User { name, groups } => user_or_group(name, groups),
-            Target::Server { user, name, groups } => {
-                self.servers.contains(&format!("{user}/{name}")) || user_or_group(user, groups)
-            }
-            Target::Group(name) => self.groups.contains(name),
-            Target::Service(name) => self.services.contains(name),
-        }
     }
 }
 
@@ -68,30 +48,6 @@ pub enum Reach {
     Only(Filters),
     /// Held without filter.
     All,
-}
-
-impl Reach {
-    /// Whether the scope is good for this target.
-    pub fn covers(&self, target: &Target<'_>) -> bool {
-        match self {
-            Reach::Nothing => false,
-            Reach::Only(filters) => filters.covers(target),
-            Reach::All => true,
-        }
-    }
-
-    pub(super) fn join(&mut self, other: Reach) {
-        match (&mut *self, other) {
-            (Reach::All, _) | (_, Reach::Nothing) => {}
-            (Reach::Only(mine), Reach::Only(more)) => {
-                mine.users.extend(more.users);
-                mine.groups.extend(more.groups);
-                mine.servers.extend(more.servers);
-                mine.services.extend(more.services);
-            }
-            (this, other) => *this = other,
-        }
-    }
 }
 
 /// What a request is about, as its path tells.
@@ -107,4 +63,23 @@ pub enum Target<'a> {
     Group(&'a str),
     /// A service.
     Service(&'a str),
+}
+
+impl Target<'_> {
+    /// Whether a scope that is held for this thing is good for the target.
+    pub(super) fn is_within(&self, kind: Kind, thing: &str) -> bool {
+        let user_or_group = |user: &str, groups: &[String]| match kind {
+            Kind::User => thing == user,
+            Kind::Group => groups.iter().any(|group| group == thing),
+            Kind::Server | Kind::Service => false,
+        };
+        match *self {
+            Target::Hub => false,
+            Target::User { name, groups } => user_or_group(name, groups),
+            Target::Server { user, name, .. } if kind == Kind::Server => thing.split_once('/') == Some((user, name)),
+            Target::Server { user, groups, .. } => user_or_group(user, groups),
+            Target::Group(name) => kind == Kind::Group && thing == name,
+            Target::Service(name) => kind == Kind::Service && thing == name,
+        }
+    }
 }

@@ -32,24 +32,14 @@ pub fn resolve_requested(
     let held = Rights::expand(catalogue, have, owner, client);
     for scope in requested.difference(have) {
         let granted = Rights::expand(catalogue, &allowed, owner, client);
-        let wanted = Rights::expand(catalogue, [scope], owner, client);
-        let fresh = catalogue.parse_stored(granted.missing_of(&wanted));
-        let fresh = Rights::expand(catalogue, &fresh, owner, client);
+        let fresh = Rights::expand(catalogue, [scope], owner, client).without(&granted);
         let common = fresh.intersect(&held, members);
         if common == fresh {
             allowed.insert(scope.clone());
             continue;
         }
         refused.insert(scope.clone());
-        allowed.extend(catalogue.parse_stored(common.scopes()));
+        allowed.extend(common.raw());
     }
     Grant { allowed, refused }
-}
-
-impl Rights {
-    /// The texts of `wanted` that are not literally among these rights.
-    fn missing_of(&self, wanted: &Rights) -> Vec<String> {
-        let mine: BTreeSet<String> = self.scopes().into_iter().collect();
-        wanted.scopes().into_iter().filter(|text| !mine.contains(text)).collect()
-    }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::catalogue::Scope;
-use super::reach::{Reach, Target};
-use super::text::{Kind, ScopeName};
+use super::reach::{Filters, Reach, Target};
+use super::set::ScopeSet;
+use super::text::{Filter, Kind, RawScope};
 
 /// What a request may do. Starts with nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// Never holds `Reach::Nothing` nor empty filters.
-    held: BTreeMap<ScopeName, Reach>,
+    /// Held without filter.
+    all: ScopeSet,
+    /// Held for one thing, named as in a filter. No set is empty, none repeats what is held without filter.
+    only: BTreeMap<(Kind, String), ScopeSet>,
 }
 
 /// The answer to "may I?".
@@ -32,64 +35,96 @@ impl Rights {
 
     /// Answers for several scopes of which one is enough.
     pub fn may_any(&self, scopes: &[Scope], target: &Target<'_>) -> Verdict {
-        if scopes.iter().any(|&scope| self.reach(scope).covers(target)) {
+        if scopes.iter().any(|&scope| self.covers(scope, target)) {
             return Verdict::Allowed;
         }
-        let held_elsewhere = scopes.iter().any(|&scope| *self.reach(scope) != Reach::Nothing);
+        let held_elsewhere = scopes.iter().any(|&scope| self.only.values().any(|held| held.contains(scope)));
         if *target != Target::Hub && held_elsewhere { Verdict::Hidden } else { Verdict::Forbidden }
     }
 
-    /// How far a scope reaches; lists restrict their query by it.
-    pub fn reach(&self, scope: Scope) -> &Reach {
-        self.held.get(&ScopeName::Known(scope)).unwrap_or(&Reach::Nothing)
+    /// Whether a scope is held for this target, without filter or by one.
+    pub fn covers(&self, scope: Scope, target: &Target<'_>) -> bool {
+        let by_filter =
+            |((kind, name), held): (&(Kind, String), &ScopeSet)| held.contains(scope) && target.is_within(*kind, name);
+        self.all.contains(scope) || self.only.iter().any(by_filter)
     }
 
     /// Whether a scope is held without filter.
     pub fn holds(&self, scope: Scope) -> bool {
-        *self.reach(scope) == Reach::All
+        self.all.contains(scope)
+    }
+
+    /// How far a scope reaches; lists restrict their query by it.
+    pub fn reach(&self, scope: Scope) -> Reach {
+        if self.holds(scope) {
+            return Reach::All;
+        }
+        let mut filters = Filters::default();
+        for ((kind, name), _) in self.only.iter().filter(|(_, held)| held.contains(scope)) {
+            filters.add(*kind, name.clone());
+        }
+        if filters == Filters::default() { Reach::Nothing } else { Reach::Only(filters) }
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.all.is_empty() && self.only.is_empty()
     }
 
     /// All scopes as texts, sorted, as `GET /user` sends them.
     pub fn scopes(&self) -> Vec<String> {
-        let mut texts = Vec::new();
-        for (name, reach) in &self.held {
-            match reach {
-                Reach::Nothing => {}
-                Reach::All => texts.push(name.as_str().to_owned()),
-                Reach::Only(filters) => {
-                    for kind in [Kind::User, Kind::Group, Kind::Server, Kind::Service] {
-                        let named = filters.of(kind).iter();
-                        texts.extend(named.map(|one| format!("{}!{}={one}", name.as_str(), kind.as_str())));
-                    }
-                }
-            }
-        }
+        let mut texts: Vec<String> = self.raw().map(|scope| scope.to_string()).collect();
         texts.sort();
         texts
     }
 
+    /// All scopes, each with its filter, in no useful order.
+    pub fn raw(&self) -> impl Iterator<Item = RawScope> {
+        let all = self.all.iter().map(|name| RawScope { name, filter: Filter::None });
+        let only = self.only.iter().flat_map(|((kind, thing), held)| {
+            held.iter().map(|name| RawScope { name, filter: Filter::One(*kind, thing.clone()) })
+        });
+        all.chain(only)
+    }
+
     /// Adds other rights to these.
     pub fn extend(&mut self, other: Rights) {
-        for (name, reach) in other.held {
-            self.add(name, reach);
+        self.add_all(&other.all);
+        for ((kind, name), held) in other.only {
+            self.add(kind, name, &held);
         }
     }
 
-    pub(super) fn add(&mut self, name: ScopeName, reach: Reach) {
-        match &reach {
-            Reach::Nothing => return,
-            Reach::Only(filters) if filters.is_empty() => return,
-            Reach::Only(_) | Reach::All => {}
+    /// The scopes that are not literally among `other`'s.
+    pub(super) fn without(&self, other: &Rights) -> Rights {
+        let mut rest = Rights { all: self.all.difference(&other.all), only: BTreeMap::new() };
+        for (thing, held) in &self.only {
+            let left = other.only.get(thing).map_or_else(|| held.clone(), |theirs| held.difference(theirs));
+            rest.add(thing.0, thing.1.clone(), &left);
         }
-        self.held.entry(name).or_insert(Reach::Nothing).join(reach);
+        rest
     }
 
-    pub(super) fn held(&self) -> &BTreeMap<ScopeName, Reach> {
-        &self.held
+    pub(super) fn add_all(&mut self, scopes: &ScopeSet) {
+        self.all.extend(scopes);
+        self.only.retain(|_, held| {
+            *held = held.difference(scopes);
+            !held.is_empty()
+        });
+    }
+
+    pub(super) fn add(&mut self, kind: Kind, name: String, scopes: &ScopeSet) {
+        let fresh = scopes.difference(&self.all);
+        if !fresh.is_empty() {
+            self.only.entry((kind, name)).or_default().extend(&fresh);
+        }
+    }
+
+    pub(super) fn all(&self) -> &ScopeSet {
+        &self.all
+    }
+
+    pub(super) fn only(&self) -> &BTreeMap<(Kind, String), ScopeSet> {
+        &self.only
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde::Deserialize;
 
+use super::set::ScopeSet;
 use super::*;
 
 #[derive(Deserialize)]
@@ -81,17 +82,14 @@ fn client(id: &str) -> Client<'_> {
 /// Rights whose scopes are expanded already.
 fn exactly(texts: &[String]) -> Rights {
     let mut rights = Rights::default();
-    for scope in Catalogue::default().parse_all(texts).unwrap() {
-        let reach = match scope.filter {
-            Filter::None => Reach::All,
-            Filter::Holder(_) => panic!("not expanded: {scope:?}"),
-            Filter::One(kind, name) => {
-                let mut filters = Filters::default();
-                filters.add(kind, name);
-                Reach::Only(filters)
-            }
-        };
-        rights.add(scope.name, reach);
+    for RawScope { name, filter } in Catalogue::default().parse_all(texts).unwrap() {
+        let mut scopes = ScopeSet::default();
+        scopes.insert(name);
+        match filter {
+            Filter::None => rights.add_all(&scopes),
+            Filter::Holder(_) => panic!("not expanded: {texts:?}"),
+            Filter::One(kind, name) => rights.add(kind, name, &scopes),
+        }
     }
     rights
 }
