@@ -22,7 +22,6 @@ macro_rules! files {
 }
 
 files!(
-    "copy.js",
     "favicon.svg",
     "frame.js",
     "home.js",

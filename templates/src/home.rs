@@ -63,6 +63,11 @@ pub struct Service {
 }
 
 impl Home {
+    /// What the button that starts a server says.
+    pub fn start_word(&self, server: &Server) -> &'static str {
+        if server.state.failure().is_some() { self.frame.words.try_again } else { self.frame.words.start }
+    }
+
     /// Whether something will change by itself soon, so that the page should look again often.
     pub fn pending(&self) -> bool {
         let named = self.named.iter().flat_map(|named| &named.servers);

@@ -38,6 +38,16 @@ pub enum Occasion {
     },
 }
 
+impl NewPassword {
+    /// The page's title.
+    pub fn heading(&self) -> &'static str {
+        match self.occasion {
+            Occasion::OneTime => self.frame.words.new_password_title,
+            Occasion::Invite { .. } => self.frame.words.invite_title,
+        }
+    }
+}
+
 impl Page for NewPassword {
     const NAME: &'static str = "new-password";
 

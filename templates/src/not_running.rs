@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::server::Failure;
+use crate::words::fill;
 use crate::{Frame, Href, Page, sample};
 
 /// The page of a server that does not run.
@@ -24,6 +25,20 @@ pub struct NotRunning {
 }
 
 impl NotRunning {
+    /// The page's title.
+    pub fn heading(&self) -> String {
+        let words = self.frame.words;
+        let (default, named) = match self.failure {
+            Some(_) => (words.failed_title, words.failed_named),
+            None => (words.not_running_title, words.not_running_named),
+        };
+        match (self.server_name.as_str(), &self.owner) {
+            ("", None) => default.to_owned(),
+            ("", Some(owner)) => fill(named, owner),
+            (name, _) => fill(named, name),
+        }
+    }
+
     /// Where and when the browser should go by itself: the content of a refresh element.
     pub fn refresh(&self) -> Option<String> {
         let (seconds, start) = (self.starts_in?, self.start.as_ref()?);

@@ -3,6 +3,7 @@
 use askama::Template;
 
 use crate::token::Scope;
+use crate::words::fill;
 use crate::{Frame, Page, sample};
 
 /// The consent page. It posts the `scopes` (repeated) and `_xsrf` to its own address.
@@ -20,6 +21,11 @@ pub struct Consent {
 }
 
 impl Consent {
+    /// The page's title.
+    pub fn heading(&self) -> String {
+        fill(self.frame.words.consent_title, &self.client)
+    }
+
     /// Whether the application only wants to know who the person is.
     pub fn only_identifies(&self) -> bool {
         self.scopes.iter().all(|scope| {

@@ -74,6 +74,11 @@ impl Server {
         self.name.is_empty()
     }
 
+    /// The id of one of its buttons, as JupyterHub's pages have it: `start` of the default server, `start-NAME` of others.
+    pub fn button_id(&self, action: &str) -> String {
+        if self.is_default() { action.to_owned() } else { format!("{action}-{}", self.name) }
+    }
+
     /// What people call it.
     pub fn label<'a>(&'a self, words: &'a Words) -> &'a str {
         match self.display_name.as_deref() {

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::words::fill;
 use crate::{Frame, Href, Page, sample};
 
 /// The options page. The form posts the fields' names and `_xsrf` to `action`, as `multipart/form-data`.
@@ -114,6 +115,40 @@ pub enum Offer {
     Ask(String),
     /// Not now; a sentence tells why.
     Never(String),
+}
+
+/// The id of a field's element, by the places of its section and of itself.
+pub fn field_id(section: impl std::fmt::Display, field: impl std::fmt::Display) -> String {
+    format!("option-{section}-{field}")
+}
+
+impl Spawn {
+    /// The page's title.
+    pub fn heading(&self) -> String {
+        let words = self.frame.words;
+        if self.server_name.is_empty() {
+            words.spawn_title.to_owned()
+        } else {
+            fill(words.spawn_title_named, &self.server_name)
+        }
+    }
+
+    /// What the button says: what is chosen at first, if anything is.
+    pub fn button(&self) -> String {
+        let fields = self.sections.iter().flat_map(|section| &section.fields);
+        let chosen: Vec<String> = fields
+            .filter_map(|field| match &field.input {
+                Input::Cards(choices) => choices.iter().find(|choice| choice.selected && choice.offer == Offer::Open),
+                _ => None,
+            })
+            .map(Choice::brief)
+            .collect();
+        if chosen.is_empty() {
+            self.frame.words.start_server.to_owned()
+        } else {
+            fill(self.frame.words.start_what, chosen.join(", "))
+        }
+    }
 }
 
 impl Offer {

@@ -4,6 +4,7 @@ use askama::Template;
 use hub_core::clock::Time;
 use hub_core::life::Phase;
 
+use crate::words::fill;
 use crate::{Frame, Href, Page, Words, sample};
 
 /// The page shown while a server starts. Cancel posts `action=cancel` and `_xsrf` to `cancel`.
@@ -116,6 +117,16 @@ pub fn timeline(
 }
 
 impl SpawnPending {
+    /// The page's title.
+    pub fn heading(&self) -> String {
+        let words = self.frame.words;
+        if self.label() == words.default_server {
+            words.starting_default.to_owned()
+        } else {
+            fill(words.starting_title, self.label())
+        }
+    }
+
     /// What people call the server.
     pub fn label(&self) -> &str {
         match self.display_name.as_deref() {

@@ -3,6 +3,7 @@
 use askama::Template;
 use hub_core::clock::Time;
 
+use crate::words::fill;
 use crate::{Frame, Page, sample};
 
 /// The page shown while a server stops.
@@ -15,6 +16,18 @@ pub struct StopPending {
     pub server_name: String,
     /// When the stop was asked for.
     pub since: Option<Time>,
+}
+
+impl StopPending {
+    /// The page's title.
+    pub fn heading(&self) -> String {
+        let words = self.frame.words;
+        if self.server_name.is_empty() {
+            words.stopping_default.to_owned()
+        } else {
+            fill(words.stopping_title, &self.server_name)
+        }
+    }
 }
 
 impl Page for StopPending {

@@ -4,6 +4,7 @@ use askama::Template;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
 
+use crate::words::fill;
 use crate::{Frame, Page, Place, sample};
 
 /// The token page. Its forms post to `{base_url}token`: `action=create` with `note`, `expires_in` (seconds, empty for
@@ -108,6 +109,21 @@ impl Scope {
 }
 
 impl TokenPage {
+    /// What a token is called.
+    pub fn note<'a>(&self, token: &'a Token) -> &'a str {
+        if token.note.is_empty() { self.frame.words.token_without_note } else { &token.note }
+    }
+
+    /// How much a token may do, in short: the one thing, or how many.
+    pub fn rights(&self, scopes: &[Scope]) -> String {
+        let words = self.frame.words;
+        match scopes {
+            [] => words.rights_none.to_owned(),
+            [scope] => scope.meaning.clone(),
+            more => fill(words.rights_count, more.len()),
+        }
+    }
+
     /// Whether anything narrower than everything is filled in.
     pub fn narrowed(&self) -> bool {
         !self.form.scopes.is_empty() || self.offered.iter().any(|scope| scope.selected)

@@ -113,7 +113,8 @@ pub static ENGLISH: Words = Words {
     start_what: "Start {}",
     not_available: "Not available",
 
-    starting_title: "Starting {}",
+    starting_title: "Starting “{}”",
+    starting_default: "Your server is starting",
     starting_help: "It opens by itself when it is ready. You may leave this page; it goes on.",
     step_waiting: "not begun",
     step_working: "under way",
@@ -130,7 +131,8 @@ pub static ENGLISH: Words = Words {
     phase_ready: "Ready",
     phase_stopping: "Clearing away",
 
-    stopping_title: "Stopping {}",
+    stopping_title: "Stopping “{}”",
+    stopping_default: "Your server is stopping",
     stopping_help: "It can be started again as soon as it has stopped. Your files are kept.",
     stopping_since: "Stopping since {}.",
 
@@ -164,9 +166,8 @@ pub static ENGLISH: Words = Words {
     token_expires: "Expires in",
     token_expires_help: "The shorter, the safer.",
     token_rights: "What it may do",
-    token_everything: "Everything I may do",
-    token_everything_help: "Also what you will be allowed later.",
-    token_narrow: "Only what I choose",
+    token_everything: "Everything you may do, now and later, unless you choose less.",
+    token_narrow: "Choose less",
     token_narrow_help: "Safer if the token is ever lost.",
     token_scopes: "Other scopes",
     token_scopes_help: "As JupyterHub names them, separated by spaces.",
@@ -176,6 +177,7 @@ pub static ENGLISH: Words = Words {
     token_list: "API tokens",
     token_list_help: "Revoke what you no longer use. What used the token stops working at once.",
     token_empty: "You have no tokens.",
+    token_without_note: "Without note",
     column_note: "Note",
     column_rights: "May",
     column_used: "Last used",
@@ -188,7 +190,7 @@ pub static ENGLISH: Words = Words {
     token_of_server: "Used by a server. Revoking it means restarting that server.",
     clients_title: "Authorised applications",
     clients_help: "They may know who you are, and do what is listed. Mostly these are your own servers.",
-    rights_count_one: "1 permission",
+    rights_none: "nothing",
     rights_count: "{} permissions",
 
     consent_title: "Allow “{}”?",

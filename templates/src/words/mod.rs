@@ -52,10 +52,10 @@ table! {
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_named, start_what, not_available,
     // Starting
-    starting_title, starting_help, step_waiting, step_working, step_done, step_failed, took, usually, event_log, cancel_start,
+    starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, took, usually, event_log, cancel_start,
     phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
     // Stopping
-    stopping_title, stopping_help, stopping_since,
+    stopping_title, stopping_default, stopping_help, stopping_since,
     // Not running
     not_running_title, not_running_named, not_running_help, not_running_of, not_running_not_yours, starts_itself, failed_title,
     failed_named, failed_in, what_to_do, last_lines,
@@ -63,10 +63,10 @@ table! {
     cause_start_timeout, cause_no_answer, cause_no_route, cause_died, cause_lost, advice_again, advice_log, advice_lost,
     // Tokens
     token_title, token_help, token_new, token_note, token_note_help, token_note_example, token_expires, token_expires_help,
-    token_rights, token_everything, token_everything_help, token_narrow, token_narrow_help, token_scopes, token_scopes_help, token_create,
-    token_created, token_created_help, token_list, token_list_help, token_empty, column_note, column_rights, column_used,
+    token_rights, token_everything, token_narrow, token_narrow_help, token_scopes, token_scopes_help, token_create,
+    token_created, token_created_help, token_list, token_list_help, token_empty, token_without_note, column_note, column_rights, column_used,
     column_created, column_expires, column_action, column_application, revoke, revoke_token, token_of_server, clients_title,
-    clients_help, rights_count_one, rights_count,
+    clients_help, rights_none, rights_count,
     // Consent
     consent_title, consent_asks, consent_only_identify, consent_can, consent_sends, consent_allow, consent_as,
     // Errors
