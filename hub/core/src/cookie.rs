@@ -25,9 +25,17 @@ pub const SERVICES: &str = "jupyterhub-services";
 const LONGEST: usize = 8192;
 const SECRET_BYTES: usize = 32;
 
-/// A cookie's name as sent: with `__Host-` before it if the operator wants cookies bound to this host.
+/// The login cookie's name as sent: with `__Host-` before it if the operator wants it bound to this host. Session and
+/// `_xsrf` cookies keep their names in JupyterHub.
 pub fn sent_name(name: &str, host_prefix: bool) -> String {
     if host_prefix { format!("__Host-{name}") } else { name.to_owned() }
+}
+
+/// All values of a cookie in `Cookie` headers, in their order: browsers send one for each path that fits.
+pub fn values<'h>(headers: impl IntoIterator<Item = &'h str>, name: &str) -> impl Iterator<Item = &'h str> {
+    let pairs = headers.into_iter().flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
+    let named = pairs.filter(move |(key, _)| key.trim() == name).map(|(_, value)| value.trim());
+    named.map(|value| value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
 }
 
 /// What cookies are signed with.
@@ -181,6 +189,12 @@ mod tests {
         assert_eq!(CookieSecret::parse(" \n").err(), Some(SecretError::Empty));
         assert_eq!(CookieSecret::parse("abcd").err(), Some(SecretError::Short(2)));
         assert_eq!(CookieSecret::parse("not a secret!").err(), Some(SecretError::Unreadable));
+    }
+
+    #[test]
+    fn a_cookie_may_come_several_times() {
+        let headers = ["_xsrf=one; x=2;_xsrf = \"two|=\"", "_xsrfs=no; _xsrf; _xsrf="];
+        assert_eq!(values(headers, XSRF).collect::<Vec<_>>(), ["one", "two|=", ""]);
     }
 
     #[test]

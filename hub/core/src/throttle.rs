@@ -2,6 +2,8 @@
 //!
 //! The record is kept by the caller, once per user name and once per address; both must let a login pass.
 
+use std::net::IpAddr;
+
 use chrono::Duration;
 
 use crate::clock::Time;
@@ -66,6 +68,17 @@ pub fn remembered(failures: &Failures, limits: &Limits, now: Time) -> bool {
     now.signed_duration_since(failures.last) < limits.memory
 }
 
+/// The key under which an address is recorded: of IPv6 the network of 64 bits, of which one host has all addresses.
+pub fn address_key(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = address.to_bits() & !u128::from(u64::MAX);
+            format!("{}/64", std::net::Ipv6Addr::from_bits(network))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +110,19 @@ mod tests {
         assert_eq!(blocked_until(Some(failures), &PER_USER, at(1)), Some(at(2)));
         assert_eq!(blocked_until(Some(failures), &PER_USER, at(2)), None);
         assert_eq!(blocked_until(None, &PER_USER, at(0)), None);
+    }
+
+    #[test]
+    fn one_host_has_one_key() {
+        let table = [
+            ("10.1.2.3", "10.1.2.3"),
+            ("::ffff:10.1.2.3", "10.1.2.3"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ];
+        for (address, key) in table {
+            assert_eq!(address_key(address.parse().unwrap()), key);
+        }
     }
 
     #[test]

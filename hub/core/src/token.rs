@@ -96,7 +96,10 @@ pub fn verify(hashed: &str, token: &str) -> bool {
         return false;
     };
     match rounds.parse::<u32>() {
-        Ok(rounds) if rounds <= MOST_ROUNDS => digest(token, rounds, salt).as_bytes().ct_eq(expected.as_bytes()).into(),
+        // No rounds at all would match every token.
+        Ok(rounds) if (1..=MOST_ROUNDS).contains(&rounds) => {
+            digest(token, rounds, salt).as_bytes().ct_eq(expected.as_bytes()).into()
+        }
         _ => false,
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is looked up here: whose groups matter is asked for by [`questions`], and the answer comes as a [`Membership`].
 
 mod catalogue;
+mod describe;
 mod expand;
 mod fields;
 mod intersect;
@@ -15,6 +16,7 @@ mod text;
 mod vectors;
 
 pub use catalogue::{Catalogue, Custom, Scope};
+pub use describe::{Description, describe};
 pub use expand::{Client, Owner, Share, access_scopes, identify_scopes};
 pub use fields::{GroupFields, ServiceFields, UserFields};
 pub use intersect::{Membership, questions};

@@ -50,6 +50,18 @@ pub enum Reach {
     All,
 }
 
+impl Reach {
+    /// Whether the scope is good for this target. For one question alone, `Rights::covers` is cheaper.
+    pub fn covers(&self, target: &Target<'_>) -> bool {
+        let Reach::Only(filters) = self else { return *self == Reach::All };
+        let within = |kind, names: &BTreeSet<String>| names.iter().any(|name| target.is_within(kind, name));
+        within(Kind::User, &filters.users)
+            || within(Kind::Group, &filters.groups)
+            || within(Kind::Server, &filters.servers)
+            || within(Kind::Service, &filters.services)
+    }
+}
+
 /// What a request is about, as its path tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<'a> {

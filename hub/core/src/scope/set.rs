@@ -61,12 +61,6 @@ impl ScopeSet {
     }
 }
 
-impl From<Scope> for ScopeSet {
-    fn from(scope: Scope) -> Self {
-        ScopeSet { known: bit(scope), custom: BTreeSet::new() }
-    }
-}
-
 fn bit(scope: Scope) -> u64 {
     1 << (scope as u8)
 }

@@ -157,7 +157,9 @@ fn verdicts_are_jupyterhub_s() {
             _ => Verdict::Forbidden,
         };
         let scope = Scope::from_name(&case.scope).unwrap();
-        assert_eq!(exactly(&case.have).may(scope, &target), expected, "{:?} {scope} {target:?}", case.have);
+        let rights = exactly(&case.have);
+        assert_eq!(rights.may(scope, &target), expected, "{:?} {scope} {target:?}", case.have);
+        assert_eq!(rights.reach(scope).covers(&target), expected == Verdict::Allowed, "{:?} {scope}", case.have);
     }
 }
 
