@@ -136,7 +136,7 @@ fn a_body_is_framed_by_what_it_is() {
         if let Some(said) = said {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static(said));
         }
-        clean_request(&mut headers, &origin(false), size.clone()).unwrap();
+        clean_request(&mut headers, &origin(false), size).unwrap();
         assert_eq!(all(&headers, "content-length"), Vec::from_iter(length), "{said:?} {size:?}");
         assert_eq!(all(&headers, "transfer-encoding"), Vec::from_iter(coding), "{said:?} {size:?}");
     }

@@ -1,1 +1,17 @@
-//! Tests.
+//! The proxy from outside: real sockets, little upstreams, and a hub that speaks the route stream.
+//!
+//! Tests named `item_NN_…` show the item of that number in `CHECKLIST.md`.
+
+mod client;
+mod framing;
+mod headers;
+mod hub;
+mod hub_restart;
+mod life;
+mod link;
+mod paths;
+mod streams;
+mod tenancy;
+mod tunnels;
+mod upstream;
+mod world;
