@@ -1,0 +1,1 @@
+"""Specola beside JupyterHub, configurable-http-proxy and haproxy, measured in turn in one run."""

@@ -1,0 +1,111 @@
+"""Processes of this machine: started on one processor, measured by /proc, stopped with all they started."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+
+# What is measured has the first processor for itself, what loads it has the second.
+SERVER, CLIENT = "0", "1"
+MARK = "SPECOLA_BENCH"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def marked(mark):
+    """The processes that carry a mark in their environment."""
+    wanted = f"{MARK}={mark}".encode()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if wanted in file.read().split(b"\0"):
+                    yield int(name)
+
+
+@contextlib.contextmanager
+def running(command, folder, environment=None, processor=SERVER):
+    """Runs a command on one processor; in the end kills it and whatever came of it. Gives the mark of them all."""
+    mark = uuid.uuid4().hex
+    with open(os.path.join(folder, "output.log"), "ab") as log:
+        child = subprocess.Popen(["taskset", "-c", processor, *command], cwd=folder, stdin=subprocess.DEVNULL,
+                                 stdout=log, stderr=log, env={**os.environ, **(environment or {}), MARK: mark})
+    try:
+        yield mark
+    except OSError:
+        with open(os.path.join(folder, "output.log")) as log:
+            print(*log.readlines()[-20:], sep="", file=sys.stderr)
+        raise
+    finally:
+        child.kill()
+        child.wait()
+        deadline = time.monotonic() + 10
+        while (left := list(marked(mark))) and time.monotonic() < deadline:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.02)
+
+
+def get(url, headers=None, method="GET", body=None):
+    request = urllib.request.Request(url, headers=headers or {}, method=method, data=body)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
+
+
+def wait_for(url, headers=None, seconds=60):
+    """Asks until the answer is a good one. Gives the time it took."""
+    began = time.monotonic()
+    while True:
+        try:
+            get(url, headers)
+            return time.monotonic() - began
+        except OSError:
+            if time.monotonic() - began > seconds:
+                raise
+            time.sleep(0.002)
+
+
+def memory(processes):
+    """Memory in MB, each shared page counted once among those who share it (PSS)."""
+    kilobytes = 0
+    for process in processes:
+        with open(f"/proc/{process}/smaps_rollup") as file:
+            kilobytes += int(re.search(r"^Pss:\s+(\d+) kB", file.read(), re.M)[1])
+    return kilobytes / 1024
+
+
+def processor_time(processes):
+    """Seconds on a processor so far, to the nanosecond, over all threads."""
+    nanoseconds = 0
+    for process in processes:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{thread}/schedstat") as file:
+                nanoseconds += int(file.read().split()[0])
+    return nanoseconds / 1e9
+
+
+def hammer(url, headers, seconds, connections=16):
+    """Requests a second when each connection asks again as soon as it is answered."""
+    command = ["taskset", "-c", CLIENT, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
+    for name, value in headers.items():
+        command += ["-H", f"{name}: {value}"]
+    output = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(f"{url} gave errors under load:\n{output}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
+
+
+def steady(url, rate, connections, seconds):
+    """Sends requests at a fixed rate. Gives how many were answered."""
+    command = ["taskset", "-c", CLIENT, os.environ["SPECOLA_LOAD"], url, str(rate), str(connections), str(seconds)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
