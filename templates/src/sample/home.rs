@@ -111,7 +111,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
     let hostile = Home {
         frame: hostile(),
         owner: text(),
-        default: bad.clone(),
+        default: Server { name: String::new(), ..bad.clone() },
         has_options: true,
         named: Some(NamedServers { servers: vec![bad, starting], limit: Some(2), typed: text() }),
         shares: vec![Share { owner: text(), server: text(), ready: false, url: path(HOSTILE) }],

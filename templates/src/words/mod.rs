@@ -47,7 +47,7 @@ table! {
     logged_out, logged_out_why, log_in_again, provider_logout,
     // Home
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
-    named_limit, named_full, named_empty, new_server, new_server_label, new_server_hint, shares_title, share_of, open_failed_log,
+    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, open_failed_log,
     services_title,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_named, start_what, not_available,

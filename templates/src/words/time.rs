@@ -20,10 +20,10 @@ impl Words {
         }
         let (unit, past, ahead) = match size {
             ..MINUTE => (1, (self.second_ago, self.seconds_ago), (self.in_second, self.in_seconds)),
-            ..HOUR => (MINUTE, (self.minute_ago, self.minutes_ago), (self.in_minute, self.in_minutes)),
-            ..DAY => (HOUR, (self.hour_ago, self.hours_ago), (self.in_hour, self.in_hours)),
-            ..MONTH => (DAY, (self.day_ago, self.days_ago), (self.in_day, self.in_days)),
-            ..YEAR => (MONTH, (self.month_ago, self.months_ago), (self.in_month, self.in_months)),
+            MINUTE..HOUR => (MINUTE, (self.minute_ago, self.minutes_ago), (self.in_minute, self.in_minutes)),
+            HOUR..DAY => (HOUR, (self.hour_ago, self.hours_ago), (self.in_hour, self.in_hours)),
+            DAY..MONTH => (DAY, (self.day_ago, self.days_ago), (self.in_day, self.in_days)),
+            MONTH..YEAR => (MONTH, (self.month_ago, self.months_ago), (self.in_month, self.in_months)),
             _ => (YEAR, (self.year_ago, self.years_ago), (self.in_year, self.in_years)),
         };
         let count = size / unit;

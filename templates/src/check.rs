@@ -1,1 +1,0 @@
-//! Tells whether HTML is well formed. Only for tests.
