@@ -132,6 +132,37 @@ mod tests {
         }
     }
 
+    /// The custom properties of each block of the stylesheet that sets `--page`.
+    fn palettes() -> Vec<Vec<(&'static str, Accent)>> {
+        let blocks = include_str!("../static/specola.css").split('{').filter(|block| block.contains("--page:"));
+        let colour = |line: &'static str| {
+            let (name, value) = line.trim().strip_prefix("--")?.split_once(": ")?;
+            Some((name, Accent::parse(value).ok()?))
+        };
+        blocks
+            .map(|block| block.split('}').next().unwrap_or_default().split(';').filter_map(colour).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_colours_of_the_stylesheet_are_readable_in_light_and_dark() {
+        let palettes = palettes();
+        assert_eq!(palettes.len(), 3);
+        assert_eq!(palettes[1], palettes[2], "dark by the system's wish and by choice are the same");
+        for palette in palettes {
+            let of = |name| palette.iter().find(|(known, _)| *known == name).map(|(_, accent)| accent.0).unwrap();
+            assert!([LIGHT, DARK].contains(&of("page")));
+            for ground in ["page", "surface", "sunken"] {
+                for text in ["text", "muted", "accent", "ready", "working", "warning", "failed"] {
+                    let ratio = contrast(of(text), of(ground));
+                    assert!(ratio >= READABLE, "{text} on {ground}: {ratio:.2}");
+                }
+            }
+            assert!(contrast(of("on-accent"), of("accent")) >= READABLE);
+            assert!(contrast(of("edge"), of("surface")) >= 3.0, "borders of controls");
+        }
+    }
+
     #[test]
     fn a_readable_colour_stays_what_it_is() {
         assert!(

@@ -10,6 +10,8 @@ use crate::{Frame, Href, Page, sample};
 pub struct Logout {
     /// What surrounds the page; nobody is logged in.
     pub frame: Frame,
+    /// Whether logging out stopped the person's servers too (`shutdown_on_logout`).
+    pub servers_stopped: bool,
     /// Where to log in again.
     pub login_url: Href,
     /// Where the identity provider's own session ends, if the hub knows.

@@ -11,7 +11,7 @@ function home() {
 
 /** Whether the person is in the middle of something that a fresh list would throw away. */
 function busy() {
-  return home().contains(document.activeElement) || home().querySelector("details[open]");
+  return document.activeElement?.matches("#home input") || home().querySelector("details[open]");
 }
 
 async function update(force) {

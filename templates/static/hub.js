@@ -57,6 +57,10 @@ export async function refresh(id) {
   if (!seen) return true;
   const [old, fresh] = [document.getElementById(id), seen.fresh.getElementById(id)];
   if (!fresh || !old || seen.fresh.body.dataset.page !== page.page) return false;
-  if (old.innerHTML !== fresh.innerHTML) old.replaceWith(document.adoptNode(fresh));
+  if (old.innerHTML !== fresh.innerHTML) {
+    const focused = old.contains(document.activeElement) && document.activeElement.id;
+    old.replaceWith(document.adoptNode(fresh));
+    if (focused) document.getElementById(focused)?.focus();
+  }
   return true;
 }

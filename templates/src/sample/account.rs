@@ -100,8 +100,12 @@ pub(crate) fn new_password() -> Vec<(&'static str, NewPassword)> {
 }
 
 pub(crate) fn logout() -> Vec<(&'static str, Logout)> {
-    let plain = || Logout { frame: anonymous(), login_url: path("hub/login"), provider_url: None };
-    vec![("plain", plain()), ("provider", Logout { provider_url: Some(path("logout")), ..plain() })]
+    let plain =
+        || Logout { frame: anonymous(), servers_stopped: false, login_url: path("hub/login"), provider_url: None };
+    vec![
+        ("plain", plain()),
+        ("provider", Logout { servers_stopped: true, provider_url: Some(path("logout")), ..plain() }),
+    ]
 }
 
 pub(crate) fn consent() -> Vec<(&'static str, Consent)> {

@@ -36,11 +36,8 @@ pub static ENGLISH: Words = Words {
     optional: "optional",
     unknown: "Unknown",
     never: "Never",
-    needs_scripts_note: "This page reloads by itself.",
     something_failed: "That did not work: {}",
     reference: "Reference",
-    never_used: "Never used",
-    show_log: "Last lines of its log",
     facts_separator: " · ",
 
     state_stopped: "Stopped",
@@ -59,7 +56,6 @@ pub static ENGLISH: Words = Words {
     username: "User name",
     password: "Password",
     show_password: "Show password",
-    hide_password: "Hide password",
     login_submit: "Log in",
     terms_before: "I accept the",
     terms_link: "terms and conditions",
@@ -77,7 +73,8 @@ pub static ENGLISH: Words = Words {
     passwords_differ: "The two passwords are not the same.",
 
     logged_out: "You are logged out",
-    logged_out_why: "Servers that were running keep running.",
+    logged_out_running: "Servers that were running keep running.",
+    logged_out_stopped: "Your servers are being stopped. Your files are kept.",
     log_in_again: "Log in again",
     provider_logout: "End the session at your identity provider too",
 
@@ -101,7 +98,6 @@ pub static ENGLISH: Words = Words {
     shares_title: "Shared with you",
     share_of: "Shared by {}",
     share_default: "Server of {}",
-    open_failed_log: "Last lines of its log",
     services_title: "Services",
 
     spawn_title: "Start your server",
@@ -109,9 +105,7 @@ pub static ENGLISH: Words = Words {
     spawn_for: "This server belongs to {}.",
     spawn_plain: "There is nothing to choose. It takes a moment to start, and opens by itself.",
     start_server: "Start server",
-    start_named: "Start {}",
     start_what: "Start {}",
-    not_available: "Not available",
 
     starting_title: "Starting “{}”",
     starting_default: "Your server is starting",
@@ -120,7 +114,6 @@ pub static ENGLISH: Words = Words {
     step_working: "under way",
     step_done: "done",
     step_failed: "failed",
-    took: "took",
     usually: "usually {}",
     event_log: "Log",
     cancel_start: "Cancel",
@@ -134,7 +127,7 @@ pub static ENGLISH: Words = Words {
     stopping_title: "Stopping “{}”",
     stopping_default: "Your server is stopping",
     stopping_help: "It can be started again as soon as it has stopped. Your files are kept.",
-    stopping_since: "Stopping since {}.",
+    stopping_since: "Asked to stop {}.",
 
     not_running_title: "Your server is not running",
     not_running_named: "“{}” is not running",
@@ -145,7 +138,6 @@ pub static ENGLISH: Words = Words {
     failed_title: "Your server did not start",
     failed_named: "“{}” did not start",
     failed_in: "It got as far as: {}",
-    what_to_do: "What to do",
     last_lines: "Last lines of its log",
 
     cause_start_timeout: "It was not up in time.",

@@ -32,33 +32,31 @@ table! {
     skip_to_content, main_navigation, nav_home, nav_token, nav_services, nav_admin, person_menu, log_out, log_in,
     groups, no_groups, administrator, theme, theme_system, theme_light, theme_dark, dismiss, announcements, footer,
     // Everywhere
-    default_server, copy, copied, cancel, optional, unknown, never, needs_scripts_note, something_failed, reference,
-    never_used, show_log, facts_separator,
+    default_server, copy, copied, cancel, optional, unknown, never, something_failed, reference,
+    facts_separator,
     // States
     state_stopped, state_starting, state_ready, state_stopping, state_failed, since_started, since_asked, since_failed,
     last_used,
     // Login
-    login_title, login_with, login_or, username, password, show_password, hide_password, login_submit, terms_before, terms_link,
+    login_title, login_with, login_or, username, password, show_password, login_submit, terms_before, terms_link,
     insecure,
     // New password
     new_password_title, new_password_one_time, invite_title, invite_why, invite_ends, new_password, confirm_password,
     least_length, new_password_submit, passwords_differ,
     // Log-out
-    logged_out, logged_out_why, log_in_again, provider_logout,
+    logged_out, logged_out_running, logged_out_stopped, log_in_again, provider_logout,
     // Home
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
-    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, open_failed_log,
-    services_title,
+    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default,     services_title,
     // Options
-    spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_named, start_what, not_available,
-    // Starting
-    starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, took, usually, event_log, cancel_start,
+    spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_what,     // Starting
+    starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,
     phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
     // Stopping
     stopping_title, stopping_default, stopping_help, stopping_since,
     // Not running
     not_running_title, not_running_named, not_running_help, not_running_of, not_running_not_yours, starts_itself, failed_title,
-    failed_named, failed_in, what_to_do, last_lines,
+    failed_named, failed_in, last_lines,
     // Failures
     cause_start_timeout, cause_no_answer, cause_no_route, cause_died, cause_lost, advice_again, advice_log, advice_lost,
     // Tokens
