@@ -1,7 +1,7 @@
 //! A hub that speaks the route stream on a unix socket, as far as a proxy can tell.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -39,7 +39,7 @@ pub struct Told {
 struct Table {
     epoch: String,
     revision: u64,
-    routes: Vec<Route>,
+    routes: BTreeMap<String, Route>,
     changes: Vec<Line>,
     proxies: Vec<mpsc::UnboundedSender<Line>>,
 }
@@ -60,7 +60,8 @@ impl Drop for Hub {
 
 impl Hub {
     pub fn start(folder: &Path) -> Self {
-        let table = Table { epoch: "one".into(), revision: 1, routes: vec![], changes: vec![], proxies: vec![] };
+        let table =
+            Table { epoch: "one".into(), revision: 1, routes: BTreeMap::new(), changes: vec![], proxies: vec![] };
         let mut hub = Self {
             path: folder.join("hub.sock"),
             told: Arc::default(),
@@ -116,10 +117,11 @@ impl Hub {
     pub fn change(&self, put: Vec<Route>, delete: &[&str]) -> u64 {
         let mut table = self.table.lock().unwrap();
         table.revision += 1;
-        table.routes.retain(|route| !delete.contains(&route.prefix.as_str()));
+        for prefix in delete {
+            table.routes.remove(*prefix);
+        }
         for route in &put {
-            table.routes.retain(|known| known.prefix != route.prefix);
-            table.routes.push(route.clone());
+            table.routes.insert(route.prefix.clone(), route.clone());
         }
         let delete = delete.iter().map(|prefix| (*prefix).to_owned()).collect();
         let line = Line::Change { epoch: table.epoch.clone(), revision: table.revision, put, delete };
@@ -159,7 +161,11 @@ impl Hub {
 
 impl Table {
     fn snapshot(&self) -> Line {
-        Line::Snapshot { epoch: self.epoch.clone(), revision: self.revision, routes: self.routes.clone() }
+        Line::Snapshot {
+            epoch: self.epoch.clone(),
+            revision: self.revision,
+            routes: self.routes.values().cloned().collect(),
+        }
     }
 
     fn since(&self, epoch: &str, since: u64) -> Vec<Line> {

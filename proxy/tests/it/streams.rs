@@ -1,1 +1,425 @@
-//! x
+//! Items 20 to 24: bodies flow both ways as they come, without being collected.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{
+    client::{DEADLINE, Raw, ask, get, until, values},
+    hub::route,
+    upstream::{Upstream, read},
+    world::{world, world_with},
+};
+
+#[tokio::test]
+async fn item_20_events_arrive_one_by_one_and_at_once() {
+    let upstream = Upstream::raw(|number, mut peer, _| async move {
+        read(&mut peer, number).await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        // The next event is only sent when the client has acknowledged the last by a chunk of its own life: time.
+        for number in 0..5 {
+            peer.send(format!("9\r\ndata: {number}\n\n\r\n")).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        peer.send("0\r\n\r\n").await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let head = raw.head().await;
+    assert_eq!(values(&head, "transfer-encoding"), ["chunked"]);
+    let mut times = Vec::new();
+    for number in 0..5 {
+        assert_eq!(raw.line().await, "9");
+        assert_eq!(raw.exact(9).await, format!("data: {number}\n\n").into_bytes());
+        raw.line().await;
+        times.push(Instant::now());
+    }
+    // Had they been held back, they would have come together.
+    assert!(times[4] - times[0] > Duration::from_millis(150));
+    assert_eq!(raw.line().await, "0");
+}
+
+#[tokio::test]
+async fn item_20_the_first_byte_of_a_stream_needs_no_second() {
+    let upstream = Upstream::raw(|number, mut peer, _| async move {
+        read(&mut peer, number).await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx").await;
+        peer.rest().await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    raw.head().await;
+    assert_eq!(raw.exact(1).await, b"x");
+}
+
+#[tokio::test]
+async fn item_20_request_and_answer_stream_at_the_same_time() {
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        loop {
+            let size = peer.line().await;
+            let data = peer.exact(usize::from_str_radix(&size, 16).unwrap()).await;
+            peer.line().await;
+            peer.send(format!("{size}\r\n")).await;
+            peer.send(&data).await;
+            peer.send("\r\n").await;
+            if data.is_empty() {
+                return;
+            }
+        }
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    raw.head().await;
+    for word in ["one", "two", "six"] {
+        raw.send(format!("3\r\n{word}\r\n")).await;
+        assert_eq!(raw.line().await, "3");
+        assert_eq!(raw.exact(3).await, word.as_bytes());
+        raw.line().await;
+    }
+    raw.send("0\r\n\r\n").await;
+    assert_eq!(raw.line().await, "0");
+}
+
+const HUGE: u64 = 2 << 30;
+
+/// The proxy as a process of its own, so that its memory can be told from the test's.
+async fn process(target: &str) -> (Child, SocketAddr) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "streams::the_proxy_alone", "--ignored", "--nocapture"])
+        .env("PROXY_TARGET", target)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = lines.next_line().await.unwrap().expect("the proxy says its address");
+        if let Ok(address) = line.parse() {
+            return (child, address);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "not a test: other tests start it as a process"]
+async fn the_proxy_alone() {
+    let options = specola_proxy::Options {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        hub: specola_proxy::HubLink::None,
+        token: String::new(),
+        snapshot: None,
+        identity: "alone".to_owned(),
+        default_target: Some(std::env::var("PROXY_TARGET").expect("PROXY_TARGET is where requests go")),
+        limits: specola_proxy::Limits::default(),
+        admin_socket: None,
+        trusted_proxies: Vec::new(),
+    };
+    let proxy = specola_proxy::Proxy::bind(options).await.unwrap();
+    eprintln!("{}", proxy.addresses()[0]);
+    proxy.serve(tokio_util::sync::CancellationToken::new()).await.unwrap();
+}
+
+/// Kilobytes: the most the process ever held.
+fn peak(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id().unwrap())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+async fn pour(stream: &mut tokio::net::TcpStream, mut count: u64) {
+    let chunk = vec![7_u8; 256 * 1024];
+    while count > 0 {
+        let piece = count.min(chunk.len() as u64);
+        stream.write_all(&chunk[..piece as usize]).await.unwrap();
+        count -= piece;
+    }
+}
+
+async fn drain(stream: &mut tokio::net::TcpStream, already: usize) -> u64 {
+    let mut buffer = vec![0_u8; 256 * 1024];
+    let mut count = already as u64;
+    while count < HUGE {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "cut after {count} bytes");
+        count += read as u64;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn item_21_two_gigabytes_pass_each_way_at_constant_memory() {
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        let head = peer.head().await;
+        if head.starts_with("GET") {
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {HUGE}\r\n\r\n")).await;
+            pour(&mut peer.stream, HUGE).await;
+        } else {
+            let count = drain(&mut peer.stream, peer.buffer.len()).await;
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{count}")).await;
+        }
+        peer.rest().await;
+    })
+    .await;
+    let (child, address) = process(&upstream.url()).await;
+    assert_eq!(get(address, "/_chp_healthz").await.status, 200);
+    let before = peak(&child);
+
+    let mut down = Raw::connect(address).await;
+    down.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    down.head().await;
+    assert_eq!(drain(&mut down.stream, down.buffer.len()).await, HUGE);
+
+    let mut up = Raw::connect(address).await;
+    up.send(format!("PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: {HUGE}\r\n\r\n")).await;
+    pour(&mut up.stream, HUGE).await;
+    assert_eq!(up.answer().await.text(), HUGE.to_string());
+
+    let growth = peak(&child) - before;
+    assert!(growth < 16 * 1024, "the proxy grew by {growth} KiB");
+}
+
+#[tokio::test]
+async fn item_21_a_slow_reader_slows_the_upstream() {
+    let (sender, mut sent) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Upstream::raw(move |number, mut peer, _| {
+        let sender = sender.clone();
+        async move {
+            read(&mut peer, number).await;
+            peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {HUGE}\r\n\r\n")).await;
+            let chunk = vec![7_u8; 64 * 1024];
+            while peer.stream.write_all(&chunk).await.is_ok() {
+                let _ = sender.send(chunk.len());
+            }
+        }
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    raw.head().await;
+    // Not reading on: the upstream must come to a halt after what the buffers of four sockets take.
+    let mut total = 0;
+    while let Ok(Some(count)) = tokio::time::timeout(Duration::from_millis(500), sent.recv()).await {
+        total += count;
+        assert!(total < 64 << 20, "the upstream was not slowed down");
+    }
+    // And goes on when we do.
+    let mut read = raw.buffer.len();
+    while read < total + (1 << 20) {
+        raw.buffer.clear();
+        assert!(raw.more().await);
+        read += raw.buffer.len();
+    }
+}
+
+#[tokio::test]
+async fn item_22_a_client_that_leaves_cancels_the_upstream() {
+    let (sender, mut cut) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Upstream::raw(move |number, mut peer, _| {
+        let sender = sender.clone();
+        async move {
+            read(&mut peer, number).await;
+            // Silent before the head on the first connection, in the middle of a body on the second.
+            if number > 0 {
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx").await;
+            }
+            sender.send("asked").unwrap();
+            peer.rest().await;
+            sender.send("cut").unwrap();
+        }
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    for _ in 0..2 {
+        let mut raw = Raw::connect(world.address).await;
+        raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(tokio::time::timeout(DEADLINE, cut.recv()).await.unwrap(), Some("asked"));
+        drop(raw);
+        assert_eq!(tokio::time::timeout(DEADLINE, cut.recv()).await.unwrap(), Some("cut"));
+    }
+}
+
+#[tokio::test]
+async fn item_22_an_upstream_that_dies_in_a_body_cuts_the_client() {
+    let upstream = Upstream::raw(|number, mut peer, _| async move {
+        read(&mut peer, number).await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf").await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    raw.head().await;
+    assert_eq!(raw.rest().await, b"half");
+}
+
+#[tokio::test]
+async fn item_23_a_slow_head_is_cut() {
+    let world = world_with(vec![], |options| options.limits.header_read = Duration::from_millis(100)).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow").await;
+    let answer = String::from_utf8(raw.rest().await).unwrap();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn item_23_a_silent_upload_is_cut_and_a_slow_one_is_not() {
+    let upstream = Upstream::named("up").await;
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        options.limits.upload_idle = Duration::from_millis(200);
+    })
+    .await;
+    let mut slow = Raw::connect(world.address).await;
+    slow.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n").await;
+    let mut silent = Raw::connect(world.address).await;
+    silent.send("POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nab").await;
+    for _ in 0..8 {
+        // Pacing is what is tested here.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        slow.send("x").await;
+    }
+    assert_eq!(slow.answer().await.text(), "up");
+    let cut = silent.rest().await;
+    assert!(cut.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&cut));
+}
+
+#[tokio::test]
+async fn item_23_connections_beyond_the_bound_wait_their_turn() {
+    let upstream = Upstream::named("up").await;
+    let world = world_with(vec![route("/", &upstream.url())], |options| options.limits.max_connections = 2).await;
+    let mut first = Raw::connect(world.address).await;
+    let mut second = Raw::connect(world.address).await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(first.ask(request).await.status, 200);
+    assert_eq!(second.ask(request).await.status, 200);
+    let mut third = Raw::connect(world.address).await;
+    third.send(request).await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), third.head()).await.is_err(), "beyond the bound");
+    drop(first);
+    assert_eq!(third.answer().await.status, 200);
+}
+
+#[tokio::test]
+async fn item_23_an_idle_upstream_connection_is_closed() {
+    let upstream = Upstream::raw(|number, mut peer, seen| async move {
+        while let Some(request) = read(&mut peer, number).await {
+            seen.lock().unwrap().push(request);
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        }
+        seen.lock().unwrap().clear();
+    })
+    .await;
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        options.limits.pool_idle = Duration::from_millis(50);
+    })
+    .await;
+    get(world.address, "/").await;
+    until("the end of the connection", async || upstream.seen().is_empty()).await;
+}
+
+/// Closes each connection after one answer without saying so, as servers do whose idle time is over.
+async fn forgetful() -> Upstream {
+    Upstream::raw(|number, mut peer, seen| async move {
+        let Some(request) = read(&mut peer, number).await else { return };
+        seen.lock().unwrap().push(request);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        // The next request on this connection is read, not answered, and the connection closed.
+        if let Some(request) = read(&mut peer, number).await {
+            seen.lock().unwrap().push(request);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_lost_on_a_reused_connection_is_sent_again_only_when_that_is_safe() {
+    let upstream = forgetful().await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    assert_eq!(get(world.address, "/1").await.status, 200);
+    assert_eq!(get(world.address, "/2").await.status, 200);
+    let lines: Vec<_> = upstream.seen().iter().map(|seen| (seen.connection, seen.line().to_owned())).collect();
+    let expected = [(0, "GET /1 HTTP/1.1"), (0, "GET /2 HTTP/1.1"), (1, "GET /2 HTTP/1.1")];
+    assert_eq!(lines, expected.map(|(connection, line)| (connection, line.to_owned())));
+    // What may have been done must not be done twice.
+    let answer = ask(world.address, "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(upstream.seen().iter().filter(|seen| seen.line().contains("/3")).count(), 1);
+}
+
+#[tokio::test]
+async fn answers_without_a_body_keep_their_heads_and_the_connection() {
+    let upstream = Upstream::raw(|number, mut peer, seen| async move {
+        while let Some(request) = read(&mut peer, number).await {
+            let answer = match request.line().split(' ').nth(1).unwrap() {
+                "/head" => "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nETag: x\r\n\r\n",
+                "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
+                "/304" => "HTTP/1.1 304 Not Modified\r\nETag: x\r\nContent-Length: 99\r\n\r\n",
+                _ => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+            };
+            seen.lock().unwrap().push(request);
+            peer.send(answer).await;
+        }
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let head = raw.head().await;
+    assert_eq!((values(&head, "content-length"), values(&head, "etag")), (vec!["1234".into()], vec!["x".into()]));
+    for (path, status) in [("/204", 204), ("/304", 304), ("/0", 200)] {
+        let answer = raw.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!((answer.status, answer.body.len()), (status, 0), "{path}");
+    }
+    assert_eq!(upstream.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn old_clients_and_old_upstreams_are_served() {
+    let upstream = Upstream::raw(|number, mut peer, _| async move {
+        let request = read(&mut peer, number).await.unwrap();
+        assert!(request.line().ends_with("HTTP/1.1"));
+        peer.send("HTTP/1.0 200 OK\r\n\r\nuntil the end").await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    assert_eq!(raw.ask("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "until the end");
+    assert_eq!(raw.ask("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "until the end");
+    let mut old = Raw::connect(world.address).await;
+    old.send("GET /3 HTTP/1.0\r\n\r\n").await;
+    let head = old.head().await;
+    assert!(head.starts_with("HTTP/1.0 200"), "{head}");
+    assert_eq!(old.rest().await, b"until the end");
+}
+
+#[tokio::test]
+async fn an_upstream_may_answer_before_the_upload_has_ended() {
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        peer.send("HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\n\r\nbig").await;
+        peer.rest().await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nx").await;
+    assert_eq!(raw.answer().await.text(), "big");
+    // And the next request meets a fresh connection on both sides.
+    assert_eq!(get(world.address, "/_chp_healthz").await.status, 200);
+}
