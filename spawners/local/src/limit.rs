@@ -20,6 +20,8 @@ pub enum Groups {
 
 /// The root of the control group trees.
 const ROOT: &str = "/sys/fs/cgroup";
+/// How the names of all groups begin.
+const PREFIX: &str = "specola-";
 /// The length of a scheduling period, in microseconds, as the kernel's default has it.
 const PERIOD: u64 = 100_000;
 
@@ -59,6 +61,18 @@ impl Groups {
             }
         }
     }
+}
+
+/// Finds the groups that were made for a server, by its process.
+pub fn of(pid: i32) -> Vec<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let group = |controller: &str| {
+        let path = path_of(&text, controller).filter(|path| !path.contains(".."))?;
+        let name = path.rsplit('/').next().filter(|name| name.starts_with(PREFIX))?;
+        let group = Path::new(ROOT).join(controller).join(path.trim_start_matches('/'));
+        (group.ends_with(name) && group.is_dir()).then_some(group)
+    };
+    ["", "memory", "cpu"].into_iter().filter_map(group).collect()
 }
 
 /// Opens the files through which a process joins its groups: it writes `0`.
@@ -113,20 +127,19 @@ fn below(root: &Path, path: &str) -> PathBuf {
 }
 
 fn unified(parent: PathBuf) -> Option<PathBuf> {
-    let controllers = parent.join("cgroup.subtree_control");
-    fs::write(controllers, "+memory +cpu")
-        .is_ok()
-        .then(|| made(&parent, "specola").ok())
-        .flatten()
-        .and_then(|labs| fs::write(labs.join("cgroup.subtree_control"), "+memory +cpu").is_ok().then_some(labs))
+    // A group with processes of its own, such as the hub, cannot pass its controllers on: hence `cgroup_parent`.
+    fs::write(parent.join("cgroup.subtree_control"), "+memory +cpu").is_ok().then_some(parent)
 }
 
+/// Tries out whether groups can be made there.
 fn split(parent: &Path) -> Option<PathBuf> {
-    made(parent, "specola").ok()
+    let trial = made(parent, &format!("trial-{}", std::process::id())).ok()?;
+    fs::remove_dir(trial).ok()?;
+    Some(parent.to_owned())
 }
 
 fn made(parent: &Path, name: &str) -> io::Result<PathBuf> {
-    let group = parent.join(name);
+    let group = parent.join(format!("{PREFIX}{name}"));
     match fs::create_dir(&group) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(group),

@@ -46,6 +46,7 @@ pub fn find(runs: &Runs, server: &Identity, state: &Value) -> io::Result<Found> 
     };
     let mut run = run.unwrap_or_else(|| intention(server, stat.uid, url.clone(), boot_id));
     (run.process, run.uid, run.url) = (Some(stat.process), stat.uid, url);
+    run.cgroups = limit::of(stat.process.pid);
     note(runs, &run);
     Ok(Found::Live(run, stat.process))
 }

@@ -93,19 +93,43 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        kill_marked(&format!("SPECOLA_SERVER={}:", self.config.hub));
+        let mark = format!("SPECOLA_SERVER={}:", self.config.hub);
+        let groups: Vec<PathBuf> = ["memory", "cpu", ""].into_iter().flat_map(|tree| self.groups(tree)).collect();
+        // Processes die a moment after they are killed, and only then their groups can go.
+        for _ in 0..1000 {
+            let left = kill_marked(&mark);
+            groups.iter().for_each(|group| drop(std::fs::remove_dir(group)));
+            if !left && !groups.iter().any(|group| group.exists()) {
+                break;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
-/// Kills what a failed test may have left.
-fn kill_marked(mark: &str) {
+impl Ground {
+    /// Lists the control groups of this ground in one tree.
+    fn groups(&self, tree: &str) -> Vec<PathBuf> {
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let path = own.lines().find_map(|line| line.split_once(&format!(":{tree}:"))).map_or("", |(_, path)| path);
+        let parent = Path::new("/sys/fs/cgroup").join(tree).join(path.trim_start_matches('/'));
+        let all = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+        all.filter(|path| path.to_string_lossy().contains(&format!("/specola-{}.", self.config.hub))).collect()
+    }
+}
+
+/// Kills what a test has left; whether there was something.
+fn kill_marked(mark: &str) -> bool {
+    let mut found = false;
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         if environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes())) {
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
+            found = true;
         }
     }
+    found
 }
 
 /// A system user with a home, for as long as the value lives.
@@ -151,7 +175,8 @@ pub fn without_root(test: &str) -> bool {
     let folder = tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir();
     let folder = folder.unwrap();
     let program = folder.path().join("it");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: a file that is open for writing here, and in what other tests fork, cannot be run.
+    assert!(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&program).status().unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
         .arg(&program)
