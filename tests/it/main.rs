@@ -5,6 +5,7 @@ mod crash;
 mod fault;
 mod flow;
 mod life;
+mod likeness;
 mod login;
 mod pages;
 mod proxy;

@@ -57,8 +57,13 @@ impl JupyterHub {
     /// Starts it on a ground, on which it may have been before, and waits until it answers through its proxy.
     /// Everybody may log in with `PASSWORD`; `admin` is an admin. Servers outlive it.
     pub async fn start(ground: Ground, python: &Path, proxy: &Path, mark: Mark) -> Result<JupyterHub> {
+        JupyterHub::configured(ground, python, proxy, mark, "").await
+    }
+
+    /// The same with more lines of configuration.
+    pub async fn configured(ground: Ground, python: &Path, proxy: &Path, mark: Mark, more: &str) -> Result<JupyterHub> {
         let config = ground.folder.join("jupyterhub_config.py");
-        fs::write(&config, configuration(&ground, python, proxy, &mark)?)?;
+        fs::write(&config, configuration(&ground, python, proxy, &mark)? + more)?;
         let log = File::options().create(true).append(true).open(ground.folder.join("jupyterhub.log"))?;
         let mut command = Command::new(python);
         command.args(["-m", "jupyterhub", "-f"]).arg(&config).current_dir(&ground.folder);

@@ -24,12 +24,15 @@ pub struct Session {
     /// By path and name, as a browser tells cookies apart.
     cookies: BTreeMap<(String, String), String>,
     token: Option<String>,
+    accept: Option<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 pub enum Body {
     Empty,
     Json(Value),
+    /// Said to be JSON, whatever it is.
+    Raw(&'static str),
     Form(Vec<(String, String)>),
 }
 
@@ -67,12 +70,17 @@ impl Session {
     /// A session without cookies or token. The origin is like `http://127.0.0.1:8000`.
     pub fn new(origin: &str) -> Result<Session> {
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-        Ok(Session { origin: origin.parse()?, cookies: BTreeMap::new(), token: None, client })
+        Ok(Session { origin: origin.parse()?, cookies: BTreeMap::new(), token: None, accept: None, client })
     }
 
     /// One more session with the same hub, with an API token and no cookies.
     pub fn with_token(&self, token: &str) -> Session {
         Session { cookies: BTreeMap::new(), token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same session asking for a kind of answer.
+    pub fn accepting(&self, kind: &str) -> Session {
+        Session { accept: Some(kind.to_owned()), ..self.clone() }
     }
 
     /// A session logged in through the form of the log-in page.
@@ -169,6 +177,9 @@ impl Session {
     pub async fn send(&mut self, method: Method, path: &str, body: Body) -> Result<Answer> {
         let url = self.origin.join(path)?;
         let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(kind) = &self.accept {
+            request = request.header(header::ACCEPT, kind);
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("token {token}"));
         } else {
@@ -185,6 +196,7 @@ impl Session {
         let (kind, bytes) = match body {
             Body::Empty => (None, Bytes::new()),
             Body::Json(value) => (Some("application/json"), value.to_string().into()),
+            Body::Raw(text) => (Some("application/json"), text.into()),
             Body::Form(fields) => {
                 let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
                 (Some("application/x-www-form-urlencoded"), text.into())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -125,16 +125,19 @@ impl Specola {
     /// Waits until the hub answers through the proxy; an early end of the hub is an error with its log.
     pub async fn answers(&mut self) -> Result<()> {
         let mut session = self.session()?;
-        let answer = until("answer from Specola", PATIENCE, async || {
-            let hub = self.hub.as_mut().context("it was not started")?;
-            let ended = hub.try_wait()?;
-            // A proxy that was left running answers too; only the hub's own page counts.
+        let alive = until("answer from Specola", PATIENCE, async || {
+            if self.hub.as_mut().context("it was not started")?.try_wait()?.is_some() {
+                return Ok(Some(false));
+            }
+            // A proxy that was left running answers too; only the hub's own answer counts.
             let answer = session.get("/hub/api").await?.expect(&[200])?;
-            ensure!(ended.is_none(), "it has ended: {ended:?}");
-            Ok(answer.headers.contains_key("x-jupyterhub-version").then_some(()))
+            Ok(answer.headers.contains_key("x-jupyterhub-version").then_some(true))
         });
-        let answer = answer.await;
-        answer.with_context(|| self.log())
+        match alive.await {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("the hub has ended:\n{}", self.log()),
+            Err(error) => Err(error.context(self.log())),
+        }
     }
 
     pub fn origin(&self) -> String {

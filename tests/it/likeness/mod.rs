@@ -1,0 +1,132 @@
+//! The REST API and the pages' addresses beside those of a real JupyterHub: the same requests, in the same order, get
+//! the same answers.
+//!
+//! Compared are status, kind and content; not compared are sentences for people and what differs with every run.
+
+use anyhow::{Context, Result};
+use http::{Method, header};
+use serde_json::{Value, json};
+use tests::jupyterhub::{Ground, PASSWORD};
+use tests::specola::Options;
+use tests::{Answer, Body, JupyterHub, Mark, Session, Specola, need, place};
+
+mod requests;
+
+const PAGES: &str = "application/jupyterhub-pagination+json";
+
+/// What an answer says, without what differs with every run.
+fn said(answer: &Answer) -> Value {
+    let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    let body = match kind {
+        _ if answer.body.is_empty() => Value::Null,
+        "application/json" => answer.json().map_or(json!("broken JSON"), |value| plain("", value)),
+        "text/event-stream" => {
+            let text = answer.text();
+            let mut events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+            events
+                .next_back()
+                .and_then(|event| serde_json::from_str(event).ok())
+                .map_or(json!("no event"), |value| plain("", value))
+        }
+        _ => Value::Null,
+    };
+    json!({"status": answer.status.as_u16(), "kind": kind, "body": body})
+}
+
+fn plain(key: &str, value: Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .into_iter()
+            .filter(|(key, _)| !["message", "html_message", "version", "state", "progress"].contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), plain(&key, value)))
+            .collect(),
+        Value::Array(list) => {
+            let mut list: Vec<Value> = list.into_iter().map(|value| plain(key, value)).collect();
+            if ["scopes", "roles", "groups", "users"].contains(&key) {
+                list.sort_by_key(Value::to_string);
+            }
+            Value::Array(list)
+        }
+        Value::String(text) => json!(plain_text(key, &text)),
+        other => other,
+    }
+}
+
+fn plain_text(key: &str, text: &str) -> String {
+    let is_time = text.len() >= 20 && text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T');
+    match key {
+        _ if is_time => "a time".to_owned(),
+        "token" | "session_id" | "id" | "token_id" => format!("some {key}"),
+        "url" if text.starts_with("http") => text.split_once("/hub/").map_or(text, |(_, path)| path).to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Asks everything of one hub, and gives what it said to each request.
+async fn ask(origin: &str) -> Result<Vec<(String, Value)>> {
+    let mut people = std::collections::BTreeMap::new();
+    people.insert("nobody", Session::new(origin)?);
+    for name in ["admin", "alice", "bob"] {
+        let mut session = Session::logged_in(origin, name, PASSWORD).await?;
+        let token = session.new_token(name).await?;
+        people.insert(name, session.with_token(&token));
+    }
+    let alice = people.get_mut("alice").context("alice")?;
+    let narrow = json!({"scopes": ["read:users!user"], "note": "narrow"});
+    let made = alice.api(Method::POST, "/users/alice/tokens", Body::Json(narrow)).await?.expect(&[201])?.json()?;
+    let narrow = alice.with_token(made["token"].as_str().context("a token")?);
+    people.insert("narrow", narrow);
+    let pages = people.get("admin").context("admin")?.accepting(PAGES);
+    people.insert("pages", pages);
+
+    let mut answers = Vec::new();
+    for (who, method, path, body) in requests::requests() {
+        let session = people.get_mut(who).with_context(|| who.to_owned())?;
+        let title = format!("{who}: {method} {path} {}", body.as_ref().map(Value::to_string).unwrap_or_default());
+        let body = body.map_or(Body::Empty, Body::Json);
+        let answer = session.api(method.parse()?, path, body).await.with_context(|| title.clone())?;
+        answers.push((title, said(&answer)));
+    }
+    for raw in ["{", "\"text\"", "[]"] {
+        let session = people.get_mut("admin").context("admin")?;
+        let answer = session.api(Method::POST, "/users", Body::Raw(raw)).await?;
+        answers.push((format!("admin: POST /users {raw}"), said(&answer)));
+    }
+    people.insert("person", Session::logged_in(origin, "alice", PASSWORD).await?);
+    for (who, path) in requests::pages() {
+        let session = people.get(who).with_context(|| who.to_owned())?;
+        // A copy: what one page does to the cookies is not seen by the next.
+        let answer = session.clone().get(path).await?;
+        let to = answer.location().map(|to| to.strip_prefix(origin).unwrap_or(to).to_owned());
+        answers.push((format!("{who}: {path}"), json!({"status": answer.status.as_u16(), "location": to})));
+    }
+    Ok(answers)
+}
+
+#[tokio::test]
+async fn the_rest_api_answers_as_jupyterhubs() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let proxy = need!(place::configurable_http_proxy(), "configurable-http-proxy", "SPECOLA_CHP");
+    let folder = tempfile::tempdir()?;
+    let lab = place::package().join("labs/quick.py").display().to_string();
+    let plain = place::plain_python()?.display().to_string();
+    let more =
+        format!("c.Spawner.cmd = [{plain:?}, {lab:?}]\nc.Spawner.args = []\nc.JupyterHub.allow_named_servers = True\n");
+    let ground = Ground::new(folder.path())?;
+    let jupyterhub = JupyterHub::configured(ground, &python, &proxy, Mark::default(), &more).await?;
+    let theirs = ask(&jupyterhub.ground.origin()).await.with_context(|| jupyterhub.log())?;
+
+    let options =
+        Options::default().set("hub", "allow_named_servers", "true").set("hub", "redirect_to_server", "false");
+    let specola = Specola::start(options.small_lab("quick.py")?).await?;
+    let ours = ask(&specola.origin()).await?;
+    let different: Vec<String> = theirs
+        .iter()
+        .zip(&ours)
+        .filter(|(theirs, ours)| theirs.1 != ours.1)
+        .map(|(theirs, ours)| format!("{}\n  JupyterHub {}\n  Specola    {}", theirs.0, theirs.1, ours.1))
+        .collect();
+    assert!(different.is_empty(), "{} of {} answers differ:\n{}", different.len(), theirs.len(), different.join("\n"));
+    Ok(())
+}
