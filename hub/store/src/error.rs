@@ -101,7 +101,7 @@ fn sqlite_kind(code: i64) -> Make {
         (_, 11 | 26) => corrupt,
         (_, 13) => StoreError::Full,
         (_, 10 | 14) => StoreError::Unreachable,
-        (_, 18 | 19 | 20) => StoreError::Invalid,
+        (_, 18..=20) => StoreError::Invalid,
         _ => StoreError::Other,
     }
 }

@@ -152,3 +152,23 @@ async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Resu
 pub(crate) fn returned<T: crate::row::FromCell>(row: Option<crate::row::Row>, column: &'static str) -> Result<T> {
     row.ok_or_else(|| StoreError::Corrupt("an inserted row was not returned".to_owned()))?.get(column)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sqlite_database_that_may_not_grow_is_full_and_recovers() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:///{}", directory.path().join("hub.sqlite").display());
+        let store = Store::open(&url, OpenOptions::new(Time::UNIX_EPOCH)).await.unwrap();
+        // A page limit gives the same answer as a full disk, and needs no file system of its own.
+        store.pool.write_rows("PRAGMA max_page_count = 1", params![]).await.unwrap();
+        let text = "x".repeat(100_000);
+        let error = store.set_meta("big", &text).await;
+        assert!(matches!(error, Err(StoreError::Full(_))), "{error:?}");
+        assert_eq!(store.meta("big").await.unwrap(), None);
+        store.pool.write_rows("PRAGMA max_page_count = 1000000", params![]).await.unwrap();
+        store.set_meta("big", &text).await.unwrap();
+    }
+}

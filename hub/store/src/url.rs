@@ -2,6 +2,7 @@
 
 use crate::error::OpenError;
 use sqlx::postgres::PgConnectOptions;
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Which database a URL names.
@@ -27,13 +28,29 @@ pub(crate) fn parse(url: &str) -> Result<Target, OpenError> {
             }
         }
         "postgresql" | "postgres" => {
-            let options = format!("postgres://{rest}").parse::<PgConnectOptions>();
+            let options = format!("postgres://{}", without_empty_host(rest)).parse::<PgConnectOptions>();
             // The driver's own words can quote parts of the URL.
             let options = options.map_err(|_| invalid("not of the form postgresql://user:password@host:port/name"))?;
             Ok(Target::Postgres(Box::new(options.application_name("specola"))))
         }
         other => Err(OpenError::Unsupported(other.to_owned())),
     }
+}
+
+/// SQLAlchemy knows `user:password@/name?host=/socket`; a URL proper has no user without a host, so it becomes
+/// `/name?host=/socket&user=…&password=…`.
+fn without_empty_host(rest: &str) -> Cow<'_, str> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let Some(who) = authority.strip_suffix('@') else { return Cow::Borrowed(rest) };
+    let (user, password) = who.split_once(':').unwrap_or((who, ""));
+    // A plus is a space in a query, and nothing special before the host.
+    let literal = |text: &str| text.replace('+', "%2B").replace('&', "%26");
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let mut url = format!("{path}{mark}user={}", literal(user));
+    if !password.is_empty() {
+        url.push_str(&format!("&password={}", literal(password)));
+    }
+    Cow::Owned(url)
 }
 
 #[cfg(test)]
@@ -67,6 +84,11 @@ mod tests {
         };
         assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new("/run/pg")));
         assert_eq!(options.get_database(), Some("hub"));
+        let Target::Postgres(options) = parse("postgresql://a+b:p+w@/hub?host=/run/pg").unwrap() else {
+            panic!("not PostgreSQL");
+        };
+        assert_eq!((options.get_username(), options.get_database()), ("a+b", Some("hub")));
+        assert_eq!(options.get_socket().map(PathBuf::as_path), Some(Path::new("/run/pg")));
     }
 
     #[test]

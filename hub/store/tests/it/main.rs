@@ -1,0 +1,21 @@
+//! Every store function on both databases, and the databases exchanged with the real JupyterHub.
+
+mod harness;
+mod postgres;
+
+mod accounts;
+mod claims;
+mod groups;
+mod intents;
+mod jupyterhub;
+mod lists;
+mod login;
+mod oauth;
+mod open;
+mod progress;
+mod roles;
+mod routes;
+mod servers;
+mod services;
+mod tokens;
+mod trouble;

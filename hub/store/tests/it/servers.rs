@@ -1,0 +1,218 @@
+//! The life of a server in its rows: up, down, and who may write.
+
+use crate::harness::{Database, at, both, new_token, server, user, want_running};
+use chrono::TimeDelta;
+use hub_core::id::{Generation, SpawnerId};
+use hub_core::life::{Desired, Phase};
+use hub_core::secret::Secret;
+use hub_store::{Address, Arrived, NewToken, OAuthClient, Prepared, Server, Store, TokenOwner, WantStopped};
+use serde_json::json;
+
+const HOLDER: &str = "hub-1";
+
+pub fn prepared(server: &Server, attempt: &str) -> Prepared {
+    let identifier = format!("jupyterhub-user-{}-{}", server.user_name, server.name);
+    let token = new_token(TokenOwner::User(server.user_id), &format!("{}{attempt}", server.id));
+    Prepared {
+        token: NewToken { client_id: identifier.clone(), ..token },
+        client: OAuthClient {
+            identifier,
+            description: "Server at /user/ann/".into(),
+            secret: Secret::new("hash"),
+            redirect_uri: "/user/ann/oauth_callback".into(),
+            allowed_scopes: vec![],
+        },
+        driver: "local".into(),
+        deadline_at: at(60),
+        keep_state: false,
+        now: at(2),
+    }
+}
+
+pub fn arrived(port: u16) -> Arrived {
+    let address = Address {
+        proto: "http".into(),
+        ip: "127.0.0.1".into(),
+        port,
+        base_url: "/user/ann/".into(),
+        cookie_name: "cookie".into(),
+    };
+    Arrived { address, state: Some(json!({"pid": 42})), deadline_at: at(90), now: at(3) }
+}
+
+/// Takes a wanted server the whole way to ready; its lease is released.
+pub async fn bring_up(store: &Store, id: SpawnerId) -> Server {
+    let server = store.claim(id, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    let server = store.prepare(id, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
+    let generation = server.generation;
+    assert!(store.arrive(id, HOLDER, generation, &arrived(4000)).await.unwrap());
+    assert!(store.advance(id, HOLDER, generation, Phase::Routing, Some(at(99)), at(4)).await.unwrap());
+    assert!(store.advance(id, HOLDER, generation, Phase::Ready, None, at(5)).await.unwrap());
+    assert!(store.release(id, HOLDER, None).await.unwrap());
+    store.server_by_id(id).await.unwrap().unwrap()
+}
+
+async fn a_server_is_made_once_and_found(Database { store, .. }: Database) {
+    let (ann, bea) = (user(&store, "ann").await.id, user(&store, "bea").await.id);
+    let lab = server(&store, ann, "").await;
+    let options = json!({"image": "x"});
+    let gpu = store.create_server(ann, "gpu", Some("My GPU"), Some(&options), at(0)).await.unwrap().unwrap();
+    let again = store.create_server(ann, "gpu", None, None, at(9)).await.unwrap().unwrap();
+    assert_eq!(again, gpu, "the first one stays as it is");
+    assert_eq!((gpu.display_name.as_deref(), gpu.user_options.as_ref()), (Some("My GPU"), Some(&options)));
+    assert_eq!((lab.phase, lab.desired, lab.generation), (Phase::Stopped, Desired::Stopped, Generation(0)));
+    assert_eq!((lab.user_name.as_str(), lab.name.as_str(), &lab.address), ("ann", "", &None));
+    assert_eq!(store.server(ann, "").await.unwrap().as_ref(), Some(&lab));
+    assert_eq!(store.server(bea, "").await.unwrap(), None);
+    assert_eq!(store.server_by_id(gpu.id).await.unwrap().as_ref(), Some(&gpu));
+    assert_eq!(store.servers_of(&[bea, ann]).await.unwrap(), [lab, gpu]);
+    assert_eq!(store.create_server(hub_core::id::UserId(999), "", None, None, at(0)).await.unwrap(), None);
+}
+
+async fn of_many_who_make_a_server_at_once_all_get_the_same(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.create_server(ann, "x", None, None, at(0)).await.unwrap().unwrap().id })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(store.servers_of(&[ann]).await.unwrap().len(), 1);
+}
+
+async fn names_and_options_can_be_changed_and_a_stopped_server_deleted(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "x").await.id;
+    assert!(store.set_server_display_name(lab, Some("X")).await.unwrap());
+    assert!(store.set_server_options(lab, Some(&json!({"a": 1}))).await.unwrap());
+    let changed = store.server_by_id(lab).await.unwrap().unwrap();
+    assert_eq!((changed.display_name.as_deref(), changed.user_options), (Some("X"), Some(json!({"a": 1}))));
+    want_running(&store, lab).await;
+    assert!(!store.delete_server(lab).await.unwrap(), "it is wanted");
+    store.want_stopped(lab, at(2)).await.unwrap();
+    assert!(store.delete_server(lab).await.unwrap());
+    assert!(!store.delete_server(lab).await.unwrap());
+    assert_eq!(store.server_by_id(lab).await.unwrap(), None);
+}
+
+async fn a_server_goes_up_with_token_client_and_address(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    assert_eq!(store.active_servers().await.unwrap().len(), 1, "active from the wish on");
+    let up = bring_up(&store, lab).await;
+    assert_eq!((up.phase, up.desired, up.generation), (Phase::Ready, Desired::Running, Generation(1)));
+    assert_eq!((up.started, up.last_activity, up.deadline_at), (Some(at(2)), Some(at(2)), None));
+    assert_eq!((up.driver.as_deref(), up.plan, up.state), (Some("local"), Some(json!({})), Some(json!({"pid": 42}))));
+    assert_eq!((up.url.as_deref(), up.address), (Some("http://127.0.0.1:4000"), Some(arrived(4000).address)));
+    assert_eq!(up.oauth_client_id.as_deref(), Some("jupyterhub-user-ann-"));
+    assert_eq!(store.server_by_client("jupyterhub-user-ann-").await.unwrap().unwrap().id, lab);
+    let token = store.server_token(lab).await.unwrap().unwrap();
+    assert_eq!(store.token(token).await.unwrap().unwrap().owner, TokenOwner::User(ann));
+    assert!(!store.delete_server(lab).await.unwrap());
+}
+
+async fn nothing_is_left_of_a_server_that_went_down(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    bring_up(&store, lab).await;
+    let token = store.server_token(lab).await.unwrap().unwrap();
+    assert_eq!(store.want_stopped(lab, at(10)).await.unwrap(), WantStopped::Accepted);
+    let one = Generation(1);
+    assert!(!store.begin_stop(lab, HOLDER, one, at(40), at(11)).await.unwrap(), "nobody holds it");
+    store.claim(lab, HOLDER, at(11), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    assert!(!store.finish(lab, HOLDER, one, at(12)).await.unwrap(), "it has not begun to stop");
+    assert!(store.begin_stop(lab, HOLDER, one, at(40), at(12)).await.unwrap());
+    assert_eq!(store.want_stopped(lab, at(12)).await.unwrap(), WantStopped::AlreadyStopping);
+    assert!(store.finish(lab, HOLDER, one, at(13)).await.unwrap());
+    let down = store.server_by_id(lab).await.unwrap().unwrap();
+    assert_eq!((down.phase, down.desired, down.generation), (Phase::Stopped, Desired::Stopped, one));
+    assert_eq!((down.address, down.url, down.started, down.oauth_client_id), (None, None, None, None));
+    assert_eq!((down.state, down.last_activity), (Some(json!({})), Some(at(13))));
+    assert!(store.token(token).await.unwrap().is_none());
+    assert!(store.oauth_client("jupyterhub-user-ann-").await.unwrap().is_none());
+    assert_eq!(store.active_servers().await.unwrap(), []);
+}
+
+async fn a_start_that_was_lost_begins_again_with_another_token(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    let server = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    store.prepare(lab, HOLDER, &prepared(&server, "first")).await.unwrap().unwrap();
+    assert!(store.save_state(lab, Generation(1), &json!({"kept": 1})).await.unwrap());
+    let again = Prepared { keep_state: true, ..prepared(&server, "second") };
+    let second = store.prepare(lab, HOLDER, &again).await.unwrap().unwrap();
+    assert_eq!((second.generation, second.state), (Generation(2), Some(json!({"kept": 1}))));
+    // Not by the id of the first token: SQLite gives it to the second.
+    let tokens = store.tokens_of(TokenOwner::User(ann), at(3)).await.unwrap();
+    assert_eq!(tokens.len(), 1, "the first token is revoked");
+    assert!(tokens[0].hashed.expose().ends_with("second"));
+    assert!(!store.save_state(lab, Generation(1), &json!({})).await.unwrap(), "the first attempt is too late");
+}
+
+async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    let server = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    assert_eq!(store.prepare(lab, "hub-2", &prepared(&server, "")).await.unwrap(), None);
+    store.prepare(lab, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
+    let before = store.server_by_id(lab).await.unwrap().unwrap();
+    for (holder, generation) in [("hub-2", Generation(1)), (HOLDER, Generation(0)), (HOLDER, Generation(2))] {
+        assert!(!store.arrive(lab, holder, generation, &arrived(1)).await.unwrap());
+        assert!(!store.advance(lab, holder, generation, Phase::Ready, None, at(9)).await.unwrap());
+        assert!(!store.fail(lab, holder, generation, &json!("x"), at(9)).await.unwrap());
+        assert!(!store.begin_stop(lab, holder, generation, at(9), at(9)).await.unwrap());
+        assert!(!store.finish(lab, holder, generation, at(9)).await.unwrap());
+        assert_eq!(store.renew(lab, holder, generation, at(99)).await.unwrap(), None);
+    }
+    assert_eq!(store.server_by_id(lab).await.unwrap().unwrap(), before);
+    let skipped = store.advance(lab, HOLDER, Generation(1), Phase::Ready, None, at(9)).await.unwrap();
+    assert!(!skipped, "a server without an address cannot be ready");
+}
+
+async fn a_failure_is_recorded_unless_a_stop_was_asked_for(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    let server = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    store.prepare(lab, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
+    let failure = json!({"cause": "died", "status": 1});
+    assert!(store.fail(lab, HOLDER, Generation(1), &failure, at(9)).await.unwrap());
+    assert!(!store.fail(lab, HOLDER, Generation(1), &json!("another"), at(9)).await.unwrap());
+    let failed = store.server_by_id(lab).await.unwrap().unwrap();
+    assert_eq!((failed.desired, failed.failure.as_ref()), (Desired::Stopped, Some(&failure)));
+    assert!(store.begin_stop(lab, HOLDER, Generation(1), at(20), at(9)).await.unwrap());
+    assert!(store.finish(lab, HOLDER, Generation(1), at(10)).await.unwrap());
+    let stopped = store.server_by_id(lab).await.unwrap().unwrap();
+    assert_eq!(stopped.failure, Some(failure), "people can still read why");
+    want_running(&store, lab).await;
+    assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().failure, None);
+}
+
+async fn activity_of_servers_is_activity_of_their_users_and_moves_forward(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let (a, b) = (server(&store, ann, "").await.id, server(&store, ann, "b").await.id);
+    store.touch_servers(&[(b, at(70)), (a, at(50)), (SpawnerId(999), at(90)), (a, at(40))]).await.unwrap();
+    store.touch_server(b, at(60)).await.unwrap();
+    let seen = async |id| store.server_by_id(id).await.unwrap().unwrap().last_activity;
+    assert_eq!((seen(a).await, seen(b).await), (Some(at(50)), Some(at(70))));
+    assert_eq!(store.user_by_id(ann).await.unwrap().unwrap().last_activity, Some(at(70)));
+}
+
+both!(
+    a_server_is_made_once_and_found,
+    of_many_who_make_a_server_at_once_all_get_the_same,
+    names_and_options_can_be_changed_and_a_stopped_server_deleted,
+    a_server_goes_up_with_token_client_and_address,
+    nothing_is_left_of_a_server_that_went_down,
+    a_start_that_was_lost_begins_again_with_another_token,
+    who_comes_late_or_holds_no_lease_changes_nothing,
+    a_failure_is_recorded_unless_a_stop_was_asked_for,
+    activity_of_servers_is_activity_of_their_users_and_moves_forward,
+);

@@ -1,0 +1,142 @@
+//! Tokens, and what runs out with time.
+
+use crate::harness::{Database, at, both, new_token, user};
+use chrono::TimeDelta;
+use hub_core::id::UserId;
+use hub_core::secret::Secret;
+use hub_store::{NewCode, NewSession, NewToken, OAuthClient, Purged, ServiceSpec, Store, StoreError, TokenOwner};
+
+async fn client(store: &Store, identifier: &str) {
+    let client = OAuthClient {
+        identifier: identifier.to_owned(),
+        description: format!("about {identifier}"),
+        secret: Secret::default(),
+        redirect_uri: String::new(),
+        allowed_scopes: vec![],
+    };
+    store.sync_oauth_client(&client).await.unwrap();
+}
+
+async fn a_token_is_found_by_its_prefix_until_it_expires(Database { store, .. }: Database) {
+    let owner = TokenOwner::User(user(&store, "ann").await.id);
+    let lasting = store.insert_token(&new_token(owner, "abcd-1")).await.unwrap();
+    let short = NewToken { expires_at: Some(at(60)), ..new_token(owner, "abcd-2") };
+    let short = store.insert_token(&short).await.unwrap();
+    let found = async |prefix, seconds| {
+        let tokens = store.tokens_by_prefix(prefix, at(seconds)).await.unwrap();
+        tokens.into_iter().map(|token| token.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("abcd", 59).await, [lasting, short]);
+    assert_eq!(found("abcd", 60).await, [lasting]);
+    assert_eq!(found("abc", 0).await, []);
+    let token = store.token(short).await.unwrap().unwrap();
+    assert_eq!((token.owner, token.expires_at, token.created), (owner, Some(at(60)), Some(at(0))));
+    assert_eq!(
+        (token.client_id.as_deref(), token.client_description.as_deref()),
+        (Some("jupyterhub"), Some("JupyterHub"))
+    );
+    assert_eq!((token.note.as_str(), token.scopes.as_slice()), ("a note", &["inherit".to_owned()][..]));
+    assert!(token.hashed.matches("sha512:1:5a17:abcd-2"));
+    assert_eq!((token.last_activity, token.session_id), (None, None));
+}
+
+async fn tokens_belong_to_users_or_services(Database { store, .. }: Database) {
+    let ann = TokenOwner::User(user(&store, "ann").await.id);
+    let spec = ServiceSpec { name: "cull".into(), timeout: 30, ..ServiceSpec::default() };
+    let cull = TokenOwner::Service(store.sync_service(&spec).await.unwrap());
+    let first = store.insert_token(&new_token(ann, "aaaa")).await.unwrap();
+    let second = store.insert_token(&new_token(cull, "bbbb")).await.unwrap();
+    let ids = async |owner| {
+        let tokens = store.tokens_of(owner, at(0)).await.unwrap();
+        tokens.into_iter().map(|token| (token.id, token.owner)).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(ann).await, [(first, ann)]);
+    assert_eq!(ids(cull).await, [(second, cull)]);
+    assert!(store.delete_token(first).await.unwrap());
+    assert!(!store.delete_token(first).await.unwrap());
+    assert_eq!(ids(ann).await, []);
+}
+
+async fn a_token_needs_an_owner_a_client_and_a_hash_of_its_own(Database { store, .. }: Database) {
+    let ann = TokenOwner::User(user(&store, "ann").await.id);
+    store.insert_token(&new_token(ann, "aaaa")).await.unwrap();
+    let twice = store.insert_token(&new_token(ann, "aaaa")).await;
+    assert!(matches!(twice, Err(StoreError::Conflict(_))), "{twice:?}");
+    let nobody = store.insert_token(&new_token(TokenOwner::User(UserId(999)), "bbbb")).await;
+    assert!(matches!(nobody, Err(StoreError::Missing(_))), "{nobody:?}");
+    let stray = NewToken { client_id: "nothing".into(), ..new_token(ann, "cccc") };
+    let stray = store.insert_token(&stray).await;
+    assert!(matches!(stray, Err(StoreError::Missing(_))), "{stray:?}");
+}
+
+async fn tokens_go_with_their_client_or_session(Database { store, .. }: Database) {
+    let (ann, bea) = (user(&store, "ann").await.id, user(&store, "bea").await.id);
+    client(&store, "app").await;
+    let make = async |user, hashed: &str, client: &str, session: Option<&str>| {
+        let token = new_token(TokenOwner::User(user), hashed);
+        let token = NewToken { client_id: client.into(), session_id: session.map(str::to_owned), ..token };
+        store.insert_token(&token).await.unwrap()
+    };
+    make(ann, "1", "app", None).await;
+    make(ann, "2", "jupyterhub", Some("s1")).await;
+    make(ann, "3", "jupyterhub", Some("s2")).await;
+    let own = make(ann, "4", "jupyterhub", None).await;
+    let other = make(bea, "5", "app", Some("s1")).await;
+    assert_eq!(store.delete_tokens_of_client(ann, "app").await.unwrap(), 1);
+    assert_eq!(store.delete_tokens_of_session(ann, "s1").await.unwrap(), 1);
+    assert_eq!(store.delete_oauth_tokens_of(ann).await.unwrap(), 1);
+    assert!(store.token(own).await.unwrap().is_some());
+    assert!(store.token(other).await.unwrap().is_some());
+    assert!(store.delete_oauth_client("app").await.unwrap());
+    assert!(store.token(other).await.unwrap().is_none());
+}
+
+async fn use_of_a_token_is_recorded_once_per_resolution(Database { store, .. }: Database) {
+    let owner = TokenOwner::User(user(&store, "ann").await.id);
+    let id = store.insert_token(&new_token(owner, "aaaa")).await.unwrap();
+    let touch = async |seconds| store.touch_token(id, at(seconds), TimeDelta::seconds(30)).await.unwrap();
+    assert!(touch(10).await);
+    assert!(!touch(39).await);
+    assert!(touch(41).await);
+    assert!(!touch(20).await);
+    assert_eq!(store.token(id).await.unwrap().unwrap().last_activity, Some(at(41)));
+}
+
+async fn what_has_run_out_is_purged_and_nothing_else(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    for (hashed, expires_at) in [("old", Some(at(10))), ("new", Some(at(1000))), ("lasting", None)] {
+        let token = NewToken { expires_at, ..new_token(TokenOwner::User(ann), hashed) };
+        store.insert_token(&token).await.unwrap();
+        store.insert_invite(&Secret::new(hashed), ann, expires_at.unwrap_or(at(2000))).await.unwrap();
+        let session_id = hashed.to_owned();
+        let expires_at = expires_at.unwrap_or(at(2000));
+        let session = NewSession { session_id, user_id: ann, now: at(0), expires_at, address: None, agent: None };
+        store.insert_session(&session).await.unwrap();
+    }
+    for (code, seconds) in [("old", -600), ("new", 0)] {
+        let code = NewCode {
+            code: code.to_owned(),
+            client_id: "jupyterhub".to_owned(),
+            user_id: ann,
+            redirect_uri: String::new(),
+            session_id: String::new(),
+            scopes: vec![],
+            code_challenge: None,
+            code_challenge_method: None,
+        };
+        store.insert_code(&code, at(seconds)).await.unwrap();
+    }
+    let purged = store.purge_expired(at(100)).await.unwrap();
+    assert_eq!(purged, Purged { tokens: 1, codes: 1, shares: 0, share_codes: 0, invites: 1, sessions: 1 });
+    assert_eq!(store.purge_expired(at(100)).await.unwrap(), Purged::default());
+    assert_eq!(store.tokens_of(TokenOwner::User(ann), at(0)).await.unwrap().len(), 2);
+}
+
+both!(
+    a_token_is_found_by_its_prefix_until_it_expires,
+    tokens_belong_to_users_or_services,
+    a_token_needs_an_owner_a_client_and_a_hash_of_its_own,
+    tokens_go_with_their_client_or_session,
+    use_of_a_token_is_recorded_once_per_resolution,
+    what_has_run_out_is_purged_and_nothing_else,
+);
