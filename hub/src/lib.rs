@@ -1,1 +1,14 @@
-//! specola
+//! Specola's server: pages, REST API, OAuth provider and the keeper of people's servers.
+
+pub mod api;
+pub mod app;
+pub mod command;
+pub mod config;
+pub mod control;
+pub mod http;
+pub mod keeper;
+pub mod login;
+pub mod oauth;
+pub mod page;
+pub mod start;
+pub mod task;

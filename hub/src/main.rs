@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `specola`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    specola::command::main()
+}

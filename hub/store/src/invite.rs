@@ -15,9 +15,10 @@ impl Store {
     }
 
     /// Whom an invitation is for, while it can be used.
-    pub async fn invite(&self, hashed: &Secret, now: Time) -> Result<Option<UserId>> {
-        let sql = "SELECT user_id FROM specola_invites WHERE hashed = $1 AND used_at IS NULL AND expires_at > $2";
-        self.pool.row(sql, params![hashed, now]).await?.map(|row| row.get("user_id")).transpose()
+    pub async fn invite(&self, hashed: &Secret, now: Time) -> Result<Option<(UserId, Time)>> {
+        let sql = "SELECT user_id, expires_at FROM specola_invites WHERE hashed = $1 AND used_at IS NULL AND expires_at > $2";
+        let row = self.pool.row(sql, params![hashed, now]).await?;
+        row.map(|row| Ok((row.get("user_id")?, row.get("expires_at")?))).transpose()
     }
 
     /// Uses an invitation up and tells whom it was for. Of two that try, one succeeds.

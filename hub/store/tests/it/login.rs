@@ -25,7 +25,7 @@ async fn an_invitation_is_good_for_one_time(Database { store, .. }: Database) {
     let (one, two) = (Secret::new("one"), Secret::new("two"));
     store.insert_invite(&one, ann, at(100)).await.unwrap();
     store.insert_invite(&two, ann, at(10)).await.unwrap();
-    assert_eq!(store.invite(&one, at(50)).await.unwrap(), Some(ann));
+    assert_eq!(store.invite(&one, at(50)).await.unwrap().map(|(user, _)| user), Some(ann));
     assert_eq!(store.take_invite(&one, at(50)).await.unwrap(), Some(ann));
     assert_eq!(store.take_invite(&one, at(51)).await.unwrap(), None);
     assert_eq!(store.invite(&one, at(51)).await.unwrap(), None);

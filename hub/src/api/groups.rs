@@ -1,0 +1,149 @@
+//! `/groups` and `/groups/{group}`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hub_core::id::UserId;
+use hub_core::name::GroupName;
+use hub_core::scope::{Reach, Scope};
+use hub_store::{Group, GroupQuery, StoreError};
+use serde_json::{Map, Value, json};
+
+use super::listing::Window;
+use super::{body, view};
+use crate::app::App;
+use crate::http::caller::Caller;
+use crate::http::guard::{Listing, May, OnGroup, rights};
+use crate::http::{Answer, Problem};
+
+async fn models(app: &App, groups: &[Group], caller: &Caller) -> Result<Vec<Value>, Problem> {
+    let ids: Vec<_> = groups.iter().map(|group| group.id).collect();
+    let mut members = app.store.members_of(&ids).await?;
+    let mut roles = app.store.roles_of_groups(&ids).await?;
+    let model = |group: &Group| {
+        let members = members.remove(&group.id).unwrap_or_default();
+        let roles = roles.remove(&group.id).unwrap_or_default();
+        view::group(group, &members, &roles, &caller.rights)
+    };
+    Ok(groups.iter().filter_map(model).collect())
+}
+
+async fn model(app: &App, group: &Group, caller: &Caller) -> Result<Value, Problem> {
+    Ok(models(app, std::slice::from_ref(group), caller).await?.pop().unwrap_or_else(|| json!({})))
+}
+
+async fn find(app: &App, name: &str) -> Result<Group, Problem> {
+    app.store.group(name).await?.ok_or_else(Problem::not_found)
+}
+
+/// The users named in a body; all of them must exist.
+async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Vec<UserId>, Problem> {
+    let mut ids = Vec::new();
+    for name in body::texts(object, "Group", "users")?.unwrap_or_default() {
+        let user = app.store.user(&name).await?;
+        ids.push(user.ok_or_else(|| Problem::bad(format!("No such user: {name}")))?.id);
+    }
+    Ok(ids)
+}
+
+async fn create(app: &App, name: &str, members: &[UserId]) -> Result<Group, Problem> {
+    GroupName::parse(name).map_err(|error| Problem::bad(format!("Invalid group name: {error}")))?;
+    let group = match app.store.create_group(name, &json!({})).await {
+        Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("Group {name} already exists"))),
+        other => other?,
+    };
+    app.store.add_members(group.id, members).await?;
+    Ok(group)
+}
+
+/// `GET /groups`
+pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights::ListGroups>) -> Answer {
+    let window = Window::of(&request, &app)?;
+    let only = match who.0.rights.reach(Scope::ListGroups) {
+        Reach::All => None,
+        Reach::Only(filters)
+            if filters.users.is_empty() && filters.servers.is_empty() && filters.services.is_empty() =>
+        {
+            Some(filters.groups.iter().cloned().collect())
+        }
+        _ => return Err(Problem::bare(StatusCode::FORBIDDEN)),
+    };
+    let query = GroupQuery { offset: window.offset, limit: Some(window.limit), only };
+    let page = app.store.list_groups(&query).await?;
+    let models = models(&app, &page.items, &who.0).await?;
+    Ok(window.answer(&request, &app, models, page.total))
+}
+
+/// `POST /groups`: all of them or none.
+pub async fn create_many(app: web::Data<App>, who: May<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
+    let must = || Problem::bad("Must specify at least one group to create");
+    let object = body::object(&bytes)?.ok_or_else(must)?;
+    body::only(&object, &["groups", "users"])?;
+    let names = body::texts(&object, "Group", "groups")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
+    let members = named_users(&app, &object).await?;
+    for name in &names {
+        if app.store.group(name).await?.is_some() {
+            return Err(Problem::conflict(format!("Group {name} already exists")));
+        }
+    }
+    let mut created = Vec::new();
+    for name in &names {
+        created.push(create(&app, name, &members).await?);
+    }
+    Ok(HttpResponse::Created().json(models(&app, &created, &who.0).await?))
+}
+
+/// `GET /groups/{group}`
+pub async fn get(app: web::Data<App>, on: OnGroup<rights::ReadGroup>) -> Answer {
+    let group = find(&app, &on.name).await?;
+    Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
+}
+
+/// `POST /groups/{group}`
+pub async fn create_one(app: web::Data<App>, on: OnGroup<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
+    let object = body::object(&bytes)?.unwrap_or_default();
+    body::only(&object, &["name", "users", "roles"])?;
+    if app.store.group(&on.name).await?.is_some() {
+        return Err(Problem::conflict(format!("Group {} already exists", on.name)));
+    }
+    let members = named_users(&app, &object).await?;
+    let group = create(&app, &on.name, &members).await?;
+    Ok(HttpResponse::Created().json(model(&app, &group, &on.caller).await?))
+}
+
+/// `DELETE /groups/{group}`
+pub async fn delete(app: web::Data<App>, on: OnGroup<rights::DeleteGroups>) -> Answer {
+    let group = find(&app, &on.name).await?;
+    app.store.delete_group(group.id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn members_in(app: &App, bytes: &[u8]) -> Result<Vec<UserId>, Problem> {
+    let must = || Problem::bad("Must specify at least one user");
+    let object = body::object(bytes)?.ok_or_else(must)?;
+    body::only(&object, &["users"])?;
+    let users = named_users(app, &object).await?;
+    if users.is_empty() { Err(must()) } else { Ok(users) }
+}
+
+/// `POST /groups/{group}/users`
+pub async fn add_users(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+    let group = find(&app, &on.name).await?;
+    app.store.add_members(group.id, &members_in(&app, &bytes).await?).await?;
+    Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
+}
+
+/// `DELETE /groups/{group}/users`
+pub async fn remove_users(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+    let group = find(&app, &on.name).await?;
+    app.store.remove_members(group.id, &members_in(&app, &bytes).await?).await?;
+    Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
+}
+
+/// `PUT /groups/{group}/properties`
+pub async fn set_properties(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+    let group = find(&app, &on.name).await?;
+    let properties = body::object(&bytes)?.ok_or_else(|| Problem::bad("Group properties must be a JSON object"))?;
+    app.store.set_group_properties(group.id, &Value::Object(properties)).await?;
+    let group = find(&app, &on.name).await?;
+    Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
+}

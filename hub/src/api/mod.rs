@@ -1,0 +1,12 @@
+//! JupyterHub's REST API, one file a resource. Shapes are in `view`, rights in the handlers' signatures.
+
+pub mod activity;
+pub mod body;
+pub mod groups;
+pub mod hub;
+pub mod listing;
+pub mod progress;
+pub mod servers;
+pub mod tokens;
+pub mod users;
+pub mod view;

@@ -1,0 +1,133 @@
+//! `…/progress`: the progress of a start as server-sent events, read from rows, so that any hub can stream it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use futures_util::stream;
+use hub_core::id::{Generation, SpawnerId};
+use hub_store::Server;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{servers, view};
+use crate::app::App;
+use crate::http::guard::{OnServer, rights};
+use crate::http::{Answer, Problem};
+
+/// A silent stream says this often that it lives, as JupyterHub's.
+const KEEP_ALIVE: Duration = Duration::from_secs(8);
+/// Another hub may bring the server on: rows are read this often.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// `GET …/server[s/{server}]/progress`
+pub async fn stream(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
+    let server = on.server.ok_or_else(Problem::not_found)?;
+    if !view::is_ready(&server) && view::pending(&server) != Some("spawn") && server.failure.is_none() {
+        return Err(Problem::bad(format!("{} is not starting...", on.user.name)));
+    }
+    let follower = Follower {
+        changes: app.keeper.signals().follow_servers(),
+        app,
+        server: server.id,
+        generation: None,
+        after: 0,
+        ready: VecDeque::from([Bytes::from_static(b"\n\n")]),
+        over: false,
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        follower.next().await.map(|bytes| (Ok::<Bytes, actix_web::Error>(bytes), follower))
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("Cache-Control", "no-cache"))
+        .streaming(Box::pin(events)))
+}
+
+/// One reader's place in the events of a server.
+struct Follower {
+    app: web::Data<App>,
+    changes: watch::Receiver<u64>,
+    server: SpawnerId,
+    /// The start that is followed, once it is known.
+    generation: Option<Generation>,
+    /// The last event sent.
+    after: i64,
+    ready: VecDeque<Bytes>,
+    over: bool,
+}
+
+fn event(value: &Value) -> Bytes {
+    Bytes::from(format!("data: {value}\n\n"))
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Bytes> {
+        let alive = tokio::time::Instant::now() + KEEP_ALIVE;
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Some(bytes);
+            }
+            if self.over {
+                return None;
+            }
+            self.changes.mark_unchanged();
+            if let Err(problem) = self.read().await {
+                tracing::warn!(server = %self.server, "progress cannot be read: {problem}");
+            }
+            if !self.ready.is_empty() || self.over {
+                continue;
+            }
+            tokio::select! {
+                _ = self.changes.changed() => {}
+                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep_until(alive) => return Some(Bytes::from_static(b"\n\n")),
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Problem> {
+        // The state first: an event that comes between the two reads is then read with it, never lost.
+        let Some(server) = self.app.store.server_by_id(self.server).await? else {
+            self.over = true;
+            return Ok(());
+        };
+        let settled = view::is_ready(&server) || view::pending(&server) != Some("spawn");
+        // While a start is only wanted, the rows of the last one are not about it.
+        let current = server.phase != hub_core::life::Phase::Stopped || settled;
+        if current {
+            if self.generation != Some(server.generation) {
+                (self.generation, self.after) = (Some(server.generation), 0);
+            }
+            for row in self.app.store.events_since(server.id, server.generation, self.after).await? {
+                self.after = row.id;
+                if row.progress < 100 {
+                    let value = json!({ "progress": row.progress, "message": row.message, "phase": row.phase });
+                    self.ready.push_back(event(&value));
+                }
+            }
+        }
+        if settled {
+            self.ready.push_back(event(&self.last(&server)));
+            self.over = true;
+        }
+        Ok(())
+    }
+
+    fn last(&self, server: &Server) -> Value {
+        if view::is_ready(server) {
+            let url = self.app.paths.server(&server.user_name, &server.name);
+            return json!({
+                "progress": 100, "ready": true, "message": format!("Server ready at {url}"),
+                "html_message": format!("Server ready at <a href=\"{url}\">{url}</a>"), "url": url,
+            });
+        }
+        match servers::failure(server) {
+            Some(failure) => {
+                json!({ "progress": 100, "failed": true, "message": format!("Spawn failed: {}", failure.message) })
+            }
+            None => json!({ "progress": 100, "failed": true, "message": "Spawn cancelled" }),
+        }
+    }
+}

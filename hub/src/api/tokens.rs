@@ -1,0 +1,195 @@
+//! `/users/{user}/tokens`: making, listing and revoking API tokens. The token page takes the same road.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::TimeDelta;
+use hub_core::id::TokenId;
+use hub_core::scope::{Client, Membership, RawScope, Rights, Scope, Target};
+use hub_core::secret::Secret;
+use hub_core::{scope, token};
+use hub_store::{HUB_CLIENT, NewToken, Token, TokenOwner, User};
+use serde_json::{Value, json};
+
+use super::{body, view};
+use crate::app::App;
+use crate::http::caller::{self, Caller, Owner, Via};
+use crate::http::guard::{Anyone, OnUser, rights};
+use crate::http::{Answer, Problem, url};
+
+/// The longest note the database holds, in characters.
+const NOTE: usize = 1023;
+
+/// What a new token should be.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// What it is for.
+    pub note: String,
+    /// Seconds; `None` for as long as the hub allows.
+    pub expires_in: Option<u64>,
+    /// Empty for all its owner may do.
+    pub scopes: Vec<String>,
+}
+
+/// The person itself as a caller: what the rights of the person's tokens are measured against.
+pub async fn as_owner(app: &App, user: &User) -> Result<Caller, Problem> {
+    let (rights, groups) = caller::rights_of_user(&app.store, &app.catalogue, user).await?;
+    Ok(Caller { owner: Owner::User(user.clone()), rights, groups, via: Via::Cookie { session_id: None } })
+}
+
+/// Makes a token for a user; returns its row and its text, which is told this once.
+pub async fn make(app: &App, user: &User, wish: &Wish) -> Result<(Token, Secret), Problem> {
+    let scopes = if wish.scopes.is_empty() { vec!["inherit".to_owned()] } else { wish.scopes.clone() };
+    let owner = as_owner(app, user).await?;
+    check_scopes(app, &owner, &scopes).await?;
+    let now = app.now();
+    let expires_at = lifetime(app, wish.expires_in)?.map(|seconds| now + seconds);
+    let mut random = rand::rng();
+    let secret = token::generate(&mut random);
+    let new = NewToken {
+        owner: TokenOwner::User(user.id),
+        hashed: Secret::new(token::hash(secret.expose(), token::GENERATED_ROUNDS, &mut random)),
+        prefix: token::prefix(secret.expose()).to_owned(),
+        client_id: HUB_CLIENT.to_owned(),
+        session_id: None,
+        note: wish.note.chars().take(NOTE).collect(),
+        scopes,
+        expires_at,
+        now,
+    };
+    let id = app.store.insert_token(&new).await?;
+    let row = app.store.token(id).await?.ok_or_else(|| Problem::internal("token", "gone after it was made"))?;
+    Ok((row, secret))
+}
+
+/// Nobody may give what he lacks.
+async fn check_scopes(app: &App, owner: &Caller, scopes: &[String]) -> Result<(), Problem> {
+    if scopes.iter().any(|scope| scope == "inherit") {
+        return Ok(());
+    }
+    let parse = |text: &String| app.catalogue.parse(text).map_err(|error| Problem::bad(error.to_string()));
+    let wanted: BTreeSet<RawScope> = scopes.iter().map(parse).collect::<Result<_, _>>()?;
+    let wanted = Rights::expand(&app.catalogue, &wanted, owner.scope_owner(), Client::Hub);
+    let mut members = Membership::none();
+    for user in scope::questions(&wanted, &owner.rights) {
+        let groups = caller::groups_of_name(app, &user).await?;
+        members.learn(user, groups);
+    }
+    let lacking = owner.rights.lacks(&wanted, &members);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let (lacking, name) = (lacking.join(", "), owner.name());
+    Err(Problem::bad(format!("Not assigning requested scopes {lacking} not held by User {name}")))
+}
+
+fn lifetime(app: &App, wanted: Option<u64>) -> Result<Option<TimeDelta>, Problem> {
+    let most = app.config.hub.token_expires_in_max_seconds;
+    let seconds = match (wanted, most) {
+        (Some(0), _) => return Err(Problem::bad("expires_in must be a positive integer")),
+        (wanted, 0) => wanted,
+        (None, most) => Some(most),
+        (Some(wanted), most) if wanted > most => {
+            return Err(Problem::bad(format!("expires_in: {wanted} must not exceed {most}")));
+        }
+        (wanted, _) => wanted,
+    };
+    let too_long = || Problem::bad("expires_in is too large");
+    let convert = |seconds: u64| i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).ok_or_else(too_long);
+    let lifetime = seconds.map(convert).transpose()?;
+    if lifetime.is_some_and(|lifetime| lifetime > TimeDelta::days(365_000)) { Err(too_long()) } else { Ok(lifetime) }
+}
+
+/// The model of a token, with the scopes it has at this moment.
+pub async fn model(app: &App, token: &Token, owner: &Caller) -> Result<Value, Problem> {
+    let scopes = caller::rights_of_token(app, token, owner).await?.scopes();
+    Ok(view::token(token, ("user", owner.name()), &scopes))
+}
+
+/// `GET /users/{user}/tokens`
+pub async fn list(app: web::Data<App>, on: OnUser<rights::ReadTokens>) -> Answer {
+    let owner = as_owner(&app, &on.user).await?;
+    let mut models = Vec::new();
+    for token in app.store.tokens_of(TokenOwner::User(on.user.id), app.now()).await? {
+        models.push(model(&app, &token, &owner).await?);
+    }
+    Ok(HttpResponse::Ok().json(json!({ "api_tokens": models })))
+}
+
+/// `POST /users/{user}/tokens`
+pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anyone, bytes: web::Bytes) -> Answer {
+    let caller = who.0;
+    let name = url::piece(&request, "user")?;
+    let refused = || Problem::forbidden(format!("User {name} not found or no permissions to generate tokens"));
+    let user = app.store.user(&name).await?.ok_or_else(refused)?;
+    let groups = app.store.groups_of(user.id).await?;
+    if !caller.rights.reach(Scope::Tokens).covers(&Target::User { name: &user.name, groups: &groups }) {
+        return Err(refused());
+    }
+    let mut wish = wish(&bytes)?;
+    if wish.note.is_empty() {
+        wish.note = match &caller.owner {
+            Owner::User(by) if by.id == user.id => "Requested via api".to_owned(),
+            Owner::User(by) => format!("Requested via api by user {}", by.name),
+            Owner::Service(by) => format!("Requested via api by service {}", by.spec.name),
+        };
+    }
+    let (row, secret) = make(&app, &user, &wish).await?;
+    let mut model = model(&app, &row, &as_owner(&app, &user).await?).await?;
+    model["token"] = secret.expose().into();
+    Ok(HttpResponse::Created().json(model))
+}
+
+fn wish(bytes: &[u8]) -> Result<Wish, Problem> {
+    let object = body::object(bytes)?.unwrap_or_default();
+    body::only(&object, &["note", "expires_in", "scopes", "roles"])?;
+    let expires_in = match object.get("expires_in") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let wrong = || Problem::bad("expires_in must be a positive integer");
+            Some(value.as_u64().filter(|seconds| *seconds > 0).ok_or_else(wrong)?)
+        }
+    };
+    if object.contains_key("roles") {
+        return Err(Problem::bad("Tokens take scopes; roles are no longer assigned to them"));
+    }
+    Ok(Wish {
+        note: body::text(&object, "Token", "note")?.unwrap_or_default(),
+        expires_in,
+        scopes: body::texts(&object, "Token", "scopes")?.unwrap_or_default(),
+    })
+}
+
+fn no_such_token() -> Problem {
+    Problem::new(actix_web::http::StatusCode::NOT_FOUND, "No such token")
+}
+
+/// Finds a user's token by its id in the API, `a5`.
+pub async fn find(app: &App, user: &User, id: &str) -> Result<Token, Problem> {
+    let id = id.strip_prefix('a').and_then(|digits| digits.parse().ok()).map(TokenId).ok_or_else(no_such_token)?;
+    let token = app.store.token(id).await?.filter(|token| token.owner == TokenOwner::User(user.id));
+    token.filter(|token| token.expires_at.is_none_or(|end| end > app.now())).ok_or_else(no_such_token)
+}
+
+/// Revokes a token; one that an OAuth client holds takes all that client's tokens of the user with it.
+pub async fn revoke(app: &App, user: &User, token: &Token) -> Result<(), Problem> {
+    match token.client_id.as_deref() {
+        None | Some(HUB_CLIENT) => drop(app.store.delete_token(token.id).await?),
+        Some(client_id) => drop(app.store.delete_tokens_of_client(user.id, client_id).await?),
+    }
+    Ok(())
+}
+
+/// `GET /users/{user}/tokens/{token}`
+pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadTokens>) -> Answer {
+    let token = find(&app, &on.user, &url::piece(&request, "token")?).await?;
+    let owner = as_owner(&app, &on.user).await?;
+    Ok(HttpResponse::Ok().json(model(&app, &token, &owner).await?))
+}
+
+/// `DELETE /users/{user}/tokens/{token}`
+pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::Tokens>) -> Answer {
+    let token = find(&app, &on.user, &url::piece(&request, "token")?).await?;
+    revoke(&app, &on.user, &token).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

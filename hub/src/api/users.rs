@@ -1,0 +1,261 @@
+//! `/users`, `/users/{user}` and `/user`.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use hub_core::id::UserId;
+use hub_core::name::UserName;
+use hub_core::scope::{Reach, Scope};
+use hub_core::token;
+use hub_store::{Only, Server, Sort, SortKey, StoreError, User, UserQuery, UserState};
+use serde_json::{Value, json};
+
+use super::listing::Window;
+use super::view::{self, Places, UserParts};
+use super::{body, servers};
+use crate::app::App;
+use crate::http::caller::{Caller, Owner};
+use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
+use crate::http::{Answer, Problem, url};
+
+/// The places of this app's models.
+pub fn places(app: &App) -> Places<'_> {
+    let origin = Some(app.keeper.recipe().public_origin.as_str()).filter(|origin| !origin.is_empty());
+    Places { paths: &app.paths, public_origin: origin }
+}
+
+fn include_stopped(request: &HttpRequest) -> bool {
+    let value = url::argument(request, "include_stopped_servers").unwrap_or_else(|| "0".into());
+    !matches!(value.to_lowercase().as_str(), "0" | "false")
+}
+
+/// Models of many users, in their order, with four queries for all of them.
+async fn models(app: &App, users: &[User], caller: &Caller, stopped: bool) -> Result<Vec<Value>, StoreError> {
+    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
+    let mut groups = app.store.groups_of_users(&ids).await?;
+    let mut roles = app.store.own_roles_of_users(&ids).await?;
+    let mut servers: HashMap<UserId, Vec<Server>> = HashMap::new();
+    for server in app.store.servers_of(&ids).await? {
+        servers.entry(server.user_id).or_default().push(server);
+    }
+    let model = |user: &User| {
+        let groups = groups.remove(&user.id).unwrap_or_default();
+        let roles = roles.remove(&user.id).unwrap_or_default();
+        let servers = servers.remove(&user.id).unwrap_or_default();
+        let parts = UserParts { user, groups: &groups, roles: &roles, servers: &servers };
+        view::user(&parts, &caller.rights, stopped, &places(app))
+    };
+    Ok(users.iter().filter_map(model).collect())
+}
+
+/// The model of one user; an empty object when the rights reveal nothing.
+pub async fn model(app: &App, user: &User, caller: &Caller, stopped: bool) -> Result<Value, Problem> {
+    Ok(models(app, std::slice::from_ref(user), caller, stopped).await?.pop().unwrap_or_else(|| json!({})))
+}
+
+/// `GET /users`
+pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights::ListUsers>) -> Answer {
+    let window = Window::of(&request, &app)?;
+    let query = UserQuery {
+        state: state(&request)?,
+        name_filter: url::argument(&request, "name_filter").filter(|text| !text.is_empty()),
+        sort: sort(&request)?,
+        offset: window.offset,
+        limit: Some(window.limit),
+        only: only(&who.0.rights.reach(Scope::ListUsers))?,
+    };
+    let page = app.store.list_users(&query).await?;
+    let models = models(&app, &page.items, &who.0, include_stopped(&request)).await?;
+    Ok(window.answer(&request, &app, models, page.total))
+}
+
+fn state(request: &HttpRequest) -> Result<Option<UserState>, Problem> {
+    match url::argument(request, "state").as_deref() {
+        None | Some("") => Ok(None),
+        Some("active") => Ok(Some(UserState::Active)),
+        Some("inactive") => Ok(Some(UserState::Inactive)),
+        Some("ready") => Ok(Some(UserState::Ready)),
+        Some(other) => Err(Problem::bad(format!("Unrecognized state filter: '{other}'"))),
+    }
+}
+
+fn sort(request: &HttpRequest) -> Result<Sort, Problem> {
+    let text = url::argument(request, "sort").unwrap_or_else(|| "id".into());
+    let descending = text.starts_with('-');
+    let key = match text.trim_start_matches('-') {
+        "id" => SortKey::Id,
+        "name" => SortKey::Name,
+        "last_activity" => SortKey::LastActivity,
+        _ => return Err(Problem::bad(format!("sort must be 'id', 'name', or 'last_activity', not '{text}'"))),
+    };
+    Ok(Sort { key, descending })
+}
+
+/// Restricts a list of users to what a filtered scope names. A filter of another kind must not widen to everything.
+fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
+    match reach {
+        Reach::All => Ok(None),
+        Reach::Only(filters) if filters.servers.is_empty() && filters.services.is_empty() => Ok(Some(Only {
+            users: filters.users.iter().cloned().collect(),
+            groups: filters.groups.iter().cloned().collect(),
+        })),
+        _ => Err(Problem::bare(actix_web::http::StatusCode::FORBIDDEN)),
+    }
+}
+
+/// `GET /users/{user}`
+pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadUser>) -> Answer {
+    let model = model(&app, &on.user, &on.caller, include_stopped(&request)).await?;
+    Ok(HttpResponse::Ok().json(model))
+}
+
+/// `GET /user`: who the credentials belong to, and what they may do.
+pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answer {
+    let mut caller = who.0;
+    let mut seen = caller.rights.clone();
+    seen.identify(caller.scope_owner());
+    caller.rights = seen;
+    let mut model = match &caller.owner {
+        Owner::User(user) => model(&app, user, &caller, include_stopped(&request)).await?,
+        Owner::Service(service) => json!({
+            "kind": "service", "name": service.spec.name, "admin": service.spec.admin, "roles": [],
+            "url": null, "prefix": null, "command": [], "pid": 0, "info": null, "display": null,
+        }),
+    };
+    let id = match &caller.via {
+        crate::http::caller::Via::Token { id, .. } => Some(format!("a{id}")),
+        crate::http::caller::Via::Cookie { .. } => None,
+    };
+    if let Some(model) = model.as_object_mut() {
+        let session = if caller.by_token() { caller.session_id() } else { None };
+        model.insert("token_id".into(), id.into());
+        model.insert("session_id".into(), session.into());
+        model.insert("scopes".into(), json!(caller.rights.scopes()));
+    }
+    Ok(HttpResponse::Ok().json(model))
+}
+
+/// Only administrators make administrators, whatever else a caller may do.
+fn may_grant_admin(caller: &Caller, admin: bool) -> Result<(), Problem> {
+    let is_admin = match &caller.owner {
+        Owner::User(user) => user.admin,
+        Owner::Service(service) => service.spec.admin,
+    };
+    if admin && !is_admin { Err(Problem::forbidden("Only admins can grant admin permissions")) } else { Ok(()) }
+}
+
+/// `POST /users`
+pub async fn create_many(app: web::Data<App>, who: May<rights::AdminUsers>, bytes: web::Bytes) -> Answer {
+    let must = || Problem::bad("Must specify at least one user to create");
+    let object = body::object(&bytes)?.ok_or_else(must)?;
+    let names = body::texts(&object, "User", "usernames")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
+    body::only(&object, &["usernames", "admin"])?;
+    let admin = body::flag(&object, "User", "admin")?.unwrap_or(false);
+    may_grant_admin(&who.0, admin)?;
+    let names: Vec<String> =
+        names.iter().map(|name| UserName::normalise(name, &app.config.auth.username_map)).collect();
+    let invalid: Vec<&str> = names.iter().map(String::as_str).filter(|name| UserName::parse(name).is_err()).collect();
+    if !invalid.is_empty() {
+        let word = if invalid.len() == 1 { "username" } else { "usernames" };
+        return Err(Problem::bad(format!("Invalid {word}: {}", invalid.join(", "))));
+    }
+    let mut created = Vec::new();
+    for name in &names {
+        match create(&app, name, admin).await {
+            Ok(user) => created.push(user),
+            Err(StoreError::Conflict(_)) => tracing::warn!(user = name, "the user exists already"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if created.is_empty() {
+        return Err(Problem::conflict(format!("All {} users already exist", names.len())));
+    }
+    let models = models(&app, &created, &who.0, false).await?;
+    Ok(HttpResponse::Created().json(models))
+}
+
+async fn create(app: &App, name: &str, admin: bool) -> Result<User, StoreError> {
+    let cookie_id = token::generate_id(&mut rand::rng());
+    app.store.create_user(name, admin, &cookie_id, app.now()).await
+}
+
+/// `POST /users/{user}`. The scope must be held without filter, or for this very name.
+pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, bytes: web::Bytes) -> Answer {
+    let name = url::piece(&request, "user")?;
+    let target = hub_core::scope::Target::User { name: &name, groups: &[] };
+    let any_of = [Scope::AdminUsers];
+    crate::http::guard::require(who.0.rights.may_any(&any_of, &target), &any_of)?;
+    let object = body::object(&bytes)?.unwrap_or_default();
+    body::only(&object, &["name", "admin", "groups", "roles", "auth_state"])?;
+    let admin = body::flag(&object, "User", "admin")?.unwrap_or(false);
+    if app.store.user(&name).await?.is_some() {
+        return Err(Problem::conflict(format!("User {name} already exists")));
+    }
+    may_grant_admin(&who.0, admin)?;
+    UserName::parse(&name).map_err(|error| Problem::bad(format!("Invalid username: {name}: {error}")))?;
+    let user = match create(&app, &name, admin).await {
+        Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("User {name} already exists"))),
+        other => other?,
+    };
+    Ok(HttpResponse::Created().json(model(&app, &user, &who.0, false).await?))
+}
+
+/// `PATCH /users/{user}`: name and admin. The same name is no change.
+pub async fn change(app: web::Data<App>, on: OnUser<rights::AdminUsers>, bytes: web::Bytes) -> Answer {
+    let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
+    body::only(&object, &["name", "admin"])?;
+    let admin = body::flag(&object, "User", "admin")?;
+    if on.user.admin && may_grant_admin(&on.caller, true).is_err() {
+        return Err(Problem::forbidden("Only admins can modify other admins"));
+    }
+    may_grant_admin(&on.caller, admin == Some(true))?;
+    if let Some(name) = body::text(&object, "User", "name")? {
+        rename(&app, &on.user, &name).await?;
+    }
+    if let Some(admin) = admin {
+        app.store.set_admin(on.user.id, admin).await?;
+    }
+    let user = app.store.user_by_id(on.user.id).await?.ok_or_else(Problem::not_found)?;
+    let mut model = model(&app, &user, &on.caller, false).await?;
+    model["auth_state"] = Value::Null;
+    Ok(HttpResponse::Ok().json(model))
+}
+
+async fn rename(app: &App, user: &User, name: &str) -> Result<(), Problem> {
+    let name = UserName::normalise(name, &app.config.auth.username_map);
+    if name == user.name {
+        return Ok(());
+    }
+    UserName::parse(&name).map_err(|_| Problem::bad(format!("Invalid username: {name}")))?;
+    let servers = app.store.servers_of(&[user.id]).await?;
+    if servers.iter().any(view::is_active) {
+        // Its route, its OAuth client and its environment carry the old name.
+        return Err(Problem::bad(format!("{} has running servers; stop them before the name is changed", user.name)));
+    }
+    match app.store.rename_user(user.id, &name).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Conflict(_)) => {
+            Err(Problem::bad(format!("User {name} already exists, username must be unique")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `DELETE /users/{user}`: stops all its servers first.
+pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Answer {
+    if on.caller.user().is_some_and(|caller| caller.id == on.user.id) {
+        return Err(Problem::bad("Cannot delete yourself!"));
+    }
+    let mine = app.store.servers_of(&[on.user.id]).await?;
+    for server in mine.iter().filter(|server| view::is_active(server)) {
+        servers::want_stopped(&app, server).await?;
+    }
+    for server in mine.iter().filter(|server| view::is_active(server)) {
+        if !servers::wait_for(&app, server.id, servers::Until::Stopped).await? {
+            let name = &on.user.name;
+            return Err(Problem::bad(format!("{name}'s server is in the process of stopping, please wait.")));
+        }
+    }
+    app.store.delete_user(on.user.id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,52 @@
+//! What every handler may use.
+
+use std::sync::Arc;
+
+use hub_core::clock::{Clock, Time};
+use hub_core::cookie::CookieSecret;
+use hub_core::scope::Catalogue;
+use hub_store::Store;
+use spawners::Spawner;
+
+use crate::config::Config;
+use crate::http::url::Paths;
+use crate::keeper::Keeper;
+use crate::login::Login;
+
+/// The version of JupyterHub whose contract this is, told in `X-JupyterHub-Version`.
+pub const JUPYTERHUB_VERSION: &str = "6.1.1";
+
+/// The parts of the running hub.
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The paths everything lives under.
+    pub paths: Paths,
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// All scopes of this hub.
+    pub catalogue: Catalogue,
+    /// Who brings servers to the state their rows ask for.
+    pub keeper: Keeper,
+    /// Where servers run; only for questions that change nothing.
+    pub driver: Arc<dyn Spawner>,
+    /// How people prove who they are.
+    pub login: Login,
+    /// What cookies are signed with.
+    pub cookie_secret: CookieSecret,
+    /// How pages look.
+    pub site: Arc<pages::Site>,
+    /// Since when Specola has used this database; logins of before are JupyterHub's.
+    pub adopted_at: Time,
+    /// Asks the process to stop.
+    pub shutdown: tokio::sync::watch::Sender<Option<crate::start::Shutdown>>,
+}
+
+impl App {
+    /// The present instant.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line: one file a command.
+
+pub mod proxy;
+pub mod serve;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Config;
+use crate::config::log::LogFormat;
+
+/// A hub that starts notebooks for people, compatible with JupyterHub.
+#[derive(Debug, Parser)]
+#[command(name = "specola", version, about, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Proxy(Box<proxy::Proxy>),
+}
+
+/// Reads the arguments and runs the command.
+pub fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into()),
+    };
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Proxy(arguments) => proxy::run(*arguments).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("specola: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Loads the configuration; every problem is a line.
+pub fn load(path: Option<&Path>) -> Result<Config> {
+    Config::load(path, &crate::config::environment::of_process()).map_err(|errors| anyhow!("{errors}"))
+}
+
+/// Begins to log to standard error as configured. `RUST_LOG` wins.
+pub fn init_log(config: &Config) {
+    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.level));
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter());
+    // A second call, as in tests, keeps the first.
+    let _ = match config.log.format {
+        LogFormat::Text => builder.with_target(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+/// Begins to log for the proxy, which reads no configuration.
+pub fn init_proxy_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_env_filter(filter).try_init();
+}

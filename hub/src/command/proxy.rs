@@ -1,0 +1,145 @@
+//! `specola proxy`: the process that holds people's connections.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use specola_proxy::{Cidr, HubLink, Limits, Options};
+use tokio_util::sync::CancellationToken;
+
+/// Run the proxy by itself. `specola serve` starts one; more of them may run on other machines.
+#[derive(Debug, Args)]
+pub struct Proxy {
+    /// A public address to listen on; may be given several times.
+    #[arg(long, value_name = "IP:PORT", required = true)]
+    listen: Vec<SocketAddr>,
+    /// The unix socket of the hub from which routes come.
+    #[arg(long, value_name = "FILE", conflicts_with = "hub_url")]
+    hub_socket: Option<PathBuf>,
+    /// The address of the hub from which routes come, when it is on another machine.
+    #[arg(long, value_name = "URL")]
+    hub_url: Option<String>,
+    /// The file with the token that hub and proxy share.
+    #[arg(long, value_name = "FILE")]
+    token_file: PathBuf,
+    /// Where requests go that match no route: the hub's own server.
+    #[arg(long, value_name = "URL")]
+    default_target: Option<String>,
+    /// The path everything lives under.
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    base_url: String,
+    /// The file in which the last known routes are kept.
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// The unix socket for status and stop.
+    #[arg(long, value_name = "FILE")]
+    admin_socket: Option<PathBuf>,
+    /// The name told to the hub; the machine's name when absent.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// A network whose X-Forwarded headers are believed; may be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    trusted_proxy: Vec<Cidr>,
+    /// How many connections are served at once.
+    #[arg(long, value_name = "N")]
+    max_connections: Option<usize>,
+    /// How large the head of a request or of an answer may be, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    header_bytes: Option<usize>,
+    /// How many idle connections are kept for each server.
+    #[arg(long, value_name = "N")]
+    pool_size: Option<usize>,
+    /// How long a browser may take to send the head of a request, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    header_timeout: Option<f64>,
+    /// How long connecting to a server may take, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    connect_timeout: Option<f64>,
+    /// How long a connection to a server is kept for the next request, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pool_idle: Option<f64>,
+    /// How long a browser may be silent in the middle of an upload, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    upload_idle: Option<f64>,
+    /// How long requests may still take when their server was stopped, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    route_grace: Option<f64>,
+    /// How long requests for the hub wait while it restarts, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    hub_wait: Option<f64>,
+    /// How long running requests have to end when the proxy stops, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    drain_timeout: Option<f64>,
+    /// How often the hub is told which servers were in use, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    activity_interval: Option<f64>,
+}
+
+impl Proxy {
+    fn limits(&self) -> Limits {
+        let seconds = |given: Option<f64>, default: Duration| {
+            given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default)
+        };
+        let default = Limits::default();
+        Limits {
+            max_connections: self.max_connections.unwrap_or(default.max_connections),
+            header_bytes: self.header_bytes.unwrap_or(default.header_bytes),
+            pool_size: self.pool_size.unwrap_or(default.pool_size),
+            header_read: seconds(self.header_timeout, default.header_read),
+            connect: seconds(self.connect_timeout, default.connect),
+            pool_idle: seconds(self.pool_idle, default.pool_idle),
+            upload_idle: seconds(self.upload_idle, default.upload_idle),
+            route_grace: seconds(self.route_grace, default.route_grace),
+            hub_wait: seconds(self.hub_wait, default.hub_wait),
+            drain: seconds(self.drain_timeout, default.drain),
+            activity_interval: seconds(self.activity_interval, default.activity_interval),
+            ..default
+        }
+    }
+
+    fn options(self) -> Result<Options> {
+        let token = std::fs::read_to_string(&self.token_file)
+            .with_context(|| format!("cannot read the token file {}", self.token_file.display()))?;
+        let limits = self.limits();
+        let hub = match (self.hub_socket, self.hub_url) {
+            (Some(socket), _) => HubLink::Unix(socket),
+            (None, Some(url)) => HubLink::Http(url),
+            (None, None) => HubLink::None,
+        };
+        let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+        Ok(Options {
+            listen: self.listen,
+            hub,
+            token: token.trim().to_owned(),
+            snapshot: self.snapshot,
+            identity: self.name.or_else(host).unwrap_or_else(|| "proxy".to_owned()),
+            default_target: self.default_target,
+            limits,
+            admin_socket: self.admin_socket,
+            trusted_proxies: self.trusted_proxy,
+        })
+    }
+}
+
+/// Runs the command until a signal.
+pub async fn run(arguments: Proxy) -> Result<()> {
+    super::init_proxy_log();
+    let options = arguments.options()?;
+    let stop = CancellationToken::new();
+    let on_signal = stop.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            return;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        on_signal.cancel();
+    });
+    specola_proxy::run(options, stop).await
+}

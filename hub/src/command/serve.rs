@@ -1,0 +1,51 @@
+//! `specola serve`: the hub.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::config::Config;
+use crate::keeper::breakpoint;
+use crate::start;
+
+/// Serve the hub: pages, REST API, and the keeper of people's servers; starts the proxy if it does not run.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The configuration file.
+    #[arg(short = 'f', long, value_name = "FILE", env = "SPECOLA_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Stop the running proxy, and with it everything people reach through it, then exit.
+    #[arg(long)]
+    pub stop_all: bool,
+    /// Name the places at which tests can make the hub die, then exit.
+    #[arg(long, hide = true)]
+    pub list_breakpoints: bool,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Serve) -> Result<()> {
+    if arguments.list_breakpoints {
+        breakpoint::NAMES.iter().for_each(|name| println!("{name}"));
+        return Ok(());
+    }
+    let config = super::load(arguments.config.as_deref())?;
+    super::init_log(&config);
+    if arguments.stop_all {
+        let parts = start::assemble(config).await?;
+        parts.proxy.stop().await;
+        return Ok(());
+    }
+    serve(config, |app| {
+        tracing::info!("ready at {}{}", app.config.hub.bind_url.local_url(), app.paths.base);
+    })
+    .await
+}
+
+/// Serves a configuration until it is stopped. `announce` is called once everything answers.
+pub async fn serve(config: Config, announce: impl FnOnce(&crate::app::App)) -> Result<()> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    start::assemble(config).await?.run(announce).await
+}

@@ -1,0 +1,205 @@
+//! The hub's end of the protocol with the proxies: the route stream, acknowledgements, activity.
+//!
+//! Served on a unix socket in the data directory. Every request carries the token that hub and proxies share.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server as ActixServer;
+use actix_web::{App as Actix, HttpRequest, HttpResponse, HttpServer, web};
+use anyhow::Context;
+use bytes::Bytes;
+use chrono::DateTime;
+use futures_util::stream;
+use hub_core::clock::Time;
+use hub_core::secret::Secret;
+use serde::Deserialize;
+use specola_proxy::wire::{self, Ack, Activity, Line};
+
+use crate::app::App;
+use crate::http::{Answer, Problem};
+
+/// A silent stream says this often that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Another hub may have changed routes: the rows are read this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// The largest body a proxy sends.
+const BODY: usize = 8 * 1024 * 1024;
+
+struct Control {
+    app: Arc<App>,
+    token: Secret,
+    epoch: String,
+}
+
+/// Serves the proxies on a unix socket. A socket left by an earlier hub is replaced.
+pub async fn serve(app: Arc<App>, token: Secret, socket: &Path) -> anyhow::Result<ActixServer> {
+    let epoch = app.store.epoch().await?;
+    let control = web::Data::new(Control { app, token, epoch });
+    let _ = std::fs::remove_file(socket);
+    let server = HttpServer::new(move || {
+        Actix::new()
+            .app_data(control.clone())
+            .app_data(web::JsonConfig::default().limit(BODY))
+            .route(wire::STREAM_PATH, web::get().to(routes))
+            .route(wire::ACK_PATH, web::post().to(acknowledge))
+            .route(wire::ACTIVITY_PATH, web::post().to(activity))
+    });
+    let server = server
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(0)
+        .bind_uds(socket)
+        .with_context(|| format!("cannot listen on {}", socket.display()))?;
+    restrict(socket)?;
+    Ok(server.run())
+}
+
+fn restrict(socket: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot restrict {}", socket.display()))
+}
+
+fn admit(request: &HttpRequest, control: &Control) -> Result<(), Problem> {
+    match crate::http::caller::bearer(request) {
+        Some(token) if control.token.matches(token) => Ok(()),
+        _ => Err(Problem::forbidden("The token is missing or wrong")),
+    }
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    epoch: String,
+    since: Option<u64>,
+}
+
+async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::Query<Wanted>) -> Answer {
+    admit(&request, &control)?;
+    let known =
+        if wanted.epoch == control.epoch { wanted.since.and_then(|since| i64::try_from(since).ok()) } else { None };
+    let follower = Follower { changes: control.app.keeper.signals().follow_routes(), control, known, started: false };
+    let lines = stream::unfold(follower, |mut follower| async move {
+        let line = follower.next().await?;
+        let mut text = serde_json::to_vec(&line).ok()?;
+        text.push(b'\n');
+        Some((Ok::<Bytes, actix_web::Error>(text.into()), follower))
+    });
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(Box::pin(lines)))
+}
+
+/// One proxy's place in the numbering of routes.
+struct Follower {
+    control: web::Data<Control>,
+    changes: tokio::sync::watch::Receiver<u64>,
+    /// The revision the proxy has; `None` when it needs a snapshot.
+    known: Option<i64>,
+    started: bool,
+}
+
+impl Follower {
+    /// The next line; `None` ends the stream, and the proxy comes again.
+    async fn next(&mut self) -> Option<Line> {
+        let deadline = tokio::time::Instant::now() + HEARTBEAT;
+        loop {
+            self.changes.mark_unchanged();
+            match self.read().await {
+                Ok(Some(line)) => return Some(line),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!("routes cannot be read for a proxy: {error}");
+                    return None;
+                }
+            }
+            // The first heartbeat comes at once: it tells the proxy that it is up to date.
+            let revision = as_revision(self.known.unwrap_or_default());
+            if !std::mem::replace(&mut self.started, true) {
+                return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
+            }
+            tokio::select! {
+                changed = self.changes.changed() => changed.ok()?,
+                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<Line>, hub_store::StoreError> {
+        let (store, epoch) = (&self.control.app.store, self.control.epoch.clone());
+        if let Some(known) = self.known {
+            match store.routes_since(known).await? {
+                Some(changes) if changes.revision == known => return Ok(None),
+                Some(changes) => {
+                    self.known = Some(changes.revision);
+                    let put = changes.changed.into_iter().map(on_the_wire).collect();
+                    let (revision, delete) = (as_revision(changes.revision), changes.deleted);
+                    return Ok(Some(Line::Change { epoch, revision, put, delete }));
+                }
+                None => {}
+            }
+        }
+        let (revision, routes) = store.routes_snapshot().await?;
+        (self.known, self.started) = (Some(revision), true);
+        let routes = routes.into_iter().map(on_the_wire).collect();
+        Ok(Some(Line::Snapshot { epoch, revision: as_revision(revision), routes }))
+    }
+}
+
+/// Revisions count up from nought.
+fn as_revision(revision: i64) -> u64 {
+    u64::try_from(revision).unwrap_or_default()
+}
+
+fn on_the_wire(route: hub_store::Route) -> wire::Route {
+    let data = match route.data {
+        serde_json::Value::Object(data) => data,
+        _ => serde_json::Map::new(),
+    };
+    wire::Route { prefix: route.prefix, target: route.target, data }
+}
+
+async fn acknowledge(request: HttpRequest, control: web::Data<Control>, ack: web::Json<Ack>) -> Answer {
+    admit(&request, &control)?;
+    if ack.epoch != control.epoch {
+        return Err(Problem::conflict("These routes are of another database"));
+    }
+    let revision = i64::try_from(ack.revision).map_err(|_| Problem::bad("There is no such revision"))?;
+    control.app.store.ack(&ack.proxy, revision, control.app.now()).await?;
+    control.app.keeper.signals().acknowledged();
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn activity(request: HttpRequest, control: web::Data<Control>, batch: web::Json<Activity>) -> Answer {
+    admit(&request, &control)?;
+    let app = &control.app;
+    let latest = app.now();
+    let moved: HashMap<String, Time> = batch
+        .into_inner()
+        .routes
+        .into_iter()
+        .filter_map(|(prefix, activity)| {
+            let at = DateTime::parse_from_rfc3339(&activity.last_activity).ok()?.to_utc();
+            Some((prefix, at.min(latest)))
+        })
+        .collect();
+    record(app, moved).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Writes what the proxies saw to the servers and their users.
+async fn record(app: &App, moved: HashMap<String, Time>) -> Result<(), Problem> {
+    let mut servers = Vec::new();
+    for server in app.store.active_servers().await? {
+        let prefix = app.paths.server(&server.user_name, &server.name);
+        if let Some(at) = moved.get(&prefix) {
+            servers.push((server.id, *at));
+            app.store.touch_user(server.user_id, *at).await?;
+        }
+    }
+    Ok(app.store.touch_servers(&servers).await?)
+}

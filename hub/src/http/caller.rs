@@ -1,0 +1,269 @@
+//! Who asks, and what they may: found anew for every request, never cached across changes of the database.
+
+use std::time::Duration;
+
+use actix_web::{HttpMessage, HttpRequest, web};
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::TokenId;
+use hub_core::scope::{self, Catalogue, Client, Membership, Rights};
+use hub_core::token;
+use hub_store::{HUB_CLIENT, Server, Service, Store, StoreError, Token, TokenOwner, User};
+
+use super::{Problem, cookies};
+use crate::app::App;
+
+/// Whom a request belongs to.
+#[derive(Debug, Clone)]
+pub enum Owner {
+    /// A person.
+    User(User),
+    /// A service.
+    Service(Service),
+}
+
+/// How the caller was recognised.
+#[derive(Debug, Clone)]
+pub enum Via {
+    /// By an API or OAuth token.
+    Token {
+        /// Its row.
+        id: TokenId,
+        /// The browser session it is bound to.
+        session_id: Option<String>,
+    },
+    /// By the login cookie.
+    Cookie {
+        /// The browser session.
+        session_id: Option<String>,
+    },
+}
+
+/// A recognised caller with the rights of this request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Whom the request belongs to.
+    pub owner: Owner,
+    /// What it may do.
+    pub rights: Rights,
+    /// The names of the groups of a person.
+    pub groups: Vec<String>,
+    /// How the caller was recognised.
+    pub via: Via,
+}
+
+impl Caller {
+    /// The name of the person or service.
+    pub fn name(&self) -> &str {
+        match &self.owner {
+            Owner::User(user) => &user.name,
+            Owner::Service(service) => &service.spec.name,
+        }
+    }
+
+    /// The person, if it is one.
+    pub fn user(&self) -> Option<&User> {
+        match &self.owner {
+            Owner::User(user) => Some(user),
+            Owner::Service(_) => None,
+        }
+    }
+
+    /// For the functions about scopes.
+    pub fn scope_owner(&self) -> scope::Owner<'_> {
+        match &self.owner {
+            Owner::User(user) => scope::Owner::User(&user.name),
+            Owner::Service(service) => scope::Owner::Service(&service.spec.name),
+        }
+    }
+
+    /// Whether a token was shown, so that no other site can have sent the request in the caller's name.
+    pub fn by_token(&self) -> bool {
+        matches!(self.via, Via::Token { .. })
+    }
+
+    /// The browser session.
+    pub fn session_id(&self) -> Option<&str> {
+        match &self.via {
+            Via::Token { session_id, .. } | Via::Cookie { session_id } => session_id.as_deref(),
+        }
+    }
+}
+
+/// The value of `Authorization: token X` or `Bearer X`; the word in any case.
+pub fn bearer(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get("authorization")?.to_str().ok()?;
+    let (word, value) = header.split_once(char::is_whitespace)?;
+    let value = value.trim();
+    let known = word.eq_ignore_ascii_case("token") || word.eq_ignore_ascii_case("bearer");
+    (known && !value.is_empty() && !value.contains(char::is_whitespace)).then_some(value)
+}
+
+/// Recognises the caller of a REST request: the header first, then the login cookie.
+pub async fn of_api(request: &HttpRequest, app: &App) -> Result<Option<Caller>, Problem> {
+    if let Some(text) = bearer(request)
+        && let Some(caller) = by_token(app, text).await?
+    {
+        return Ok(Some(caller));
+    }
+    of_page(request, app).await
+}
+
+/// Recognises the caller of a page: by the login cookie only.
+pub async fn of_page(request: &HttpRequest, app: &App) -> Result<Option<Caller>, Problem> {
+    let Some(login) = cookies::login(request, app) else { return Ok(None) };
+    let Some(user) = app.store.user_by_cookie_id(&login.cookie_id).await? else { return Ok(None) };
+    let now = app.now();
+    let session = match &login.session_id {
+        Some(session) => app.store.session(session).await?,
+        None => None,
+    };
+    let accepted = match session {
+        Some(session) => session.user_id == user.id && session.is_valid(now),
+        // JupyterHub keeps no sessions: its cookies count if they were made before Specola took over.
+        None => login.signed_at <= app.adopted_at,
+    };
+    if !accepted {
+        return Ok(None);
+    }
+    touch_user(app, &user, now).await;
+    let (rights, groups) = rights_of_user(&app.store, &app.catalogue, &user).await?;
+    let via = Via::Cookie { session_id: login.session_id };
+    Ok(Some(Caller { owner: Owner::User(user), rights, groups, via }))
+}
+
+/// Recognises the owner of a token.
+pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>, Problem> {
+    if text.len() > token::LONGEST {
+        return Ok(None);
+    }
+    let now = app.now();
+    let candidates = app.store.tokens_by_prefix(token::prefix(text), now).await?;
+    let Some(found) = candidates.into_iter().find(|candidate| token::verify(candidate.hashed.expose(), text)) else {
+        return Ok(None);
+    };
+    let caller = owner_of(app, &found).await?;
+    if let Some(caller) = &caller {
+        touch_token(app, &found, caller, now).await;
+    }
+    Ok(caller)
+}
+
+async fn owner_of(app: &App, found: &Token) -> Result<Option<Caller>, Problem> {
+    let (store, catalogue) = (&app.store, &app.catalogue);
+    let (owner, held, groups) = match found.owner {
+        TokenOwner::User(id) => {
+            let Some(user) = store.user_by_id(id).await? else { return Ok(None) };
+            let (rights, groups) = rights_of_user(store, catalogue, &user).await?;
+            (Owner::User(user), rights, groups)
+        }
+        TokenOwner::Service(id) => {
+            let Some(service) = store.service_by_id(id).await? else { return Ok(None) };
+            let roles = store.roles_of_service(id).await?;
+            let scopes = roles.iter().flat_map(|role| &role.scopes);
+            let rights = Rights::of_service(catalogue, &service.spec.name, scopes);
+            (Owner::Service(service), rights, Vec::new())
+        }
+    };
+    let via = Via::Token { id: found.id, session_id: found.session_id.clone() };
+    let mut caller = Caller { owner, rights: held, groups, via };
+    caller.rights = rights_of_token(app, found, &caller).await?;
+    Ok(Some(caller))
+}
+
+/// The rights of a token: never more than its owner's at this moment, which `owner` carries.
+pub async fn rights_of_token(app: &App, found: &Token, owner: &Caller) -> Result<Rights, Problem> {
+    let behind = match found.client_id.as_deref() {
+        None | Some(HUB_CLIENT) => None,
+        Some(client_id) => Some(behind(app, client_id).await?),
+    };
+    let client = match &behind {
+        None => Client::Hub,
+        Some(Behind::Server(server)) => Client::Server { user: &server.user_name, name: &server.name },
+        Some(Behind::Service(service)) => Client::Service(&service.spec.name),
+        Some(Behind::Nothing) => Client::Orphan,
+    };
+    let who = owner.scope_owner();
+    let questions = Rights::token_questions(&app.catalogue, &found.scopes, who, client, &owner.rights);
+    let mut members = Membership::none();
+    for user in questions {
+        let groups = groups_of_name(app, &user).await?;
+        members.learn(user, groups);
+    }
+    Ok(Rights::of_token(&app.catalogue, &found.scopes, who, client, &owner.rights, &members))
+}
+
+/// What is behind an OAuth client.
+enum Behind {
+    Server(Box<Server>),
+    Service(Box<Service>),
+    Nothing,
+}
+
+async fn behind(app: &App, client_id: &str) -> Result<Behind, StoreError> {
+    if let Some(server) = app.store.server_by_client(client_id).await? {
+        return Ok(Behind::Server(Box::new(server)));
+    }
+    let service = app.store.service_by_client(client_id).await?;
+    Ok(service.map_or(Behind::Nothing, |service| Behind::Service(Box::new(service))))
+}
+
+/// What a person may do now, and the person's groups.
+pub async fn rights_of_user(
+    store: &Store,
+    catalogue: &Catalogue,
+    user: &User,
+) -> Result<(Rights, Vec<String>), StoreError> {
+    let groups = store.groups_of(user.id).await?;
+    let roles = store.roles_of_user(user.id).await?;
+    let scopes = roles.iter().flat_map(|role| &role.scopes);
+    Ok((Rights::of_user(catalogue, &user.name, scopes, []), groups))
+}
+
+/// Server tokens never count as the activity of their user.
+async fn touch_token(app: &App, found: &Token, caller: &Caller, now: Time) {
+    if is_recent(found.last_activity, now, app) {
+        return;
+    }
+    if let Err(error) = app.store.touch_token(found.id, now, TimeDelta::zero()).await {
+        tracing::warn!("activity of a token not recorded: {error}");
+    }
+    if let Some(user) = caller.user().filter(|_| !found.note.starts_with("Server at ")) {
+        touch_user(app, user, now).await;
+    }
+}
+
+async fn touch_user(app: &App, user: &User, now: Time) {
+    if is_recent(user.last_activity, now, app) {
+        return;
+    }
+    if let Err(error) = app.store.touch_user(user.id, now).await {
+        tracing::warn!("activity of a user not recorded: {error}");
+    }
+}
+
+fn is_recent(last: Option<Time>, now: Time, app: &App) -> bool {
+    let resolution: Duration = app.config.hub.activity_resolution.duration();
+    last.is_some_and(|last| (now - last).to_std().is_ok_and(|since| since < resolution))
+}
+
+/// The groups of a user by name; none for a user who does not exist.
+pub async fn groups_of_name(app: &App, name: &str) -> Result<Vec<String>, StoreError> {
+    match app.store.user(name).await? {
+        Some(user) => app.store.groups_of(user.id).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The app of a request; missing only if the server was put together wrongly.
+pub fn app_of(request: &HttpRequest) -> Result<web::Data<App>, Problem> {
+    request.app_data::<web::Data<App>>().cloned().ok_or_else(|| Problem::internal("request", "no app"))
+}
+
+/// Remembers the caller with the request, for the log line.
+pub fn remember(request: &HttpRequest, caller: &Caller) {
+    request.extensions_mut().insert(CallerName(caller.name().chars().take(64).collect()));
+}
+
+/// The caller's name, for the log line.
+pub struct CallerName(pub String);

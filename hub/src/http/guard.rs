@@ -1,0 +1,259 @@
+//! Rights as types: a handler that takes one of these has a caller who may do what the type says, to what it names.
+//!
+//! There is no other way to a user, server or group for a REST handler. The order of checks and the choice between 403
+//! and 404 are JupyterHub's: nothing tells a stranger whether something exists.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use hub_core::scope::{Scope, Target, Verdict};
+use hub_store::{Server, User};
+
+use super::{Caller, Problem, caller, url, xsrf};
+use crate::app::App;
+
+type Found<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
+/// Names the scopes of which one is needed.
+pub trait Right: 'static {
+    /// Any of these will do.
+    const ANY_OF: &'static [Scope];
+}
+
+/// The rights that handlers ask for.
+pub mod rights {
+    use super::{Right, Scope};
+
+    macro_rules! rights {
+        ($($(#[$doc:meta])* $name:ident [$($scope:ident),+];)+) => {$(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy)]
+            pub struct $name;
+
+            impl Right for $name {
+                const ANY_OF: &'static [Scope] = &[$(Scope::$scope),+];
+            }
+        )+};
+    }
+
+    rights! {
+        /// See anything about a user.
+        ReadUser [ReadUsers, ReadUsersName, ReadServers, ReadUsersGroups, ReadUsersActivity, ReadRolesUsers];
+        /// See users in lists.
+        ListUsers [ListUsers];
+        /// Make and change users.
+        AdminUsers [AdminUsers];
+        /// Delete users.
+        DeleteUsers [DeleteUsers];
+        /// Report activity.
+        Activity [UsersActivity];
+        /// See tokens.
+        ReadTokens [ReadTokens];
+        /// Make and delete tokens.
+        Tokens [Tokens];
+        /// See servers.
+        ReadServers [ReadServers];
+        /// Start and edit servers.
+        StartServers [StartServers];
+        /// Stop and delete servers.
+        DeleteServers [DeleteServers];
+        /// See groups in lists.
+        ListGroups [ListGroups];
+        /// See a group.
+        ReadGroup [ReadGroups, ReadGroupsName, ReadRolesGroups];
+        /// Make groups.
+        AdminGroups [AdminGroups];
+        /// Delete groups.
+        DeleteGroups [DeleteGroups];
+        /// Change members and properties of groups.
+        Groups [Groups];
+        /// See what the hub is made of.
+        ReadHub [ReadHub];
+        /// Stop the hub.
+        Shutdown [Shutdown];
+        /// See and check routes.
+        Proxy [Proxy];
+    }
+}
+
+/// A caller, whatever the rights.
+pub struct Anyone(pub Caller);
+
+/// A caller with a right that is about nothing in particular.
+pub struct May<R>(pub Caller, PhantomData<R>);
+
+/// A caller with a right, filtered or not; the handler restricts what it lists by `caller.rights.reach`.
+pub struct Listing<R>(pub Caller, PhantomData<R>);
+
+/// A caller with a right on the user that the path names, and that user.
+pub struct OnUser<R> {
+    /// Who asks.
+    pub caller: Caller,
+    /// Whom it is about.
+    pub user: User,
+    /// The user's groups.
+    pub groups: Vec<String>,
+    right: PhantomData<R>,
+}
+
+/// A caller with a right on the server that the path names, its user, and the server if there is one.
+pub struct OnServer<R> {
+    /// Who asks.
+    pub caller: Caller,
+    /// Whose server it is.
+    pub user: User,
+    /// The user's groups.
+    pub groups: Vec<String>,
+    /// The server's name; empty for the default one.
+    pub name: String,
+    /// The server, if it was ever made.
+    pub server: Option<Server>,
+    right: PhantomData<R>,
+}
+
+/// A caller with a right on the group that the path names. Whether the group exists is for the handler to find.
+pub struct OnGroup<R> {
+    /// Who asks.
+    pub caller: Caller,
+    /// The group's name.
+    pub name: String,
+    right: PhantomData<R>,
+}
+
+async fn recognise(request: &HttpRequest) -> Result<(web::Data<App>, Caller), Problem> {
+    let app = caller::app_of(request)?;
+    let found = caller::of_api(request, &app).await?;
+    xsrf::check_api(request, &app, found.as_ref())?;
+    let found = found.filter(|caller| caller.by_token() || !is_form(request));
+    let found = found.ok_or_else(|| Problem::forbidden("Missing or invalid credentials."))?;
+    caller::remember(request, &found);
+    Ok((app, found))
+}
+
+/// A body that a form on another site can send does not act in the name of a cookie.
+fn is_form(request: &HttpRequest) -> bool {
+    let changes = *request.method() == actix_web::http::Method::POST;
+    let kind = request.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    changes && !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Turns a verdict into JupyterHub's answer.
+pub fn require(verdict: Verdict, any_of: &[Scope]) -> Result<(), Problem> {
+    match verdict {
+        Verdict::Allowed => Ok(()),
+        Verdict::Hidden => {
+            let message = "No access to resources or resources not found";
+            Err(Problem::new(actix_web::http::StatusCode::NOT_FOUND, message))
+        }
+        Verdict::Forbidden => {
+            let names: Vec<&str> = any_of.iter().map(|scope| scope.as_str()).collect();
+            let names = names.join(", ");
+            Err(Problem::forbidden(format!("Action is not authorized with current scopes; requires any of [{names}]")))
+        }
+    }
+}
+
+/// The user a path names, and its groups; no groups when there is no such user.
+async fn target_user(app: &App, name: &str) -> Result<(Option<User>, Vec<String>), Problem> {
+    let user = app.store.user(name).await?;
+    let groups = match &user {
+        Some(user) => app.store.groups_of(user.id).await?,
+        None => Vec::new(),
+    };
+    Ok((user, groups))
+}
+
+impl FromRequest for Anyone {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Ok(Self(recognise(&request).await?.1)) })
+    }
+}
+
+impl<R: Right> FromRequest for May<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (_, caller) = recognise(&request).await?;
+            require(caller.rights.may_any(R::ANY_OF, &Target::Hub), R::ANY_OF)?;
+            Ok(Self(caller, PhantomData))
+        })
+    }
+}
+
+impl<R: Right> FromRequest for Listing<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (_, caller) = recognise(&request).await?;
+            let held = R::ANY_OF.iter().any(|scope| caller.rights.reach(*scope) != hub_core::scope::Reach::Nothing);
+            require(if held { Verdict::Allowed } else { Verdict::Forbidden }, R::ANY_OF)?;
+            Ok(Self(caller, PhantomData))
+        })
+    }
+}
+
+impl<R: Right> FromRequest for OnUser<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (app, caller) = recognise(&request).await?;
+            let name = url::piece(&request, "user")?;
+            let (user, groups) = target_user(&app, &name).await?;
+            let target = Target::User { name: &name, groups: &groups };
+            require(caller.rights.may_any(R::ANY_OF, &target), R::ANY_OF)?;
+            let user = user.ok_or_else(Problem::not_found)?;
+            Ok(Self { caller, user, groups, right: PhantomData })
+        })
+    }
+}
+
+impl<R: Right> FromRequest for OnServer<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (app, caller) = recognise(&request).await?;
+            let (owner, name) = (url::piece(&request, "user")?, url::piece(&request, "server")?);
+            let (user, groups) = target_user(&app, &owner).await?;
+            let target = Target::Server { user: &owner, name: &name, groups: &groups };
+            require(caller.rights.may_any(R::ANY_OF, &target), R::ANY_OF)?;
+            let user = user.ok_or_else(Problem::not_found)?;
+            let server = app.store.server(user.id, &name).await?;
+            Ok(Self { caller, user, groups, name, server, right: PhantomData })
+        })
+    }
+}
+
+impl<R: Right> FromRequest for OnGroup<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (_, caller) = recognise(&request).await?;
+            let name = url::piece(&request, "group")?;
+            require(caller.rights.may_any(R::ANY_OF, &Target::Group(&name)), R::ANY_OF)?;
+            Ok(Self { caller, name, right: PhantomData })
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! The one error edge: what a client is told when a request fails.
+//!
+//! Internal text stays in the log. For REST paths the body is JupyterHub's `{"status", "message"}`; page paths get
+//! the same `Problem` rendered as HTML by `http::dress`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use hub_store::StoreError;
+
+/// A refusal or failure, with the text chosen for people.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    message: Option<String>,
+    advice: Option<String>,
+    retry_after: Option<u64>,
+    reference: Option<String>,
+}
+
+/// The result of every handler.
+pub type Answer<T = HttpResponse> = Result<T, Problem>;
+
+impl Problem {
+    /// A refusal with a sentence.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: Some(message.into()), advice: None, retry_after: None, reference: None }
+    }
+
+    /// A refusal without text, as JupyterHub's bare errors (`message` is null).
+    pub fn bare(status: StatusCode) -> Self {
+        Self { status, message: None, advice: None, retry_after: None, reference: None }
+    }
+
+    /// 400 with a sentence.
+    pub fn bad(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 403 with a sentence.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404 without text.
+    pub fn not_found() -> Self {
+        Self::bare(StatusCode::NOT_FOUND)
+    }
+
+    /// 409 with a sentence.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// A fault of ours: logged here with its cause, told to the client without it.
+    pub fn internal(context: &str, cause: impl std::fmt::Display) -> Self {
+        let reference = uuid::Uuid::new_v4().simple().to_string();
+        let reference = reference.get(..8).unwrap_or_default();
+        tracing::error!(reference, "{context}: {cause}");
+        let message = format!("Something went wrong in the hub. Reference: {reference}");
+        Self { reference: Some(reference.to_owned()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
+    }
+
+    /// Adds what the reader can do about it; shown on pages.
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// Adds `Retry-After`, in seconds.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The status, for those who decide by it.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence for people, if there is one.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// What to quote when asking for help.
+    pub fn reference(&self) -> Option<String> {
+        self.reference.clone()
+    }
+
+    /// What the reader can do about it.
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.status, self.message.as_deref().unwrap_or_default())
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
+        let mut response = HttpResponse::build(self.status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((HeaderName::from_static("retry-after"), HeaderValue::from(seconds)));
+        }
+        response.json(body)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy(_) | StoreError::Unreachable(_) => {
+                tracing::warn!("database: {error}");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer at the moment. Try again.")
+                    .retry_after(2)
+            }
+            StoreError::Full(_) => {
+                tracing::error!("database: {error}");
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "The hub's disk is full, so nothing can be saved.")
+                    .advise("Tell the people who run this hub. Your files and running servers are not affected.")
+            }
+            other => Self::internal("database", other),
+        }
+    }
+}

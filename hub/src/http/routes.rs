@@ -1,0 +1,133 @@
+//! The table of addresses: path, method, handler. What a handler asks of its caller is in its signature.
+
+use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource, scope};
+use actix_web::{HttpResponse, Route};
+
+use super::Problem;
+use super::url::Paths;
+use crate::{api, oauth, page};
+
+/// The largest body of a request to the hub. Uploads go to labs, not here.
+const BODY: usize = 1024 * 1024;
+
+/// Registers everything under the hub's paths.
+pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
+    let hub = paths.hub.trim_end_matches('/').to_owned();
+    config.app_data(web::PayloadConfig::new(BODY));
+    config.service(scope(&format!("{hub}/api")).configure(rest));
+    config.service(scope(&hub).configure(pages));
+    config.route(&format!("{hub}/"), get().to(page::login::front));
+    config.default_service(web::to(page::user::outside));
+}
+
+/// JupyterHub answers OPTIONS on every path of the API without asking who it is.
+fn options() -> Route {
+    web::method(actix_web::http::Method::OPTIONS).to(HttpResponse::Ok)
+}
+
+fn other_method() -> Route {
+    web::to(|| async { Err::<HttpResponse, _>(Problem::bare(actix_web::http::StatusCode::METHOD_NOT_ALLOWED)) })
+}
+
+/// A resource of the API: its methods, OPTIONS, and 405 for the rest.
+fn at(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resource {
+    let resource = routes.into_iter().fold(resource(path), actix_web::Resource::route);
+    resource.route(options()).default_service(other_method())
+}
+
+fn rest(config: &mut ServiceConfig) {
+    config
+        .service(at("", [get().to(api::hub::root)]))
+        .service(at("/", [get().to(api::hub::root)]))
+        .service(at("/health", [get().to(api::hub::health)]))
+        .service(at("/info", [get().to(api::hub::info)]))
+        .service(at("/shutdown", [post().to(api::hub::shutdown)]))
+        .service(at("/user", [get().to(api::users::whoami)]))
+        .service(at("/users", [get().to(api::users::list), post().to(api::users::create_many)]))
+        .service(at(
+            "/users/{user}",
+            [
+                get().to(api::users::get),
+                post().to(api::users::create_one),
+                patch().to(api::users::change),
+                delete().to(api::users::delete),
+            ],
+        ))
+        .service(at("/users/{user}/activity", [post().to(api::activity::report)]))
+        .service(at("/users/{user}/tokens", [get().to(api::tokens::list), post().to(api::tokens::create)]))
+        .service(at("/users/{user}/tokens/{token}", [get().to(api::tokens::get), delete().to(api::tokens::delete)]))
+        .configure(servers)
+        .configure(groups)
+        .service(at("/oauth2/authorize", [get().to(oauth::authorize::ask), post().to(oauth::authorize::agree)]))
+        .service(at("/oauth2/token", [post().to(oauth::token::exchange)]))
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+}
+
+fn servers(config: &mut ServiceConfig) {
+    // `servers/` with nothing behind it is the default server.
+    for path in ["/users/{user}/server", "/users/{user}/servers/", "/users/{user}/servers/{server}"] {
+        config
+            .service(at(
+                path,
+                [
+                    get().to(api::servers::get),
+                    post().to(api::servers::start),
+                    put().to(api::servers::put),
+                    patch().to(api::servers::change),
+                    delete().to(api::servers::stop),
+                ],
+            ))
+            .service(at(&format!("{}/progress", path.trim_end_matches('/')), [get().to(api::progress::stream)]));
+    }
+}
+
+fn groups(config: &mut ServiceConfig) {
+    config
+        .service(at("/groups", [get().to(api::groups::list), post().to(api::groups::create_many)]))
+        .service(at(
+            "/groups/{group}",
+            [get().to(api::groups::get), post().to(api::groups::create_one), delete().to(api::groups::delete)],
+        ))
+        .service(at(
+            "/groups/{group}/users",
+            [post().to(api::groups::add_users), delete().to(api::groups::remove_users)],
+        ))
+        .service(at("/groups/{group}/properties", [put().to(api::groups::set_properties)]));
+}
+
+fn pages(config: &mut ServiceConfig) {
+    config
+        .route("", get().to(page::login::front))
+        .route("/health", get().to(api::hub::health))
+        .service(resource("/login").route(get().to(page::login::form)).route(post().to(page::login::submit)))
+        .route("/logout", get().to(page::logout::logout))
+        .route("/logout-everywhere", post().to(page::logout::everywhere))
+        .service(
+            resource("/change-password").route(get().to(page::password::form)).route(post().to(page::password::change)),
+        )
+        .service(
+            resource("/invite").route(get().to(page::password::invitation)).route(post().to(page::password::accept)),
+        )
+        .service(resource("/home").route(get().to(page::home::show_home)).route(post().to(page::home::act)))
+        .service(resource("/token").route(get().to(page::token::get)).route(post().to(page::token::post)))
+        .configure(starting)
+        .route("/error/{code}", get().to(page::error::of_proxy))
+        .route("/logo", get().to(page::statics::logo))
+        .route("/accent.css", get().to(page::statics::accent))
+        .route("/extra.css", get().to(page::statics::extra))
+        .route("/static/{path:.*}", get().to(page::statics::file))
+        .route("/user-redirect", get().to(page::user::redirect))
+        .route("/user-redirect/{path:.*}", get().to(page::user::redirect))
+        .route("/user/{user}", web::to(page::user::without_route))
+        .route("/user/{user}/{rest:.*}", web::to(page::user::without_route))
+        .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+}
+
+fn starting(config: &mut ServiceConfig) {
+    for path in ["/spawn", "/spawn/{user}", "/spawn/{user}/{server}"] {
+        config.service(resource(path).route(get().to(page::spawn::get)).route(post().to(page::spawn::post)));
+    }
+    for path in ["/spawn-pending/{user}", "/spawn-pending/{user}/{server}"] {
+        config.service(resource(path).route(get().to(page::pending::get)).route(post().to(page::pending::post)));
+    }
+}

@@ -1,0 +1,110 @@
+//! The paths of this hub, and pieces of them.
+
+use actix_web::HttpRequest;
+use hub_core::name::{self, ServerName, UserName};
+use percent_encoding::percent_decode_str;
+
+use super::Problem;
+
+/// Where everything lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// JupyterHub's `base_url`, with slashes at both ends: `/`.
+    pub base: String,
+    /// The hub's own part: `/hub/`.
+    pub hub: String,
+}
+
+impl Paths {
+    /// From the configured base URL, however its slashes are.
+    pub fn new(base_url: &str) -> Self {
+        let inner = base_url.trim_matches('/');
+        let base = if inner.is_empty() { "/".to_owned() } else { format!("/{inner}/") };
+        Self { hub: format!("{base}hub/"), base }
+    }
+
+    /// A path below the hub's own part.
+    pub fn hub(&self, rest: &str) -> String {
+        format!("{}{rest}", self.hub)
+    }
+
+    /// Where a server is used, escaped: `/user/alice/` or `/user/alice/gpu/`.
+    pub fn server(&self, user: &str, server: &str) -> String {
+        server_prefix(&self.base, user, server)
+    }
+
+    /// A page about one server: `/hub/spawn/alice/gpu`.
+    pub fn server_page(&self, page: &str, user: &str, server: &str) -> String {
+        let user = name::escape_path(user);
+        if server.is_empty() {
+            format!("{}{page}/{user}", self.hub)
+        } else {
+            format!("{}{page}/{user}/{}", self.hub, name::escape_path(server))
+        }
+    }
+
+    /// Where the progress of a start is streamed.
+    pub fn progress(&self, user: &str, server: &str) -> String {
+        let user = name::escape_path(user);
+        if server.is_empty() {
+            format!("{}api/users/{user}/server/progress", self.hub)
+        } else {
+            format!("{}api/users/{user}/servers/{}/progress", self.hub, name::escape_path(server))
+        }
+    }
+}
+
+/// The path of a server under a base URL that ends with a slash.
+pub fn server_prefix(base: &str, user: &str, server: &str) -> String {
+    name::server_prefix(base, &UserName::stored(user), &ServerName::stored(server))
+}
+
+/// The OAuth client of a server.
+pub fn client_of_server(user: &str, server: &str) -> String {
+    name::oauth_client_id(&UserName::stored(user), &ServerName::stored(server))
+}
+
+/// A piece of the request's path, decoded once. Missing pieces are empty.
+pub fn piece(request: &HttpRequest, name: &str) -> Result<String, Problem> {
+    let raw = request.match_info().get(name).unwrap_or_default();
+    percent_decode_str(raw)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| Problem::bad("The path holds bytes that are not UTF-8"))
+}
+
+/// The values of one query parameter, decoded, in their order.
+pub fn arguments(request: &HttpRequest, name: &str) -> Vec<String> {
+    let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+    pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
+}
+
+/// The last value of one query parameter, as Tornado's `get_argument`.
+pub fn argument(request: &HttpRequest, name: &str) -> Option<String> {
+    arguments(request, name).pop()
+}
+
+/// The pairs of a query string, decoded, in their order.
+pub fn form_pairs(query: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// A query string of pairs.
+pub fn encode_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_url_may_be_written_in_any_way() {
+        for text in ["", "/"] {
+            assert_eq!(Paths::new(text), Paths { base: "/".into(), hub: "/hub/".into() });
+        }
+        for text in ["jupyter", "/jupyter", "jupyter/", "/jupyter/"] {
+            assert_eq!(Paths::new(text).hub, "/jupyter/hub/");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The acts, one function each. Every one may be cut off anywhere and done again.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hub_core::id::Generation;
+use hub_core::life::{Act, Cause, Phase};
+use hub_core::secret::Secret;
+use hub_core::{clock, token};
+use hub_store::{Address, Arrived, Prepared, Server};
+use spawners::{Sight, StartError, Stop};
+
+use super::attend::Attended;
+use super::failure::{self, Failure};
+use super::probe::Reply;
+use super::progress::Recorder;
+use super::{Inner, breakpoint, state_of};
+
+/// What to do after an act.
+pub(crate) enum Step {
+    /// Look and decide again at once.
+    Again,
+    /// Look and decide again after a while.
+    Later(Duration),
+    /// Nothing more to do.
+    Rest,
+    /// Somebody else has the server now.
+    Lost,
+}
+
+/// What one run knows and no row does. Losing it costs a new preparation.
+#[derive(Default)]
+pub(crate) struct Run {
+    token: Option<(Generation, Secret)>,
+    last_reply: String,
+    /// How often it was asked in vain since the last progress.
+    waits: u32,
+}
+
+/// Between two questions to a server that does not answer yet.
+const PROBE_PAUSE: Duration = Duration::from_millis(50);
+/// So many questions are asked before looking at the spawner again.
+const PROBES_PER_LOOK: u32 = 10;
+
+impl Inner {
+    pub(crate) async fn perform(&self, act: Act, server: &Server, sight: Option<Sight>, run: &mut Run) -> Result<Step> {
+        match act {
+            Act::Rest => Ok(Step::Rest),
+            Act::Wait => Ok(Step::Later(run.patience())),
+            Act::Prepare => self.prepare(server, run).await,
+            Act::Start => self.start(server, run).await,
+            Act::Arrive => self.arrive(server, sight).await,
+            Act::Probe => self.probe(server, sight, run).await,
+            Act::Route => self.route(server, run).await,
+            Act::Fail(cause) => self.fail(server, cause, sight, run).await,
+            Act::Unroute => self.unroute(server).await,
+            Act::Stop { force } => self.stop(server, force, run).await,
+            Act::Finish => self.finish(server).await,
+        }
+    }
+
+    async fn prepare(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        breakpoint::pass("prepare.before");
+        let secret = token::generate(&mut rand::rng());
+        let prepared = self.prepared(server, &secret);
+        let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else { return Ok(Step::Lost) };
+        breakpoint::pass("prepare.after");
+        *run = Run { token: Some((fresh.generation, secret)), ..Run::default() };
+        tracing::info!(user = fresh.user_name, server = fresh.name, generation = %fresh.generation, "starting");
+        self.tell(&fresh, 0, Phase::Stopped, "Server requested").await;
+        self.start(&fresh, run).await
+    }
+
+    fn prepared(&self, server: &Server, secret: &Secret) -> Prepared {
+        let (now, mut random) = (self.now(), rand::rng());
+        Prepared {
+            token: self.recipe.token(server, secret, &mut random, now),
+            client: self.recipe.client(server, secret, &mut random),
+            deadline_at: now + self.settings.start_timeout,
+            driver: self.driver.kind().to_owned(),
+            // What an unfinished start of before has saved leads to what it left.
+            keep_state: server.phase == Phase::Starting,
+            now,
+        }
+    }
+
+    async fn start(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        let token = match &run.token {
+            Some((generation, token)) if *generation == server.generation => token.clone(),
+            // Only the token's hash is kept: whoever did not make it has to make another one.
+            _ => return Box::pin(self.prepare(server, run)).await,
+        };
+        breakpoint::pass("start.before");
+        self.tell(server, 10, Phase::Starting, "Starting the server").await;
+        let plan = self.recipe.plan(server, self.identity(server), &token);
+        let recorder = Recorder { keeper: self, server: server.id, generation: server.generation };
+        match self.attend(server, self.driver.start(&plan, state_of(server), &recorder)).await {
+            Attended::Done(Ok(_)) => {
+                breakpoint::pass("start.after");
+                Ok(Step::Again)
+            }
+            Attended::Done(Err(StartError::Refused { code, sentence })) => {
+                self.failed(server, &self.failure(server, code, sentence, String::new(), true)).await
+            }
+            Attended::Done(Err(StartError::Failed { code, sentence, log })) => {
+                self.failed(server, &self.failure(server, code, sentence, log, false)).await
+            }
+            Attended::Done(Err(error)) => {
+                tracing::warn!(user = server.user_name, server = server.name, "{error}");
+                Ok(Step::Later(run.patience()))
+            }
+            Attended::Overtaken => Ok(Step::Again),
+            Attended::Lost => Ok(Step::Lost),
+        }
+    }
+
+    async fn arrive(&self, server: &Server, sight: Option<Sight>) -> Result<Step> {
+        let Some(Sight::Up { url }) = sight else { return Ok(Step::Again) };
+        let address = url::Url::parse(&url)?;
+        let address = Address {
+            proto: address.scheme().to_owned(),
+            ip: address.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
+            port: address.port_or_known_default().unwrap_or_default(),
+            base_url: self.recipe.prefix(&server.user_name, &server.name),
+            cookie_name: crate::http::url::client_of_server(&server.user_name, &server.name),
+        };
+        let arrived =
+            Arrived { address, state: None, deadline_at: self.now() + self.settings.http_timeout, now: self.now() };
+        let changed = self.store.arrive(server.id, &self.holder, server.generation, &arrived).await?;
+        breakpoint::pass("arrive.after");
+        self.tell(server, 60, Phase::Waiting, "Waiting for the server to answer").await;
+        Ok(if changed { Step::Again } else { Step::Lost })
+    }
+
+    async fn probe(&self, server: &Server, sight: Option<Sight>, run: &mut Run) -> Result<Step> {
+        let Some(Sight::Up { url }) = sight else { return Ok(Step::Again) };
+        let asked = self.attend(server, self.ask_a_few_times(&url, run)).await;
+        match asked {
+            Attended::Done(Some(version)) => self.answered(server, version).await,
+            Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
+            Attended::Lost => Ok(Step::Lost),
+        }
+    }
+
+    /// Returns the version the server told, once it answers.
+    async fn ask_a_few_times(&self, url: &str, run: &mut Run) -> Option<Option<String>> {
+        for _ in 0..PROBES_PER_LOOK {
+            match self.prober.ask(url).await {
+                Reply::Answers { version } => return Some(version),
+                Reply::NotYet(reply) => run.last_reply = reply,
+                Reply::Garbage(reply) => run.last_reply = format!("it does not speak HTTP ({reply})"),
+            }
+            tokio::time::sleep(PROBE_PAUSE).await;
+        }
+        None
+    }
+
+    async fn answered(&self, server: &Server, version: Option<String>) -> Result<Step> {
+        if version.is_none() {
+            tracing::debug!(user = server.user_name, server = server.name, "tells no X-JupyterHub-Version");
+        }
+        let deadline = self.now() + self.settings.http_timeout;
+        let changed = self.advance(server, Phase::Routing, Some(deadline)).await?;
+        breakpoint::pass("probe.after");
+        self.tell(server, 80, Phase::Routing, "The server answers; opening the way to it").await;
+        Ok(if changed { Step::Again } else { Step::Lost })
+    }
+
+    async fn route(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        breakpoint::pass("route.before");
+        let route = crate::task::routes::route_of(server, &self.recipe);
+        let mut acknowledged = self.signals.follow_acknowledgements();
+        let revision = self.store.put_route(&route.prefix, &route.target, &route.data).await?;
+        breakpoint::pass("route.after");
+        self.signals.routes_changed();
+        let wait = async {
+            loop {
+                if self.is_in_force(revision).await? {
+                    return Ok(());
+                }
+                // Another hub may have heard the acknowledgement, so the row is read again after a while.
+                let _ = tokio::time::timeout(Duration::from_millis(250), acknowledged.changed()).await;
+            }
+        };
+        match self.attend(server, wait).await {
+            Attended::Done(Ok(())) => self.ready(server, run).await,
+            Attended::Done(Err(error)) => Err(hub_store::StoreError::into(error)),
+            Attended::Overtaken => Ok(Step::Again),
+            Attended::Lost => Ok(Step::Lost),
+        }
+    }
+
+    /// Whether at least one proxy is connected, and all that are have this revision.
+    async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
+        let heard_since = self.now() - self.settings.proxy_silence;
+        let proxies = self.store.list_proxies().await?;
+        let mut connected = proxies.iter().filter(|proxy| proxy.seen_at > heard_since).peekable();
+        Ok(connected.peek().is_some() && connected.all(|proxy| proxy.revision >= revision))
+    }
+
+    async fn advance(&self, server: &Server, phase: Phase, deadline: Option<clock::Time>) -> Result<bool> {
+        let (id, generation, now) = (server.id, server.generation, self.now());
+        Ok(self.store.advance(id, &self.holder, generation, phase, deadline, now).await?)
+    }
+
+    async fn ready(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        let changed = self.advance(server, Phase::Ready, None).await?;
+        breakpoint::pass("ready.after");
+        if !changed {
+            return Ok(Step::Lost);
+        }
+        *run = Run::default();
+        let prefix = self.recipe.prefix(&server.user_name, &server.name);
+        tracing::info!(user = server.user_name, server = server.name, url = server.url.as_deref(), "ready");
+        self.tell(server, 100, Phase::Ready, &format!("Server ready at {prefix}")).await;
+        Ok(Step::Again)
+    }
+
+    async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
+        let limit = match cause {
+            Cause::StartTimeout => self.settings.start_timeout,
+            _ => self.settings.http_timeout,
+        };
+        let (mut message, advice) = failure::sentence(cause, limit.as_secs(), &run.last_reply);
+        if let Some(Sight::Exited { reason, .. }) = &sight {
+            message = format!("{} {reason}", message.trim_end());
+        }
+        let identity = self.identity(server);
+        let log = self.driver.logs(&identity, state_of(server), failure::LOG_LINES).await.unwrap_or_default();
+        let mut failure = self.failure(server, failure::code(cause), message, log, false);
+        failure.advice = advice.to_owned();
+        self.failed(server, &failure).await
+    }
+
+    fn failure(&self, server: &Server, code: &str, message: String, log: String, refused: bool) -> Failure {
+        Failure {
+            code: code.to_owned(),
+            phase: server.phase,
+            message,
+            advice: String::new(),
+            log,
+            at: clock::isoformat(self.now()),
+            refused,
+        }
+    }
+
+    async fn failed(&self, server: &Server, failure: &Failure) -> Result<Step> {
+        tracing::warn!(user = server.user_name, server = server.name, code = failure.code, "{}", failure.message);
+        let stored = serde_json::to_value(failure)?;
+        let changed = self.store.fail(server.id, &self.holder, server.generation, &stored, self.now()).await?;
+        self.tell(server, 100, Phase::Stopping, &failure.message).await;
+        Ok(if changed { Step::Again } else { Step::Lost })
+    }
+
+    async fn unroute(&self, server: &Server) -> Result<Step> {
+        breakpoint::pass("unroute.before");
+        self.store.delete_route(&self.recipe.prefix(&server.user_name, &server.name)).await?;
+        self.signals.routes_changed();
+        breakpoint::pass("unroute.route");
+        let now = self.now();
+        let deadline = now + self.settings.stop_timeout;
+        let changed = self.store.begin_stop(server.id, &self.holder, server.generation, deadline, now).await?;
+        breakpoint::pass("unroute.after");
+        tracing::info!(user = server.user_name, server = server.name, "stopping");
+        self.signals.progressed();
+        Ok(if changed { Step::Again } else { Step::Lost })
+    }
+
+    async fn stop(&self, server: &Server, force: bool, run: &mut Run) -> Result<Step> {
+        breakpoint::pass("stop.before");
+        let identity = self.identity(server);
+        let asked = self.attend(server, self.driver.stop(&identity, state_of(server), Stop { force })).await;
+        breakpoint::pass("stop.after");
+        match asked {
+            Attended::Done(Ok(())) | Attended::Overtaken => Ok(Step::Later(run.patience())),
+            Attended::Done(Err(unreachable)) => {
+                tracing::warn!(user = server.user_name, server = server.name, "cannot stop it: {unreachable}");
+                Ok(Step::Later(Duration::from_secs(1)))
+            }
+            Attended::Lost => Ok(Step::Lost),
+        }
+    }
+
+    async fn finish(&self, server: &Server) -> Result<Step> {
+        breakpoint::pass("finish.before");
+        let changed = self.store.finish(server.id, &self.holder, server.generation, self.now()).await?;
+        breakpoint::pass("finish.after");
+        tracing::info!(user = server.user_name, server = server.name, "stopped");
+        self.signals.progressed();
+        Ok(if changed { Step::Again } else { Step::Lost })
+    }
+}
+
+impl Run {
+    /// The next pause of a growing row, from 20 ms to a second.
+    fn patience(&mut self) -> Duration {
+        self.waits = self.waits.saturating_add(1);
+        Duration::from_millis(20u64.saturating_mul(1 << self.waits.min(6))).min(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,265 @@
+//! Brings servers to the state their rows ask for: claim, look, decide (`hub_core::life`), act, record.
+//!
+//! It is the only caller of a spawner. Everybody else writes an intent and nudges. Nothing here is needed to be
+//! remembered: whatever happens to this process, another one goes on from the rows.
+
+pub mod act;
+pub mod attend;
+pub mod breakpoint;
+pub mod environment;
+pub mod failure;
+pub mod prepare;
+pub mod probe;
+pub mod progress;
+pub mod signals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use hub_core::clock::{Clock, Time};
+use hub_core::id::SpawnerId;
+use hub_core::life::{self, Phase};
+use hub_store::{Server, Store, StoreError};
+use spawners::{Identity, Sight, Spawner};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use act::Step;
+use signals::Signals;
+
+/// A lease runs out this long after its last renewal; the next hub waits at most this long after a crash.
+const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
+const LEASE_SECONDS: u64 = 15;
+const LEASE_DELTA: TimeDelta = TimeDelta::seconds(LEASE_SECONDS as i64);
+/// How often rows are searched for work that nobody told of.
+const SCAN: Duration = Duration::from_secs(1);
+/// So many servers are worked on at once by one hub.
+const AT_ONCE: u32 = 256;
+
+/// What a driver saved about a server; null when there is nothing.
+pub fn state_of(server: &Server) -> &serde_json::Value {
+    static NOTHING: serde_json::Value = serde_json::Value::Null;
+    server.state.as_ref().unwrap_or(&NOTHING)
+}
+
+/// What the keeper is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// From the request to an address.
+    pub start_timeout: Duration,
+    /// From the address to the first answer; also from the answer to the route.
+    pub http_timeout: Duration,
+    /// A stop that takes longer is forced.
+    pub stop_timeout: Duration,
+    /// A proxy that was silent for longer does not delay anybody.
+    pub proxy_silence: Duration,
+}
+
+/// The keeper; cheap to clone.
+#[derive(Clone)]
+pub struct Keeper(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub driver: Arc<dyn Spawner>,
+    pub prober: probe::Prober,
+    pub settings: Settings,
+    pub recipe: prepare::Recipe,
+    /// Who holds the leases: one name a data directory, so that a restarted hub knows its own.
+    pub holder: String,
+    pub signals: Signals,
+    pub wake: Notify,
+    pub tracker: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+impl Keeper {
+    /// Makes a keeper; it works once `run` is called.
+    #[allow(clippy::too_many_arguments)] // Each is another part of the house; called once, by `start`.
+    pub fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        driver: Arc<dyn Spawner>,
+        settings: Settings,
+        recipe: prepare::Recipe,
+        holder: String,
+        signals: Signals,
+        tracker: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let (prober, wake) = (probe::Prober::default(), Notify::new());
+        Self(Arc::new(Inner { store, clock, driver, prober, settings, recipe, holder, signals, wake, tracker, stop }))
+    }
+
+    /// Where changes of servers and routes are told to those who wait in this process.
+    pub fn signals(&self) -> &Signals {
+        &self.0.signals
+    }
+
+    /// What servers are started with.
+    pub fn recipe(&self) -> &prepare::Recipe {
+        &self.0.recipe
+    }
+
+    /// How a driver knows a server.
+    pub fn identity(&self, server: &Server) -> Identity {
+        self.0.identity(server)
+    }
+
+    /// Tells that a server's row was changed, or that it is worth a look.
+    pub fn nudge(&self, server: SpawnerId) {
+        self.0.signals.server_changed(server);
+        let inner = self.0.clone();
+        self.0.tracker.spawn(async move { inner.take_up(server).await });
+    }
+
+    /// Reads the end of what a server wrote; empty when it cannot be had.
+    pub async fn log_tail(&self, server: &Server) -> String {
+        let identity = self.0.identity(server);
+        self.0.driver.logs(&identity, state_of(server), failure::LOG_LINES).await.unwrap_or_default()
+    }
+
+    /// Searches for due servers until told to stop.
+    pub async fn run(self) {
+        if let Err(error) = self.0.store.release_all(&self.0.holder, self.0.now()).await {
+            tracing::warn!("leases of an earlier run could not be given back: {error}");
+        }
+        loop {
+            self.0.clone().take_up_due().await;
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = self.0.wake.notified() => {}
+                () = tokio::time::sleep(SCAN) => {}
+            }
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn lease_end(&self) -> Time {
+        self.now() + LEASE
+    }
+
+    pub(crate) fn identity(&self, server: &Server) -> Identity {
+        Identity {
+            hub: self.recipe.hub.clone(),
+            spawner: server.id,
+            generation: server.generation,
+            user: server.user_name.clone(),
+            server: server.name.clone(),
+        }
+    }
+
+    async fn take_up_due(self: Arc<Self>) {
+        match self.store.claim_due(&self.holder, self.now(), LEASE_DELTA, AT_ONCE).await {
+            Ok(servers) => {
+                for server in servers {
+                    let inner = self.clone();
+                    self.tracker.spawn(async move { inner.keep(server).await });
+                }
+            }
+            Err(error) => tracing::warn!("cannot look for work: {error}"),
+        }
+    }
+
+    async fn take_up(self: Arc<Self>, id: SpawnerId) {
+        // A server that is being worked on in this process has heard the signal.
+        if self.signals.is_held(id) || self.stop.is_cancelled() {
+            return;
+        }
+        match self.store.claim(id, &self.holder, self.now(), LEASE_DELTA).await {
+            Ok(Some(server)) => self.keep(server).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(server = %id, "cannot take up: {error}"),
+        }
+    }
+
+    /// Works on one claimed server until it rests.
+    async fn keep(self: Arc<Self>, mut server: Server) {
+        // A claim by the same holder succeeds again, so that this process alone keeps two runs apart.
+        let Some(_held) = self.signals.hold(server.id) else { return };
+        let mut run = act::Run::default();
+        loop {
+            let step = match self.step(&server, &mut run).await {
+                Ok(step) => step,
+                Err(error) => {
+                    tracing::warn!(user = server.user_name, server = server.name, "{error}; trying again");
+                    Step::Later(Duration::from_secs(1))
+                }
+            };
+            let pause = match step {
+                Step::Again => Duration::ZERO,
+                Step::Later(pause) => pause,
+                Step::Rest => match self.rest(&server).await {
+                    Ok(true) => return,
+                    Ok(false) => Duration::ZERO,
+                    Err(_) => return,
+                },
+                Step::Lost => return,
+            };
+            if !self.pause(&server, pause).await {
+                return;
+            }
+            match self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await {
+                Ok(Some(fresh)) => server = fresh,
+                Ok(None) => return,
+                Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),
+            }
+        }
+    }
+
+    /// Waits, unless the server's row changes first. Returns whether to go on.
+    async fn pause(&self, server: &Server, pause: Duration) -> bool {
+        if pause.is_zero() {
+            return !self.stop.is_cancelled();
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = self.signals.changed(server.id) => true,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+
+    /// Gives the lease back. Returns false when the intent changed at the last moment, so that there is more to do.
+    async fn rest(&self, server: &Server) -> Result<bool, StoreError> {
+        let fresh = self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await?;
+        match fresh {
+            Some(fresh) if fresh.desired != server.desired || fresh.phase != server.phase => Ok(false),
+            Some(_) => self.store.release(server.id, &self.holder, None).await.map(|_| true),
+            None => Ok(true),
+        }
+    }
+
+    async fn step(&self, server: &Server, run: &mut act::Run) -> anyhow::Result<Step> {
+        let sight = self.look(server).await;
+        let seen = sight.as_ref().map_or(life::Seen::Unknown, Sight::seen);
+        let overdue = server.deadline_at.is_some_and(|deadline| deadline <= self.now());
+        let act = life::next(server.phase, server.desired, seen, overdue);
+        tracing::debug!(
+            user = server.user_name, server = server.name, generation = %server.generation,
+            phase = ?server.phase, ?seen, overdue, ?act, "server"
+        );
+        self.perform(act, server, sight, run).await
+    }
+
+    /// Looks at the server in the world; `None` when the spawner cannot be asked.
+    async fn look(&self, server: &Server) -> Option<Sight> {
+        if server.phase == Phase::Stopped {
+            return Some(Sight::Absent);
+        }
+        match self.driver.look(&self.identity(server), state_of(server)).await {
+            Ok(sight) => Some(sight),
+            Err(unreachable) => {
+                tracing::warn!(user = server.user_name, server = server.name, "{unreachable}");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Asks a server that runs whether it answers over HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a server said to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It answered with a status below 500. Holds its `X-JupyterHub-Version`, if it told one.
+    Answers { version: Option<String> },
+    /// It cannot be reached, breaks off, or answers with 500 or more; the text says which.
+    NotYet(String),
+    /// It speaks, but not HTTP.
+    Garbage(String),
+}
+
+/// Asks servers, one question at a time, on connections of their own.
+#[derive(Clone)]
+pub struct Prober(Client<HttpConnector, Empty<Bytes>>);
+
+impl Default for Prober {
+    fn default() -> Self {
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
+        Self(client)
+    }
+}
+
+impl Prober {
+    /// Asks `{url}api`, where `url` ends in the server's prefix. Redirects count as answers.
+    pub async fn ask(&self, url: &str) -> Reply {
+        let request = match Request::get(format!("{url}api")).body(Empty::new()) {
+            Ok(request) => request,
+            Err(error) => return Reply::NotYet(format!("its address {url} is not valid: {error}")),
+        };
+        match tokio::time::timeout(PATIENCE, self.0.request(request)).await {
+            Err(_) => Reply::NotYet(format!("no answer within {} s", PATIENCE.as_secs())),
+            Ok(Err(error)) => failure(&error),
+            Ok(Ok(answer)) if answer.status().is_server_error() => {
+                Reply::NotYet(format!("it answered with status {}", answer.status().as_u16()))
+            }
+            Ok(Ok(answer)) => {
+                let version = answer.headers().get("x-jupyterhub-version").and_then(|value| value.to_str().ok());
+                Reply::Answers { version: version.map(str::to_owned) }
+            }
+        }
+    }
+}
+
+fn failure(error: &hyper_util::client::legacy::Error) -> Reply {
+    let source = std::error::Error::source(error);
+    let parse = source.and_then(|cause| cause.downcast_ref::<hyper::Error>()).is_some_and(hyper::Error::is_parse);
+    let text = source.map_or_else(|| error.to_string(), ToString::to_string);
+    if parse { Reply::Garbage(text) } else { Reply::NotYet(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn answering(reply: &'static [u8]) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/user/a/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut peer, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                let _ = peer.read(&mut request).await;
+                let _ = peer.write_all(reply).await;
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_an_answer_and_its_version_is_read() {
+        let url = answering(
+            b"HTTP/1.1 302 Found\r\nLocation: /x\r\nX-JupyterHub-Version: 6.1.1\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+        assert_eq!(Prober::default().ask(&url).await, Reply::Answers { version: Some("6.1.1".into()) });
+    }
+
+    #[tokio::test]
+    async fn a_server_error_is_not_yet_an_answer() {
+        let url = answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+        assert!(matches!(Prober::default().ask(&url).await, Reply::NotYet(_)));
+    }
+
+    #[tokio::test]
+    async fn something_that_is_not_http_is_told_apart() {
+        let url = answering(b"SSH-2.0-OpenSSH_9.2\r\n").await;
+        assert!(matches!(Prober::default().ask(&url).await, Reply::Garbage(_)));
+    }
+}

@@ -1,0 +1,60 @@
+//! Progress of a start as rows, so that any hub can stream it.
+
+use async_trait::async_trait;
+use hub_core::id::{Generation, SpawnerId};
+use hub_core::life::Phase;
+use hub_store::{NewEvent, Server, StoreError};
+use serde_json::Value;
+use spawners::{Record, SaveError};
+
+use super::{Inner, breakpoint};
+
+impl Inner {
+    /// Writes one event and wakes the streams. A lost event is not worth a failed start, so trouble is only logged.
+    pub(crate) async fn tell(&self, server: &Server, percent: u8, phase: Phase, message: &str) {
+        self.tell_as(server.id, server.generation, percent, phase, message).await;
+    }
+
+    async fn tell_as(&self, id: SpawnerId, generation: Generation, percent: u8, phase: Phase, message: &str) {
+        let event = NewEvent {
+            spawner_id: id,
+            generation,
+            at: self.now(),
+            progress: percent,
+            phase,
+            message: message.to_owned(),
+            detail: None,
+        };
+        if let Err(error) = self.store.append_event(&event).await {
+            tracing::warn!(server = %id, "progress not recorded: {error}");
+        }
+        self.signals.progressed();
+    }
+}
+
+/// What a driver writes down while it starts a server.
+pub(crate) struct Recorder<'a> {
+    pub keeper: &'a Inner,
+    pub server: SpawnerId,
+    pub generation: Generation,
+}
+
+#[async_trait]
+impl Record for Recorder<'_> {
+    async fn save(&self, state: &Value) -> Result<(), SaveError> {
+        match self.keeper.store.save_state(self.server, self.generation, state).await {
+            Ok(true) => {
+                breakpoint::pass("start.saved");
+                Ok(())
+            }
+            Ok(false) => Err(SaveError::Overtaken),
+            Err(error) => Err(SaveError::Failed(StoreError::into(error))),
+        }
+    }
+
+    async fn progress(&self, percent: u8, message: &str) {
+        // The driver's hundred percent is the server having an address; the hub's is its being ready.
+        let percent = 10 + (u16::from(percent.min(100)) * 50 / 100) as u8;
+        self.keeper.tell_as(self.server, self.generation, percent, Phase::Starting, message).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! Wake-ups within this process. Losing one costs a little waiting and nothing else: the rows are the truth.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hub_core::id::SpawnerId;
+use tokio::sync::{Notify, watch};
+
+#[derive(Default)]
+struct Slot {
+    /// Woken for the run that works on the server.
+    changed: Arc<Notify>,
+    /// Whether a run of this process works on it.
+    held: bool,
+}
+
+/// Who waits for what; cheap to clone.
+#[derive(Clone)]
+pub struct Signals(Arc<Shared>);
+
+struct Shared {
+    slots: Mutex<HashMap<SpawnerId, Slot>>,
+    /// Counts changes of any server: progress and state.
+    servers: watch::Sender<u64>,
+    /// Counts changes of routes.
+    routes: watch::Sender<u64>,
+    /// Counts acknowledgements of proxies.
+    acknowledged: watch::Sender<u64>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self(Arc::new(Shared {
+            slots: Mutex::default(),
+            servers: watch::Sender::new(0),
+            routes: watch::Sender::new(0),
+            acknowledged: watch::Sender::new(0),
+        }))
+    }
+}
+
+/// Proof that this run alone works on a server in this process.
+pub struct Held {
+    signals: Signals,
+    server: SpawnerId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.signals.slots().remove(&self.server);
+        self.signals.progressed();
+    }
+}
+
+impl Signals {
+    fn slots(&self) -> MutexGuard<'_, HashMap<SpawnerId, Slot>> {
+        // The map is whole after every statement, so that a panic elsewhere leaves it usable.
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a server for one run; `None` when another run has it.
+    pub fn hold(&self, server: SpawnerId) -> Option<Held> {
+        let mut slots = self.slots();
+        let slot = slots.entry(server).or_default();
+        if slot.held {
+            return None;
+        }
+        slot.held = true;
+        Some(Held { signals: self.clone(), server })
+    }
+
+    /// Whether a run of this process works on the server.
+    pub fn is_held(&self, server: SpawnerId) -> bool {
+        self.slots().get(&server).is_some_and(|slot| slot.held)
+    }
+
+    /// Wakes the run that works on the server, and all who follow servers.
+    pub fn server_changed(&self, server: SpawnerId) {
+        if let Some(slot) = self.slots().get(&server) {
+            slot.changed.notify_one();
+        }
+        self.progressed();
+    }
+
+    /// Returns once `server_changed` was called for a held server.
+    pub async fn changed(&self, server: SpawnerId) {
+        let notify = self.slots().get(&server).map(|slot| slot.changed.clone());
+        match notify {
+            Some(notify) => notify.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Wakes all who follow servers.
+    pub fn progressed(&self) {
+        self.0.servers.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Follows servers.
+    pub fn follow_servers(&self) -> watch::Receiver<u64> {
+        self.0.servers.subscribe()
+    }
+
+    /// Wakes the route streams.
+    pub fn routes_changed(&self) {
+        self.0.routes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Follows routes.
+    pub fn follow_routes(&self) -> watch::Receiver<u64> {
+        self.0.routes.subscribe()
+    }
+
+    /// Wakes those who wait for proxies.
+    pub fn acknowledged(&self) {
+        self.0.acknowledged.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Follows acknowledgements.
+    pub fn follow_acknowledgements(&self) -> watch::Receiver<u64> {
+        self.0.acknowledged.subscribe()
+    }
+}

@@ -1,0 +1,94 @@
+//! `POST /api/oauth2/token`: a code becomes a token.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use chrono::TimeDelta;
+use hub_core::secret::Secret;
+use hub_core::{pkce, token};
+use hub_store::{Code, NewToken, TokenOwner};
+use serde_json::json;
+
+use super::client::Client;
+use crate::app::App;
+use crate::http::url::form_pairs;
+use crate::http::{Answer, Problem, cookies};
+
+/// An error as RFC 6749, section 5.2, wants it.
+fn refuse(status: StatusCode, error: &str, description: &str) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::UNAUTHORIZED {
+        response.insert_header(("WWW-Authenticate", format!("Bearer error=\"{error}\"")));
+    }
+    response
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("Pragma", "no-cache"))
+        .json(json!({ "error": error, "error_description": description }))
+}
+
+/// `POST /api/oauth2/token`
+pub async fn exchange(app: web::Data<App>, bytes: web::Bytes) -> Answer {
+    let fields = form_pairs(&String::from_utf8_lossy(&bytes));
+    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if field("grant_type") != Some("authorization_code") {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Only authorization_code is supported"));
+    }
+    let (identifier, secret) = (field("client_id").unwrap_or_default(), field("client_secret").unwrap_or_default());
+    let client = Client::find(&app, identifier).await?;
+    let known = |client: &Client| secret.len() <= token::LONGEST && token::verify(client.row.secret.expose(), secret);
+    let Some(client) = client.filter(known) else {
+        return Ok(refuse(StatusCode::UNAUTHORIZED, "invalid_client", "The client is unknown or its secret is wrong"));
+    };
+    let code = field("code").unwrap_or_default();
+    let taken = app.store.take_code(code, &client.row.identifier, app.now()).await?;
+    let good = |code: &Code| is_for(code, field("redirect_uri"), field("code_verifier"));
+    let Some(taken) = taken.filter(good) else {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code is wrong, used or expired"));
+    };
+    issue(&app, &client, taken).await
+}
+
+fn is_for(code: &Code, redirect_uri: Option<&str>, verifier: Option<&str>) -> bool {
+    let challenge = code
+        .code_challenge
+        .as_deref()
+        .map(|challenge| (challenge, pkce::Method::parse(code.code_challenge_method.as_deref())));
+    let challenge = match challenge {
+        Some((challenge, Some(method))) => Some((challenge, method)),
+        Some((_, None)) => return false,
+        None => None,
+    };
+    code.redirect_uri.as_deref() == redirect_uri && pkce::verify(challenge, verifier)
+}
+
+async fn issue(app: &App, client: &Client, code: Code) -> Answer {
+    let seconds = match app.config.hub.oauth_token_expires_in {
+        0 => cookies::login_age(app).num_seconds(),
+        seconds => i64::try_from(seconds).unwrap_or(i64::MAX),
+    };
+    let lifetime =
+        TimeDelta::try_seconds(seconds).ok_or_else(|| Problem::internal("token", "lifetime out of range"))?;
+    let now = app.now();
+    let mut random = rand::rng();
+    let secret = token::generate_oauth(&mut random);
+    let scope = code.scopes.join(" ");
+    let new = NewToken {
+        owner: TokenOwner::User(code.user_id),
+        hashed: Secret::new(token::hash(secret.expose(), token::GENERATED_ROUNDS, &mut random)),
+        prefix: token::prefix(secret.expose()).to_owned(),
+        client_id: client.row.identifier.clone(),
+        session_id: code.session_id.filter(|session| !session.is_empty()),
+        note: String::new(),
+        scopes: code.scopes,
+        expires_at: Some(now + lifetime),
+        now,
+    };
+    app.store.insert_token(&new).await?;
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(
+        json!({
+            "access_token": secret.expose(),
+            "expires_in": seconds,
+            "token_type": "Bearer",
+            "scope": scope,
+        }),
+    ))
+}

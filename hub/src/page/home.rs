@@ -1,0 +1,105 @@
+//! Home: a person's servers.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hub_core::scope::Scope;
+use hub_store::User;
+use pages::Home;
+use pages::home::NamedServers;
+
+use super::{Form, may, person, see_other, server, show, surround};
+use crate::api::servers;
+use crate::app::App;
+use crate::http::{Answer, Caller, Problem};
+
+/// `GET /home`
+pub async fn show_home(request: HttpRequest, app: web::Data<App>) -> Answer {
+    match person(&request, &app, None).await? {
+        Ok(caller) => page(&request, &app, &caller, StatusCode::OK, None, "").await,
+        Err(login) => Ok(login),
+    }
+}
+
+async fn page(
+    request: &HttpRequest,
+    app: &App,
+    caller: &Caller,
+    status: StatusCode,
+    error: Option<String>,
+    typed: &str,
+) -> Answer {
+    let user = caller.user().ok_or_else(Problem::not_found)?;
+    let all = app.store.servers_of(&[user.id]).await?;
+    let of = |name: &str| all.iter().find(|server| server.name == name);
+    let limit = Some(app.config.hub.named_server_limit_per_user).filter(|limit| *limit > 0);
+    let named = app.config.hub.allow_named_servers.then(|| NamedServers {
+        servers: all
+            .iter()
+            .filter(|server| !server.name.is_empty())
+            .map(|of| server::shown(app, &user.name, &of.name, Some(of)))
+            .collect(),
+        limit,
+        typed: typed.to_owned(),
+    });
+    let (frame, cookie) = surround(request, app, Some(caller), "home").parts();
+    let page = Home {
+        frame,
+        owner: user.name.clone(),
+        default: server::shown(app, &user.name, "", of("")),
+        has_options: false,
+        named,
+        shares: Vec::new(),
+        services: Vec::new(),
+        error,
+    };
+    show(&page, status, cookie)
+}
+
+/// `POST /home`: what the page's buttons do in a browser without scripts.
+pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -> Answer {
+    let form = Form::read(&bytes);
+    let caller = match person(&request, &app, Some(&form)).await? {
+        Ok(caller) => caller,
+        Err(login) => return Ok(login),
+    };
+    let user = caller.user().ok_or_else(Problem::not_found)?;
+    let name = form.get("server_name").unwrap_or_default().trim();
+    match perform(&app, &caller, user, form.get("action").unwrap_or_default(), name).await {
+        Ok(response) => Ok(response),
+        Err(problem) if problem.status().is_client_error() => {
+            let text = problem.message().map(str::to_owned);
+            page(&request, &app, &caller, problem.status(), text, name).await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn perform(app: &App, caller: &Caller, user: &User, action: &str, name: &str) -> Result<HttpResponse, Problem> {
+    let allowed = |scope| {
+        let yes = may(caller, scope, &user.name, &caller.groups, name);
+        if yes { Ok(()) } else { Err(Problem::forbidden("You may not do this")) }
+    };
+    match action {
+        "start" | "new" => {
+            if action == "new" && name.is_empty() {
+                return Err(Problem::bad("Give the new server a name"));
+            }
+            allowed(Scope::StartServers)?;
+            servers::want_running(app, user, name, None).await?;
+            Ok(see_other(&app.paths.server_page("spawn-pending", &user.name, name)))
+        }
+        "stop" | "delete" => {
+            allowed(Scope::DeleteServers)?;
+            let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
+            servers::want_stopped(app, &server).await?;
+            if action == "delete" && !name.is_empty() {
+                let gone = servers::wait_for(app, server.id, servers::Until::Stopped).await?;
+                if gone {
+                    servers::remove(app, server.id).await?;
+                }
+            }
+            Ok(see_other(&app.paths.hub("home")))
+        }
+        _ => Err(Problem::bad("This form is not complete")),
+    }
+}

@@ -1,0 +1,144 @@
+//! Logging in with a name and a password: the form, and what follows when it is right.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hub_core::secret::Secret;
+use hub_core::token;
+use hub_store::{NewSession, User};
+use pages::Login;
+use pages::login::PasswordForm;
+
+use super::{Form, default_page, found, href, next, see_other, show, surround};
+use crate::app::App;
+use crate::http::origin::Origin;
+use crate::http::url::encode_pairs;
+use crate::http::{Answer, Problem, cookies, xsrf};
+use crate::login::{Identity, Outcome};
+
+/// So much of a name is shown again after a wrong password.
+const ECHOED: usize = 32;
+
+/// `GET /` and `GET /hub/`
+pub async fn front(request: HttpRequest, app: web::Data<App>) -> Answer {
+    match xsrf::page_caller(&request, &app, None).await? {
+        Some(_) => Ok(found(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app)))),
+        None => Ok(found(&app.paths.hub("login"))),
+    }
+}
+
+/// `GET /login`
+pub async fn form(request: HttpRequest, app: web::Data<App>) -> Answer {
+    if xsrf::page_caller(&request, &app, None).await?.is_some() {
+        return Ok(found(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app))));
+    }
+    again(&request, &app, StatusCode::OK, "", None)
+}
+
+fn again(request: &HttpRequest, app: &App, status: StatusCode, username: &str, error: Option<String>) -> Answer {
+    let (frame, cookie) = surround(request, app, None, "login").parts();
+    let query = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
+    let action = format!("{}{}", app.paths.hub("login"), query.unwrap_or_default());
+    let echoed = if username.chars().count() > ECHOED { "" } else { username };
+    let password = PasswordForm { action: href(&action), username: echoed.to_owned(), otp: None, terms: None };
+    let page = Login {
+        frame,
+        services: Vec::new(),
+        password: Some(password),
+        intro: app.config.pages.login_text.clone(),
+        error,
+        insecure: !Origin::of(request, app).is_secure(),
+    };
+    show(&page, status, cookie)
+}
+
+/// `POST /login`
+pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -> Answer {
+    let form = Form::read(&bytes);
+    let name = form.get("username").unwrap_or_default().trim();
+    let password = Secret::new(form.get("password").unwrap_or_default());
+    if xsrf::check_page(&request, &app, None, form.get("_xsrf")).is_err() {
+        let text = "The login form was too old. Try again.".to_owned();
+        return again(&request, &app, StatusCode::FORBIDDEN, name, Some(text));
+    }
+    let origin = Origin::of(&request, &app);
+    let outcome =
+        app.login.authenticate(&app.store, app.clock.as_ref(), name, &password, origin.address.parse().ok()).await;
+    let (status, text) = match outcome {
+        Outcome::Welcome(identity) => return welcome(&request, &app, &origin, identity).await,
+        Outcome::Refused(refusal) => (StatusCode::FORBIDDEN, refusal.to_string()),
+        Outcome::Throttled { retry_after } => {
+            let text = format!("Too many wrong passwords. Try again in {} seconds.", retry_after.as_secs().max(1));
+            (StatusCode::TOO_MANY_REQUESTS, text)
+        }
+        Outcome::Unavailable => {
+            let text = "Logging in does not work at the moment. Try again later.";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+    };
+    again(&request, &app, status, name, Some(text))
+}
+
+async fn welcome(request: &HttpRequest, app: &App, origin: &Origin, identity: Identity) -> Answer {
+    let user = remember(app, &identity).await?;
+    tracing::info!(user = user.name, address = origin.address, "logged in");
+    let next = next(request, app);
+    let destination = if identity.must_change_password {
+        let query = next.map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)]))).unwrap_or_default();
+        format!("{}{query}", app.paths.hub("change-password"))
+    } else {
+        next.unwrap_or_else(|| default_page(request, app))
+    };
+    open_session(request, app, origin, &user, see_other(&destination)).await
+}
+
+/// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
+pub async fn remember(app: &App, identity: &Identity) -> Result<User, Problem> {
+    let user = match app.store.user(identity.name.as_str()).await? {
+        Some(user) => user,
+        None => {
+            let cookie_id = token::generate_id(&mut rand::rng());
+            app.store
+                .create_user(identity.name.as_str(), identity.admin.unwrap_or(false), &cookie_id, app.now())
+                .await?
+        }
+    };
+    if let Some(admin) = identity.admin.filter(|admin| *admin != user.admin) {
+        app.store.set_admin(user.id, admin).await?;
+    }
+    if let Some(groups) = &identity.groups {
+        app.store.set_groups(user.id, groups).await?;
+    }
+    app.store.touch_user(user.id, app.now()).await?;
+    Ok(user)
+}
+
+/// Opens a browser session and gives its cookies to a response.
+pub async fn open_session(
+    request: &HttpRequest,
+    app: &App,
+    origin: &Origin,
+    user: &User,
+    mut response: HttpResponse,
+) -> Answer {
+    let session_id = token::generate_id(&mut rand::rng());
+    let now = app.now();
+    let agent = request.headers().get("user-agent").and_then(|agent| agent.to_str().ok());
+    let session = NewSession {
+        session_id: session_id.clone(),
+        user_id: user.id,
+        now,
+        expires_at: now + cookies::login_age(app),
+        address: Some(origin.address.clone()).filter(|address| !address.is_empty()),
+        agent: agent.map(|agent| agent.chars().take(255).collect()),
+    };
+    app.store.insert_session(&session).await?;
+    let cookies = [
+        cookies::login_cookie(app, origin, &user.cookie_id),
+        cookies::session_cookie(app, origin, &session_id),
+        xsrf::for_login(app, origin, &session_id, &user.cookie_id),
+    ];
+    for cookie in &cookies {
+        response.add_cookie(cookie).map_err(|error| Problem::internal("cookie", error))?;
+    }
+    Ok(response)
+}

@@ -1,0 +1,61 @@
+//! Logging out: this browser, the servers opened from it, and everywhere if wanted.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, web};
+use hub_core::token;
+use pages::Logout;
+
+use super::{Form, href, see_other, show, surround};
+use crate::api::{servers, view};
+use crate::app::App;
+use crate::http::origin::Origin;
+use crate::http::{Answer, Caller, Problem, cookies, xsrf};
+
+/// `GET /logout`: ends this session, on the server and in the browser.
+pub async fn logout(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let caller = xsrf::page_caller(&request, &app, None).await?;
+    if let Some(caller) = &caller {
+        end_session(&app, caller).await?;
+    }
+    let (frame, _) = surround(&request, &app, None, "logout").parts();
+    let servers_stopped = caller.is_some() && app.config.hub.shutdown_on_logout;
+    let page = Logout { frame, servers_stopped, login_url: href(&app.paths.hub("login")), provider_url: None };
+    let mut response = show(&page, StatusCode::OK, None)?;
+    for cookie in cookies::forgotten(&app, &Origin::of(&request, &app)) {
+        response.add_cookie(&cookie).map_err(|error| Problem::internal("cookie", error))?;
+    }
+    Ok(response)
+}
+
+/// `POST /logout-everywhere`: ends every session of the person, in every browser.
+pub async fn everywhere(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -> Answer {
+    let form = Form::read(&bytes);
+    if let Ok(caller) = super::person(&request, &app, Some(&form)).await?
+        && let Some(user) = caller.user()
+    {
+        let now = app.now();
+        for session in app.store.sessions_of(user.id, now).await? {
+            app.store.delete_tokens_of_session(user.id, &session.session_id).await?;
+        }
+        end_session(&app, &caller).await?;
+        app.store.revoke_sessions_of(user.id, now).await?;
+        app.store.set_cookie_id(user.id, &token::generate_id(&mut rand::rng())).await?;
+        tracing::info!(user = user.name, "logged out everywhere");
+    }
+    Ok(see_other(&app.paths.hub("login")))
+}
+
+async fn end_session(app: &App, caller: &Caller) -> Result<(), Problem> {
+    let Some(user) = caller.user() else { return Ok(()) };
+    if let Some(session) = caller.session_id() {
+        app.store.delete_tokens_of_session(user.id, session).await?;
+        app.store.revoke_session(session, app.now()).await?;
+    }
+    if app.config.hub.shutdown_on_logout {
+        for server in app.store.servers_of(&[user.id]).await?.iter().filter(|server| view::is_active(server)) {
+            servers::want_stopped(app, server).await?;
+        }
+    }
+    tracing::info!(user = user.name, "logged out");
+    Ok(())
+}

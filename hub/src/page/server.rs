@@ -1,0 +1,70 @@
+//! A server's row as the pages show it.
+
+use chrono::DateTime;
+use hub_core::clock::Time;
+use hub_core::life::Phase;
+use hub_store::Server;
+use pages::Href;
+use pages::server::{Failure, Server as Shown, State};
+use pages::words::ENGLISH;
+
+use super::href;
+use crate::api::{servers, view};
+use crate::app::App;
+use crate::http::url::Paths;
+
+/// One server, running or not; `None` for a default server that was never made.
+pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Shown {
+    let at = Places { paths: &app.paths, user, name };
+    Shown {
+        name: name.to_owned(),
+        display_name: server.and_then(|server| server.display_name.clone()),
+        state: server.map_or(State::Stopped, |server| state(server, app.now())),
+        summary: None,
+        last_activity: server.and_then(|server| server.last_activity),
+        open: at.open(),
+        start: at.page("spawn"),
+        pending: at.page("spawn-pending"),
+    }
+}
+
+struct Places<'a> {
+    paths: &'a Paths,
+    user: &'a str,
+    name: &'a str,
+}
+
+impl Places<'_> {
+    fn open(&self) -> Href {
+        href(&self.paths.server(self.user, self.name))
+    }
+
+    fn page(&self, page: &str) -> Href {
+        href(&self.paths.server_page(page, self.user, self.name))
+    }
+}
+
+fn state(server: &Server, now: Time) -> State {
+    let since = server.started.or(server.changed_at).unwrap_or(now);
+    match view::pending(server) {
+        Some("spawn") => State::Starting { since, step: Some(ENGLISH.phase(server.phase).1.to_owned()) },
+        Some(_) => State::Stopping { since: server.changed_at },
+        None if view::is_ready(server) => State::Ready { since },
+        None => failure(server).map_or(State::Stopped, State::Failed),
+    }
+}
+
+/// Why a server does not run, if its last start or run ended with a failure.
+pub fn failure(server: &Server) -> Option<Failure> {
+    let failure = servers::failure(server)?;
+    let at = DateTime::parse_from_rfc3339(&failure.at).map(|at| at.to_utc()).ok().or(server.changed_at)?;
+    let step = (failure.phase != Phase::Ready).then(|| ENGLISH.phase(failure.phase).1.to_owned());
+    Some(Failure {
+        at,
+        step,
+        cause: failure.message,
+        advice: failure.advice,
+        log: failure.log.lines().map(str::to_owned).collect(),
+        reference: Some(format!("{}-{}", server.id, server.generation)),
+    })
+}

@@ -1,0 +1,67 @@
+//! Files of the pages: style, scripts, pictures.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use crate::app::App;
+use crate::http::url::piece;
+use crate::http::{Answer, Problem};
+
+/// Addresses with a version never change their content.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+fn cached(request: &HttpRequest, content_type: &str, etag: &str, body: impl Into<web::Bytes>) -> HttpResponse {
+    let control = if request.query_string().contains("v=") { FOR_EVER } else { "no-cache" };
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let mut response = if known == Some(etag) { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((header::CACHE_CONTROL, control)).insert_header((header::ETAG, etag));
+    if known == Some(etag) {
+        return response.finish();
+    }
+    response.content_type(content_type).body(body.into())
+}
+
+/// `GET /static/{path}`
+pub async fn file(request: HttpRequest) -> Answer {
+    let path = piece(&request, "path")?;
+    let file = pages::static_file(&path).ok_or_else(Problem::not_found)?;
+    Ok(cached(&request, file.content_type, &file.etag, file.bytes))
+}
+
+/// `GET /accent.css`: the operator's colour.
+pub async fn accent(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let accent = app.site.accent.as_ref().ok_or_else(Problem::not_found)?;
+    let sheet = accent.stylesheet();
+    let etag = format!("\"{:x}\"", sheet.len());
+    Ok(cached(&request, "text/css; charset=utf-8", &etag, sheet))
+}
+
+/// `GET /logo`: the operator's picture, or our mark.
+pub async fn logo(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let Some(path) = &app.config.pages.logo_file else {
+        let file = pages::static_file("mark.svg").ok_or_else(Problem::not_found)?;
+        return Ok(cached(&request, file.content_type, &file.etag, file.bytes));
+    };
+    own_file(&request, path, picture_type(path))
+}
+
+/// `GET /extra.css`: the operator's stylesheet.
+pub async fn extra(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let path = app.config.pages.extra_css_file.as_ref().ok_or_else(Problem::not_found)?;
+    own_file(&request, path, "text/css; charset=utf-8")
+}
+
+fn own_file(request: &HttpRequest, path: &std::path::Path, content_type: &str) -> Answer {
+    let bytes = std::fs::read(path).map_err(|error| Problem::internal("file of the operator", error))?;
+    let etag = format!("\"{:x}\"", bytes.len());
+    Ok(cached(request, content_type, &etag, bytes))
+}
+
+fn picture_type(path: &std::path::Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => "image/svg+xml",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("webp") => "image/webp",
+        _ => "image/png",
+    }
+}

@@ -1,0 +1,6 @@
+//! What goes on beside requests: the proxy's process, routes, the survey of servers, clean-up.
+
+pub mod cleanup;
+pub mod proxy_process;
+pub mod routes;
+pub mod survey;

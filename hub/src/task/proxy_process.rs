@@ -1,0 +1,236 @@
+//! The proxy's process: found or started, watched, started again when it dies.
+//!
+//! The proxy runs in a session of its own and outlives the hub. Whether it lives is told by its admin socket, so that
+//! it does not matter who its parent is: an open connection to it ends the instant the process does.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+/// How long a new proxy may take until its admin socket answers.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait between two attempts to start it.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// An answer of the admin socket takes no longer than this.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the proxy listens and what it needs to find the hub.
+#[derive(Debug, Clone)]
+pub struct ProxyProcess {
+    /// The folder of sockets, token, log and route snapshot: `{data_dir}/proxy`.
+    pub folder: PathBuf,
+    /// The public address, `ip:port`.
+    pub listen: String,
+    /// Where requests go that no route matches: the hub.
+    pub default_target: String,
+    /// Further arguments of `specola proxy`.
+    pub arguments: Vec<String>,
+}
+
+/// What a running proxy tells of itself.
+#[derive(Debug, serde::Deserialize)]
+pub struct Status {
+    /// Its process id.
+    pub pid: i32,
+    /// The public addresses it listens on.
+    #[serde(default)]
+    pub listen: Vec<String>,
+}
+
+impl ProxyProcess {
+    /// The hub's end of the route stream.
+    pub fn control_socket(&self) -> PathBuf {
+        self.folder.join("hub.sock")
+    }
+
+    fn admin_socket(&self) -> PathBuf {
+        self.folder.join("admin.sock")
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.folder.join("token")
+    }
+
+    /// Where the proxy writes its log.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.join("proxy.log")
+    }
+
+    /// Makes the folder and, once, the token that hub and proxy share. Returns the token.
+    pub fn prepare(&self) -> Result<String> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
+        let path = self.token_file();
+        match std::fs::read_to_string(&path) {
+            Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
+            _ => write_token(&path),
+        }
+    }
+
+    /// Adopts the running proxy or starts one; returns when its admin socket answers.
+    pub async fn ensure(&self) -> Result<Status> {
+        if let Ok(status) = self.status().await {
+            if status.listen.is_empty() || status.listen.contains(&self.listen) {
+                tracing::info!(pid = status.pid, "found the running proxy");
+                return Ok(status);
+            }
+            tracing::info!(pid = status.pid, "the running proxy listens elsewhere; replacing it");
+            self.stop().await;
+        }
+        self.start().await
+    }
+
+    async fn start(&self) -> Result<Status> {
+        let mut child = self.command()?.spawn().context("cannot start the proxy")?;
+        let deadline = tokio::time::Instant::now() + START_PATIENCE;
+        loop {
+            if let Ok(status) = self.status().await {
+                tracing::info!(pid = status.pid, listen = %self.listen, "proxy started");
+                // Reaped in the background: it may die long before the hub does.
+                tokio::task::spawn_blocking(move || child.wait());
+                return Ok(status);
+            }
+            if let Some(exit) = child.try_wait().context("cannot wait for the proxy")? {
+                bail!("the proxy ended at once ({exit}): {}", self.last_words());
+            }
+            if tokio::time::Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                bail!("the proxy did not answer within {} s: {}", START_PATIENCE.as_secs(), self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn command(&self) -> Result<Command> {
+        let program = std::env::current_exe().context("cannot find the program's own file")?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(self.log_file())
+            .with_context(|| format!("cannot open {}", self.log_file().display()))?;
+        let mut command = Command::new(program);
+        command
+            .arg("proxy")
+            .args(["--listen", &self.listen])
+            .args(["--default-target", &self.default_target])
+            .arg("--hub-socket")
+            .arg(self.control_socket())
+            .arg("--token-file")
+            .arg(self.token_file())
+            .arg("--admin-socket")
+            .arg(self.admin_socket())
+            .arg("--snapshot")
+            .arg(self.folder.join("routes.json"))
+            .args(&self.arguments)
+            .env_remove(crate::keeper::breakpoint::VARIABLE)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the proxy's log")?)
+            .stderr(log);
+        // SAFETY: `setsid` is async-signal-safe and touches no memory of ours.
+        unsafe {
+            command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into));
+        }
+        Ok(command)
+    }
+
+    fn last_words(&self) -> String {
+        let text = std::fs::read_to_string(self.log_file()).unwrap_or_default();
+        text.lines().last().unwrap_or("it left no message").to_owned()
+    }
+
+    /// Starts the proxy again whenever it dies, until told to stop.
+    pub async fn watch(&self, stop: CancellationToken) {
+        let mut pause = Duration::ZERO;
+        loop {
+            let died = async {
+                tokio::time::sleep(pause).await;
+                self.until_dead().await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = died => {}
+            }
+            tracing::warn!("the proxy is gone; starting it again");
+            pause = match self.ensure().await {
+                Ok(_) => Duration::ZERO,
+                Err(error) => {
+                    tracing::error!("{error:#}");
+                    (pause * 2).clamp(Duration::from_millis(100), RETRY_MAX)
+                }
+            };
+        }
+    }
+
+    /// Returns when nothing listens at the admin socket any more.
+    async fn until_dead(&self) {
+        while let Ok(mut peer) = UnixStream::connect(self.admin_socket()).await {
+            // The proxy closes idle connections from time to time; then the next connect decides.
+            let mut nothing = [0; 1];
+            let _ = peer.read(&mut nothing).await;
+        }
+    }
+
+    /// Asks the running proxy about itself.
+    pub async fn status(&self) -> Result<Status> {
+        let body = self.admin(hyper::Method::GET, "/status").await?;
+        serde_json::from_slice(&body).context("the proxy's status is not understood")
+    }
+
+    /// Asks the proxy to finish; returns when it is gone or after its drain has taken too long.
+    pub async fn stop(&self) {
+        if self.admin(hyper::Method::POST, "/stop").await.is_ok() {
+            let _ = tokio::time::timeout(START_PATIENCE, self.until_dead()).await;
+        }
+    }
+
+    async fn admin(&self, method: hyper::Method, path: &str) -> Result<Bytes> {
+        let exchange = async {
+            let peer = UnixStream::connect(self.admin_socket()).await?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(peer)).await?;
+            let token = std::fs::read_to_string(self.token_file())?;
+            let request = hyper::Request::builder()
+                .method(method)
+                .uri(path)
+                .header("host", "proxy")
+                .header("authorization", format!("token {}", token.trim()))
+                .body(Empty::<Bytes>::new())?;
+            let answer = async {
+                let answer = sender.send_request(request).await?;
+                anyhow::ensure!(answer.status().is_success(), "the proxy answered {}", answer.status());
+                Ok(answer.into_body().collect().await?.to_bytes())
+            };
+            tokio::select! {
+                body = answer => body,
+                broken = connection => Err(broken.err().map_or_else(|| anyhow::anyhow!("closed"), Into::into)),
+            }
+        };
+        tokio::time::timeout(ADMIN_PATIENCE, exchange).await.context("the proxy does not answer")?
+    }
+}
+
+fn write_token(path: &Path) -> Result<String> {
+    use std::io::Write;
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let context = || format!("cannot write {}", path.display());
+    let mut file =
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).with_context(context)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(context)?;
+    file.write_all(token.as_bytes()).with_context(context)?;
+    Ok(token)
+}
