@@ -37,7 +37,7 @@ pub(crate) async fn connect(target: &Target, limits: &Limits) -> io::Result<Stre
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
     let stream = connect(route.target(), &shared.limits).await?;
     let mut builder = http1::Builder::new();
-    builder.max_header_size(shared.limits.header_bytes).max_buf_size(shared.limits.header_bytes.max(64 * 1024));
+    builder.max_header_size(shared.limits.header_bytes).max_buf_size(buffer_bytes(&shared.limits));
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {
@@ -46,4 +46,9 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
         }
     });
     Ok(Lease { sender, driver: driver.abort_handle() })
+}
+
+/// Bytes that hyper may hold for one direction of a connection: a head, and enough for a good write.
+pub(crate) fn buffer_bytes(limits: &Limits) -> usize {
+    limits.header_bytes.max(32 * 1024) * 2
 }

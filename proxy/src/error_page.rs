@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    body::{Download, Upload},
+    body::{Download, Exchange, Upload},
     dial,
     route::Route,
     state::Shared,
@@ -94,8 +94,10 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
         .header(HOST, &hub.target().authority)
         .body(Upload::Empty)
         .ok()?;
-    let mut lease = dial::open(shared, hub).await.ok()?;
-    let answer = lease.sender.send_request(request).await.ok()?;
+    let lease = dial::open(shared, hub).await.ok()?;
+    // In an exchange, so that the connection is cut when time is over.
+    let mut exchange = Exchange { route: Arc::clone(hub), lease: None, uploaded: None, counts: false };
+    let answer = exchange.lease.insert(lease).sender.send_request(request).await.ok()?;
     if !answer.status().is_success() && answer.status() != status {
         return None;
     }

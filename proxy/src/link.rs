@@ -2,7 +2,6 @@
 
 use std::{
     os::unix::fs::MetadataExt,
-    path::PathBuf,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -28,6 +27,10 @@ use crate::{
 
 /// How often a vanished unix socket is looked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// Age at which a link counts as one that works.
+const STEADY: Duration = Duration::from_secs(1);
+/// Bytes of a line from which reading it is left to a thread that may take its time.
+const BIG: usize = 256 * 1024;
 
 /// Speaks to the hub's control interface; one connection a request.
 #[derive(Clone)]
@@ -85,6 +88,8 @@ pub(crate) async fn follow(shared: Arc<Shared>, control: Control, events: mpsc::
     let mut failures = 0_u32;
     let mut fresh = false;
     while !shared.drain.is_set() {
+        let before = identity_of(&target).await;
+        let start = Instant::now();
         let mut lines = 0_u64;
         let followed = shared.drain.until(connect_and_read(&shared, &control, &events, fresh, &mut lines)).await;
         shared.counts.linked.store(false, Ordering::Relaxed);
@@ -106,7 +111,11 @@ pub(crate) async fn follow(shared: Arc<Shared>, control: Control, events: mpsc::
             Err(problem) if failures <= 2 => tracing::info!(problem = format!("{problem:#}"), "no route stream"),
             Err(problem) => tracing::debug!(problem = format!("{problem:#}"), "no route stream"),
         }
-        if shared.drain.until(pause(&target, failures)).await.is_none() {
+        // A link that lived is tried again at once: the hub may be back already.
+        if lines > 0 && start.elapsed() > STEADY {
+            continue;
+        }
+        if shared.drain.until(pause(&target, before, failures)).await.is_none() {
             return;
         }
     }
@@ -138,8 +147,7 @@ async fn connect_and_read(
     let mut reader = Reader { body: response.into_body(), buffer: BytesMut::new(), searched: 0 };
     let mut behind = false;
     while let Some(text) = reader.line(&shared.limits).await? {
-        let line: Line = serde_json::from_slice(&text).context("a line of the route stream is not understood")?;
-        let applied = shared.apply(&line);
+        let (line, applied) = take(shared, text).await?;
         // One heartbeat may overtake its change, two do not.
         if applied == Applied::Astray || (applied == Applied::Behind && behind) {
             return Ok(Ended::Astray);
@@ -159,6 +167,18 @@ async fn connect_and_read(
         events.send(event).await.ok().context("nobody stores routes")?;
     }
     Ok(Ended::Closed)
+}
+
+/// Reads and applies one line. A snapshot of many routes would hold up the requests of its thread.
+async fn take(shared: &Arc<Shared>, text: BytesMut) -> anyhow::Result<(Line, Applied)> {
+    let big = text.len() >= BIG;
+    let shared = Arc::clone(shared);
+    let work = move || {
+        let line: Line = serde_json::from_slice(&text).context("a line of the route stream is not understood")?;
+        let applied = shared.apply(&line);
+        Ok((line, applied))
+    };
+    if big { tokio::task::spawn_blocking(work).await? } else { work() }
 }
 
 fn stream_path(shared: &Shared, fresh: bool) -> String {
@@ -209,24 +229,27 @@ impl Reader {
 }
 
 /// Waits before the next attempt: up to 1 s at first, up to 5 s later, and no longer than until the
-/// hub's socket is made anew.
-async fn pause(target: &Target, failures: u32) {
+/// hub's socket is another one than before the last attempt.
+async fn pause(target: &Target, before: Option<FileIdentity>, failures: u32) {
     let most = if failures <= 10 { Duration::from_secs(1) } else { Duration::from_secs(5) };
     let until = Instant::now() + most.mul_f64(0.1 + 0.9 * jitter());
-    let Address::Unix(path) = &target.address else {
+    if !matches!(target.address, Address::Unix(_)) {
         return tokio::time::sleep_until(until).await;
-    };
-    let before = identity_of(path).await;
+    }
     while Instant::now() < until {
-        tokio::time::sleep(LOOK.min(until - Instant::now())).await;
-        let now = identity_of(path).await;
+        let now = identity_of(target).await;
         if now.is_some() && now != before {
             return;
         }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn identity_of(path: &PathBuf) -> Option<(u64, i64, i64)> {
+/// Inode and time of change.
+type FileIdentity = (u64, i64, i64);
+
+async fn identity_of(target: &Target) -> Option<FileIdentity> {
+    let Address::Unix(path) = &target.address else { return None };
     let found = tokio::fs::metadata(path).await.ok()?;
     Some((found.ino(), found.ctime(), found.ctime_nsec()))
 }

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    dial,
     headers::Origin,
     relay::{self, Client},
     state::Shared,
@@ -80,6 +81,7 @@ fn builder(shared: &Shared) -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(shared.limits.header_read)
         .max_header_size(shared.limits.header_bytes)
+        .max_buf_size(dial::buffer_bytes(&shared.limits))
         .half_close(false);
     builder
 }

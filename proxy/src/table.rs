@@ -39,8 +39,16 @@ pub(crate) struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        let group = Arc::new(vec![Arc::new(Shard::new()); FAN]);
-        Self { groups: vec![group; FAN], hasher: RandomState::new(), depths: vec![0; DEPTH + 1], hosts: 0, length: 0 }
+        // All shards are one empty shard until something is put into them.
+        let shard = Arc::new(Shard::new());
+        let group = Arc::new(std::iter::repeat_n(shard, FAN).collect());
+        Self {
+            groups: std::iter::repeat_n(group, FAN).collect(),
+            hasher: RandomState::new(),
+            depths: vec![0; DEPTH + 1],
+            hosts: 0,
+            length: 0,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     world::{World, world, world_with},
 };
 
-async fn status(world: &World) -> Status {
+pub async fn status(world: &World) -> Status {
     let stream = tokio::net::UnixStream::connect(world.admin()).await.unwrap();
     let text = admin(stream, "GET /status").await;
     serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()

@@ -11,6 +11,7 @@ use tokio_tungstenite::{
 use crate::{
     client::{Raw, ask, until, values},
     hub::{hub_route, route},
+    link::status,
     upstream::Upstream,
     world::{World, world, world_with},
 };
@@ -274,6 +275,31 @@ async fn a_tunnel_survives_a_hub_restart_and_a_snapshot_with_the_same_route() {
     world.hub.resume_anew("two");
     world.hub.acknowledged(1).await;
     echoes(&mut raw).await;
+}
+
+#[tokio::test]
+async fn the_status_counts_tunnels_until_they_end() {
+    let lab = raw_echo().await;
+    let world = world(vec![route("/user/a/", &lab.url())]).await;
+    let raw = open(&world, "/user/a/").await;
+    until("one tunnel", async || status(&world).await.tunnels == 1).await;
+    assert_eq!(status(&world).await.connections, 0);
+    drop(raw);
+    until("no tunnel", async || status(&world).await.tunnels == 0).await;
+}
+
+#[tokio::test]
+async fn item_30_a_stop_cuts_tunnels_after_the_drain() {
+    let lab = raw_echo().await;
+    let mut world = world_with(vec![route("/user/a/", &lab.url())], |options| {
+        options.limits.drain = Duration::from_millis(200);
+    })
+    .await;
+    let mut raw = open(&world, "/user/a/").await;
+    world.stop.cancel();
+    echoes(&mut raw).await;
+    world.end().await;
+    assert!(raw.rest().await.is_empty());
 }
 
 #[tokio::test]
