@@ -3,6 +3,7 @@
 pub mod proxy;
 pub mod serve;
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -58,8 +59,11 @@ pub fn load(path: Option<&Path>) -> Result<Config> {
 
 /// Begins to log to standard error as configured. `RUST_LOG` wins.
 pub fn init_log(config: &Config) {
-    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.level));
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter());
+    // The web server's own lines about its threads help nobody who runs a hub.
+    let configured = || EnvFilter::new(format!("actix_server=warn,{}", config.log.level));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| configured());
+    let colours = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter);
     // A second call, as in tests, keeps the first.
     let _ = match config.log.format {
         LogFormat::Text => builder.with_target(false).try_init(),

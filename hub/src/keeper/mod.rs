@@ -207,7 +207,8 @@ impl Inner {
             if !self.pause(&server, pause).await {
                 return;
             }
-            match self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await {
+            // Not `renew`: an act may have raised the generation.
+            match self.store.claim(server.id, &self.holder, self.now(), LEASE_DELTA).await {
                 Ok(Some(fresh)) => server = fresh,
                 Ok(None) => return,
                 Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),

@@ -210,15 +210,11 @@ impl ProxyProcess {
                 .header("host", "proxy")
                 .header("authorization", format!("token {}", token.trim()))
                 .body(Empty::<Bytes>::new())?;
-            let answer = async {
-                let answer = sender.send_request(request).await?;
-                anyhow::ensure!(answer.status().is_success(), "the proxy answered {}", answer.status());
-                Ok(answer.into_body().collect().await?.to_bytes())
-            };
-            tokio::select! {
-                body = answer => body,
-                broken = connection => Err(broken.err().map_or_else(|| anyhow::anyhow!("closed"), Into::into)),
-            }
+            // Ends by itself once the answer is read and the sender dropped.
+            tokio::spawn(connection);
+            let answer = sender.send_request(request).await?;
+            anyhow::ensure!(answer.status().is_success(), "the proxy answered {}", answer.status());
+            Ok(answer.into_body().collect().await?.to_bytes())
         };
         tokio::time::timeout(ADMIN_PATIENCE, exchange).await.context("the proxy does not answer")?
     }
