@@ -164,7 +164,7 @@ async fn send(
         let reused = idle.is_some();
         let lease = match idle.take() {
             Some(lease) => lease,
-            None => dial(shared, &exchange.route, &mut deadline).await?,
+            None => dial(shared, &mut exchange.route, &mut deadline).await?,
         };
         let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
         // In the exchange, so that the connection is cut should the client leave while we wait.
@@ -194,8 +194,13 @@ fn copy(request: &Request<Upload>) -> Request<Upload> {
     copy
 }
 
-/// Connects; while the hub restarts, its route waits for it instead of failing.
-pub(crate) async fn dial(shared: &Arc<Shared>, route: &Route, deadline: &mut Option<Instant>) -> Result<Lease, Fault> {
+/// Connects; while the hub restarts, its route waits for it instead of failing. Should the hub come
+/// back elsewhere, `route` becomes the one that leads there.
+pub(crate) async fn dial(
+    shared: &Arc<Shared>,
+    route: &mut Arc<Route>,
+    deadline: &mut Option<Instant>,
+) -> Result<Lease, Fault> {
     const AWAY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server does not answer. It may be starting.");
     loop {
         let problem = match dial::open(shared, route).await {
@@ -206,6 +211,9 @@ pub(crate) async fn dial(shared: &Arc<Shared>, route: &Route, deadline: &mut Opt
         if !(route.is_hub() && restarting && hold(shared, deadline).await) {
             tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
             return Err(AWAY);
+        }
+        if let Some(successor) = shared.routes.load().successor(route) {
+            *route = successor;
         }
     }
 }

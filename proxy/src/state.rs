@@ -192,6 +192,12 @@ impl Routes {
         self.table.get(&key).is_some_and(|found| Arc::ptr_eq(found, route))
     }
 
+    /// The route that has taken the place of this one.
+    pub(crate) fn successor(&self, route: &Arc<Route>) -> Option<Arc<Route>> {
+        let key = prefix_key(&route.prefix()).ok()?;
+        self.table.get(&key).filter(|found| !Arc::ptr_eq(found, route)).cloned()
+    }
+
     /// The table as a line, for the snapshot file.
     pub(crate) fn to_line(&self) -> wire::Line {
         let mut routes: Vec<wire::Route> = self.table.iter().map(|route| (*route.wire()).clone()).collect();

@@ -252,4 +252,37 @@ mod tests {
         assert!(table.remove(b"/user/bob").is_none());
         assert_eq!(table.len(), 1);
     }
+
+    #[test]
+    fn lookups_agree_with_a_plain_list_of_prefixes() {
+        let words = ["a", "b", "ab", "é", ""];
+        let pick = |number: usize| words[number % words.len()];
+        let path = |seed: usize| match seed % 4 {
+            0 => "/".to_owned(),
+            1 => format!("/{}", pick(seed / 4)),
+            2 => format!("/{}/{}", pick(seed / 4), pick(seed / 20)),
+            _ => format!("/{}/{}/{}", pick(seed / 4), pick(seed / 20), pick(seed / 100)),
+        };
+        let mut table = Table::default();
+        let mut plain: Vec<Vec<u8>> = Vec::new();
+        for seed in 0..2000 {
+            let prefix = path(seed * 7);
+            let key = prefix_key(&prefix).unwrap();
+            if seed % 3 == 0 {
+                assert_eq!(table.remove(&key).is_some(), plain.contains(&key), "{prefix}");
+                plain.retain(|known| *known != key);
+            } else {
+                table.put(&key, Arc::new(Route::sample(&prefix)));
+                plain.retain(|known| *known != key);
+                plain.push(key);
+            }
+            let asked = path(seed * 13 + 5).into_bytes();
+            let is_prefix =
+                |key: &&Vec<u8>| asked.starts_with(key) && matches!(asked.get(key.len()), None | Some(b'/'));
+            let expected = plain.iter().filter(is_prefix).max_by_key(|key| key.len());
+            let found = table.find(&asked).map(|route| prefix_key(&route.prefix()).unwrap());
+            assert_eq!(found.as_ref(), expected, "{}", String::from_utf8_lossy(&asked));
+            assert_eq!(table.len(), plain.len());
+        }
+    }
 }

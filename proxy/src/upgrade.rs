@@ -48,7 +48,7 @@ pub(crate) fn wanted(request: &Request<Incoming>) -> Option<HeaderValue> {
 pub(crate) async fn pass(
     client: &Arc<Client>,
     mut request: Request<Incoming>,
-    route: Arc<Route>,
+    mut route: Arc<Route>,
     key: HeaderValue,
 ) -> Result<Response<Download>, Fault> {
     const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
@@ -59,8 +59,8 @@ pub(crate) async fn pass(
     state_upgrade(&mut parts.headers);
     parts.extensions.clear();
     let offered = parts.headers.clone();
+    let lease = relay::dial(shared, &mut route, &mut None).await?;
     let mut exchange = Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false };
-    let lease = relay::dial(shared, &route, &mut None).await?;
     let outgoing = Request::from_parts(parts, Upload::Empty);
     let answered = exchange.lease.insert(lease).sender.send_request(outgoing).await;
     let mut response = answered.map_err(|error| relay::no_answer(&error))?;

@@ -111,3 +111,14 @@ async fn a_hub_on_a_unix_socket_is_waited_for_as_well() {
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nunix").await.unwrap();
     assert_eq!(raw.answer().await.text(), "unix");
 }
+
+#[tokio::test]
+async fn a_hub_that_comes_back_elsewhere_answers_what_waited() {
+    let world = world(vec![hub_route("/", "http://127.0.0.1:1")]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send("GET /hub/home HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(tokio::time::timeout(Duration::from_millis(100), raw.head()).await.is_err(), "answered without a hub");
+    let hub = Upstream::named("hub").await;
+    world.hub.set(vec![hub_route("/", &hub.url())], &[]).await;
+    assert_eq!(raw.answer().await.text(), "hub");
+}

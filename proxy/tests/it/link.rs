@@ -234,3 +234,68 @@ async fn a_hundred_thousand_routes_are_applied_found_and_changed_quickly() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(get(world.address, "/user/new-999/").await.text(), "up");
 }
+
+#[tokio::test]
+async fn the_hub_may_be_at_an_address_as_well_as_at_a_socket() {
+    let a = Upstream::named("a").await;
+    // The fake hub listens on a unix socket: bytes are carried there.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let world = world_with(vec![route("/a/", &a.url())], |options| {
+        let HubLink::Unix(socket) = options.hub.clone() else { panic!("the world's hub is at a socket") };
+        options.hub = HubLink::Http(format!("http://{address}/"));
+        tokio::spawn(async move {
+            loop {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                let mut unix = tokio::net::UnixStream::connect(&socket).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut tcp, &mut unix).await });
+            }
+        });
+    })
+    .await;
+    assert_eq!(get(world.address, "/a/").await.text(), "a");
+}
+
+#[tokio::test]
+async fn lines_that_are_not_understood_break_the_link_and_nothing_else() {
+    let a = Upstream::named("a").await;
+    let answers = ["{\"type\":\"news\"}\n", "garbage\n", "{\"type\":\"snapshot\"}\n", "\u{0}\u{0}\n"];
+    for text in answers {
+        let mut world = world(vec![route("/a/", &a.url())]).await;
+        world.hub.stop();
+        std::fs::remove_file(&world.hub.path).unwrap();
+        let listener = tokio::net::UnixListener::bind(&world.hub.path).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        use tokio::io::AsyncWriteExt;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        assert_eq!(get(world.address, "/a/").await.text(), "a", "{text}");
+        drop(listener);
+        world.hub.resume();
+        world.hub.set(vec![route("/b/", &a.url())], &[]).await;
+        assert_eq!(get(world.address, "/b/").await.text(), "a", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_hub_that_refuses_to_resume_is_asked_for_everything() {
+    let a = Upstream::named("a").await;
+    let mut world = world(vec![route("/a/", &a.url())]).await;
+    world.hub.stop();
+    std::fs::remove_file(&world.hub.path).unwrap();
+    let listener = tokio::net::UnixListener::bind(&world.hub.path).unwrap();
+    let mut buffer = vec![0; 4096];
+    let mut lines = Vec::new();
+    // Acknowledgements and activity may come in between.
+    while lines.len() < 2 {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let count = stream.read(&mut buffer).await.unwrap();
+        let line = String::from_utf8_lossy(&buffer[..count]).lines().next().unwrap().to_owned();
+        if line.starts_with("GET /routes/stream") {
+            lines.push(line);
+        }
+        stream.write_all(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    }
+    assert!(lines[0].contains("since=2") && !lines[1].contains("since"), "{lines:?}");
+}
