@@ -139,14 +139,24 @@ impl Shared {
     fn put(&self, next: &mut Routes, now: &Routes, wire: &wire::Route) -> Option<Arc<Route>> {
         let key = match prefix_key(&wire.prefix) {
             Ok(key) if Table::fits(&key) => key,
-            Ok(_) => return refuse(wire, "the prefix is too deep"),
-            Err(problem) => return refuse(wire, &problem.to_string()),
+            Ok(_) => {
+                refuse(wire, "the prefix is too deep");
+                return None;
+            }
+            Err(problem) => {
+                refuse(wire, &problem.to_string());
+                return None;
+            }
         };
         let route = match now.table.get(&key) {
             Some(known) if known.update(wire) => Arc::clone(known),
             _ => match Route::new(wire.clone(), Arc::clone(&self.ledger), self.limits.pool_size) {
                 Ok(route) => Arc::new(route),
-                Err(problem) => return refuse(wire, &problem.to_string()),
+                Err(problem) => {
+                    refuse(wire, &problem.to_string());
+                    // What was there is no longer what the hub wants there.
+                    return next.table.remove(&key);
+                }
             },
         };
         if route.is_hub() {
@@ -170,8 +180,10 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
-            shared.halt.until(tokio::time::sleep(shared.limits.route_grace)).await;
-            retirement.route.gone.cancel();
+            // A drain has its own bound, and must not wait for this one.
+            if shared.drain.until(tokio::time::sleep(shared.limits.route_grace)).await.is_some() {
+                retirement.route.gone.cancel();
+            }
         });
     }
 }
@@ -181,9 +193,8 @@ struct Retirement {
     replaced: bool,
 }
 
-fn refuse(wire: &wire::Route, problem: &str) -> Option<Arc<Route>> {
+fn refuse(wire: &wire::Route, problem: &str) {
     tracing::warn!(prefix = wire.prefix, problem, "a route is not usable and is left out");
-    None
 }
 
 impl Routes {

@@ -68,8 +68,10 @@ async fn item_30_what_does_not_finish_in_time_is_cut() {
 #[tokio::test]
 async fn item_30_without_anything_open_a_stop_is_immediate() {
     let upstream = Upstream::named("up").await;
-    let mut world = world(vec![route("/", &upstream.url())]).await;
+    let mut world = world(vec![route("/", &upstream.url()), route("/user/a/", &upstream.url())]).await;
     get(world.address, "/").await;
+    get(world.address, "/user/a/").await;
+    world.hub.set(vec![], &["/user/a/"]).await;
     let start = Instant::now();
     world.end().await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());

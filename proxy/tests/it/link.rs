@@ -108,6 +108,17 @@ async fn a_proxy_starts_from_its_snapshot_without_a_hub() {
 }
 
 #[tokio::test]
+async fn item_33_an_acknowledged_route_is_on_disk_and_survives_a_kill() {
+    let world = world(vec![route("/a/", "http://127.0.0.1:1")]).await;
+    for number in 0..20 {
+        let prefix = format!("/b-{number}/");
+        world.hub.set(vec![route(&prefix, "http://127.0.0.1:1")], &[]).await;
+        let text = std::fs::read_to_string(world.folder.path().join("routes")).unwrap();
+        assert!(text.ends_with('\n') && text.contains(&prefix), "{prefix}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_snapshot_does_not_keep_the_proxy_from_starting() {
     let a = Upstream::named("a").await;
     let mut world = world(vec![route("/a/", &a.url())]).await;

@@ -50,6 +50,15 @@ async fn item_18_targets_that_are_not_usable_are_left_out_alone() {
 }
 
 #[tokio::test]
+async fn item_18_an_unusable_target_does_not_leave_the_old_one_in_place() {
+    let upstream = Upstream::named("up").await;
+    let world = world(vec![route("/user/a/", &upstream.url())]).await;
+    assert_eq!(get(world.address, "/user/a/").await.status, 200);
+    world.hub.set(vec![route("/user/a/", "nonsense")], &[]).await;
+    assert_eq!(get(world.address, "/user/a/").await.status, 404);
+}
+
+#[tokio::test]
 async fn item_18_a_wrong_token_gets_no_routes() {
     let upstream = Upstream::named("up").await;
     let world = world_with(vec![route("/", &upstream.url())], |options| {
