@@ -162,3 +162,56 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(make: Make) -> String {
+        let error = make(Context { doing: "SELECT 1".to_owned(), source: sqlx::Error::RowNotFound });
+        let text = format!("{error:?}");
+        text.split('(').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_a_database_reports_is_sorted_by_what_helps() {
+        for (code, kind) in [
+            (5, "Busy"),
+            (261, "Busy"),
+            (517, "Busy"),
+            (13, "Full"),
+            (14, "Unreachable"),
+            (266, "Unreachable"),
+            (8, "ReadOnly"),
+            (11, "Corrupt"),
+            (26, "Corrupt"),
+            (2067, "Conflict"),
+            (1555, "Conflict"),
+            (787, "Missing"),
+            (275, "Invalid"),
+            (1, "Other"),
+        ] {
+            assert_eq!(name(sqlite_kind(code)), kind, "{code}");
+        }
+        for (code, kind) in [
+            ("40001", "Busy"),
+            ("40P01", "Busy"),
+            ("55P03", "Busy"),
+            ("53300", "Busy"),
+            ("53100", "Full"),
+            ("57P01", "Unreachable"),
+            ("57P03", "Unreachable"),
+            ("08006", "Unreachable"),
+            ("28P01", "Unreachable"),
+            ("25006", "ReadOnly"),
+            ("23505", "Conflict"),
+            ("23503", "Missing"),
+            ("23514", "Invalid"),
+            ("22001", "Invalid"),
+            ("XX001", "Corrupt"),
+            ("42P01", "Other"),
+        ] {
+            assert_eq!(name(postgres_kind(code)), kind, "{code}");
+        }
+    }
+}

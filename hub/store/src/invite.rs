@@ -16,7 +16,8 @@ impl Store {
 
     /// Whom an invitation is for, while it can be used.
     pub async fn invite(&self, hashed: &Secret, now: Time) -> Result<Option<(UserId, Time)>> {
-        let sql = "SELECT user_id, expires_at FROM specola_invites WHERE hashed = $1 AND used_at IS NULL AND expires_at > $2";
+        let sql =
+            "SELECT user_id, expires_at FROM specola_invites WHERE hashed = $1 AND used_at IS NULL AND expires_at > $2";
         let row = self.pool.row(sql, params![hashed, now]).await?;
         row.map(|row| Ok((row.get("user_id")?, row.get("expires_at")?))).transpose()
     }

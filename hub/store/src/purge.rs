@@ -20,18 +20,19 @@ impl Store {
     /// Deletes tokens, codes, shares, share codes, invitations and sessions whose time is over. Each kind is a
     /// statement of its own: what one of them leaves behind goes the next time.
     pub async fn purge_expired(&self, now: Time) -> Result<Purged> {
-        let expired = async |table: &str| {
-            self.pool.execute(format!("DELETE FROM {table} WHERE expires_at <= $1"), params![now]).await
-        };
         // The only one of these that keeps seconds since 1970.
         let codes = "DELETE FROM oauth_codes WHERE expires_at <= $1";
         Ok(Purged {
-            tokens: expired("api_tokens").await?,
+            tokens: self.purge("api_tokens", now).await?,
             codes: self.pool.execute(codes, params![now.timestamp()]).await?,
-            shares: expired("shares").await?,
-            share_codes: expired("share_codes").await?,
-            invites: expired("specola_invites").await?,
-            sessions: expired("specola_sessions").await?,
+            shares: self.purge("shares", now).await?,
+            share_codes: self.purge("share_codes", now).await?,
+            invites: self.purge("specola_invites", now).await?,
+            sessions: self.purge("specola_sessions", now).await?,
         })
+    }
+
+    async fn purge(&self, table: &'static str, now: Time) -> Result<u64> {
+        self.pool.execute(format!("DELETE FROM {table} WHERE expires_at <= $1"), params![now]).await
     }
 }

@@ -139,6 +139,11 @@ impl Store {
         self.pool.rows(sql, params![revision, seen_after]).await?.iter().map(proxy).collect()
     }
 
+    /// Records that a proxy is connected, whatever it has in force.
+    pub async fn saw_proxy(&self, id: &str, now: Time) -> Result<bool> {
+        self.changed("UPDATE specola_proxies SET seen_at = $2 WHERE id = $1", params![id, now]).await
+    }
+
     /// All proxies known.
     pub async fn list_proxies(&self) -> Result<Vec<Proxy>> {
         let sql = "SELECT id, revision, seen_at FROM specola_proxies ORDER BY id";

@@ -2,6 +2,7 @@
 //!
 //! How a server moves is in `intent` (what people want), `claim` (who works on it), `start` and `stop`.
 
+use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::{Store, returned};
@@ -123,13 +124,11 @@ impl Store {
         now: Time,
     ) -> Result<Option<Server>> {
         let mut tx = self.pool.begin().await?;
-        // JupyterHub's table has no unique key here: the user's row is the lock against two of one name.
-        if tx.execute("UPDATE users SET name = name WHERE id = $1", params![user]).await? == 0 {
+        if !lock_names(&mut tx, user).await? {
             return Ok(None);
         }
-        let sql = "SELECT id FROM spawners WHERE user_id = $1 AND COALESCE(name, '') = $2 ORDER BY id";
-        let id = match tx.row(sql, params![user, name]).await? {
-            Some(row) => row.get("id")?,
+        let id = match named(&mut tx, user, name).await? {
+            Some(id) => id,
             None => {
                 let sql = "INSERT INTO spawners (user_id, name, display_name, user_options, state)
                            VALUES ($1, $2, $3, $4, '{}') RETURNING id";
@@ -143,10 +142,22 @@ impl Store {
 
     /// Deletes a server that is stopped and not wanted; tells whether it did.
     pub async fn delete_server(&self, id: SpawnerId) -> Result<bool> {
-        let sql = "DELETE FROM spawners WHERE id = $1 AND server_id IS NULL AND NOT EXISTS (
-                   SELECT 1 FROM specola_servers p WHERE p.spawner_id = $1
-                   AND (p.phase <> 'stopped' OR p.desired = 'running'))";
-        self.changed(sql, params![id]).await
+        self.changed(format!("DELETE FROM spawners WHERE id = $1 AND {AT_REST}"), params![id]).await
+    }
+
+    /// Gives a server that is stopped and not wanted another name; tells whether it did. `false` also when the user
+    /// has a server of that name.
+    pub async fn rename_server(&self, id: SpawnerId, name: &str) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        let row = tx.row("SELECT user_id FROM spawners WHERE id = $1", params![id]).await?;
+        let Some(user) = row.map(|row| row.get("user_id")).transpose()?.flatten() else { return Ok(false) };
+        if !lock_names(&mut tx, user).await? || named(&mut tx, user, name).await?.is_some() {
+            return Ok(false);
+        }
+        let sql = format!("UPDATE spawners SET name = $2 WHERE id = $1 AND {AT_REST}");
+        let changed = tx.execute(sql, params![id, name]).await? > 0;
+        tx.commit().await?;
+        Ok(changed)
     }
 
     /// Replaces the options of the next start.
@@ -187,6 +198,21 @@ impl Store {
         }
         tx.commit().await
     }
+}
+
+/// The condition on the row `$1` of `spawners` that nothing of it exists, and nothing is wanted.
+const AT_REST: &str = "server_id IS NULL AND NOT EXISTS (SELECT 1 FROM specola_servers p WHERE p.spawner_id = $1
+    AND (p.phase <> 'stopped' OR p.desired = 'running'))";
+
+/// Keeps others from naming servers of a user until the transaction ends: JupyterHub's table has no unique key for
+/// it, so the user's row is the lock. Tells whether there is such a user.
+async fn lock_names(tx: &mut Tx, user: UserId) -> Result<bool> {
+    Ok(tx.execute("UPDATE users SET name = name WHERE id = $1", params![user]).await? > 0)
+}
+
+async fn named(tx: &mut Tx, user: UserId, name: &str) -> Result<Option<SpawnerId>> {
+    let sql = "SELECT id FROM spawners WHERE user_id = $1 AND COALESCE(name, '') = $2 ORDER BY id";
+    tx.row(sql, params![user, name]).await?.map(|row| row.get("id")).transpose()
 }
 
 pub(crate) fn server(row: &Row) -> Result<Server> {

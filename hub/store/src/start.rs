@@ -3,7 +3,7 @@
 
 use crate::claim::fresh;
 use crate::error::Result;
-use crate::oauth::{self, OAuthClient};
+use crate::oauth::{self, HUB_CLIENT, OAuthClient};
 use crate::server::{Address, Server};
 use crate::store::{Store, returned};
 use crate::token::{self, NewToken};
@@ -48,9 +48,10 @@ impl Store {
         if tx.execute(sql, values).await? == 0 {
             return Ok(None);
         }
-        let sql = "DELETE FROM api_tokens WHERE client_id = $2
+        // The hub's own client is everybody's: what belongs to it is none of this server's.
+        let sql = "DELETE FROM api_tokens WHERE (client_id = $2 AND client_id <> $3)
                    OR id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)";
-        tx.execute(sql, params![id, &prepared.client.identifier]).await?;
+        tx.execute(sql, params![id, &prepared.client.identifier, HUB_CLIENT]).await?;
         oauth::sync(&mut tx, &prepared.client).await?;
         let token = token::insert(&mut tx, &prepared.token).await?;
         let sql = "UPDATE specola_servers SET token_id = $2 WHERE spawner_id = $1";

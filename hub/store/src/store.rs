@@ -133,7 +133,19 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
             .idle_timeout(None)
             .max_lifetime(None)
     };
-    let writer = pool(1).connect_with(write).await.map_err(|error| StoreError::new("open the file", error))?;
+    // SQLite does not wait where another process changes a new file to its write-ahead log.
+    const PAUSE: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
+    let writer = loop {
+        let opened = pool(1).connect_with(write.clone()).await;
+        match opened.map_err(|error| StoreError::new("open the file", error)) {
+            Err(StoreError::Busy(_)) if waited < options.busy_timeout => {
+                tokio::time::sleep(PAUSE).await;
+                waited += PAUSE;
+            }
+            done => break done?,
+        }
+    };
     let readers = pool(options.connections.max(1)).connect_lazy_with(connect.read_only(true));
     Ok(Pool::Sqlite { writer, readers })
 }

@@ -3,9 +3,16 @@
 import json
 import sys
 from datetime import timezone
+from importlib.util import find_spec
 
 from jupyterhub import orm, roles
 from sqlalchemy import create_engine, inspect
+
+
+def with_driver(url):
+    """SQLAlchemy 2.0 and 2.1 disagree on the driver for a bare postgresql://."""
+    driver = "psycopg2" if find_spec("psycopg2") else "psycopg"
+    return url.replace("postgresql://", f"postgresql+{driver}://", 1)
 
 
 def session(url):
@@ -50,7 +57,7 @@ def describe(inspector, table):
         for i in inspector.get_indexes(table)
         if not i["name"].startswith("specola_")
     )
-    checks = sorted([c["name"], c["sqltext"]] for c in inspector.get_check_constraints(table))
+    checks = sorted([str(c["name"]), c["sqltext"]] for c in inspector.get_check_constraints(table))
     order = [c["name"] for c in inspector.get_columns(table)]
     return [order, columns, [key["name"], key["constrained_columns"]], foreign, unique, indexes, checks]
 
@@ -108,4 +115,4 @@ def survived(url):
 
 
 part = {"create": create, "inspect": inspect_tables, "read": read, "survived": survived}[sys.argv[1]]
-print(json.dumps(part(sys.argv[2])))
+print(json.dumps(part(with_driver(sys.argv[2]))))

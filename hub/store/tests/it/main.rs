@@ -1,5 +1,8 @@
 //! Every store function on both databases, and the databases exchanged with the real JupyterHub.
 
+// Helpers of tests may panic as the tests themselves do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod harness;
 mod postgres;
 

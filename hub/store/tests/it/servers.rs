@@ -98,6 +98,17 @@ async fn names_and_options_can_be_changed_and_a_stopped_server_deleted(Database 
     assert_eq!(store.server_by_id(lab).await.unwrap(), None);
 }
 
+async fn a_server_at_rest_can_be_renamed_to_a_free_name(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let (a, b) = (server(&store, ann, "a").await.id, server(&store, ann, "b").await.id);
+    assert!(!store.rename_server(a, "b").await.unwrap());
+    assert!(store.rename_server(a, "c").await.unwrap());
+    assert_eq!(store.server(ann, "c").await.unwrap().unwrap().id, a);
+    want_running(&store, b).await;
+    assert!(!store.rename_server(b, "d").await.unwrap(), "it is wanted");
+    assert!(!store.rename_server(SpawnerId(999), "d").await.unwrap());
+}
+
 async fn a_server_goes_up_with_token_client_and_address(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     let lab = server(&store, ann, "").await.id;
@@ -209,6 +220,7 @@ both!(
     a_server_is_made_once_and_found,
     of_many_who_make_a_server_at_once_all_get_the_same,
     names_and_options_can_be_changed_and_a_stopped_server_deleted,
+    a_server_at_rest_can_be_renamed_to_a_free_name,
     a_server_goes_up_with_token_client_and_address,
     nothing_is_left_of_a_server_that_went_down,
     a_start_that_was_lost_begins_again_with_another_token,

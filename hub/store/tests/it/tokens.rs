@@ -102,7 +102,7 @@ async fn use_of_a_token_is_recorded_once_per_resolution(Database { store, .. }: 
     assert_eq!(store.token(id).await.unwrap().unwrap().last_activity, Some(at(41)));
 }
 
-async fn what_has_run_out_is_purged_and_nothing_else(Database { store, .. }: Database) {
+async fn what_has_run_out_is_purged_and_nothing_else(Database { store, url, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     for (hashed, expires_at) in [("old", Some(at(10))), ("new", Some(at(1000))), ("lasting", None)] {
         let token = NewToken { expires_at, ..new_token(TokenOwner::User(ann), hashed) };
@@ -126,8 +126,15 @@ async fn what_has_run_out_is_purged_and_nothing_else(Database { store, .. }: Dat
         };
         store.insert_code(&code, at(seconds)).await.unwrap();
     }
+    let shares = "INSERT INTO shares (user_id, created_at, expires_at) VALUES
+                      (USER, '2027-01-15 08:00:00.000000', '2027-01-15 08:00:01.000000'),
+                      (USER, '2027-01-15 08:00:00.000000', NULL);
+                  INSERT INTO share_codes (hashed, created_at, expires_at) VALUES
+                      ('a', '2027-01-15 08:00:00.000000', '2027-01-15 08:00:01.000000'),
+                      ('b', '2027-01-15 08:00:00.000000', '2027-01-16 08:00:01.000000')";
+    crate::open::outside(&url, &shares.replace("USER", &ann.to_string())).await;
     let purged = store.purge_expired(at(100)).await.unwrap();
-    assert_eq!(purged, Purged { tokens: 1, codes: 1, shares: 0, share_codes: 0, invites: 1, sessions: 1 });
+    assert_eq!(purged, Purged { tokens: 1, codes: 1, shares: 1, share_codes: 1, invites: 1, sessions: 1 });
     assert_eq!(store.purge_expired(at(100)).await.unwrap(), Purged::default());
     assert_eq!(store.tokens_of(TokenOwner::User(ann), at(0)).await.unwrap().len(), 2);
 }

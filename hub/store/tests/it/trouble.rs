@@ -77,3 +77,23 @@ async fn a_nul_byte_is_refused_by_postgresql_and_kept_by_sqlite() {
     let Database { store, directory: _directory, .. } = sqlite().await;
     assert_eq!(store.user("a\0b").await.unwrap(), None);
 }
+
+/// Handlers and tasks of a server move between threads while they wait for the database. Compiling is the test;
+/// functions with arguments by reference are those where the compiler may refuse.
+#[tokio::test]
+async fn store_calls_can_be_made_from_any_task() {
+    let Database { store, directory: _directory, .. } = sqlite().await;
+    let task = tokio::spawn(async move {
+        let (id, holder) = (hub_core::id::SpawnerId(1), "hub".to_owned());
+        store.purge_expired(at(0)).await?;
+        store.list_users(&hub_store::UserQuery::default()).await?;
+        store.list_groups(&hub_store::GroupQuery::default()).await?;
+        store.touch_servers(&[(id, at(0))]).await?;
+        store.claim(id, &holder, at(0), chrono::TimeDelta::zero()).await?;
+        store.set_groups(hub_core::id::UserId(1), &[]).await?;
+        store.purge_routes(0).await?;
+        store.routes_since(0).await?;
+        Ok::<_, StoreError>(())
+    });
+    task.await.unwrap().unwrap();
+}
