@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
 use spawners::{StartError, Unreachable};
 
-use crate::{Config, name};
+use crate::config::{Config, Mode};
+use crate::name;
 
 /// A system user, as far as a process needs to know it.
 #[derive(Debug, Clone)]
@@ -20,7 +21,7 @@ pub struct Account {
     pub uid: Uid,
     /// Their first group.
     pub gid: Gid,
-    /// All their groups; absent when the hub is not root, and they keep the hub's own.
+    /// All their groups; absent when nothing is changed, and they keep the hub's user and groups.
     pub groups: Option<Vec<Gid>>,
     /// Where the server starts.
     pub home: PathBuf,
@@ -31,16 +32,19 @@ pub struct Account {
 /// Returns the uid that a user's processes have; nothing when there is no such system user.
 ///
 /// Whatever claims to be a user's server under another uid is an impostor.
-pub fn uid_of(user: &str) -> io::Result<Option<Uid>> {
-    if !Uid::effective().is_root() {
-        return Ok(Some(Uid::effective()));
+pub fn uid_of(user: &str, config: &Config) -> io::Result<Option<Uid>> {
+    match config.mode() {
+        Mode::System => Ok(User::from_name(user).map_err(io::Error::from)?.map(|found| found.uid)),
+        Mode::Folders => Ok(Some(Uid::effective())),
     }
-    Ok(User::from_name(user).map_err(io::Error::from)?.map(|found| found.uid))
 }
 
 /// Decides under whom a user's server runs, and makes the home folder when the hub keeps it.
 pub fn resolve(user: &str, config: &Config) -> Result<Account, StartError> {
-    if Uid::effective().is_root() { system_user(user, config) } else { own_user(user, config) }
+    match config.mode() {
+        Mode::System => system_user(user, config),
+        Mode::Folders => own_user(user, config),
+    }
 }
 
 fn system_user(user: &str, config: &Config) -> Result<Account, StartError> {
@@ -49,10 +53,7 @@ fn system_user(user: &str, config: &Config) -> Result<Account, StartError> {
         StartError::refused("no_system_user", sentence)
     };
     let found = User::from_name(user).map_err(|errno| Unreachable::new(io::Error::from(errno)))?.ok_or_else(unknown)?;
-    if found.uid.is_root() && !config.allow_root {
-        let sentence = "Servers of the system's administrator are not allowed on this hub.";
-        return Err(StartError::refused("root_not_allowed", sentence));
-    }
+    not_as_root(found.uid, config)?;
     let name = CString::new(found.name.as_str()).map_err(|_| unknown())?;
     let groups = getgrouplist(&name, found.gid).map_err(|errno| Unreachable::new(io::Error::from(errno)))?;
     Ok(Account {
@@ -65,7 +66,16 @@ fn system_user(user: &str, config: &Config) -> Result<Account, StartError> {
     })
 }
 
+fn not_as_root(uid: Uid, config: &Config) -> Result<(), StartError> {
+    if uid.is_root() && !config.allow_root {
+        let sentence = "This server would run as the system's administrator, which this hub does not allow.";
+        return Err(StartError::refused("root_not_allowed", sentence));
+    }
+    Ok(())
+}
+
 fn own_user(user: &str, config: &Config) -> Result<Account, StartError> {
+    not_as_root(Uid::effective(), config)?;
     let home = config.homes().join(name::safe(user));
     own_folder(&home).map_err(|error| {
         tracing::error!(home = %home.display(), %error, "a home folder could not be made");

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::Uid;
+
 /// The environment variables a server inherits from the hub, as LocalProcessSpawner has them.
 pub const ENV_KEEP: [&str; 9] = [
     "CONDA_DEFAULT_ENV",
@@ -18,6 +20,15 @@ pub const ENV_KEEP: [&str; 9] = [
     "VIRTUAL_ENV",
 ];
 
+/// Under whom servers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Each under the system user of its user's name. Only root can do that.
+    System,
+    /// All under the hub's own user, each with a home folder of its own.
+    Folders,
+}
+
 /// Settings of the local driver.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,7 +37,9 @@ pub struct Config {
     /// Where the driver keeps logs, locks and what it knows of running servers. Made when missing; only the hub's
     /// user may write in it.
     pub data_dir: PathBuf,
-    /// Where home folders are made when the hub is not root; `homes` in the data folder when absent.
+    /// Under whom servers run; when absent, [`Mode::System`] for root and [`Mode::Folders`] for all others.
+    pub mode: Option<Mode>,
+    /// Where home folders are made in [`Mode::Folders`]; `homes` in the data folder when absent.
     pub homes: Option<PathBuf>,
     /// Names of the hub's environment variables that servers inherit.
     pub env_keep: Vec<String>,
@@ -42,7 +55,8 @@ pub struct Config {
     pub umask: u32,
     /// Whether servers, and what runs in them, may never gain rights (no sudo, no set-user-id programs).
     pub no_new_privileges: bool,
-    /// Whether a user of the hub whose system user has uid 0 may have servers.
+    /// Whether a server may run as root: that of a user whose system user has uid 0, or all in [`Mode::Folders`] of
+    /// a hub that root runs.
     pub allow_root: bool,
     /// The size in bytes from which a log is rotated.
     pub log_bytes: u64,
@@ -62,6 +76,7 @@ impl Config {
         Self {
             hub: hub.into(),
             data_dir: data_dir.into(),
+            mode: None,
             homes: None,
             env_keep: ENV_KEEP.map(str::to_owned).to_vec(),
             shell_cmd: Vec::new(),
@@ -77,6 +92,11 @@ impl Config {
             cgroups: true,
             cgroup_parent: None,
         }
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        let usual = if Uid::effective().is_root() { Mode::System } else { Mode::Folders };
+        self.mode.unwrap_or(usual)
     }
 
     pub(crate) fn homes(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::run::{Lock, Run};
-use crate::search::{self, Found, find, state_of};
+use crate::search::{self, Found, state_of};
 use crate::shared::Shared;
 use crate::{Config, account, stop, watch};
 
@@ -101,7 +101,7 @@ impl Spawner for Local {
         let account = self.run(move |shared| account::resolve(&user, &shared.config)).await?;
         let lock = self.lock(server).await?;
         let (mine, known) = (server.clone(), state.clone());
-        match self.run(move |shared| find(&shared.runs, &mine, &known).map_err(Unreachable::new)).await? {
+        match self.run(move |shared| shared.find(&mine, &known).map_err(Unreachable::new)).await? {
             Found::Live(run, _) => return self.arrived(&run, record).await,
             Found::Ended(run) => {
                 self.settled(&run).await;
@@ -127,7 +127,7 @@ impl Spawner for Local {
         let (mine, known) = (server.clone(), state.clone());
         let (found, busy) = self.run(move |shared| shared.look(&mine, &known).map_err(Unreachable::new)).await?;
         Ok(match found {
-            Found::Live(run, _) => Sight::Up { url: run.url },
+            Found::Live(run, _) => self.run(move |shared| shared.living(run).map_err(Unreachable::new)).await?,
             Found::Ended(run) => {
                 self.settled(&run).await;
                 self.run(move |shared| shared.exited(&run).map_err(Unreachable::new)).await?
@@ -140,7 +140,7 @@ impl Spawner for Local {
     async fn stop(&self, server: &Identity, state: &Value, how: Stop) -> Result<(), Unreachable> {
         let lock = self.lock(server).await?;
         let (mine, known) = (server.clone(), state.clone());
-        let found = self.run(move |shared| find(&shared.runs, &mine, &known).map_err(Unreachable::new)).await?;
+        let found = self.run(move |shared| shared.find(&mine, &known).map_err(Unreachable::new)).await?;
         if let Found::Ended(run) = &found {
             self.settled(run).await;
         }
@@ -157,7 +157,9 @@ impl Spawner for Local {
     }
 
     async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable> {
-        let list = |shared: &Arc<Shared>| search::owned(&shared.runs, &shared.config.hub).map_err(Unreachable::new);
+        let list = |shared: &Arc<Shared>| {
+            search::owned(&shared.runs, &shared.config, &shared.config.hub).map_err(Unreachable::new)
+        };
         let owned = |run: Run| Owned { identity: run.identity(), state: state_of(&run) };
         Ok(self.run(list).await?.into_iter().map(owned).collect())
     }

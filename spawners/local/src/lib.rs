@@ -10,6 +10,7 @@ mod driver;
 mod ending;
 mod launch;
 mod limit;
+mod listener;
 mod log;
 mod name;
 mod port;
@@ -20,7 +21,7 @@ mod shared;
 mod stop;
 mod watch;
 
-pub use config::Config;
+pub use config::{Config, Mode};
 pub use driver::Local;
 
 /// The environment variable by which a server's processes are found: `hub:spawner:generation`.

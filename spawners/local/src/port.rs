@@ -44,16 +44,21 @@ pub fn bind_url(ip: IpAddr, port: u16, prefix: &str) -> String {
 ///
 /// Servers that JupyterHub started may say `http://:8888/…` or name all addresses.
 pub fn reach(url: &str) -> Option<(String, u16)> {
+    let (ip, port) = host(url)?;
     let rest = url.strip_prefix("http://")?;
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (host, port) = host.rsplit_once(':')?;
-    let port: u16 = port.parse().ok()?;
+    let path = rest.split_at(rest.find('/').unwrap_or(rest.len())).1;
+    Some((bind_url(ip, port, path), port))
+}
+
+/// Returns the address and the port under which the machine itself reaches a url.
+pub fn host(url: &str) -> Option<(IpAddr, u16)> {
+    let (host, port) = url.strip_prefix("http://")?.split('/').next()?.rsplit_once(':')?;
     let ip = match listen_ip(host)? {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    Some((bind_url(ip, port, path), port))
+    Some((ip, port.parse().ok()?))
 }
 
 #[cfg(test)]

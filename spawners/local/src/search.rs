@@ -12,7 +12,7 @@ use spawners::{Identity, Marker};
 
 use crate::process::{self, Environment, Process, Stat};
 use crate::run::{Run, Runs};
-use crate::{MARKER, account, limit, port};
+use crate::{Config, MARKER, account, limit, port};
 
 /// How often all processes of a server are looked for and killed in one go, for those that make others meanwhile.
 const ROUNDS: usize = 8;
@@ -31,7 +31,7 @@ pub enum Found {
 }
 
 /// Looks for one server. What was found without a note is noted.
-pub fn find(runs: &Runs, server: &Identity, state: &Value) -> io::Result<Found> {
+pub fn find(runs: &Runs, config: &Config, server: &Identity, state: &Value) -> io::Result<Found> {
     let boot_id = process::boot_id()?;
     let run = runs.load(&server.marker())?;
     if let Some(run) = &run
@@ -40,8 +40,8 @@ pub fn find(runs: &Runs, server: &Identity, state: &Value) -> io::Result<Found> 
         let alive = run.boot_id == boot_id && process.alive()?;
         return Ok(if alive { Found::Live(run.clone(), process) } else { Found::Ended(run.clone()) });
     }
-    let by_state = by_state(server, state, &boot_id)?;
-    let Some((stat, url)) = by_state.map_or_else(|| by_mark(server), |found| Ok(Some(found)))? else {
+    let by_state = by_state(config, server, state, &boot_id)?;
+    let Some((stat, url)) = by_state.map_or_else(|| by_mark(config, server), |found| Ok(Some(found)))? else {
         return Ok(run.map_or(Found::Nothing, Found::Intended));
     };
     let mut run = run.unwrap_or_else(|| intention(server, stat.uid, url.clone(), boot_id));
@@ -86,14 +86,15 @@ pub fn state_of(run: &Run) -> Value {
 }
 
 /// Follows the pid in a state, if the process is the server's beyond doubt.
-fn by_state(server: &Identity, state: &Value, boot_id: &str) -> io::Result<Option<(Stat, String)>> {
+fn by_state(config: &Config, server: &Identity, state: &Value, boot_id: &str) -> io::Result<Option<(Stat, String)>> {
     let differs = |key: &str, value: &Value| state.get(key).is_some_and(|known| known != value);
     if differs("generation", &json!(server.generation)) || differs("boot_id", &json!(boot_id)) {
         return Ok(None);
     }
     let pid = state.get("pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1);
     let Some(stat) = pid.map_or(Ok(None), process::stat)? else { return Ok(None) };
-    if differs("start_time", &json!(stat.process.start_time)) || account::uid_of(&server.user)? != Some(stat.uid.into())
+    if differs("start_time", &json!(stat.process.start_time))
+        || account::uid_of(&server.user, config)? != Some(stat.uid.into())
     {
         return Ok(None);
     }
@@ -117,9 +118,9 @@ fn address(environment: &Environment) -> Option<String> {
 
 /// Looks through all processes for the server's mark. The first one is the oldest that leads a session; kernels lead
 /// sessions too, and inherit the mark.
-fn by_mark(server: &Identity) -> io::Result<Option<(Stat, String)>> {
+fn by_mark(config: &Config, server: &Identity) -> io::Result<Option<(Stat, String)>> {
     let marker = server.marker().to_string();
-    let Some(uid) = account::uid_of(&server.user)? else { return Ok(None) };
+    let Some(uid) = account::uid_of(&server.user, config)? else { return Ok(None) };
     let mut oldest: Option<(Stat, String)> = None;
     for stat in process::all()?.into_iter().filter(|stat| leads(stat) && uid == stat.uid.into()) {
         let environment = Environment::of(stat.process)?;
@@ -138,7 +139,7 @@ fn leads(stat: &Stat) -> bool {
 }
 
 /// Lists every server of a hub that was noted or carries its mark; those only intended are left out.
-pub fn owned(runs: &Runs, hub: &str) -> io::Result<Vec<Run>> {
+pub fn owned(runs: &Runs, config: &Config, hub: &str) -> io::Result<Vec<Run>> {
     let noted: Vec<Run> = runs.all()?.into_iter().filter(|run| run.hub == hub).collect();
     let mut known: HashSet<Marker> = noted.iter().filter(|run| run.process.is_some()).map(Run::marker).collect();
     let mut all: Vec<Run> = noted.into_iter().filter(|run| run.process.is_some()).collect();
@@ -156,7 +157,7 @@ pub fn owned(runs: &Runs, hub: &str) -> io::Result<Vec<Run>> {
         }
         let key = format!("{}:{user}", stat.uid);
         if !uids.contains_key(&key) {
-            uids.insert(key.clone(), account::uid_of(user)? == Some(stat.uid.into()));
+            uids.insert(key.clone(), account::uid_of(user, config)? == Some(stat.uid.into()));
         }
         if uids.get(&key) != Some(&true) {
             continue;
@@ -164,7 +165,7 @@ pub fn owned(runs: &Runs, hub: &str) -> io::Result<Vec<Run>> {
         let Marker { hub, spawner, generation } = marker.clone();
         let server = environment.get("JUPYTERHUB_SERVER_NAME").unwrap_or_default().to_owned();
         let server = Identity { hub, spawner, generation, user: user.to_owned(), server };
-        if let Found::Live(run, _) = find(runs, &server, &Value::Null)? {
+        if let Found::Live(run, _) = find(runs, config, &server, &Value::Null)? {
             known.insert(marker);
             all.push(run);
         }

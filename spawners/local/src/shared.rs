@@ -13,12 +13,13 @@ use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 
 use crate::account::Account;
+use crate::config::{Config, Mode};
 use crate::launch::{self, Launch};
 use crate::limit::{self, Groups};
 use crate::log::Logs;
 use crate::run::{Lock, Run, Runs};
-use crate::search::{self, Found, find, intention, note};
-use crate::{Config, port, process};
+use crate::search::{self, Found, intention, note};
+use crate::{listener, port, process};
 
 /// The most of a server's last line that is shown with its end, in characters.
 const LAST_LINE: usize = 300;
@@ -43,8 +44,13 @@ impl Shared {
         let runs = Runs::open(&config.data_dir)?;
         let logs = Logs::open(&config.data_dir, config.log_bytes, config.log_files)?;
         let groups = if config.cgroups { Groups::detect(config.cgroup_parent.as_deref()) } else { Groups::None };
-        if !Uid::effective().is_root() {
-            tracing::warn!("the hub is not root: all servers run under its own user, unprotected from each other");
+        match config.mode() {
+            Mode::Folders => tracing::warn!("all servers run under the hub's own user, unprotected from each other"),
+            Mode::System if Uid::effective().is_root() => {}
+            Mode::System => {
+                let text = "only root can run servers under system users; use the mode for folders";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
         }
         if groups == Groups::None {
             tracing::info!("no control groups: memory is limited for each process by itself, processors are not");
@@ -58,11 +64,27 @@ impl Shared {
         lock(&self.children).get(&run.process?.pid).cloned()
     }
 
+    /// Looks for a server.
+    pub fn find(&self, server: &Identity, state: &Value) -> io::Result<Found> {
+        search::find(&self.runs, &self.config, server, state)
+    }
+
     /// Looks for a server, and whether somebody is changing it just now.
     pub fn look(&self, server: &Identity, state: &Value) -> io::Result<(Found, bool)> {
         // While we hold the lock nobody makes or removes it, so what is not found is not there.
         let lock = self.runs.try_look(&server.hub, server.spawner)?;
-        Ok((find(&self.runs, server, state)?, lock.is_none()))
+        Ok((self.find(server, state)?, lock.is_none()))
+    }
+
+    /// Tells where a living server is reached, unless somebody else sits there.
+    pub fn living(&self, run: Run) -> io::Result<Sight> {
+        let listener = listener::uid_at(&run.url)?;
+        if listener.is_none_or(|uid| uid == run.uid || uid == 0) {
+            return Ok(Sight::Up { url: run.url });
+        }
+        tracing::warn!(server = %run.marker(), uid = listener, "another user's program has taken a server's port");
+        let reason = "Another program of this machine has taken the server's port.".to_owned();
+        Ok(Sight::Exited { code: None, reason })
     }
 
     /// Tells how a server ended.
@@ -87,7 +109,7 @@ impl Shared {
     /// Kills what carries an older generation; whether some of it is still there.
     pub fn clear_others(&self, server: &Identity) -> Result<bool, StartError> {
         let mut left = false;
-        for run in search::owned(&self.runs, &server.hub).map_err(Unreachable::new)? {
+        for run in search::owned(&self.runs, &self.config, &server.hub).map_err(Unreachable::new)? {
             if run.spawner != server.spawner || run.generation == server.generation {
                 continue;
             }
@@ -183,7 +205,7 @@ impl Shared {
     pub fn forget(&self, server: &Identity) -> io::Result<()> {
         let same = |run: &Run| run.hub == server.hub && run.spawner == server.spawner;
         for run in self.runs.all()?.into_iter().filter(same) {
-            let living = matches!(find(&self.runs, &run.identity(), &Value::Null)?, Found::Live(..));
+            let living = matches!(self.find(&run.identity(), &Value::Null)?, Found::Live(..));
             if !living {
                 self.clear(&run)?;
             }

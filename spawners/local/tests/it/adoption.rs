@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use spawners::contract::{self, Paper};
 use spawners::{Sight, Spawner, Stop};
 
-use crate::ground::{Ground, SERVER, answers, end, look, pid, runs};
+use crate::ground::{Ground, SERVER, answers, end, free_port, look, pid, runs};
 
 /// The name of the variable by which a test tells its second self to be a hub.
 const HUB: &str = "SPECOLA_TEST_HUB";
@@ -88,7 +88,7 @@ fn left_by_jupyterhub(user: &str, name: &str, port: u16) -> std::process::Child 
 async fn a_bare_pid_that_jupyterhub_left_is_adopted_if_the_process_is_the_users() {
     let ground = Ground::new();
     let (local, server) = (ground.open(), ground.identity(1, 7));
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut child = left_by_jupyterhub(&ground.user, "", port);
     let (state, url) = (json!({ "pid": child.id() }), format!("http://127.0.0.1:{port}/user/x/"));
     contract::eventually("it answers", || answers(&url)).await;

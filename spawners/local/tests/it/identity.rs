@@ -1,11 +1,14 @@
 //! Under whom servers run, and with what.
 
+use std::os::unix::process::CommandExt;
+
+use nix::unistd::Uid;
 use serde_json::Value;
+use spawner_local::Mode;
 use spawners::contract::Paper;
 use spawners::{Sight, Spawner, StartError};
 
-use crate::ground::{Account, Ground, SERVER, look, without_root};
-use nix::unistd::Uid;
+use crate::ground::{Account, Ground, SERVER, answers, end, free_port, look, without_root};
 
 /// Prints what a server finds itself to be, then stays.
 const MIRROR: &str = r#"
@@ -118,6 +121,44 @@ async fn what_cannot_be_started_says_why_and_leaves_nothing() {
         assert!(matches!(outcome, Err(StartError::Failed { code, .. }) if code == expected), "{expected}: {outcome:?}");
         assert_eq!(look(&local, &plan.identity, &Value::Null).await, Sight::Absent, "{expected}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_may_run_servers_in_folders_only_when_that_is_allowed() {
+    if !Uid::effective().is_root() {
+        return eprintln!("skipped: not root");
+    }
+    let mut ground = Ground::new();
+    (ground.config.mode, ground.user) = (Some(Mode::Folders), "Anyone at all".into());
+    let refused = ground.open().start(&ground.python(1, 1, SERVER), &Value::Null, &Paper::default()).await;
+    assert!(matches!(refused, Err(StartError::Refused { code: "root_not_allowed", .. })), "{refused:?}");
+    ground.config.allow_root = true;
+    let me = mirrored(&ground).await;
+    check_common(&me);
+    assert_eq!(me["uid"], serde_json::json!([0, 0, 0]));
+    assert!(me["cwd"].as_str().unwrap().contains("/homes/anyone-at-all---"), "{}", me["cwd"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_another_user_has_taken_is_no_servers_address() {
+    if !Uid::effective().is_root() {
+        return eprintln!("skipped: not root");
+    }
+    let (ground, thief) = (Ground::new(), Account::make());
+    let (local, port) = (ground.open(), free_port());
+    let mut command = std::process::Command::new("/usr/bin/python3");
+    command.args(["-c", SERVER]).env("JUPYTERHUB_SERVICE_URL", format!("http://127.0.0.1:{port}/"));
+    let mut squatter = command.uid(thief.entry().uid.as_raw()).gid(thief.entry().gid.as_raw()).spawn().unwrap();
+    let url = format!("http://127.0.0.1:{port}/user/x/");
+    spawners::contract::eventually("the thief listens", || answers(&url)).await;
+    let mut plan = ground.python(1, 1, "import time; time.sleep(600)");
+    plan.port = port;
+    let started = local.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    let sight = look(&local, &plan.identity, &started.state).await;
+    assert!(matches!(&sight, Sight::Exited { code: None, reason } if reason.contains("port")), "{sight:?}");
+    end(&local, &plan.identity, &started.state, true).await;
+    squatter.kill().unwrap();
+    squatter.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
