@@ -266,3 +266,43 @@ async fn item_07_pipelined_requests_are_answered_in_order() {
         assert_eq!(raw.answer().await.text(), path);
     }
 }
+
+/// Bytes that parsers disagree about.
+const ODD: [&[u8]; 16] =
+    [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b",", b";", b"0", b"\x0b", b"\xff", b"+", b"-", b"%", b"chunked"];
+
+#[tokio::test]
+async fn item_07_damaged_requests_never_become_other_requests_upstream() {
+    let upstream = Upstream::named("up").await;
+    let elsewhere = Upstream::named("else").await;
+    let world = world(vec![route("/x/", &upstream.url()), route("/", &elsewhere.url())]).await;
+    let inner = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let chunked = format!(
+        "POST /x/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n",
+        inner.len()
+    );
+    let plain =
+        format!("POST /x/2 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{inner}", inner.len());
+    for good in [chunked.as_bytes(), plain.as_bytes()] {
+        for at in 0..good.len() {
+            // One oddity for each place, another at each place: all pairs would take minutes.
+            let odd = ODD[at % ODD.len()];
+            for replaced in [0, 1] {
+                let bytes = [&good[..at], odd, &good[at + replaced..]].concat();
+                let mut raw = Raw::connect(world.address).await;
+                raw.send(&bytes).await;
+                tokio::io::AsyncWriteExt::shutdown(&mut raw.stream).await.unwrap();
+                raw.rest().await;
+            }
+        }
+    }
+    assert!(!upstream.seen().is_empty());
+    for seen in upstream.seen() {
+        // What the proxy took for another request went by that request's own route.
+        let target = seen.line().split(' ').nth(1).unwrap();
+        assert!(target.starts_with("/x/") && seen.line().ends_with(" HTTP/1.1"), "{seen:?}");
+        assert!(seen.all("content-length").len() + seen.all("transfer-encoding").len() <= 1, "{seen:?}");
+        assert_eq!(seen.all("host").len(), 1, "{seen:?}");
+    }
+    assert_eq!(get(world.address, "/x/").await.text(), "up");
+}

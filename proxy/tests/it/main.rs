@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
+mod exchange;
 mod framing;
+mod handshake;
 mod headers;
 mod hub;
 mod hub_restart;
