@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use spawners::contract::{self, Paper};
 use spawners::{Sight, Spawner, Stop};
 
-use crate::ground::{Ground, SERVER, answers, end, free_port, look, pid, runs};
+use crate::ground::{Ground, SERVER, answers, end, free_port, look, marked, pid, runs};
 
 /// The name of the variable by which a test tells its second self to be a hub.
 const HUB: &str = "SPECOLA_TEST_HUB";
@@ -25,16 +25,51 @@ async fn a_hub_to_be_killed() {
     std::future::pending::<()>().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_outlives_its_hub_and_is_adopted() {
-    let ground = Ground::new();
+/// Starts a hub that starts a server.
+fn hub(ground: &Ground) -> std::process::Child {
     let wanted = json!({ "hub": ground.config.hub, "data": ground.config.data_dir, "user": ground.user });
-    let mut hub = Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "adoption::a_hub_to_be_killed", "--nocapture"])
         .env(HUB, wanted.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_is_killed_in_the_middle_of_a_start_leaves_one_server_at_most() {
+    // Just before the child is made; while it becomes the server; when it is one.
+    for moment in ["json", "mark", "pid"] {
+        let ground = Ground::new();
+        let mark = format!("SPECOLA_SERVER={}:", ground.config.hub);
+        let mut hub = hub(&ground);
+        let notes = || std::fs::read_dir(ground.config.data_dir.join("run")).into_iter().flatten().flatten();
+        let reached = || match moment {
+            "mark" => !marked(&mark).is_empty(),
+            "pid" => notes().any(|note| std::fs::read_to_string(note.path()).is_ok_and(|text| text.contains("pid"))),
+            _ => notes().any(|note| note.path().extension().is_some_and(|found| found == "json")),
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !reached() {
+            assert!(std::time::Instant::now() < deadline, "{moment}");
+        }
+        hub.kill().unwrap();
+        hub.wait().unwrap();
+
+        let (local, plan) = (ground.open(), ground.python(1, 1, SERVER));
+        let started = local.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+        contract::eventually("it answers", || answers(&started.url)).await;
+        assert_eq!(marked(&mark), [i32::try_from(pid(&started.state)).unwrap()], "{moment}: one process");
+        assert_eq!(local.list_owned().await.unwrap().len(), 1, "{moment}");
+        end(&local, &plan.identity, &started.state, false).await;
+        assert_eq!(marked(&mark), Vec::<i32>::new(), "{moment}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_outlives_its_hub_and_is_adopted() {
+    let ground = Ground::new();
+    let mut hub = hub(&ground);
     let lines = std::io::BufRead::lines(std::io::BufReader::new(hub.stdout.take().unwrap()));
     let said = lines.map_while(Result::ok).find(|line| line.contains("started ")).unwrap();
     let url = said.rsplit(' ').next().unwrap().to_owned();

@@ -120,16 +120,22 @@ impl Ground {
 
 /// Kills what a test has left; whether there was something.
 fn kill_marked(mark: &str) -> bool {
-    let mut found = false;
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes())) {
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).ok();
-            found = true;
-        }
+    let found = marked(mark);
+    for pid in &found {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::SIGKILL).ok();
     }
-    found
+    !found.is_empty()
+}
+
+/// Lists the processes with an environment variable that begins so, ended ones left out.
+pub fn marked(mark: &str) -> Vec<i32> {
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()));
+    let has_mark = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+    };
+    pids.filter(has_mark).collect()
 }
 
 /// A system user with a home, for as long as the value lives.
