@@ -18,7 +18,7 @@ pub struct AuthConfig {
     pub authenticator: Authenticator,
     /// Who may log in.
     pub allowed_users: BTreeSet<String>,
-    /// Who may log in and administer the hub.
+    /// Who may log in and administer the hub. Taking a name out takes away no right given before.
     pub admin_users: BTreeSet<String>,
     /// Who may not log in, whatever else is said.
     pub blocked_users: BTreeSet<String>,
@@ -31,6 +31,8 @@ pub struct AuthConfig {
     pub username_pattern: Option<String>,
     /// Names at login, and the names they get in the hub.
     pub username_map: BTreeMap<String, String>,
+    /// How guessing passwords is slowed down, whatever the method.
+    pub throttle: ThrottleConfig,
     /// Options of the method `password`.
     pub password: PasswordConfig,
     /// Options of the method `pam`.
@@ -76,7 +78,7 @@ impl AuthConfig {
     }
 }
 
-/// Passwords kept in the hub's database, and how guessing is slowed down (for every method).
+/// Passwords kept in the hub's database.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PasswordConfig {
@@ -88,31 +90,40 @@ pub struct PasswordConfig {
     /// How many passwords are checked at once; each takes about 20 MB for some hundredths of a second.
     #[schemars(range(min = 1, max = 256))]
     pub concurrent_checks: usize,
-    /// How many wrong passwords for one user name are free of consequence.
-    #[schemars(range(min = 1))]
-    pub failures_per_user: u32,
-    /// How many wrong passwords from one address are free of consequence.
-    #[schemars(range(min = 1))]
-    pub failures_per_address: u32,
-    /// How long the first refusal lasts; each further wrong password doubles it.
-    pub first_block: Seconds,
-    /// How long a refusal lasts at most.
-    pub longest_block: Seconds,
-    /// After this time without a wrong password everything is forgotten.
-    pub forget_failures_after: Seconds,
 }
 
 impl Default for PasswordConfig {
     fn default() -> Self {
+        Self { minimum_length: 10, invite_lifetime: Seconds(7.0 * 86_400.0), concurrent_checks: 4 }
+    }
+}
+
+/// How guessing passwords is slowed down, whatever the method.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ThrottleConfig {
+    /// How many wrong passwords for one user name are free of consequence.
+    #[schemars(range(min = 1))]
+    pub failures_per_user: u32,
+    /// How many wrong passwords from one address are free of consequence. A lecture room may share an address.
+    #[schemars(range(min = 1))]
+    pub failures_per_address: u32,
+    /// How long the first wait is; each further wrong password doubles it.
+    pub first_wait: Seconds,
+    /// The longest wait for one user name, so that nobody can lock somebody else out for good.
+    pub longest_wait: Seconds,
+    /// After this time without a wrong password everything is forgotten.
+    pub memory: Seconds,
+}
+
+impl Default for ThrottleConfig {
+    fn default() -> Self {
         Self {
-            minimum_length: 10,
-            invite_lifetime: Seconds(7.0 * 86_400.0),
-            concurrent_checks: 4,
             failures_per_user: 5,
-            failures_per_address: 20,
-            first_block: Seconds(5.0),
-            longest_block: Seconds(900.0),
-            forget_failures_after: Seconds(86_400.0),
+            failures_per_address: 30,
+            first_wait: Seconds(2.0),
+            longest_wait: Seconds(300.0),
+            memory: Seconds(3600.0),
         }
     }
 }

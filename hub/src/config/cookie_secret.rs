@@ -5,24 +5,22 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use hub_core::cookie::CookieSecret;
 
 use super::HubConfig;
 
-const BYTES: usize = 32;
-
 /// Returns the key. When there is none yet, `fresh` becomes it. The error is a sentence with the remedy.
-pub fn obtain(hub: &HubConfig, fresh: [u8; BYTES]) -> Result<Vec<u8>, String> {
+pub fn obtain(hub: &HubConfig, fresh: CookieSecret) -> Result<CookieSecret, String> {
     if let Some(secret) = &hub.cookie_secret {
-        return hex::decode(secret.expose()).map_err(|_| "hub.cookie_secret is not hexadecimal".into());
+        return CookieSecret::parse(secret.expose())
+            .map_err(|error| format!("hub.cookie_secret is of no use: {error}"));
     }
     let path = hub.cookie_secret_path();
     let cannot = |error| format!("The cookie secret file {} cannot be used: {error}", path.display());
     match File::open(&path) {
         Ok(file) => read(&path, file),
-        Err(error) if error.kind() == ErrorKind::NotFound => match make(&path, fresh) {
-            Ok(()) => Ok(fresh.to_vec()),
+        Err(error) if error.kind() == ErrorKind::NotFound => match make(&path, &fresh) {
+            Ok(()) => Ok(fresh),
             // Another process was quicker: its key counts.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => read(&path, File::open(&path).map_err(cannot)?),
             Err(error) => Err(cannot(error)),
@@ -31,7 +29,7 @@ pub fn obtain(hub: &HubConfig, fresh: [u8; BYTES]) -> Result<Vec<u8>, String> {
     }
 }
 
-fn read(path: &Path, file: File) -> Result<Vec<u8>, String> {
+fn read(path: &Path, file: File) -> Result<CookieSecret, String> {
     let shown = path.display();
     let cannot = |error| format!("The cookie secret file {shown} cannot be read: {error}");
     let mode = file.metadata().map_err(cannot)?.permissions().mode();
@@ -41,23 +39,19 @@ fn read(path: &Path, file: File) -> Result<Vec<u8>, String> {
     }
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text).map_err(cannot)?;
-    let text = text.trim();
-    let key =
-        if text.len() == 2 * BYTES { hex::decode(text).ok() } else { STANDARD.decode(text.replace('\n', "")).ok() };
-    match key {
-        Some(key) if key.len() >= BYTES => Ok(key),
-        _ => Err(format!("The cookie secret file {shown} holds no key. Take it away and start again to make one")),
-    }
+    let remedy = "Take it away and start again to make one";
+    CookieSecret::parse(&text)
+        .map_err(|error| format!("The cookie secret file {shown} is of no use: {error}. {remedy}"))
 }
 
 /// Writes a whole file beside and links it into place, so that nobody ever reads half a key.
-fn make(path: &Path, key: [u8; BYTES]) -> std::io::Result<()> {
+fn make(path: &Path, key: &CookieSecret) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     let beside = Path::new(&beside);
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
-        writeln!(file, "{}", hex::encode(key))?;
+        file.write_all(key.to_file().as_bytes())?;
         file.sync_all()?;
         std::fs::hard_link(beside, path)
     })();
@@ -73,35 +67,45 @@ mod tests {
         HubConfig { data_dir: folder.into(), ..HubConfig::default() }
     }
 
+    fn key(digits: &str) -> CookieSecret {
+        CookieSecret::parse(&digits.repeat(32)).unwrap()
+    }
+
+    fn obtained(hub: &HubConfig) -> Result<String, String> {
+        obtain(hub, key("07")).map(|key| key.to_file().trim().to_owned())
+    }
+
+    fn put(hub: &HubConfig, content: &str, mode: u32) {
+        std::fs::write(hub.cookie_secret_path(), content).unwrap();
+        std::fs::set_permissions(hub.cookie_secret_path(), PermissionsExt::from_mode(mode)).unwrap();
+    }
+
     #[test]
     fn a_key_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub(folder.path());
-        assert_eq!(obtain(&hub, [7; 32]).unwrap(), [7; 32]);
-        assert_eq!(obtain(&hub, [8; 32]).unwrap(), [7; 32]);
+        assert!(obtain(&hub, key("08")).is_ok());
+        assert_eq!(obtained(&hub).unwrap(), "08".repeat(32));
         let mode = std::fs::metadata(hub.cookie_secret_path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn the_old_base64_form_is_read() {
+    fn a_file_the_group_may_read_is_taken_as_jupyterhub_takes_it() {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub(folder.path());
-        std::fs::write(hub.cookie_secret_path(), STANDARD.encode([9; 32]) + "\n").unwrap();
-        std::fs::set_permissions(hub.cookie_secret_path(), PermissionsExt::from_mode(0o640)).unwrap();
-        assert_eq!(obtain(&hub, [7; 32]).unwrap(), [9; 32]);
+        put(&hub, &"09".repeat(32), 0o640);
+        assert_eq!(obtained(&hub).unwrap(), "09".repeat(32));
     }
 
     #[test]
     fn a_file_others_may_use_and_one_without_a_key_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub(folder.path());
-        std::fs::write(hub.cookie_secret_path(), "00".repeat(32)).unwrap();
-        std::fs::set_permissions(hub.cookie_secret_path(), PermissionsExt::from_mode(0o644)).unwrap();
-        assert!(obtain(&hub, [7; 32]).unwrap_err().contains("chmod 600"));
-        std::fs::write(hub.cookie_secret_path(), "short").unwrap();
-        std::fs::set_permissions(hub.cookie_secret_path(), PermissionsExt::from_mode(0o600)).unwrap();
-        assert!(obtain(&hub, [7; 32]).unwrap_err().contains("holds no key"));
+        put(&hub, &"00".repeat(32), 0o644);
+        assert!(obtained(&hub).unwrap_err().contains("chmod 600"));
+        put(&hub, "short", 0o600);
+        assert!(obtained(&hub).unwrap_err().contains("is of no use"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hub_core::cookie::CookieSecret;
 use hub_core::secret::Secret;
 use serde_json::Value;
 
@@ -100,11 +101,12 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
     if hub.cookie_secret.is_none()
         && let Some(text) = environment.get(COOKIE_SECRET)
     {
-        if text.len() >= 64 && hex::decode(text).is_ok() {
-            hub.cookie_secret = Some(Secret::new(text));
-        } else {
-            let origin = Some(Origin::Environment(COOKIE_SECRET.into()));
-            problems.push(Problem::new("", "has to be 64 hexadecimal digits", "").at(origin));
+        match CookieSecret::parse(text) {
+            Ok(_) => hub.cookie_secret = Some(Secret::new(text)),
+            Err(error) => {
+                let origin = Some(Origin::Environment(COOKIE_SECRET.into()));
+                problems.push(Problem::new("", format!("is of no use: {error}"), "").at(origin));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `[spawner]`: what a person's server is started with. `[spawner.local]`: as processes of this machine.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,33 @@ impl Driver {
     }
 }
 
+impl SpawnerConfig {
+    /// The same as the local driver's own type. `hub` is the mark of this hub's database, `data_dir` the hub's.
+    pub fn local(&self, hub: &str, data_dir: &Path) -> spawner_local::Config {
+        let local = &self.local;
+        spawner_local::Config {
+            mode: local.mode.map(|mode| match mode {
+                LocalMode::System => spawner_local::Mode::System,
+                LocalMode::Folders => spawner_local::Mode::Folders,
+            }),
+            homes: Some(local.homes_dir.clone().unwrap_or_else(|| data_dir.join("homes"))),
+            env_keep: self.env_keep.clone(),
+            shell_cmd: local.shell_cmd.clone(),
+            interrupt_timeout: local.interrupt_timeout.duration(),
+            term_timeout: local.term_timeout.duration(),
+            kill_timeout: local.kill_timeout.duration(),
+            no_new_privileges: local.no_new_privileges,
+            allow_root: local.allow_root,
+            log_bytes: local.log_bytes.0,
+            log_files: local.log_files,
+            ports: local.ports.map(|[first, last]| first..=last),
+            cgroups: local.cgroups,
+            cgroup_parent: local.cgroup_parent.clone(),
+            ..spawner_local::Config::new(hub, data_dir.join("local"))
+        }
+    }
+}
+
 impl Default for SpawnerConfig {
     fn default() -> Self {
         Self {
@@ -119,22 +146,30 @@ pub struct LocalConfig {
     pub mode: Option<LocalMode>,
     /// The address servers listen on.
     pub ip: String,
-    /// The home folder of a person in mode `folders`; `{username}` is filled in with a safe form of the name.
-    /// Without it: `homes/{username}` in `data_dir`.
-    pub home_dir_template: Option<String>,
+    /// Where home folders are made in mode `folders`. Without it: `homes` in `data_dir`.
+    #[schemars(extend("format" = "path"))]
+    pub homes_dir: Option<PathBuf>,
+    /// A shell that is given the whole command as its last argument, such as `["bash", "-l", "-c"]`.
+    pub shell_cmd: Vec<String>,
     /// How long a server has to stop after an interrupt (SIGINT).
     pub interrupt_timeout: Seconds,
     /// How long a server has to stop after a request to end (SIGTERM).
     pub term_timeout: Seconds,
     /// How long to wait for a server that was killed (SIGKILL).
     pub kill_timeout: Seconds,
-    /// Where servers' output is kept. Without it: `logs` in `data_dir`.
-    #[schemars(extend("format" = "path"))]
-    pub log_dir: Option<PathBuf>,
     /// How large one server's log may grow before it is rotated.
-    pub log_max_bytes: ByteSize,
+    pub log_bytes: ByteSize,
     /// How many rotated logs are kept for each server.
-    pub log_keep: u32,
+    pub log_files: u32,
+    /// The first and last port servers may listen on; any free one without it.
+    pub ports: Option<[u16; 2]>,
+    /// Keeps servers, and what runs in them, from gaining rights (no sudo, no set-user-id programs).
+    pub no_new_privileges: bool,
+    /// Gives servers control groups of their own, for their limits, where the system lets the hub make them.
+    pub cgroups: bool,
+    /// A folder of the control group tree that was delegated to the hub. Without it: the hub's own group.
+    #[schemars(extend("format" = "path"))]
+    pub cgroup_parent: Option<PathBuf>,
     /// Lets a server run as root, for the hub's user `root` or in mode `folders` of a hub that root runs.
     pub allow_root: bool,
 }
@@ -154,14 +189,32 @@ impl Default for LocalConfig {
         Self {
             mode: None,
             ip: "127.0.0.1".into(),
-            home_dir_template: None,
+            homes_dir: None,
+            shell_cmd: Vec::new(),
             interrupt_timeout: Seconds(30.0),
             term_timeout: Seconds(30.0),
             kill_timeout: Seconds(5.0),
-            log_dir: None,
-            log_max_bytes: ByteSize(10 << 20),
-            log_keep: 1,
+            log_bytes: ByteSize(10 << 20),
+            log_files: 2,
+            ports: None,
+            no_new_privileges: true,
+            cgroups: true,
+            cgroup_parent: None,
             allow_root: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_drivers_own() {
+        let folder = Path::new("/srv/hub");
+        let ours = SpawnerConfig::default().local("mark", folder);
+        let mut own = spawner_local::Config::new("mark", folder.join("local"));
+        own.homes = Some(folder.join("homes"));
+        assert_eq!(format!("{ours:?}"), format!("{own:?}"));
     }
 }

@@ -184,7 +184,7 @@ fn jupyterhubs_variable_for_the_cookie_secret_is_honoured() {
     let config = Case::new().with("JPY_COOKIE_SECRET", &secret).load(&own).unwrap();
     assert!(config.hub.cookie_secret.unwrap().matches(&"cd".repeat(32)));
     let told = Case::new().with("JPY_COOKIE_SECRET", "short").errors("");
-    assert_eq!(told, ["environment JPY_COOKIE_SECRET: has to be 64 hexadecimal digits"]);
+    assert!(told[0].starts_with("environment JPY_COOKIE_SECRET: is of no use: "), "{told:?}");
 }
 
 #[test]

@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use hub_core::cookie::CookieSecret;
+use hub_core::name::UserName;
+use hub_core::role;
 use tracing_subscriber::EnvFilter;
 
 use super::address::{check_host, is_loopback};
@@ -61,9 +64,9 @@ fn secrets(hub: &HubConfig, blame: &mut impl Blame) {
         }
     }
     if let Some(secret) = &hub.cookie_secret
-        && (secret.expose().len() < 64 || hex::decode(secret.expose()).is_err())
+        && let Err(error) = CookieSecret::parse(secret.expose())
     {
-        blame("hub.cookie_secret", "has to be 64 hexadecimal digits", "Make one with: openssl rand -hex 32");
+        blame("hub.cookie_secret", &format!("is of no use: {error}"), "");
     }
     if hub.data_dir.as_os_str().is_empty() {
         blame("hub.data_dir", "cannot be empty", "Write \".\" for the folder the hub is started in");
@@ -90,7 +93,7 @@ fn access(hub: &HubConfig, blame: &mut impl Blame) {
     let mut names = BTreeSet::new();
     for (index, role) in hub.load_roles.iter().enumerate() {
         let key = format!("hub.load_roles[{index}]");
-        if !is_role_name(&role.name) {
+        if !role::is_valid_name(&role.name) {
             let what = "has a name that is not 3 to 255 small letters, digits, - _ ~ or .";
             blame(&key, what, "It begins with a letter and ends with a letter or digit");
         }
@@ -111,14 +114,6 @@ fn access(hub: &HubConfig, blame: &mut impl Blame) {
     }
 }
 
-/// JupyterHub's rule: `^[a-z][a-z0-9\-_~\.]{1,253}[a-z0-9]$`.
-fn is_role_name(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_~.".contains(&byte);
-    let ends = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
-        && name.bytes().last().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    ends && (3..=255).contains(&name.len()) && name.bytes().all(inner)
-}
-
 fn auth(auth: &AuthConfig, blame: &mut impl Blame) {
     let lists = [
         ("allowed_users", &auth.allowed_users),
@@ -126,7 +121,7 @@ fn auth(auth: &AuthConfig, blame: &mut impl Blame) {
         ("blocked_users", &auth.blocked_users),
     ];
     for (list, names) in lists {
-        for name in names.iter().filter(|name| !crate::login::name::is_valid(name)) {
+        for name in names.iter().filter(|name| UserName::parse(name).is_err()) {
             let what = format!("contains {name:?}, which cannot be a user name");
             blame(&format!("auth.{list}"), &what, "User names are not empty, without / and without spaces at the ends");
         }
@@ -138,8 +133,8 @@ fn auth(auth: &AuthConfig, blame: &mut impl Blame) {
     if service.is_empty() || service.contains('/') || service.starts_with('.') {
         blame("auth.pam.service", "has to be the name of a file in /etc/pam.d", "");
     }
-    if auth.password.first_block > auth.password.longest_block {
-        blame("auth.password.first_block", "is longer than longest_block", "");
+    if auth.throttle.first_wait > auth.throttle.longest_wait {
+        blame("auth.throttle.first_wait", "is longer than longest_wait", "");
     }
     positive("auth.password.invite_lifetime", auth.password.invite_lifetime, blame);
 }
@@ -167,9 +162,8 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     for name in spawner.environment.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         blame("spawner.environment", &format!("contains {name:?}, which cannot be a variable's name"), "");
     }
-    if spawner.local.home_dir_template.as_ref().is_some_and(|template| !template.contains("{username}")) {
-        let what = "names one folder for all";
-        blame("spawner.local.home_dir_template", what, "Write {username} where the name of the person belongs");
+    if spawner.local.ports.is_some_and(|[first, last]| first == 0 || first > last) {
+        blame("spawner.local.ports", "has to be the first and the last port, such as [20000, 29999]", "");
     }
     if spawner.local.ip.is_empty() || check_host(&spawner.local.ip).is_err() {
         blame("spawner.local.ip", "has to be a host name or an IP address", "Without it, it is 127.0.0.1");

@@ -1,3 +1,252 @@
 //! Logging in: a name and a password become an identity, or a refusal.
+//!
+//! Throttle first, then the method's own proof, then the allow rules. Nothing is written about the user here: the
+//! caller makes the row, the groups and the cookies.
 
-pub mod name;
+pub mod allow;
+mod demo;
+mod hash;
+pub mod pam;
+pub mod password;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod turn;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hub_core::clock::Clock;
+use hub_core::name::UserName;
+use hub_core::secret::Secret;
+use hub_store::Store;
+use tokio::sync::Semaphore;
+
+use self::allow::{Rules, Verdict};
+use self::demo::Demo;
+use self::pam::Pam;
+pub use self::password::Passwords;
+use self::throttle::Throttles;
+use self::turn::Turns;
+use crate::config::AuthConfig;
+use crate::config::auth::Authenticator;
+
+/// Longer passwords are refused unread: no method takes them, and hashing them is work.
+const LONGEST_PASSWORD: usize = 1024;
+/// Logins in progress; beyond, people are asked to come back.
+const MOST_AT_ONCE: usize = 512;
+
+/// Who somebody turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name in the hub: normalised, mapped and valid.
+    pub name: UserName,
+    /// Whether to administer the hub; `None` leaves what the database says.
+    pub admin: Option<bool>,
+    /// The groups to be in; `None` leaves what the database says.
+    pub groups: Option<Vec<String>>,
+    /// Whether a new password has to be chosen before anything else.
+    pub must_change_password: bool,
+}
+
+/// What became of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Proven and allowed.
+    Welcome(Identity),
+    /// Not proven, or not allowed.
+    Refused(Refusal),
+    /// Too many wrong passwords. Nothing was looked at.
+    Throttled {
+        /// How long to wait, rounded up to seconds.
+        retry_after: Duration,
+    },
+    /// It could not be found out. The cause is in the log.
+    Unavailable,
+}
+
+/// Why a login was refused. `Display` is the sentence for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Name or password is wrong; which of them is not told.
+    #[error("Invalid username or password")]
+    Wrong,
+    /// The account was closed, has expired, or must not be used now.
+    #[error("Your account cannot be used at present. Ask the operator of this machine.")]
+    Account,
+    /// The password was right and has expired.
+    #[error("Your password has expired. Change it on the machine itself, then log in here.")]
+    Expired,
+    /// The person is who they say, and may not use this hub.
+    #[error("Your account may not use this hub. Ask its operators for access.")]
+    NotAllowed,
+}
+
+/// What one method says of a name and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Proof {
+    /// It is they. `admin` and `must_change` as in `Identity`.
+    Proven { admin: Option<bool>, must_change: bool },
+    /// It is not, or they may not.
+    Disproven(Refusal),
+    /// It could not be found out, for a reason to be logged.
+    Unknown(String),
+}
+
+/// Why logins cannot be offered at all. The texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// `auth.username_pattern` does not parse.
+    #[error("auth.username_pattern is not a regular expression: {0}")]
+    Pattern(#[from] regex::Error),
+    /// libpam is missing.
+    #[error("{0}")]
+    Pam(#[from] pam::PamError),
+    /// A password could not be hashed, for lack of memory or of randomness.
+    #[error("passwords cannot be hashed here: {0}")]
+    Hash(String),
+}
+
+#[derive(Debug)]
+enum Method {
+    Password(Passwords),
+    Pam(Pam),
+    Demo(Demo),
+}
+
+/// The configured way to log in.
+#[derive(Debug)]
+pub struct Login {
+    method: Method,
+    rules: Rules,
+    throttles: Throttles,
+    turns: Turns,
+    room: Semaphore,
+}
+
+impl Login {
+    /// Prepares the configured method. Takes some hundredths of a second of CPU time.
+    pub fn new(auth: &AuthConfig) -> Result<Self, LoginError> {
+        let method = match auth.authenticator {
+            Authenticator::Password => Method::Password(Passwords::new(&auth.password)?),
+            Authenticator::Pam => Method::Pam(Pam::new(&auth.pam)?),
+            Authenticator::Demo => Method::Demo(Demo::new(&auth.demo)),
+        };
+        Ok(Self {
+            method,
+            rules: Rules::new(auth)?,
+            throttles: Throttles::new(&auth.throttle),
+            turns: Turns::default(),
+            room: Semaphore::new(MOST_AT_ONCE),
+        })
+    }
+
+    /// The passwords in the hub's database, when they are what people log in with.
+    pub fn passwords(&self) -> Option<&Passwords> {
+        match &self.method {
+            Method::Password(passwords) => Some(passwords),
+            Method::Pam(_) | Method::Demo(_) => None,
+        }
+    }
+
+    /// Whether any password lets in any name, so that the login page can say so.
+    pub fn is_demo(&self) -> bool {
+        matches!(self.method, Method::Demo(_))
+    }
+
+    /// Finds out whether `name` and `password` let somebody in. `address` is the browser's, as far as it is known.
+    pub async fn authenticate(
+        &self,
+        store: &Store,
+        clock: &dyn Clock,
+        name: &str,
+        password: &Secret,
+        address: Option<IpAddr>,
+    ) -> Outcome {
+        let Ok(_room) = self.room.try_acquire() else {
+            tracing::warn!("{MOST_AT_ONCE} logins are in progress already: one more was turned away");
+            return Outcome::Throttled { retry_after: Duration::from_secs(5) };
+        };
+        let Some(names) = self.rules.names(name) else {
+            tracing::warn!(name = shown(name), "login refused: this cannot be a user name");
+            return Outcome::Refused(Refusal::Wrong);
+        };
+        match self.try_login(store, clock, &names, password, address).await {
+            Ok(outcome) => outcome,
+            Err(cause) => {
+                tracing::error!(name = shown(name), "login not possible: {cause}");
+                Outcome::Unavailable
+            }
+        }
+    }
+
+    async fn try_login(
+        &self,
+        store: &Store,
+        clock: &dyn Clock,
+        names: &allow::Names,
+        password: &Secret,
+        address: Option<IpAddr>,
+    ) -> Result<Outcome, String> {
+        // One at a time for each name: guesses sent at once would all be made before the first is counted.
+        let Some(_turn) = self.turns.wait(names.typed.clone()).await else {
+            return Ok(Outcome::Throttled { retry_after: Duration::from_secs(5) });
+        };
+        let keys = self.throttles.keys(&names.typed, address);
+        if let Some(retry_after) = self.throttles.wait(store, &keys, clock.now()).await.map_err(said)? {
+            return Ok(Outcome::Throttled { retry_after });
+        }
+        let proof = match password.expose().len() {
+            1..=LONGEST_PASSWORD => self.prove(store, names, password).await,
+            0 if self.is_demo() => self.prove(store, names, password).await,
+            _ => Proof::Disproven(Refusal::Wrong),
+        };
+        match proof {
+            Proof::Unknown(cause) => Err(cause),
+            Proof::Disproven(refusal) => {
+                tracing::warn!(name = shown(&names.typed), ?address, ?refusal, "login refused");
+                self.throttles.failed(store, &keys, clock.now()).await.map_err(said)?;
+                Ok(Outcome::Refused(refusal))
+            }
+            Proof::Proven { admin, must_change } => {
+                self.throttles.succeeded(store, &keys).await.map_err(said)?;
+                let known = store.user(names.hub.as_str()).await.map_err(said)?.is_some();
+                Ok(self.admit(names, known, admin, must_change))
+            }
+        }
+    }
+
+    fn admit(&self, names: &allow::Names, known: bool, admin: Option<bool>, must_change: bool) -> Outcome {
+        let verdict = self.rules.verdict(&names.hub, known, admin == Some(true));
+        match verdict {
+            Verdict::Allowed { admin: listed } => Outcome::Welcome(Identity {
+                name: names.hub.clone(),
+                admin: listed.or(admin),
+                groups: None,
+                must_change_password: must_change,
+            }),
+            Verdict::Blocked | Verdict::NotListed => {
+                tracing::warn!(name = shown(names.hub.as_str()), ?verdict, "login refused by the allow rules");
+                Outcome::Refused(Refusal::NotAllowed)
+            }
+        }
+    }
+
+    async fn prove(&self, store: &Store, names: &allow::Names, password: &Secret) -> Proof {
+        match &self.method {
+            Method::Password(passwords) => passwords.prove(store, names.hub.as_str(), password).await,
+            Method::Pam(pam) => pam.prove(&names.typed, password).await,
+            Method::Demo(demo) => demo.prove(password),
+        }
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// A name as it may stand in the log: what is typed into the wrong field may be a password, so not much of it.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().take(32).collect();
+    if short.len() < name.len() { format!("{short}… ({} characters)", name.chars().count()) } else { short }
+}
