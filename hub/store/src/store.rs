@@ -9,6 +9,7 @@ use hub_core::clock::Time;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -118,7 +119,14 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Makes the file for its owner alone: it holds hashes and cookie ids. SQLite gives the log beside it the same mode.
+/// What goes wrong here goes wrong for SQLite too, which then tells it in its own words.
+fn make_private(path: &Path) {
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+}
+
 async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
+    make_private(path);
     let connect = SqliteConnectOptions::new().filename(path).busy_timeout(options.busy_timeout).foreign_keys(true);
     let write = connect
         .clone()

@@ -48,7 +48,7 @@ pub fn options() -> OpenOptions {
 
 /// As `options`, for a test that waits for an error.
 pub fn impatient() -> OpenOptions {
-    OpenOptions { busy_timeout: Duration::from_millis(300), ..options() }
+    OpenOptions { busy_timeout: Duration::from_secs(1), ..options() }
 }
 
 pub fn sqlite_url(directory: &TempDir) -> String {

@@ -198,6 +198,26 @@ async fn a_refused_sqlite_file_is_left_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_refused_postgresql_database_gets_no_table() {
+    let Some(url) = crate::postgres::new_database() else { return };
+    outside(&url, "CREATE TABLE users (id INTEGER)").await;
+    let refused = Store::open(&url, options()).await.err();
+    assert!(matches!(refused, Some(OpenError::NoVersion)), "{refused:?}");
+    // Fails if they exist.
+    outside(&url, "CREATE TABLE specola_meta (id INTEGER); CREATE TABLE spawners (id INTEGER)").await;
+}
+
+#[tokio::test]
+async fn a_sqlite_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let database = sqlite().await;
+    for name in ["hub.sqlite", "hub.sqlite-wal"] {
+        let mode = std::fs::metadata(database.directory.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_closed_sqlite_database_is_one_file() {
     let database = sqlite().await;
     user(&database.store, "ann").await;
