@@ -61,7 +61,6 @@ mod tests {
 
     fn limits(proxy: &ProxyConfig) -> specola_proxy::Limits {
         specola_proxy::Limits {
-        specola_proxy::Limits {
             max_connections: proxy.max_connections,
             header_bytes: usize::try_from(proxy.header_bytes.0).unwrap_or(usize::MAX),
             header_read: proxy.header_timeout.duration(),
