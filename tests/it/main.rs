@@ -2,6 +2,7 @@
 
 mod adoption;
 mod crash;
+mod database;
 mod fault;
 mod flow;
 mod life;

@@ -9,6 +9,7 @@ pub mod jupyterhub;
 pub mod kernel;
 pub mod mark;
 pub mod place;
+pub mod postgres;
 pub mod session;
 pub mod specola;
 pub mod wait;

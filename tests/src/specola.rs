@@ -233,7 +233,7 @@ impl Specola {
             .set("spawner.environment", variable, &format!("{value:?}"))
             .set("spawner.local", "mode", "\"folders\"")
             .set("spawner.local", "allow_root", "true")
-            .set("spawner.local", "home_dir_template", &format!("\"{}/{{username}}\"", self.ground.homes().display()));
+            .set("spawner.local", "homes_dir", &text(&self.ground.homes()));
         all.values.extend(self.options.values.clone());
         all
     }
