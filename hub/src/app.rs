@@ -9,9 +9,12 @@ use hub_store::Store;
 use spawners::Spawner;
 
 use crate::config::Config;
+use crate::http::caller::{Holder, TokenDigest};
 use crate::http::url::Paths;
 use crate::keeper::Keeper;
 use crate::login::Login;
+use crate::memory::Memory;
+use crate::people::Register;
 
 /// The version of JupyterHub whose contract this is, told in `X-JupyterHub-Version`.
 pub const JUPYTERHUB_VERSION: &str = "6.1.1";
@@ -26,6 +29,10 @@ pub struct App {
     pub store: Store,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What is remembered of people while the database does not change.
+    pub people: Register,
+    /// What is remembered of tokens likewise.
+    pub tokens: Memory<TokenDigest, Holder>,
     /// All scopes of this hub.
     pub catalogue: Catalogue,
     /// Who brings servers to the state their rows ask for.

@@ -17,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::config::spawner::LocalMode;
 use crate::config::{Config, cookie_secret};
 use crate::http::url::Paths;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
+use crate::memory::Memory;
+use crate::people::Register;
 use crate::task::proxy_process::ProxyProcess;
 use crate::{control, task};
 
@@ -32,6 +35,9 @@ const DRAIN_SECONDS: u64 = 5;
 const PROXY_SILENCE: Duration = Duration::from_secs(15);
 /// From the request to stop to the last means.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// So many tokens are remembered.
+const TOKENS: usize = 20_000;
 
 /// What is to end with the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,11 +90,14 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         tracker.clone(),
         stop.clone(),
     );
+    store.put_route(&paths.base, &config.hub.hub_url(), &serde_json::json!({ "hub": true })).await?;
     let proxy = proxy_process(&config);
     let control_token = Secret::new(proxy.prepare()?);
     let login = Login::new(&config.auth)?;
     let site = Arc::new(site(&config, &paths)?);
     let app = App {
+        people: Register::default(),
+        tokens: Memory::new(TOKENS),
         config,
         paths,
         store,
@@ -164,6 +173,10 @@ fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     let wanted = &config.spawner.local;
     let mut local = spawner_local::Config::new(epoch, config.hub.data_dir.join("local"));
     local.homes = wanted.homes_dir.clone().or_else(|| Some(config.hub.data_dir.join("homes")));
+    local.mode = wanted.mode.map(|mode| match mode {
+        LocalMode::System => spawner_local::Mode::System,
+        LocalMode::Folders => spawner_local::Mode::Folders,
+    });
     local.env_keep = config.spawner.env_keep.clone();
     local.shell_cmd = wanted.shell_cmd.clone();
     local.interrupt_timeout = wanted.interrupt_timeout.duration();
@@ -237,8 +250,6 @@ fn proxy_process(config: &Config) -> ProxyProcess {
     arguments.extend(config.hub.trusted_downstream_ips.iter().map(|ip| format!("--trusted-proxy={ip}")));
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    let base = config.hub.base_path().as_str().to_owned();
-    arguments.push(format!("--base-url={base}"));
     ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments }
 }
 

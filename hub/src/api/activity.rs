@@ -28,15 +28,15 @@ pub async fn report(app: web::Data<App>, on: OnUser<rights::Activity>, bytes: we
     if let Some(servers) = servers {
         let servers = servers.as_object().ok_or_else(|| Problem::bad("servers must be a dict"))?;
         for (name, activity) in servers {
-            let missing = || Problem::bad(format!("No such server '{name}' for user {}", on.user.name));
-            let server = app.store.server(on.user.id, name).await?.ok_or_else(missing)?;
+            let missing = || Problem::bad(format!("No such server '{name}' for user {}", on.user().name));
+            let server = app.store.server(on.user().id, name).await?.ok_or_else(missing)?;
             let wrong = || Problem::bad(format!("server {name} must have a last_activity"));
             let at = activity.get("last_activity").ok_or_else(wrong)?;
             moved.push((server.id, parse(at, now)?));
         }
     }
     if let Some(at) = own {
-        app.store.touch_user(on.user.id, at).await?;
+        app.store.touch_user(on.user().id, at).await?;
     }
     app.store.touch_servers(&moved).await?;
     Ok(HttpResponse::Ok().finish())

@@ -23,9 +23,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// `GET …/server[s/{server}]/progress`
 pub async fn stream(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
-    let server = on.server.ok_or_else(Problem::not_found)?;
-    if !view::is_ready(&server) && view::pending(&server) != Some("spawn") && server.failure.is_none() {
-        return Err(Problem::bad(format!("{} is not starting...", on.user.name)));
+    let server = on.server().ok_or_else(Problem::not_found)?;
+    if !view::is_ready(server) && view::pending(server) != Some("spawn") && server.failure.is_none() {
+        return Err(Problem::bad(format!("{} is not starting...", on.user().name)));
     }
     let follower = Follower {
         changes: app.keeper.signals().follow_servers(),

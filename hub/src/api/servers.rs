@@ -175,7 +175,7 @@ fn settings(object: &Map<String, Value>) -> Result<(Option<String>, Option<Value
 /// `POST …/server[s/{server}]`
 pub async fn start(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
     let (display_name, options) = start_body(&bytes)?;
-    let server = want_running(&app, &on.user, &on.name, options).await?;
+    let server = want_running(&app, on.user(), &on.name, options).await?;
     if let Some(display_name) = display_name {
         app.store.set_server_display_name(server.id, Some(&display_name)).await?;
     }
@@ -208,12 +208,12 @@ pub async fn stop(app: web::Data<App>, on: OnServer<rights::DeleteServers>, byte
     if remove && on.name.is_empty() {
         return Err(Problem::bad("Cannot delete the default server"));
     }
-    let Some(server) = on.server else {
+    let Some(server) = on.server() else {
         let missing =
-            || Problem::new(StatusCode::NOT_FOUND, format!("{} has no server named '{}'", on.user.name, on.name));
+            || Problem::new(StatusCode::NOT_FOUND, format!("{} has no server named '{}'", on.user().name, on.name));
         return if on.name.is_empty() { Ok(HttpResponse::NoContent().finish()) } else { Err(missing()) };
     };
-    want_stopped(&app, &server).await?;
+    want_stopped(&app, server).await?;
     if !wait_for(&app, server.id, Until::Stopped).await? {
         return Ok(HttpResponse::Accepted().content_type("text/plain").finish());
     }
@@ -237,36 +237,39 @@ pub async fn remove(app: &App, id: SpawnerId) -> Result<(), Problem> {
 
 /// `GET …/server[s/{server}]`
 pub async fn get(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
-    let server = on.server.ok_or_else(Problem::not_found)?;
-    Ok(HttpResponse::Ok().json(view::server(&server, &on.caller.rights, &on.groups, &users::places(&app))))
+    let server = on.server().ok_or_else(Problem::not_found)?;
+    Ok(HttpResponse::Ok().json(view::server(server, &on.caller.rights, &on.person.groups, &users::places(&app))))
 }
 
 /// `PUT …/servers/{server}`: makes a server without starting it.
 pub async fn put(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
-    if on.server.is_some() || on.name.is_empty() {
-        return Err(Problem::conflict(format!("Server {}/{} already exists", on.user.name, on.name)));
+    if on.server().is_some() || on.name.is_empty() {
+        return Err(Problem::conflict(format!("Server {}/{} already exists", on.user().name, on.name)));
     }
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["display_name", "user_options"])?;
     let (display_name, options) = settings(&object)?;
-    let server = match create(&app, &on.user, &on.name, display_name.as_deref(), options.as_ref()).await {
+    let server = match create(&app, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await {
         Ok(server) => server,
         Err(problem) => return Err(problem),
     };
-    let model = view::server(&server, &on.caller.rights, &on.groups, &users::places(&app));
+    let model = view::server(&server, &on.caller.rights, &on.person.groups, &users::places(&app));
     Ok(HttpResponse::Created().json(model))
 }
 
-/// `PATCH …/server[s/{server}]`: display name and options of a stopped server.
+/// `PATCH …/server[s/{server}]`: name, display name and options of a stopped server.
 pub async fn change(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
-    let server = on.server.ok_or_else(Problem::not_found)?;
+    let server = on.server().ok_or_else(Problem::not_found)?;
     let empty = || Problem::bad("Must specify what to change");
     let object = body::object(&bytes)?.filter(|object| !object.is_empty()).ok_or_else(empty)?;
-    body::only(&object, &["display_name", "user_options"])?;
-    if server.phase != Phase::Stopped || view::is_active(&server) {
+    body::only(&object, &["name", "display_name", "user_options"])?;
+    if server.phase != Phase::Stopped || view::is_active(server) {
         return Err(Problem::bad("The server must be stopped before it is changed"));
     }
     let (display_name, options) = settings(&object)?;
+    if let Some(name) = body::text(&object, "Server", "name")?.filter(|name| *name != server.name) {
+        rename(&app, on.user(), server, &name).await?;
+    }
     if let Some(display_name) = display_name {
         app.store.set_server_display_name(server.id, Some(&display_name)).await?;
     }
@@ -274,8 +277,19 @@ pub async fn change(app: web::Data<App>, on: OnServer<rights::StartServers>, byt
         app.store.set_server_options(server.id, Some(&options)).await?;
     }
     let server = app.store.server_by_id(server.id).await?.ok_or_else(Problem::not_found)?;
-    let model = view::server(&server, &on.caller.rights, &on.groups, &users::places(&app));
+    let model = view::server(&server, &on.caller.rights, &on.person.groups, &users::places(&app));
     Ok(HttpResponse::Ok().json(model))
+}
+
+async fn rename(app: &App, user: &User, server: &Server, name: &str) -> Result<(), Problem> {
+    if name.is_empty() {
+        return Err(Problem::bad("A server cannot be renamed to the default server"));
+    }
+    check_new_name(app, user, name).await?;
+    if app.store.rename_server(server.id, name).await? {
+        return Ok(());
+    }
+    Err(Problem::conflict(format!("Server {}/{name} already exists", user.name)))
 }
 
 /// For messages about a server that is not there.

@@ -108,9 +108,9 @@ pub async fn model(app: &App, token: &Token, owner: &Caller) -> Result<Value, Pr
 
 /// `GET /users/{user}/tokens`
 pub async fn list(app: web::Data<App>, on: OnUser<rights::ReadTokens>) -> Answer {
-    let owner = as_owner(&app, &on.user).await?;
+    let owner = as_owner(&app, on.user()).await?;
     let mut models = Vec::new();
-    for token in app.store.tokens_of(TokenOwner::User(on.user.id), app.now()).await? {
+    for token in app.store.tokens_of(TokenOwner::User(on.user().id), app.now()).await? {
         models.push(model(&app, &token, &owner).await?);
     }
     Ok(HttpResponse::Ok().json(json!({ "api_tokens": models })))
@@ -182,14 +182,14 @@ pub async fn revoke(app: &App, user: &User, token: &Token) -> Result<(), Problem
 
 /// `GET /users/{user}/tokens/{token}`
 pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadTokens>) -> Answer {
-    let token = find(&app, &on.user, &url::piece(&request, "token")?).await?;
-    let owner = as_owner(&app, &on.user).await?;
+    let token = find(&app, on.user(), &url::piece(&request, "token")?).await?;
+    let owner = as_owner(&app, on.user()).await?;
     Ok(HttpResponse::Ok().json(model(&app, &token, &owner).await?))
 }
 
 /// `DELETE /users/{user}/tokens/{token}`
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::Tokens>) -> Answer {
-    let token = find(&app, &on.user, &url::piece(&request, "token")?).await?;
-    revoke(&app, &on.user, &token).await?;
+    let token = find(&app, on.user(), &url::piece(&request, "token")?).await?;
+    revoke(&app, on.user(), &token).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,22 +1,20 @@
 //! `/users`, `/users/{user}` and `/user`.
 
-use std::collections::HashMap;
-
 use actix_web::{HttpRequest, HttpResponse, web};
-use hub_core::id::UserId;
 use hub_core::name::UserName;
-use hub_core::scope::{Reach, Scope};
+use hub_core::scope::{Reach, Rights, Scope};
 use hub_core::token;
-use hub_store::{Only, Server, Sort, SortKey, StoreError, User, UserQuery, UserState};
+use hub_store::{Only, Sort, SortKey, StoreError, User, UserQuery, UserState};
 use serde_json::{Value, json};
 
 use super::listing::Window;
-use super::view::{self, Places, UserParts};
+use super::view::{self, Places};
 use super::{body, servers};
 use crate::app::App;
 use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
 use crate::http::{Answer, Problem, url};
+use crate::people::{self, Person};
 
 /// The places of this app's models.
 pub fn places(app: &App) -> Places<'_> {
@@ -29,28 +27,15 @@ fn include_stopped(request: &HttpRequest) -> bool {
     !matches!(value.to_lowercase().as_str(), "0" | "false")
 }
 
-/// Models of many users, in their order, with four queries for all of them.
-async fn models(app: &App, users: &[User], caller: &Caller, stopped: bool) -> Result<Vec<Value>, StoreError> {
-    let ids: Vec<_> = users.iter().map(|user| user.id).collect();
-    let mut groups = app.store.groups_of_users(&ids).await?;
-    let mut roles = app.store.own_roles_of_users(&ids).await?;
-    let mut servers: HashMap<UserId, Vec<Server>> = HashMap::new();
-    for server in app.store.servers_of(&ids).await? {
-        servers.entry(server.user_id).or_default().push(server);
-    }
-    let model = |user: &User| {
-        let groups = groups.remove(&user.id).unwrap_or_default();
-        let roles = roles.remove(&user.id).unwrap_or_default();
-        let servers = servers.remove(&user.id).unwrap_or_default();
-        let parts = UserParts { user, groups: &groups, roles: &roles, servers: &servers };
-        view::user(&parts, &caller.rights, stopped, &places(app))
-    };
-    Ok(users.iter().filter_map(model).collect())
+/// The model of one person; an empty object when the rights reveal nothing.
+fn model_of(app: &App, person: &Person, rights: &Rights, stopped: bool) -> Value {
+    view::user(person, rights, stopped, &places(app)).unwrap_or_else(|| json!({}))
 }
 
-/// The model of one user; an empty object when the rights reveal nothing.
-pub async fn model(app: &App, user: &User, caller: &Caller, stopped: bool) -> Result<Value, Problem> {
-    Ok(models(app, std::slice::from_ref(user), caller, stopped).await?.pop().unwrap_or_else(|| json!({})))
+/// The model of a user as it is now.
+async fn model(app: &App, user: &User, rights: &Rights, stopped: bool) -> Result<Value, Problem> {
+    let people = people::complete(&app.store, vec![user.clone()]).await?;
+    Ok(people.first().map_or_else(|| json!({}), |person| model_of(app, person, rights, stopped)))
 }
 
 /// `GET /users`
@@ -64,8 +49,9 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
         limit: Some(window.limit),
         only: only(&who.0.rights.reach(Scope::ListUsers))?,
     };
-    let page = app.store.list_users(&query).await?;
-    let models = models(&app, &page.items, &who.0, include_stopped(&request)).await?;
+    let page = app.people.list(&app.store, &query).await?;
+    let (stopped, places) = (include_stopped(&request), places(&app));
+    let models = page.items.iter().filter_map(|person| view::user(person, &who.0.rights, stopped, &places)).collect();
     Ok(window.answer(&request, &app, models, page.total))
 }
 
@@ -105,18 +91,17 @@ fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
 
 /// `GET /users/{user}`
 pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadUser>) -> Answer {
-    let model = model(&app, &on.user, &on.caller, include_stopped(&request)).await?;
-    Ok(HttpResponse::Ok().json(model))
+    let stopped = include_stopped(&request);
+    Ok(HttpResponse::Ok().json(model_of(&app, &on.person, &on.caller.rights, stopped)))
 }
 
 /// `GET /user`: who the credentials belong to, and what they may do.
 pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answer {
-    let mut caller = who.0;
-    let mut seen = caller.rights.clone();
-    seen.identify(caller.scope_owner());
-    caller.rights = seen;
+    let caller = who.0;
+    let mut rights = caller.rights.clone();
+    rights.identify(caller.scope_owner());
     let mut model = match &caller.owner {
-        Owner::User(user) => model(&app, user, &caller, include_stopped(&request)).await?,
+        Owner::User(user) => model(&app, user, &rights, include_stopped(&request)).await?,
         Owner::Service(service) => json!({
             "kind": "service", "name": service.spec.name, "admin": service.spec.admin, "roles": [],
             "url": null, "prefix": null, "command": [], "pid": 0, "info": null, "display": null,
@@ -130,7 +115,7 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
         let session = if caller.by_token() { caller.session_id() } else { None };
         model.insert("token_id".into(), id.into());
         model.insert("session_id".into(), session.into());
-        model.insert("scopes".into(), json!(caller.rights.scopes()));
+        model.insert("scopes".into(), json!(rights.scopes()));
     }
     Ok(HttpResponse::Ok().json(model))
 }
@@ -170,7 +155,8 @@ pub async fn create_many(app: web::Data<App>, who: May<rights::AdminUsers>, byte
     if created.is_empty() {
         return Err(Problem::conflict(format!("All {} users already exist", names.len())));
     }
-    let models = models(&app, &created, &who.0, false).await?;
+    let people = people::complete(&app.store, created).await?;
+    let models: Vec<Value> = people.iter().map(|person| model_of(&app, person, &who.0.rights, false)).collect();
     Ok(HttpResponse::Created().json(models))
 }
 
@@ -197,7 +183,7 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
         Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("User {name} already exists"))),
         other => other?,
     };
-    Ok(HttpResponse::Created().json(model(&app, &user, &who.0, false).await?))
+    Ok(HttpResponse::Created().json(model(&app, &user, &who.0.rights, false).await?))
 }
 
 /// `PATCH /users/{user}`: name and admin. The same name is no change.
@@ -205,18 +191,18 @@ pub async fn change(app: web::Data<App>, on: OnUser<rights::AdminUsers>, bytes: 
     let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
     body::only(&object, &["name", "admin"])?;
     let admin = body::flag(&object, "User", "admin")?;
-    if on.user.admin && may_grant_admin(&on.caller, true).is_err() {
+    if on.user().admin && may_grant_admin(&on.caller, true).is_err() {
         return Err(Problem::forbidden("Only admins can modify other admins"));
     }
     may_grant_admin(&on.caller, admin == Some(true))?;
     if let Some(name) = body::text(&object, "User", "name")? {
-        rename(&app, &on.user, &name).await?;
+        rename(&app, on.user(), &name).await?;
     }
     if let Some(admin) = admin {
-        app.store.set_admin(on.user.id, admin).await?;
+        app.store.set_admin(on.user().id, admin).await?;
     }
-    let user = app.store.user_by_id(on.user.id).await?.ok_or_else(Problem::not_found)?;
-    let mut model = model(&app, &user, &on.caller, false).await?;
+    let user = app.store.user_by_id(on.user().id).await?.ok_or_else(Problem::not_found)?;
+    let mut model = model(&app, &user, &on.caller.rights, false).await?;
     model["auth_state"] = Value::Null;
     Ok(HttpResponse::Ok().json(model))
 }
@@ -243,19 +229,19 @@ async fn rename(app: &App, user: &User, name: &str) -> Result<(), Problem> {
 
 /// `DELETE /users/{user}`: stops all its servers first.
 pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Answer {
-    if on.caller.user().is_some_and(|caller| caller.id == on.user.id) {
+    if on.caller.user().is_some_and(|caller| caller.id == on.user().id) {
         return Err(Problem::bad("Cannot delete yourself!"));
     }
-    let mine = app.store.servers_of(&[on.user.id]).await?;
+    let mine = app.store.servers_of(&[on.user().id]).await?;
     for server in mine.iter().filter(|server| view::is_active(server)) {
         servers::want_stopped(&app, server).await?;
     }
     for server in mine.iter().filter(|server| view::is_active(server)) {
         if !servers::wait_for(&app, server.id, servers::Until::Stopped).await? {
-            let name = &on.user.name;
+            let name = &on.user().name;
             return Err(Problem::bad(format!("{name}'s server is in the process of stopping, please wait.")));
         }
     }
-    app.store.delete_user(on.user.id).await?;
+    app.store.delete_user(on.user().id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

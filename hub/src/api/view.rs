@@ -3,22 +3,11 @@
 use hub_core::clock::{Time, isoformat};
 use hub_core::life::{Desired, Phase};
 use hub_core::scope::{Rights, Scope, Target};
-use hub_store::{Group, Server, Token, User};
+use hub_store::{Group, Server, Token};
 use serde_json::{Map, Value, json};
 
 use crate::http::url::Paths;
-
-/// A user with what belongs to it.
-pub struct UserParts<'a> {
-    /// The user.
-    pub user: &'a User,
-    /// Names of its groups.
-    pub groups: &'a [String],
-    /// Names of its own roles.
-    pub roles: &'a [String],
-    /// All its servers.
-    pub servers: &'a [Server],
-}
+use crate::people::Person;
 
 /// Where things are, for the URLs in models.
 pub struct Places<'a> {
@@ -90,8 +79,8 @@ fn object_or_empty(value: &Value) -> Value {
 }
 
 /// One user, as far as the rights reveal; `None` when they reveal nothing.
-pub fn user(parts: &UserParts, rights: &Rights, include_stopped: bool, places: &Places) -> Option<Value> {
-    let UserParts { user, groups, roles, servers } = parts;
+pub fn user(person: &Person, rights: &Rights, include_stopped: bool, places: &Places) -> Option<Value> {
+    let Person { user, groups, roles, servers } = person;
     let fields = rights.user_fields(&user.name, groups);
     let visible = |server: &&Server| {
         let target = Target::Server { user: &user.name, name: &server.name, groups };

@@ -27,9 +27,6 @@ pub struct Proxy {
     /// Where requests go that match no route: the hub's own server.
     #[arg(long, value_name = "URL")]
     default_target: Option<String>,
-    /// The path everything lives under.
-    #[arg(long, value_name = "PATH", default_value = "/")]
-    base_url: String,
     /// The file in which the last known routes are kept.
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
@@ -123,10 +120,21 @@ impl Proxy {
     }
 }
 
+/// Each connection takes up to two open files: as many as the system lets us have.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 /// Runs the command until a signal.
 pub async fn run(arguments: Proxy) -> Result<()> {
     super::init_proxy_log();
     let options = arguments.options()?;
+    raise_open_files();
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
     tokio::spawn(async move {

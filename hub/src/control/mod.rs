@@ -73,6 +73,8 @@ fn admit(request: &HttpRequest, control: &Control) -> Result<(), Problem> {
 #[derive(Deserialize)]
 struct Wanted {
     #[serde(default)]
+    proxy: String,
+    #[serde(default)]
     epoch: String,
     since: Option<u64>,
 }
@@ -81,7 +83,9 @@ async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::
     admit(&request, &control)?;
     let known =
         if wanted.epoch == control.epoch { wanted.since.and_then(|since| i64::try_from(since).ok()) } else { None };
-    let follower = Follower { changes: control.app.keeper.signals().follow_routes(), control, known, started: false };
+    let changes = control.app.keeper.signals().follow_routes();
+    let proxy = wanted.into_inner().proxy;
+    let follower = Follower { changes, control, proxy, known, started: false };
     let lines = stream::unfold(follower, |mut follower| async move {
         let line = follower.next().await?;
         let mut text = serde_json::to_vec(&line).ok()?;
@@ -94,6 +98,7 @@ async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::
 /// One proxy's place in the numbering of routes.
 struct Follower {
     control: web::Data<Control>,
+    proxy: String,
     changes: tokio::sync::watch::Receiver<u64>,
     /// The revision the proxy has; `None` when it needs a snapshot.
     known: Option<i64>,
@@ -123,6 +128,11 @@ impl Follower {
                 changed = self.changes.changed() => changed.ok()?,
                 () = tokio::time::sleep(LOOK) => {}
                 () = tokio::time::sleep_until(deadline) => {
+                    // Only a proxy that is connected may hold up a server that becomes ready.
+                    let (store, now) = (&self.control.app.store, self.control.app.now());
+                    if let Err(error) = store.saw_proxy(&self.proxy, now).await {
+                        tracing::warn!("a connected proxy could not be recorded: {error}");
+                    }
                     return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
                 }
             }

@@ -1,5 +1,6 @@
 //! Who asks, and what they may: found anew for every request, never cached across changes of the database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpMessage, HttpRequest, web};
@@ -9,9 +10,13 @@ use hub_core::id::TokenId;
 use hub_core::scope::{self, Catalogue, Client, Membership, Rights};
 use hub_core::token;
 use hub_store::{HUB_CLIENT, Server, Service, Store, StoreError, Token, TokenOwner, User};
+use sha2::{Digest, Sha256};
 
 use super::{Problem, cookies};
 use crate::app::App;
+
+/// So much of a name goes into the log.
+const LOGGED_NAME: usize = 64;
 
 /// Whom a request belongs to.
 #[derive(Debug, Clone)]
@@ -100,13 +105,13 @@ pub fn bearer(request: &HttpRequest) -> Option<&str> {
 }
 
 /// Recognises the caller of a REST request: the header first, then the login cookie.
-pub async fn of_api(request: &HttpRequest, app: &App) -> Result<Option<Caller>, Problem> {
+pub async fn of_api(request: &HttpRequest, app: &App) -> Result<Option<Arc<Caller>>, Problem> {
     if let Some(text) = bearer(request)
         && let Some(caller) = by_token(app, text).await?
     {
         return Ok(Some(caller));
     }
-    of_page(request, app).await
+    Ok(of_page(request, app).await?.map(Arc::new))
 }
 
 /// Recognises the caller of a page: by the login cookie only.
@@ -132,21 +137,36 @@ pub async fn of_page(request: &HttpRequest, app: &App) -> Result<Option<Caller>,
     Ok(Some(Caller { owner: Owner::User(user), rights, groups, via }))
 }
 
+/// What a token is remembered by; never the token itself.
+pub type TokenDigest = [u8; 32];
+
+/// A token in force and its owner.
+pub struct Holder {
+    token: Token,
+    caller: Arc<Caller>,
+}
+
 /// Recognises the owner of a token.
-pub async fn by_token(app: &App, text: &str) -> Result<Option<Caller>, Problem> {
+pub async fn by_token(app: &App, text: &str) -> Result<Option<Arc<Caller>>, Problem> {
     if text.len() > token::LONGEST {
         return Ok(None);
     }
     let now = app.now();
-    let candidates = app.store.tokens_by_prefix(token::prefix(text), now).await?;
-    let Some(found) = candidates.into_iter().find(|candidate| token::verify(candidate.hashed.expose(), text)) else {
+    let digest: TokenDigest = Sha256::digest(text.as_bytes()).into();
+    let Some(holder) = app.tokens.get(&app.store, digest, holder_of(app, text, now)).await? else { return Ok(None) };
+    if holder.token.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);
-    };
-    let caller = owner_of(app, &found).await?;
-    if let Some(caller) = &caller {
-        touch_token(app, &found, caller, now).await;
     }
-    Ok(caller)
+    touch_token(app, &holder.token, &holder.caller, now).await;
+    Ok(Some(holder.caller.clone()))
+}
+
+async fn holder_of(app: &App, text: &str, now: Time) -> Result<Option<Holder>, Problem> {
+    let candidates = app.store.tokens_by_prefix(token::prefix(text), now).await?;
+    let found = candidates.into_iter().find(|candidate| token::verify(candidate.hashed.expose(), text));
+    let Some(token) = found else { return Ok(None) };
+    let caller = owner_of(app, &token).await?;
+    Ok(caller.map(|caller| Holder { token, caller: Arc::new(caller) }))
 }
 
 async fn owner_of(app: &App, found: &Token) -> Result<Option<Caller>, Problem> {
@@ -262,7 +282,7 @@ pub fn app_of(request: &HttpRequest) -> Result<web::Data<App>, Problem> {
 
 /// Remembers the caller with the request, for the log line.
 pub fn remember(request: &HttpRequest, caller: &Caller) {
-    request.extensions_mut().insert(CallerName(caller.name().chars().take(64).collect()));
+    request.extensions_mut().insert(CallerName(caller.name().chars().take(LOGGED_NAME).collect()));
 }
 
 /// The caller's name, for the log line.

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -14,6 +15,7 @@ use hub_store::{Server, User};
 
 use super::{Caller, Problem, caller, url, xsrf};
 use crate::app::App;
+use crate::people::Person;
 
 type Found<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -80,53 +82,47 @@ pub mod rights {
 }
 
 /// A caller, whatever the rights.
-pub struct Anyone(pub Caller);
+pub struct Anyone(pub Arc<Caller>);
 
 /// A caller with a right that is about nothing in particular.
-pub struct May<R>(pub Caller, PhantomData<R>);
+pub struct May<R>(pub Arc<Caller>, PhantomData<R>);
 
 /// A caller with a right, filtered or not; the handler restricts what it lists by `caller.rights.reach`.
-pub struct Listing<R>(pub Caller, PhantomData<R>);
+pub struct Listing<R>(pub Arc<Caller>, PhantomData<R>);
 
 /// A caller with a right on the user that the path names, and that user.
 pub struct OnUser<R> {
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// Whom it is about.
-    pub user: User,
-    /// The user's groups.
-    pub groups: Vec<String>,
+    pub person: Arc<Person>,
     right: PhantomData<R>,
 }
 
 /// A caller with a right on the server that the path names, its user, and the server if there is one.
 pub struct OnServer<R> {
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// Whose server it is.
-    pub user: User,
-    /// The user's groups.
-    pub groups: Vec<String>,
+    pub person: Arc<Person>,
     /// The server's name; empty for the default one.
     pub name: String,
-    /// The server, if it was ever made.
-    pub server: Option<Server>,
     right: PhantomData<R>,
 }
 
 /// A caller with a right on the group that the path names. Whether the group exists is for the handler to find.
 pub struct OnGroup<R> {
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The group's name.
     pub name: String,
     right: PhantomData<R>,
 }
 
-async fn recognise(request: &HttpRequest) -> Result<(web::Data<App>, Caller), Problem> {
+async fn recognise(request: &HttpRequest) -> Result<(web::Data<App>, Arc<Caller>), Problem> {
     let app = caller::app_of(request)?;
     let found = caller::of_api(request, &app).await?;
-    xsrf::check_api(request, &app, found.as_ref())?;
+    xsrf::check_api(request, &app, found.as_deref())?;
     let found = found.filter(|caller| caller.by_token() || !is_form(request));
     let found = found.ok_or_else(|| Problem::forbidden("Missing or invalid credentials."))?;
     caller::remember(request, &found);
@@ -157,14 +153,23 @@ pub fn require(verdict: Verdict, any_of: &[Scope]) -> Result<(), Problem> {
     }
 }
 
-/// The user a path names, and its groups; no groups when there is no such user.
-async fn target_user(app: &App, name: &str) -> Result<(Option<User>, Vec<String>), Problem> {
-    let user = app.store.user(name).await?;
-    let groups = match &user {
-        Some(user) => app.store.groups_of(user.id).await?,
-        None => Vec::new(),
-    };
-    Ok((user, groups))
+impl<R> OnUser<R> {
+    /// The user.
+    pub fn user(&self) -> &User {
+        &self.person.user
+    }
+}
+
+impl<R> OnServer<R> {
+    /// The server's owner.
+    pub fn user(&self) -> &User {
+        &self.person.user
+    }
+
+    /// The server, if it was ever made.
+    pub fn server(&self) -> Option<&Server> {
+        self.person.server(&self.name)
+    }
 }
 
 impl FromRequest for Anyone {
@@ -215,11 +220,12 @@ impl<R: Right> FromRequest for OnUser<R> {
         Box::pin(async move {
             let (app, caller) = recognise(&request).await?;
             let name = url::piece(&request, "user")?;
-            let (user, groups) = target_user(&app, &name).await?;
-            let target = Target::User { name: &name, groups: &groups };
+            let person = app.people.person(&app.store, &name).await?;
+            let groups = person.as_deref().map_or(&[][..], |person| &person.groups);
+            let target = Target::User { name: &name, groups };
             require(caller.rights.may_any(R::ANY_OF, &target), R::ANY_OF)?;
-            let user = user.ok_or_else(Problem::not_found)?;
-            Ok(Self { caller, user, groups, right: PhantomData })
+            let person = person.ok_or_else(Problem::not_found)?;
+            Ok(Self { caller, person, right: PhantomData })
         })
     }
 }
@@ -233,12 +239,12 @@ impl<R: Right> FromRequest for OnServer<R> {
         Box::pin(async move {
             let (app, caller) = recognise(&request).await?;
             let (owner, name) = (url::piece(&request, "user")?, url::piece(&request, "server")?);
-            let (user, groups) = target_user(&app, &owner).await?;
-            let target = Target::Server { user: &owner, name: &name, groups: &groups };
+            let person = app.people.person(&app.store, &owner).await?;
+            let groups = person.as_deref().map_or(&[][..], |person| &person.groups);
+            let target = Target::Server { user: &owner, name: &name, groups };
             require(caller.rights.may_any(R::ANY_OF, &target), R::ANY_OF)?;
-            let user = user.ok_or_else(Problem::not_found)?;
-            let server = app.store.server(user.id, &name).await?;
-            Ok(Self { caller, user, groups, name, server, right: PhantomData })
+            let person = person.ok_or_else(Problem::not_found)?;
+            Ok(Self { caller, person, name, right: PhantomData })
         })
     }
 }

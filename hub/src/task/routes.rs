@@ -40,7 +40,8 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
     }
     let kept: Vec<String> =
         servers.iter().filter(wanted).map(|server| recipe.prefix(&server.user_name, &server.name)).collect();
-    for route in routes.iter().filter(|route| !kept.contains(&route.prefix)) {
+    let is_hub = |route: &&Route| route.prefix == recipe.base_url;
+    for route in routes.iter().filter(|route| !is_hub(route) && !kept.contains(&route.prefix)) {
         tracing::info!(prefix = route.prefix, "removing a route that belongs to no running server");
         store.delete_route(&route.prefix).await?;
     }

@@ -7,6 +7,7 @@
 use crate::error::{Result, StoreError};
 use crate::row::Row;
 use crate::value::Value;
+use crate::version;
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite};
 use std::borrow::Cow;
 
@@ -76,11 +77,12 @@ impl Pool {
     pub(crate) async fn write_rows(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>> {
         let sql = sql.into();
         let told = sql.clone();
-        match self {
+        let written = match self {
             Self::Sqlite { writer, .. } => fetch!(sqlite writer, sql, params).map(sqlite_rows),
             Self::Postgres(pool) => fetch!(postgres pool, sql, params).map(postgres_rows),
-        }
-        .map_err(|error| self.error(&told, error))
+        };
+        version::written();
+        written.map_err(|error| self.error(&told, error))
     }
 
     /// The row returned by one statement that writes, as a transaction of its own.
@@ -92,11 +94,12 @@ impl Pool {
     pub(crate) async fn execute(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64> {
         let sql = sql.into();
         let told = sql.clone();
-        match self {
+        let written = match self {
             Self::Sqlite { writer, .. } => execute!(sqlite writer, sql, params),
             Self::Postgres(pool) => execute!(postgres pool, sql, params),
-        }
-        .map_err(|error| self.error(&told, error))
+        };
+        version::written();
+        written.map_err(|error| self.error(&told, error))
     }
 
     /// Begins a write transaction. SQLite takes its write lock at once: a lock taken later can fail half-way.
@@ -168,11 +171,12 @@ impl Tx {
     }
 
     pub(crate) async fn commit(self) -> Result<()> {
-        match self {
+        let committed = match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
-        }
-        .map_err(|error| StoreError::new("commit", error))
+        };
+        version::written();
+        committed.map_err(|error| StoreError::new("commit", error))
     }
 }
 

@@ -35,6 +35,7 @@ mod token;
 mod url;
 mod user;
 mod value;
+mod version;
 
 pub use audit::NewAudit;
 pub use error::{Context, OpenError, Result, StoreError};
@@ -54,3 +55,4 @@ pub use store::{OpenOptions, Store};
 pub use throttle::Throttle;
 pub use token::{NewToken, Token, TokenOwner};
 pub use user::{Only, Page, Sort, SortKey, User, UserQuery, UserState};
+pub use version::Version;

@@ -11,12 +11,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A database with JupyterHub's tables and Specola's. A clone shares its connections.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) pool: Pool,
+    /// SQLite's write-ahead log.
+    pub(crate) log: Option<Arc<PathBuf>>,
 }
 
 /// How to open a database.
@@ -44,14 +47,16 @@ impl Store {
     /// Opens a database by its SQLAlchemy URL. A new one gets all tables, one of JupyterHub 6.1 gets Specola's
     /// besides; one that cannot be used is refused before anything in it, or beside its file, is changed.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, OpenError> {
-        let pool = match url::parse(url)? {
+        let (pool, log) = match url::parse(url)? {
             Target::Sqlite(path) => {
                 check_file(&path, &options).await?;
-                sqlite_pool(&path, &options).await?
+                let mut log = path.clone().into_os_string();
+                log.push("-wal");
+                (sqlite_pool(&path, &options).await?, Some(Arc::new(log.into())))
             }
-            Target::Postgres(connect) => postgres_pool(*connect, &options).await?,
+            Target::Postgres(connect) => (postgres_pool(*connect, &options).await?, None),
         };
-        let store = Self { pool };
+        let store = Self { pool, log };
         match store.prepare_database(options.now).await {
             Ok(()) => Ok(store),
             Err(error) => {

@@ -22,3 +22,4 @@ mod servers;
 mod services;
 mod tokens;
 mod trouble;
+mod version;

@@ -89,6 +89,10 @@ async fn proxies_that_are_alive_and_behind_are_known(Database { store, .. }: Dat
     let all = store.list_proxies().await.unwrap();
     assert_eq!(all.iter().map(|proxy| proxy.id.as_str()).collect::<Vec<_>>(), ["dead", "one", "two"]);
     assert_eq!((all[1].revision, all[1].seen_at), (6, at(30)));
+    assert!(store.saw_proxy("dead", at(40)).await.unwrap());
+    assert!(!store.saw_proxy("never", at(40)).await.unwrap());
+    let dead = store.list_proxies().await.unwrap().into_iter().find(|proxy| proxy.id == "dead").unwrap();
+    assert_eq!((dead.revision, dead.seen_at), (1, at(40)));
     assert!(store.delete_proxy("dead").await.unwrap());
     assert!(!store.delete_proxy("dead").await.unwrap());
 }
