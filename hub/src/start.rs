@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::spawner::LocalMode;
 use crate::config::{Config, cookie_secret};
 use crate::http::url::Paths;
 use crate::keeper::prepare::Recipe;
@@ -170,25 +169,7 @@ async fn sync_roles(store: &Store, config: &Config) -> Result<()> {
 }
 
 fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
-    let wanted = &config.spawner.local;
-    let mut local = spawner_local::Config::new(epoch, config.hub.data_dir.join("local"));
-    local.homes = wanted.homes_dir.clone().or_else(|| Some(config.hub.data_dir.join("homes")));
-    local.mode = wanted.mode.map(|mode| match mode {
-        LocalMode::System => spawner_local::Mode::System,
-        LocalMode::Folders => spawner_local::Mode::Folders,
-    });
-    local.env_keep = config.spawner.env_keep.clone();
-    local.shell_cmd = wanted.shell_cmd.clone();
-    local.interrupt_timeout = wanted.interrupt_timeout.duration();
-    local.term_timeout = wanted.term_timeout.duration();
-    local.kill_timeout = wanted.kill_timeout.duration();
-    local.log_bytes = wanted.log_bytes.0;
-    local.log_files = wanted.log_files;
-    local.ports = wanted.ports.map(|[low, high]| low..=high);
-    local.no_new_privileges = wanted.no_new_privileges;
-    local.cgroups = wanted.cgroups;
-    local.cgroup_parent = wanted.cgroup_parent.clone();
-    local.allow_root = wanted.allow_root;
+    let local = config.spawner.local(epoch, &config.hub.data_dir);
     Local::open(local).context("cannot open the folder of the local spawner")
 }
 

@@ -70,7 +70,7 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
     let query = GroupQuery { offset: window.offset, limit: Some(window.limit), only };
     let page = app.store.list_groups(&query).await?;
     let models = models(&app, &page.items, &who.0).await?;
-    Ok(window.answer(&request, &app, models, page.total))
+    Ok(window.answer(&request, &app, &models, page.total))
 }
 
 /// `POST /groups`: all of them or none.

@@ -1,6 +1,7 @@
 //! Pages of lists: offset and limit, and the answer with or without JupyterHub's pagination envelope.
 
 use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -31,7 +32,7 @@ impl Window {
     }
 
     /// The answer for one part of a list of `total` entries.
-    pub fn answer(self, request: &HttpRequest, app: &App, items: Vec<Value>, total: i64) -> HttpResponse {
+    pub fn answer(self, request: &HttpRequest, app: &App, items: &impl Serialize, total: i64) -> HttpResponse {
         if !self.enveloped {
             return HttpResponse::Ok().json(items);
         }
@@ -43,8 +44,16 @@ impl Window {
             Value::Null
         };
         let pagination = json!({ "offset": self.offset, "limit": self.limit, "total": total, "next": next });
-        HttpResponse::Ok().json(json!({ "items": items, "_pagination": pagination }))
+        HttpResponse::Ok().json(Envelope { items, pagination })
     }
+}
+
+/// JupyterHub's form of a part of a list.
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    items: &'a T,
+    #[serde(rename = "_pagination")]
+    pagination: Value,
 }
 
 fn accepts_envelope(request: &HttpRequest) -> bool {

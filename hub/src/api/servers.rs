@@ -10,6 +10,7 @@ use hub_core::name::{DisplayName, ServerName};
 use hub_store::{Server, StartLimits, User, WantRunning};
 use serde_json::{Map, Value, json};
 
+use super::view::ServerModel;
 use super::{body, users, view};
 use crate::app::App;
 use crate::http::guard::{OnServer, rights};
@@ -238,7 +239,8 @@ pub async fn remove(app: &App, id: SpawnerId) -> Result<(), Problem> {
 /// `GET …/server[s/{server}]`
 pub async fn get(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
     let server = on.server().ok_or_else(Problem::not_found)?;
-    Ok(HttpResponse::Ok().json(view::server(server, &on.caller.rights, &on.person.groups, &users::places(&app))))
+    let places = users::places(&app);
+    Ok(HttpResponse::Ok().json(ServerModel::new(server, &on.caller.rights, &on.person.groups, &places)))
 }
 
 /// `PUT …/servers/{server}`: makes a server without starting it.
@@ -253,8 +255,8 @@ pub async fn put(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes:
         Ok(server) => server,
         Err(problem) => return Err(problem),
     };
-    let model = view::server(&server, &on.caller.rights, &on.person.groups, &users::places(&app));
-    Ok(HttpResponse::Created().json(model))
+    let places = users::places(&app);
+    Ok(HttpResponse::Created().json(ServerModel::new(&server, &on.caller.rights, &on.person.groups, &places)))
 }
 
 /// `PATCH …/server[s/{server}]`: name, display name and options of a stopped server.
@@ -277,8 +279,8 @@ pub async fn change(app: web::Data<App>, on: OnServer<rights::StartServers>, byt
         app.store.set_server_options(server.id, Some(&options)).await?;
     }
     let server = app.store.server_by_id(server.id).await?.ok_or_else(Problem::not_found)?;
-    let model = view::server(&server, &on.caller.rights, &on.person.groups, &users::places(&app));
-    Ok(HttpResponse::Ok().json(model))
+    let places = users::places(&app);
+    Ok(HttpResponse::Ok().json(ServerModel::new(&server, &on.caller.rights, &on.person.groups, &places)))
 }
 
 async fn rename(app: &App, user: &User, server: &Server, name: &str) -> Result<(), Problem> {

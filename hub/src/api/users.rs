@@ -8,7 +8,7 @@ use hub_store::{Only, Sort, SortKey, StoreError, User, UserQuery, UserState};
 use serde_json::{Value, json};
 
 use super::listing::Window;
-use super::view::{self, Places};
+use super::view::{self, Places, UserModel};
 use super::{body, servers};
 use crate::app::App;
 use crate::http::caller::{Caller, Owner};
@@ -27,9 +27,11 @@ fn include_stopped(request: &HttpRequest) -> bool {
     !matches!(value.to_lowercase().as_str(), "0" | "false")
 }
 
-/// The model of one person; an empty object when the rights reveal nothing.
+/// The model of one person as a value; an empty object when the rights reveal nothing.
 fn model_of(app: &App, person: &Person, rights: &Rights, stopped: bool) -> Value {
-    view::user(person, rights, stopped, &places(app)).unwrap_or_else(|| json!({}))
+    let places = places(app);
+    let model = UserModel::new(person, rights, stopped, &places);
+    model.and_then(|model| serde_json::to_value(model).ok()).unwrap_or_else(|| json!({}))
 }
 
 /// The model of a user as it is now.
@@ -51,8 +53,9 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
     };
     let page = app.people.list(&app.store, &query).await?;
     let (stopped, places) = (include_stopped(&request), places(&app));
-    let models = page.items.iter().filter_map(|person| view::user(person, &who.0.rights, stopped, &places)).collect();
-    Ok(window.answer(&request, &app, models, page.total))
+    let models = page.items.iter().filter_map(|person| UserModel::new(person, &who.0.rights, stopped, &places));
+    let models: Vec<UserModel> = models.collect();
+    Ok(window.answer(&request, &app, &models, page.total))
 }
 
 fn state(request: &HttpRequest) -> Result<Option<UserState>, Problem> {
@@ -91,8 +94,11 @@ fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
 
 /// `GET /users/{user}`
 pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadUser>) -> Answer {
-    let stopped = include_stopped(&request);
-    Ok(HttpResponse::Ok().json(model_of(&app, &on.person, &on.caller.rights, stopped)))
+    let (stopped, places) = (include_stopped(&request), places(&app));
+    match UserModel::new(&on.person, &on.caller.rights, stopped, &places) {
+        Some(model) => Ok(HttpResponse::Ok().json(model)),
+        None => Ok(HttpResponse::Ok().json(json!({}))),
+    }
 }
 
 /// `GET /user`: who the credentials belong to, and what they may do.

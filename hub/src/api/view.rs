@@ -1,9 +1,12 @@
 //! The JSON shapes of the REST API, exactly as JupyterHub 6.1 sends them.
 
+use std::sync::LazyLock;
+
 use hub_core::clock::{Time, isoformat};
 use hub_core::life::{Desired, Phase};
-use hub_core::scope::{Rights, Scope, Target};
+use hub_core::scope::{Rights, Scope, Target, UserFields};
 use hub_store::{Group, Server, Token};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::http::url::Paths;
@@ -45,73 +48,132 @@ pub fn is_active(server: &Server) -> bool {
     !(server.phase == Phase::Stopped && server.desired == Desired::Stopped)
 }
 
-/// One server.
-pub fn server(server: &Server, rights: &Rights, groups: &[String], places: &Places) -> Value {
-    let url = places.paths.server(&server.user_name, &server.name);
-    let progress = places.paths.progress(&server.user_name, &server.name);
-    let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
-    let mut model = json!({
-        "name": server.name,
-        "display_name": server.display_name,
-        "full_name": format!("{}/{}", server.user_name, server.name),
-        "last_activity": time(server.last_activity),
-        "started": time(server.started),
-        "pending": pending(server),
-        "ready": is_ready(server),
-        "stopped": !is_active(server),
-        "url": url,
-        "user_options": server.user_options.clone().unwrap_or_else(|| json!({})),
-        "full_url": full(&url),
-        "full_progress_url": full(&progress),
-        "progress_url": progress,
-    });
-    let target = Target::Server { user: &server.user_name, name: &server.name, groups };
-    if rights.reach(Scope::AdminServerState).covers(&target)
-        && let Some(model) = model.as_object_mut()
-    {
-        model.insert("state".into(), server.state.clone().unwrap_or_else(|| json!({})));
-    }
-    model
+/// One server, written as JSON without a detour.
+pub struct ServerModel<'a> {
+    server: &'a Server,
+    places: &'a Places<'a>,
+    shows_state: bool,
 }
 
-fn object_or_empty(value: &Value) -> Value {
-    if value.is_null() { json!({}) } else { value.clone() }
+impl<'a> ServerModel<'a> {
+    /// The model of a server, as far as the rights reveal. `groups` are its user's.
+    pub fn new(server: &'a Server, rights: &Rights, groups: &[String], places: &'a Places<'a>) -> Self {
+        let target = Target::Server { user: &server.user_name, name: &server.name, groups };
+        Self { server, places, shows_state: rights.covers(Scope::AdminServerState, &target) }
+    }
 }
 
-/// One user, as far as the rights reveal; `None` when they reveal nothing.
-pub fn user(person: &Person, rights: &Rights, include_stopped: bool, places: &Places) -> Option<Value> {
-    let Person { user, groups, roles, servers } = person;
-    let fields = rights.user_fields(&user.name, groups);
-    let visible = |server: &&Server| {
-        let target = Target::Server { user: &user.name, name: &server.name, groups };
-        (include_stopped || is_active(server)) && rights.reach(Scope::ReadServers).covers(&target)
-    };
-    let shown: Map<String, Value> =
-        servers.iter().filter(visible).map(|of| (of.name.clone(), server(of, rights, groups, places))).collect();
-    if !fields.name {
-        return None;
-    }
-    let mut model = Map::new();
-    let default = servers.iter().find(|server| server.name.is_empty());
-    let mut put = |show: bool, key: &str, value: Value| {
-        if show {
-            model.insert(key.to_owned(), value);
+impl Serialize for ServerModel<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { server, places, shows_state } = self;
+        let url = places.paths.server(&server.user_name, &server.name);
+        let progress = places.paths.progress(&server.user_name, &server.name);
+        let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", &server.name)?;
+        map.serialize_entry("display_name", &server.display_name)?;
+        map.serialize_entry("full_name", &format_args!("{}/{}", server.user_name, server.name))?;
+        map.serialize_entry("last_activity", &server.last_activity.map(isoformat))?;
+        map.serialize_entry("started", &server.started.map(isoformat))?;
+        map.serialize_entry("pending", &pending(server))?;
+        map.serialize_entry("ready", &is_ready(server))?;
+        map.serialize_entry("stopped", &!is_active(server))?;
+        map.serialize_entry("url", &url)?;
+        map.serialize_entry("user_options", server.user_options.as_ref().unwrap_or(empty()))?;
+        map.serialize_entry("progress_url", &progress)?;
+        map.serialize_entry("full_url", &full(&url))?;
+        map.serialize_entry("full_progress_url", &full(&progress))?;
+        if *shows_state {
+            map.serialize_entry("state", server.state.as_ref().unwrap_or(empty()))?;
         }
-    };
-    put(true, "kind", "user".into());
-    put(true, "name", user.name.clone().into());
-    put(fields.admin, "admin", user.admin.into());
-    put(fields.roles, "roles", json!(roles));
-    put(fields.groups, "groups", json!(groups));
-    let url = default.filter(|server| is_ready(server)).map(|_| places.paths.server(&user.name, ""));
-    put(fields.server, "server", url.into());
-    put(fields.pending, "pending", default.and_then(pending).into());
-    put(fields.created, "created", time(user.created));
-    put(fields.last_activity, "last_activity", time(user.last_activity));
-    put(fields.auth_state, "auth_state", Value::Null);
-    put(fields.servers || !shown.is_empty(), "servers", shown.into());
-    put(fields.user_info, "user_info", object_or_empty(&user.user_info));
-    Some(model.into())
+        map.end()
+    }
+}
+
+/// What stands for an object that was never set.
+fn empty() -> &'static Value {
+    static EMPTY: LazyLock<Value> = LazyLock::new(|| json!({}));
+    &EMPTY
+}
+
+/// One user, written as JSON without a detour.
+pub struct UserModel<'a> {
+    person: &'a Person,
+    rights: &'a Rights,
+    fields: UserFields,
+    include_stopped: bool,
+    places: &'a Places<'a>,
+}
+
+impl<'a> UserModel<'a> {
+    /// The model of a user, as far as the rights reveal; `None` when they reveal nothing.
+    pub fn new(person: &'a Person, rights: &'a Rights, include_stopped: bool, places: &'a Places<'a>) -> Option<Self> {
+        let fields = rights.user_fields(&person.user.name, &person.groups);
+        fields.name.then_some(Self { person, rights, fields, include_stopped, places })
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &'a Server> {
+        let Person { user, groups, servers, .. } = self.person;
+        let (include_stopped, rights) = (self.include_stopped, self.rights);
+        servers.iter().filter(move |server| {
+            let target = Target::Server { user: &user.name, name: &server.name, groups };
+            (include_stopped || is_active(server)) && rights.covers(Scope::ReadServers, &target)
+        })
+    }
+}
+
+/// The servers of a user by name.
+struct Servers<'m, 'a>(&'m UserModel<'a>);
+
+impl Serialize for Servers<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let UserModel { person, rights, places, .. } = self.0;
+        let models =
+            self.0.servers().map(|server| (&server.name, ServerModel::new(server, rights, &person.groups, places)));
+        serializer.collect_map(models)
+    }
+}
+
+impl Serialize for UserModel<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (fields, Person { user, groups, roles, .. }) = (&self.fields, self.person);
+        let default = self.person.server("");
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", "user")?;
+        map.serialize_entry("name", &user.name)?;
+        if fields.admin {
+            map.serialize_entry("admin", &user.admin)?;
+        }
+        if fields.roles {
+            map.serialize_entry("roles", roles)?;
+        }
+        if fields.groups {
+            map.serialize_entry("groups", groups)?;
+        }
+        if fields.server {
+            let url = default.filter(|server| is_ready(server)).map(|_| self.places.paths.server(&user.name, ""));
+            map.serialize_entry("server", &url)?;
+        }
+        if fields.pending {
+            map.serialize_entry("pending", &default.and_then(pending))?;
+        }
+        if fields.created {
+            map.serialize_entry("created", &user.created.map(isoformat))?;
+        }
+        if fields.last_activity {
+            map.serialize_entry("last_activity", &user.last_activity.map(isoformat))?;
+        }
+        if fields.auth_state {
+            map.serialize_entry("auth_state", &())?;
+        }
+        if fields.servers || self.servers().next().is_some() {
+            map.serialize_entry("servers", &Servers(self))?;
+        }
+        if fields.user_info {
+            map.serialize_entry("user_info", if user.user_info.is_null() { empty() } else { &user.user_info })?;
+        }
+        map.end()
+    }
 }
 
 /// One group, as far as the rights reveal.
@@ -125,7 +187,8 @@ pub fn group(group: &Group, members: &[String], roles: &[String], rights: &Right
     model.insert("name".into(), group.name.clone().into());
     if fields.content {
         model.insert("users".into(), json!(members));
-        model.insert("properties".into(), object_or_empty(&group.properties));
+        let properties = if group.properties.is_null() { empty() } else { &group.properties };
+        model.insert("properties".into(), properties.clone());
     }
     if fields.roles {
         model.insert("roles".into(), json!(roles));
