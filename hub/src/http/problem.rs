@@ -123,6 +123,14 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer at the moment. Try again.")
                     .retry_after(2)
             }
+            StoreError::ReadOnly(_) => {
+                tracing::error!("database: {error}");
+                Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The hub's database cannot be written, so nothing can be saved.",
+                )
+                .advise("Tell the people who run this hub. Your files and running servers are not affected.")
+            }
             StoreError::Full(_) => {
                 tracing::error!("database: {error}");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "The hub's disk is full, so nothing can be saved.")

@@ -17,6 +17,7 @@ pub static ENGLISH: Words = Words {
     nav_admin: "Admin",
     person_menu: "Account of {}",
     log_out: "Log out",
+    log_out_everywhere: "Log out in all browsers",
     log_in: "Log in",
     groups: "Groups",
     no_groups: "In no group",

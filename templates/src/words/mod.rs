@@ -29,7 +29,7 @@ macro_rules! table {
 
 table! {
     // Frame
-    skip_to_content, main_navigation, nav_home, nav_token, nav_services, nav_admin, person_menu, log_out, log_in,
+    skip_to_content, main_navigation, nav_home, nav_token, nav_services, nav_admin, person_menu, log_out, log_out_everywhere, log_in,
     groups, no_groups, administrator, theme, theme_system, theme_light, theme_dark, dismiss, announcements, footer,
     // Everywhere
     default_server, copy, copied, cancel, optional, unknown, never, something_failed, reference,

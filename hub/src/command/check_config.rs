@@ -1,0 +1,170 @@
+//! `specola check-config`: what is wrong with a configuration, or what would run with it. Never shows a secret.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+
+use super::database::{Hub, sqlite_file};
+use crate::config::auth::Authenticator;
+use crate::config::spawner::LocalMode;
+use crate::config::{Config, reference};
+
+/// Check a configuration: name each problem with its line, or say what would run.
+#[derive(Debug, Args)]
+pub struct CheckConfig {
+    #[command(flatten)]
+    hub: Hub,
+    /// Print the reference of all options, in Markdown, instead.
+    #[arg(long)]
+    reference: bool,
+}
+
+/// Runs the command. An error means that the hub would not start.
+pub fn run(arguments: &CheckConfig) -> Result<()> {
+    if arguments.reference {
+        print!("{}", reference::markdown());
+        return Ok(());
+    }
+    let file = arguments.hub.file();
+    let shown = file.as_deref().map_or("no file: all defaults".into(), |file| file.display().to_string());
+    let config = arguments.hub.load().map_err(|errors| {
+        let count = errors.to_string().lines().count();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        anyhow!("{count} {noun} in the configuration\n{errors}")
+    })?;
+    println!("The configuration is right ({shown}).\n");
+    for (what, value) in summary(&config) {
+        println!("  {what:<22}{value}");
+    }
+    let mut warnings = config.warnings();
+    warnings.extend(of_this_machine(&config));
+    if !warnings.is_empty() {
+        println!("\nWorth a second look:");
+        warnings.iter().for_each(|warning| println!("  - {warning}"));
+    }
+    Ok(())
+}
+
+/// What would run, as pairs of a name and a value.
+fn summary(config: &Config) -> Vec<(&'static str, String)> {
+    let (hub, spawner) = (&config.hub, &config.spawner);
+    let public = hub.public_url.as_ref().map(|url| format!(", seen as {}", url.as_str())).unwrap_or_default();
+    let mut rows = vec![
+        ("Browsers", format!("http://{}{}{public}", hub.bind_url.listen(), hub.base_path().as_str())),
+        ("Hub API", format!("{}, reached at {}", hub.hub_listen(), hub.hub_url())),
+        ("Data folder", hub.data_dir.display().to_string()),
+        ("Database", database(hub.database_url().expose())),
+        ("Login", format!("{}; {}", config.auth.authenticator.as_str(), who(config))),
+        ("Servers", format!("{}: {}", spawner.driver.as_str(), spawner.cmd.join(" "))),
+        ("Servers run as", run_as(config).into()),
+    ];
+    let limits: Vec<String> = [
+        spawner.mem_limit.map(|size| format!("{} MiB memory", size.0 >> 20)),
+        spawner.cpu_limit.map(|cpus| format!("{cpus} processors")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !limits.is_empty() {
+        rows.push(("Each server", limits.join(", ")));
+    }
+    rows
+}
+
+fn run_as(config: &Config) -> &'static str {
+    let root = nix::unistd::Uid::effective().is_root();
+    match config.spawner.local.mode {
+        Some(LocalMode::System) => "the system user of that name",
+        None if root => "the system user of that name",
+        Some(LocalMode::Folders) if root => "root, each in a home folder of its own",
+        _ => "the hub's own user, each in a home folder of its own",
+    }
+}
+
+fn who(config: &Config) -> String {
+    let auth = &config.auth;
+    let mut who = Vec::new();
+    if auth.allows_all() {
+        who.push("everybody".to_owned());
+    } else {
+        if auth.allows_existing_users() {
+            who.push("whom the database knows".to_owned());
+        }
+        if !auth.allowed_users.is_empty() {
+            who.push(format!("{} listed", auth.allowed_users.len()));
+        }
+    }
+    if !auth.admin_users.is_empty() {
+        let names: Vec<&str> = auth.admin_users.iter().map(String::as_str).take(5).collect();
+        who.push(format!("administrators {}", names.join(", ")));
+    }
+    if !auth.blocked_users.is_empty() {
+        who.push(format!("{} blocked", auth.blocked_users.len()));
+    }
+    if who.is_empty() { "nobody is let in".into() } else { who.join(", ") }
+}
+
+/// The database without its password.
+fn database(text: &str) -> String {
+    if let Some(file) = sqlite_file(text) {
+        return format!("SQLite, {}", file.display());
+    }
+    match url::Url::parse(text) {
+        Ok(url) => {
+            let (host, name) = (url.host_str().unwrap_or("this machine"), url.path().trim_start_matches('/'));
+            format!("PostgreSQL, {name} on {host}{}", url.port().map(|port| format!(":{port}")).unwrap_or_default())
+        }
+        Err(_) => text.split(':').next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// What this machine lacks. The hub may run on another, so these are no errors.
+fn of_this_machine(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let root = nix::unistd::Uid::effective().is_root();
+    if let Some(command) = config.spawner.cmd.first()
+        && !on_path(command)
+    {
+        warnings.push(format!("{command} is not on this machine (spawner.cmd): no server would start"));
+    }
+    let service = &config.auth.pam.service;
+    let folders = ["/etc/pam.d", "/usr/lib/pam.d"];
+    if config.auth.authenticator == Authenticator::Pam {
+        if !folders.iter().any(|folder| Path::new(folder).join(service).exists()) {
+            warnings.push(format!("there is no PAM service {service:?} here: the service \"other\" would decide"));
+        }
+        if !root {
+            warnings.push("without root, PAM can check the password of the hub's own user only".into());
+        }
+    }
+    if config.spawner.local.mode == Some(LocalMode::System) && !root {
+        warnings.push("without root, servers cannot run as other system users (spawner.local.mode)".into());
+    }
+    if !config.hub.data_dir.exists() {
+        warnings.push(format!("the data folder {} does not exist yet", config.hub.data_dir.display()));
+    }
+    warnings
+}
+
+/// Whether a command can be found: by its path, or in one of the folders of `PATH`.
+fn on_path(command: &str) -> bool {
+    if command.contains('/') {
+        return Path::new(command).is_file();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(command).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        let shown = database("postgresql+psycopg2://hub:hunter2@db.example.org:5433/jupyterhub?sslmode=require");
+        assert_eq!(shown, "PostgreSQL, jupyterhub on db.example.org:5433");
+        assert_eq!(database("sqlite:////srv/hub.sqlite"), "SQLite, /srv/hub.sqlite");
+        assert!(!database("postgresql://hub:hunt[er2@db/x").contains("hunt"));
+    }
+}

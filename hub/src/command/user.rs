@@ -1,0 +1,158 @@
+//! `specola user`: people, from the command line.
+
+mod list;
+mod password;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, Subcommand};
+use hub_core::secret::Secret;
+use hub_store::{Store, User as Row};
+
+use super::database::{self, Hub};
+use crate::config::Config;
+use crate::config::auth::Authenticator;
+use crate::login::Passwords;
+use crate::login::password::{invitation, one_time};
+
+/// Add and list users, and give them passwords. Works whether the hub runs or not.
+#[derive(Debug, Args)]
+pub struct User {
+    #[command(flatten)]
+    hub: Hub,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Add a user and print a one-time password, to be changed at the first login.
+    Add {
+        /// The name to log in with.
+        name: String,
+        /// Let the user administer the hub.
+        #[arg(long)]
+        admin: bool,
+        /// Print a link to choose a password with, instead of a password.
+        #[arg(long)]
+        invite: bool,
+    },
+    /// List all users: rights, last activity, running servers.
+    List,
+    /// Set a user's password, typed or from standard input. Ends the user's sessions.
+    Password {
+        /// The user.
+        name: String,
+        /// Set a new one-time password and print it, instead of asking for one.
+        #[arg(long)]
+        reset: bool,
+    },
+    /// Print a link with which a user chooses a password, once.
+    Invite {
+        /// The user.
+        name: String,
+    },
+    /// Let a user administer the hub, or not any more.
+    Admin {
+        /// The user.
+        name: String,
+        /// Take the right away.
+        #[arg(long)]
+        off: bool,
+    },
+    /// Delete a user with tokens and settings. Files in home folders stay.
+    Delete {
+        /// The user.
+        name: String,
+    },
+}
+
+/// Runs the command.
+pub async fn run(arguments: User) -> Result<()> {
+    let config = arguments.hub.load()?;
+    let store = database::open(&config).await?;
+    let done = act(&config, &store, arguments.what).await;
+    store.close().await;
+    done
+}
+
+async fn act(config: &Config, store: &Store, what: What) -> Result<()> {
+    match what {
+        What::Add { name, admin, invite } => add(config, store, &name, admin, invite).await,
+        What::List => list::print(store).await,
+        What::Password { name, reset: true } => reset(config, store, &database::find(config, store, &name).await?).await,
+        What::Password { name, reset: false } => set(config, store, &database::find(config, store, &name).await?).await,
+        What::Invite { name } => invite(config, store, &database::find(config, store, &name).await?).await,
+        What::Admin { name, off } => {
+            let user = database::find(config, store, &name).await?;
+            store.set_admin(user.id, !off).await?;
+            println!("{} {} administer the hub.", user.name, if off { "does not" } else { "may" });
+            Ok(())
+        }
+        What::Delete { name } => delete(store, &database::find(config, store, &name).await?).await,
+    }
+}
+
+async fn add(config: &Config, store: &Store, name: &str, admin: bool, link: bool) -> Result<()> {
+    let name = database::parse_name(config, name)?;
+    let user = database::create(store, &name, admin).await?;
+    println!("Added {}{}.", user.name, if admin { ", who may administer the hub" } else { "" });
+    match config.auth.authenticator {
+        Authenticator::Password if link => invite(config, store, &user).await,
+        Authenticator::Password => reset(config, store, &user).await,
+        Authenticator::Pam | Authenticator::Demo => Ok(()),
+    }
+}
+
+async fn reset(config: &Config, store: &Store, user: &Row) -> Result<()> {
+    let password = one_time(&mut rand::rng());
+    passwords(config)?.reset(store, user.id, &password, database::now()).await?;
+    database::end_sessions(store, user).await?;
+    println!("The one-time password of {} is {}", user.name, password.expose());
+    println!("It has to be changed at the first login.");
+    Ok(())
+}
+
+async fn set(config: &Config, store: &Store, user: &Row) -> Result<()> {
+    let passwords = passwords(config)?;
+    let password: Secret = password::ask(&user.name)?;
+    passwords.set(store, user.id, &password, false, database::now()).await?;
+    database::end_sessions(store, user).await?;
+    println!("The password of {} is set.", user.name);
+    Ok(())
+}
+
+async fn invite(config: &Config, store: &Store, user: &Row) -> Result<()> {
+    let token = invitation(&mut rand::rng());
+    let until = passwords(config)?.invite(store, user.id, &token, database::now()).await?;
+    println!("{}", invite_url(config, &token));
+    println!("With this link {} chooses a password, once, until {} UTC.", user.name, until.format("%Y-%m-%d %H:%M"));
+    Ok(())
+}
+
+fn invite_url(config: &Config, token: &Secret) -> String {
+    let hub = &config.hub;
+    let origin = match &hub.public_url {
+        Some(url) => url.origin().to_owned(),
+        None => hub.bind_url.local_url(),
+    };
+    format!("{origin}{}hub/invite?code={}", hub.base_path().as_str(), token.expose())
+}
+
+async fn delete(store: &Store, user: &Row) -> Result<()> {
+    // What runs would be left to itself: only a running hub can stop it.
+    let servers = store.servers_of(&[user.id]).await?;
+    if servers.iter().any(|server| !server.phase.is_stopped()) {
+        return Err(anyhow!("{} has a running server; stop it first", user.name));
+    }
+    store.delete_user(user.id).await?;
+    println!("Deleted {}.", user.name);
+    Ok(())
+}
+
+fn passwords(config: &Config) -> Result<Passwords> {
+    if config.auth.authenticator != Authenticator::Password {
+        let method = config.auth.authenticator.as_str();
+        return Err(anyhow!("people log in with {method:?} here (auth.authenticator), not with passwords of the hub"));
+    }
+    Ok(Passwords::new(&config.auth.password)?)
+}
