@@ -62,7 +62,10 @@ fn lifetime(asked: Option<u32>, most: u64) -> Result<Option<TimeDelta>> {
         (None, most) => most,
     };
     // A bound of centuries is as good as none, and no date could hold more.
-    Ok(i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).map(|lifetime| lifetime.min(TimeDelta::days(36_500))))
+    Ok(i64::try_from(seconds)
+        .ok()
+        .and_then(TimeDelta::try_seconds)
+        .map(|lifetime| lifetime.min(TimeDelta::days(36_500))))
 }
 
 #[cfg(test)]
@@ -71,7 +74,8 @@ mod tests {
 
     #[test]
     fn no_token_lasts_longer_than_the_hub_allows() {
-        let seconds = |asked, most| lifetime(asked, most).map(|lifetime| lifetime.map(|lifetime| lifetime.num_seconds()));
+        let seconds =
+            |asked, most| lifetime(asked, most).map(|lifetime| lifetime.map(|lifetime| lifetime.num_seconds()));
         assert_eq!(seconds(None, 0).unwrap(), None);
         assert_eq!(seconds(None, 60).unwrap(), Some(60));
         assert_eq!(seconds(Some(30), 60).unwrap(), Some(30));

@@ -5,6 +5,7 @@ mod password;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
+use hub_core::life::Phase;
 use hub_core::secret::Secret;
 use hub_store::{Store, User as Row};
 
@@ -79,7 +80,9 @@ async fn act(config: &Config, store: &Store, what: What) -> Result<()> {
     match what {
         What::Add { name, admin, invite } => add(config, store, &name, admin, invite).await,
         What::List => list::print(store).await,
-        What::Password { name, reset: true } => reset(config, store, &database::find(config, store, &name).await?).await,
+        What::Password { name, reset: true } => {
+            reset(config, store, &database::find(config, store, &name).await?).await
+        }
         What::Password { name, reset: false } => set(config, store, &database::find(config, store, &name).await?).await,
         What::Invite { name } => invite(config, store, &database::find(config, store, &name).await?).await,
         What::Admin { name, off } => {
@@ -141,7 +144,7 @@ fn invite_url(config: &Config, token: &Secret) -> String {
 async fn delete(store: &Store, user: &Row) -> Result<()> {
     // What runs would be left to itself: only a running hub can stop it.
     let servers = store.servers_of(&[user.id]).await?;
-    if servers.iter().any(|server| !server.phase.is_stopped()) {
+    if servers.iter().any(|server| server.phase != Phase::Stopped) {
         return Err(anyhow!("{} has a running server; stop it first", user.name));
     }
     store.delete_user(user.id).await?;

@@ -111,6 +111,7 @@ fn pages(config: &mut ServiceConfig) {
         .service(resource("/home").route(get().to(page::home::show_home)).route(post().to(page::home::act)))
         .service(resource("/token").route(get().to(page::token::get)).route(post().to(page::token::post)))
         .configure(starting)
+        .route("/security/csp-report", post().to(page::error::csp_report))
         .route("/error/{code}", get().to(page::error::of_proxy))
         .route("/logo", get().to(page::statics::logo))
         .route("/accent.css", get().to(page::statics::accent))

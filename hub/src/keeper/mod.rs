@@ -22,6 +22,7 @@ use hub_core::id::SpawnerId;
 use hub_core::life::{self, Phase};
 use hub_store::{Server, Store, StoreError};
 use spawners::{Identity, Sight, Spawner};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,11 +74,13 @@ pub(crate) struct Inner {
     pub signals: Signals,
     pub wake: Notify,
     pub tracker: TaskTracker,
+    /// Where the work on servers runs.
+    pub runtime: Handle,
     pub stop: CancellationToken,
 }
 
 impl Keeper {
-    /// Makes a keeper; it works once `run` is called.
+    /// Makes a keeper for the runtime it is called in; it works once `run` is called.
     #[allow(clippy::too_many_arguments)] // Each is another part of the house; called once, by `start`.
     pub fn new(
         store: Store,
@@ -90,8 +93,10 @@ impl Keeper {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (prober, wake) = (probe::Prober::default(), Notify::new());
-        Self(Arc::new(Inner { store, clock, driver, prober, settings, recipe, holder, signals, wake, tracker, stop }))
+        let (prober, wake, runtime) = (probe::Prober::default(), Notify::new(), Handle::current());
+        let parts =
+            Inner { store, clock, driver, prober, settings, recipe, holder, signals, wake, tracker, runtime, stop };
+        Self(Arc::new(parts))
     }
 
     /// Where changes of servers and routes are told to those who wait in this process.
@@ -113,7 +118,8 @@ impl Keeper {
     pub fn nudge(&self, server: SpawnerId) {
         self.0.signals.server_changed(server);
         let inner = self.0.clone();
-        self.0.tracker.spawn(async move { inner.take_up(server).await });
+        // Not where the caller runs: a worker of the web server ends with the requests it serves.
+        self.0.tracker.spawn_on(async move { inner.take_up(server).await }, &self.0.runtime);
     }
 
     /// Reads the end of what a server wrote; empty when it cannot be had.

@@ -34,3 +34,14 @@ pub async fn of_proxy(request: HttpRequest, app: web::Data<App>) -> Answer {
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }
+
+/// So much of a browser's report goes into the log.
+const REPORT: usize = 1024;
+
+/// `POST /security/csp-report`: what a browser kept a page from doing.
+pub async fn csp_report(bytes: web::Bytes) -> Answer {
+    let report = String::from_utf8_lossy(&bytes);
+    let report: String = report.chars().filter(|character| !character.is_control()).take(REPORT).collect();
+    tracing::warn!("content security report: {report}");
+    Ok(HttpResponse::Ok().finish())
+}
