@@ -55,12 +55,18 @@ pub async fn run(arguments: Quickstart) -> Result<()> {
     Software::named_by(&config, &folder).repair(&folder).await?;
     super::init_log(&config);
     tell_about_root(&config);
-    let password = make_admin(&config, &arguments.admin).await?;
+    let name = &arguments.admin;
+    let admin = make_admin(&config, name).await?;
     drop(alone);
-    if let Some(password) = &password {
-        println!("Log in as {} with the one-time password {}", arguments.admin, password.expose());
-        println!("Lost it? specola user password {} --reset --config {}", arguments.admin, file.display());
+    match &admin {
+        Admin::Made(password) => println!("Log in as {name} with the one-time password {}", password.expose()),
+        Admin::Waiting => println!("{name} has not used the one-time password yet."),
+        Admin::Settled => {}
     }
+    if !matches!(admin, Admin::Settled) {
+        println!("Lost it? specola user password {name} --reset --config {}", file.display());
+    }
+    prefer_own_programs(&mut config);
     super::serve::serve(config, move |app| {
         println!("Ready at {}{}", app.config.hub.bind_url.local_url(), app.config.hub.base_path().as_str());
         println!("Settings are in {}. Stop with Ctrl-C.", file.display());
@@ -90,8 +96,32 @@ fn tell_about_root(config: &Config) {
     }
 }
 
-/// Makes the administrator when there is nobody yet; returns the password to show.
-async fn make_admin(config: &Config, name: &str) -> Result<Option<Secret>> {
+/// Puts the folder of the notebook software first on servers' PATH, so that `!pip` in a notebook is the right one.
+fn prefer_own_programs(config: &mut Config) {
+    let Some(folder) = config.spawner.cmd.first().and_then(|command| Path::new(command).parent()) else { return };
+    if !folder.is_absolute() || config.spawner.environment.contains_key("PATH") {
+        return;
+    }
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&usual));
+    if let Some(path) = std::env::join_paths(folders).ok().and_then(|path| path.into_string().ok()) {
+        config.spawner.environment.insert("PATH".into(), path);
+    }
+}
+
+/// How far the administrator is.
+#[derive(Debug)]
+enum Admin {
+    /// Just made, with this password to show.
+    Made(Secret),
+    /// Made at an earlier start, and never logged in.
+    Waiting,
+    /// All is as its owner wants it.
+    Settled,
+}
+
+/// Makes the administrator when there is nobody yet.
+async fn make_admin(config: &Config, name: &str) -> Result<Admin> {
     let url = config.hub.database_url();
     let store = Store::open(url.expose(), DatabaseOptions::new(database::now())).await?;
     let made = first_admin(config, &store, name).await;
@@ -99,17 +129,21 @@ async fn make_admin(config: &Config, name: &str) -> Result<Option<Secret>> {
     made
 }
 
-async fn first_admin(config: &Config, store: &Store, name: &str) -> Result<Option<Secret>> {
+async fn first_admin(config: &Config, store: &Store, name: &str) -> Result<Admin> {
     let query = hub_store::UserQuery { limit: Some(1), ..hub_store::UserQuery::default() };
-    let users = store.list_users(&query).await?;
+    let total = store.list_users(&query).await?.total;
     let name = database::parse_name(config, name)?;
-    let user = match (users.total, store.user(name.as_str()).await?) {
-        (0, _) => database::create(store, &name, true).await?,
-        // Killed between the user and the password: as if it were the first start.
-        (1, Some(user)) if store.password(user.id).await?.is_none() => user,
-        _ => return Ok(None),
+    let user = match store.user(name.as_str()).await? {
+        None if total == 0 => database::create(store, &name, true).await?,
+        None => return Ok(Admin::Settled),
+        Some(user) => match store.password(user.id).await? {
+            // Killed between the user and the password: as if it were the first start.
+            None if total == 1 => user,
+            Some(password) if password.must_change => return Ok(Admin::Waiting),
+            _ => return Ok(Admin::Settled),
+        },
     };
     let password = one_time(&mut rand::rng());
     Passwords::new(&config.auth.password)?.reset(store, user.id, &password, database::now()).await?;
-    Ok(Some(password))
+    Ok(Admin::Made(password))
 }

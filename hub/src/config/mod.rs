@@ -80,11 +80,6 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         validate::warnings(self)
     }
-
-    /// Whether the database is SQLite.
-    pub fn database_is_sqlite(&self) -> bool {
-        self.hub.database_url().expose().starts_with("sqlite")
-    }
 }
 
 impl HubConfig {

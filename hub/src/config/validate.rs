@@ -232,8 +232,5 @@ pub fn warnings(config: &Config) -> Vec<String> {
     {
         say("hub.hub_ip listens on every address; set hub.hub_connect_url so that servers know which to use".into());
     }
-    if config.database_is_sqlite() {
-        say("SQLite serves one hub process; use PostgreSQL for several (hub.db_url)".into());
-    }
     warnings
 }

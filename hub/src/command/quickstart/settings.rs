@@ -2,16 +2,18 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::software::Software;
+use crate::config::HubConfig;
 
 /// Writes the file, whole or not at all.
 pub fn write(file: &Path, folder: &Path, software: &Software, port: u16) -> Result<()> {
-    let text = text(folder, software, port, nix::unistd::Uid::effective().is_root());
+    let text = text(folder, software, [port, free_port(port)], nix::unistd::Uid::effective().is_root());
     let beside = file.with_extension("toml.new");
     let written = (|| {
         let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
@@ -22,12 +24,19 @@ pub fn write(file: &Path, folder: &Path, software: &Software, port: u16) -> Resu
     written.with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn text(folder: &Path, software: &Software, port: u16, root: bool) -> String {
+/// The hub's own port: the usual one, or the next that nobody listens on.
+fn free_port(taken: u16) -> u16 {
+    let usual = HubConfig::default().hub_port;
+    let is_free = |port: &u16| *port != taken && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (usual..usual.saturating_add(100)).find(is_free).unwrap_or(usual)
+}
+
+fn text(folder: &Path, software: &Software, [port, hub_port]: [u16; 2], root: bool) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let mut text = format!(
         "# Made by `specola quickstart` and never changed by it again. All options: docs/configuration.md\n\
          # The same hub without quickstart: specola serve --config THIS-FILE\n\n\
-         [hub]\nbind_url = \"http://127.0.0.1:{port}\"\ndata_dir = {}\n\n\
+         [hub]\nbind_url = \"http://127.0.0.1:{port}\"\nhub_port = {hub_port}\ndata_dir = {}\n\n\
          [auth]\nauthenticator = \"password\"\n\n\
          [spawner]\ncmd = [{}]\n",
         quoted(&folder.display().to_string()),
@@ -56,10 +65,11 @@ mod tests {
             let inner = folder.path().join(name);
             let software = Software { command: inner.join("venv/bin/jupyterhub-singleuser") };
             let file = folder.path().join("specola.toml");
-            std::fs::write(&file, text(&inner, &software, 8123, root)).unwrap();
+            std::fs::write(&file, text(&inner, &software, [8123, 8124], root)).unwrap();
             let config = Config::load(Some(&file), &Environment::new()).unwrap();
             assert_eq!(config.hub.data_dir, inner);
             assert_eq!(config.hub.bind_url.listen(), "127.0.0.1:8123");
+            assert_eq!(config.hub.hub_listen(), "127.0.0.1:8124");
             assert_eq!(config.spawner.cmd, [software.command.display().to_string()]);
             assert_eq!(config.spawner.local.mode, Some(LocalMode::Folders));
             assert_eq!((config.spawner.local.allow_root, config.spawner.args.len()), (root, usize::from(root)));
