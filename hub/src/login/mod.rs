@@ -6,6 +6,7 @@
 pub mod allow;
 mod demo;
 mod hash;
+pub mod listed;
 pub mod pam;
 pub mod password;
 #[cfg(test)]
