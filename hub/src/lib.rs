@@ -12,5 +12,6 @@ pub mod memory;
 pub mod oauth;
 pub mod page;
 pub mod people;
+pub mod roles;
 pub mod start;
 pub mod task;

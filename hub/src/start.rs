@@ -68,7 +68,8 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let epoch = store.epoch().await?;
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;
     let catalogue = catalogue(&config)?;
-    sync_roles(&store, &config).await?;
+    crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
+    crate::roles::sync(&store, &config.hub, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let paths = Paths::new(config.hub.base_path().as_str());
@@ -136,36 +137,6 @@ fn catalogue(config: &Config) -> Result<Catalogue> {
         (name.clone(), custom)
     });
     Catalogue::new(custom.collect()).context("custom_scopes")
-}
-
-/// Brings roles and groups of the database to what the configuration says.
-async fn sync_roles(store: &Store, config: &Config) -> Result<()> {
-    use hub_store::{Holder, NewRole};
-    for group in config.hub.load_groups.keys() {
-        if store.group(group).await?.is_none() {
-            store.create_group(group, &serde_json::json!({})).await?;
-        }
-    }
-    for wanted in &config.hub.load_roles {
-        let role = NewRole {
-            name: wanted.name.clone(),
-            description: Some(wanted.description.clone()),
-            scopes: wanted.scopes.clone(),
-            managed_by_auth: false,
-        };
-        let id = store.sync_role(&role).await?;
-        for name in &wanted.users {
-            if let Some(user) = store.user(name).await? {
-                store.assign_role(Holder::User(user.id), id).await?;
-            }
-        }
-        for name in &wanted.groups {
-            if let Some(group) = store.group(name).await? {
-                store.assign_role(Holder::Group(group.id), id).await?;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn local_driver(config: &Config, epoch: &str) -> Result<Local> {

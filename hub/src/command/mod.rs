@@ -1,7 +1,12 @@
 //! The command line: one file a command.
 
+pub mod check_config;
+pub mod database;
 pub mod proxy;
+pub mod quickstart;
 pub mod serve;
+pub mod token;
+pub mod user;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -24,7 +29,11 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
+    CheckConfig(check_config::CheckConfig),
+    User(user::User),
+    Token(token::Token),
     Proxy(Box<proxy::Proxy>),
 }
 
@@ -37,7 +46,11 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match command {
+            Command::Quickstart(arguments) => quickstart::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::CheckConfig(arguments) => check_config::run(&arguments),
+            Command::User(arguments) => user::run(arguments).await,
+            Command::Token(arguments) => token::run(arguments).await,
             Command::Proxy(arguments) => proxy::run(*arguments).await,
         }
     });

@@ -1,10 +1,9 @@
 //! `specola serve`: the hub.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 
+use super::database::Hub;
 use crate::config::Config;
 use crate::keeper::breakpoint;
 use crate::start;
@@ -12,9 +11,9 @@ use crate::start;
 /// Serve the hub: pages, REST API, and the keeper of people's servers; starts the proxy if it does not run.
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// The configuration file.
-    #[arg(short = 'f', long, value_name = "FILE", env = "SPECOLA_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// Where the configuration is.
+    #[command(flatten)]
+    pub hub: Hub,
     /// Stop the running proxy, and with it everything people reach through it, then exit.
     #[arg(long)]
     pub stop_all: bool,
@@ -29,7 +28,7 @@ pub async fn run(arguments: Serve) -> Result<()> {
         breakpoint::NAMES.iter().for_each(|name| println!("{name}"));
         return Ok(());
     }
-    let config = super::load(arguments.config.as_deref())?;
+    let config = arguments.hub.load()?;
     super::init_log(&config);
     if arguments.stop_all {
         let parts = start::assemble(config).await?;
