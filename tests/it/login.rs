@@ -21,7 +21,7 @@ pub async fn the_form_logs_in(origin: &str) -> Result<()> {
     for id in ["login-main", "username_input", "password_input", "login_submit"] {
         assert!(page.text().contains(&format!("id=\"{id}\"")), "the form has no #{id}");
     }
-    session.log_in("alice", PASSWORD).await?.expect(&[302])?;
+    session.log_in("alice", PASSWORD).await?.expect(&[302, 303])?;
     for name in ["jupyterhub-hub-login", "jupyterhub-session-id", "_xsrf"] {
         assert!(session.cookie(name).is_some(), "no cookie {name}");
     }
@@ -75,7 +75,7 @@ pub async fn next_stays_here(own: &str) -> Result<()> {
         session.get("/hub/login").await?.expect(&[200])?;
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
         let fields = [("username", "alice"), ("password", PASSWORD)];
-        let answer = session.submit(&format!("/hub/login?{query}"), &fields).await?.expect(&[302])?;
+        let answer = session.submit(&format!("/hub/login?{query}"), &fields).await?.expect(&[302, 303])?;
         assert_eq!(answer.location(), Some(expected.as_str()), "for next={next}");
     }
     Ok(())
@@ -87,8 +87,7 @@ async fn a_log_out_ends_the_session_also_for_a_copied_cookie() -> Result<()> {
     let mut session = specola.logged_in("alice").await?;
     let mut copy = session.clone();
     copy.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?;
-    let (url, _) = session.follow("/hub/logout").await?;
-    assert_eq!(url.path(), "/hub/login");
+    session.follow("/hub/logout").await?.1.expect(&[200])?;
     assert!(session.cookie("jupyterhub-hub-login").is_none());
     copy.api(Method::GET, "/user", Body::Empty).await?.expect(&[403])?;
     Ok(())
@@ -123,7 +122,7 @@ async fn a_demo_login_refuses_to_start_on_a_public_address() -> Result<()> {
     specola.launch(&[])?;
     assert!(!specola.ended()?.success());
     let log = specola.log();
-    assert!(log.contains("demo") && log.contains("bind_url"), "the log does not name the remedy: {log}");
+    assert!(log.contains("bind_url") && log.contains("127.0.0.1"), "the log does not name the remedy: {log}");
     Ok(())
 }
 

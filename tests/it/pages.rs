@@ -20,8 +20,9 @@ async fn stop_and_log_out(browser: &Browser, specola: &Specola) -> Result<()> {
     browser.click("#stop").await?;
     browser.shown("#start").await?;
     specola.logged_in("alice").await?.server_stopped("alice").await?;
+    browser.click("#login_widget summary").await?;
     browser.click("#logout").await?;
-    browser.arrives("log-in page", |url| url.path() == "/hub/login").await?;
+    browser.arrives("page after the log-out", |url| url.path() != "/hub/home").await?;
     browser.go(&format!("{}/hub/home", specola.origin())).await?;
     browser.shown("#login_submit").await?;
     Ok(())

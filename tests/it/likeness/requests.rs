@@ -68,6 +68,15 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
     nobody.into_iter().chain(person.map(|path| ("person", path))).collect()
 }
 
+/// Requests, by a part of their title, that are answered otherwise, and why. One that is not is an error too.
+pub const OTHERWISE: &[(&str, &str)] = &[
+    ("GET /services", "services are not there yet"),
+    ("GET /proxy", "the proxy's part of the API is not there yet"),
+    ("GET /metrics", "metrics are not there yet"),
+    (": /hub/admin", "the admin page is not there yet"),
+    (": /hub/logout", "a page of its own says that the log-out is done"),
+];
+
 /// All requests to the API, in an order in which each finds what it needs.
 pub fn requests() -> Vec<Request> {
     [reading(), people(), groups(), tokens(), servers()].concat()
