@@ -13,6 +13,5 @@ pub mod pkce;
 pub mod role;
 pub mod scope;
 pub mod secret;
-pub mod throttle;
 pub mod token;
 pub mod xsrf;
