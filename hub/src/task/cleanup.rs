@@ -1,15 +1,16 @@
-//! Deletes what has expired: tokens, codes, sessions, old progress, tombstones of routes.
+//! Deletes what has expired: tokens, codes, sessions, old progress, deleted routes, proxies that are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use hub_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
 /// Between two clean-ups.
 const PERIOD: Duration = Duration::from_secs(3600);
-/// How long progress events are kept.
+/// How long progress events, failures to log in and proxies that are away are remembered.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
 /// Runs until told to stop.
@@ -25,9 +26,22 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-async fn once(app: &App) -> Result<(), hub_store::StoreError> {
-    let now = app.now();
-    app.store.purge_expired(now).await?;
-    app.store.purge_events(now - KEPT).await?;
+async fn once(app: &App) -> Result<(), StoreError> {
+    let (store, now) = (&app.store, app.now());
+    store.purge_expired(now).await?;
+    store.purge_events(now - KEPT).await?;
+    store.purge_login_failures(now - KEPT, now).await?;
+    // A deleted route is remembered until every proxy has heard of it; one that stays away gets a snapshot.
+    let mut heard = Vec::new();
+    for proxy in store.list_proxies().await? {
+        if proxy.seen_at < now - KEPT {
+            store.delete_proxy(&proxy.id).await?;
+        } else {
+            heard.push(proxy.revision);
+        }
+    }
+    if let Some(lowest) = heard.into_iter().min() {
+        store.purge_routes(lowest).await?;
+    }
     Ok(())
 }
