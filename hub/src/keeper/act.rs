@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hub_core::id::Generation;
-use hub_core::life::{Act, Cause, Phase};
+use hub_core::life::{Act, Phase};
 use hub_core::secret::Secret;
 use hub_core::{clock, token};
 use hub_store::{Address, Arrived, Prepared, Server};
-use spawners::{Sight, StartError, Stop};
+use spawners::{SaveError, Sight, StartError, Stop};
 
 use super::attend::Attended;
-use super::failure::{self, Failure};
 use super::probe::Reply;
 use super::progress::Recorder;
 use super::{Inner, breakpoint, state_of};
@@ -24,17 +23,31 @@ pub(crate) enum Step {
     Later(Duration),
     /// Nothing more to do.
     Rest,
-    /// Somebody else has the server now.
-    Lost,
 }
+
+impl Step {
+    /// After a guarded write. One that changed nothing met a row that is not as it was thought: a stop was wanted
+    /// meanwhile, or another hub has it. Reading it anew tells.
+    pub(crate) fn after(changed: bool) -> Self {
+        if changed { Self::Again } else { Self::Later(READ_ANEW) }
+    }
+}
+
+/// Before a row is read anew that did not take a write; bounds what a loop could cost.
+const READ_ANEW: Duration = Duration::from_millis(20);
 
 /// What one run knows and no row does. Losing it costs a new preparation.
 #[derive(Default)]
 pub(crate) struct Run {
     token: Option<(Generation, Secret)>,
-    last_reply: String,
+    pub last_reply: String,
     /// How often it was asked in vain since the last progress.
     waits: u32,
+    /// Whether this run has had a try already. A deadline may have passed while no hub was at work, or none that could
+    /// write: that alone must not fail a server.
+    pub attended: bool,
+    /// Whether the waiting user was told that the spawner is being asked.
+    announced: bool,
 }
 
 /// Between two questions to a server that does not answer yet.
@@ -63,9 +76,11 @@ impl Inner {
         breakpoint::pass("prepare.before");
         let secret = token::generate(&mut rand::rng());
         let prepared = self.prepared(server, &secret);
-        let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else { return Ok(Step::Lost) };
+        let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else {
+            return Ok(Step::after(false));
+        };
         breakpoint::pass("prepare.after");
-        *run = Run { token: Some((fresh.generation, secret)), ..Run::default() };
+        *run = Run { token: Some((fresh.generation, secret)), attended: true, ..Run::default() };
         tracing::info!(user = fresh.user_name, server = fresh.name, generation = %fresh.generation, "starting");
         self.tell(&fresh, 0, Phase::Stopped, "Server requested").await;
         self.start(&fresh, run).await
@@ -91,7 +106,9 @@ impl Inner {
             _ => return Box::pin(self.prepare(server, run)).await,
         };
         breakpoint::pass("start.before");
-        self.tell(server, 10, Phase::Starting, "Starting the server").await;
+        if !std::mem::replace(&mut run.announced, true) {
+            self.tell(server, 10, Phase::Starting, "Starting the server").await;
+        }
         let plan = self.recipe.plan(server, self.identity(server), &token);
         let recorder = Recorder { keeper: self, server: server.id, generation: server.generation };
         match self.attend(server, self.driver.start(&plan, state_of(server), &recorder)).await {
@@ -105,18 +122,23 @@ impl Inner {
             Attended::Done(Err(StartError::Failed { code, sentence, log })) => {
                 self.failed(server, &self.failure(server, code, sentence, log, false)).await
             }
+            Attended::Done(Err(StartError::Unsaved(SaveError::Overtaken))) => Ok(Step::after(false)),
             Attended::Done(Err(error)) => {
-                tracing::warn!(user = server.user_name, server = server.name, "{error}");
+                tracing::warn!(user = server.user_name, server = server.name, "{error:#}");
                 Ok(Step::Later(run.patience()))
             }
             Attended::Overtaken => Ok(Step::Again),
-            Attended::Lost => Ok(Step::Lost),
+            Attended::Lost => Ok(Step::after(false)),
         }
     }
 
     async fn arrive(&self, server: &Server, sight: Option<Sight>) -> Result<Step> {
         let Some(Sight::Up { url }) = sight else { return Ok(Step::Again) };
-        let address = url::Url::parse(&url)?;
+        let Ok(address) = url::Url::parse(&url) else {
+            let sentence = "The server was started under an address that cannot be used.".to_owned();
+            tracing::error!(user = server.user_name, server = server.name, url, "the spawner told no URL");
+            return self.failed(server, &self.failure(server, "bad_address", sentence, String::new(), false)).await;
+        };
         let address = Address {
             proto: address.scheme().to_owned(),
             ip: address.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
@@ -128,8 +150,10 @@ impl Inner {
             Arrived { address, state: None, deadline_at: self.now() + self.settings.http_timeout, now: self.now() };
         let changed = self.store.arrive(server.id, &self.holder, server.generation, &arrived).await?;
         breakpoint::pass("arrive.after");
-        self.tell(server, 60, Phase::Waiting, "Waiting for the server to answer").await;
-        Ok(if changed { Step::Again } else { Step::Lost })
+        if changed {
+            self.tell(server, 60, Phase::Waiting, "Waiting for the server to answer").await;
+        }
+        Ok(Step::after(changed))
     }
 
     async fn probe(&self, server: &Server, sight: Option<Sight>, run: &mut Run) -> Result<Step> {
@@ -138,7 +162,7 @@ impl Inner {
         match asked {
             Attended::Done(Some(version)) => self.answered(server, version).await,
             Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
-            Attended::Lost => Ok(Step::Lost),
+            Attended::Lost => Ok(Step::after(false)),
         }
     }
 
@@ -162,8 +186,10 @@ impl Inner {
         let deadline = self.now() + self.settings.http_timeout;
         let changed = self.advance(server, Phase::Routing, Some(deadline)).await?;
         breakpoint::pass("probe.after");
-        self.tell(server, 80, Phase::Routing, "The server answers; opening the way to it").await;
-        Ok(if changed { Step::Again } else { Step::Lost })
+        if changed {
+            self.tell(server, 80, Phase::Routing, "The server answers; opening the way to it").await;
+        }
+        Ok(Step::after(changed))
     }
 
     async fn route(&self, server: &Server, run: &mut Run) -> Result<Step> {
@@ -186,8 +212,15 @@ impl Inner {
             Attended::Done(Ok(())) => self.ready(server, run).await,
             Attended::Done(Err(error)) => Err(hub_store::StoreError::into(error)),
             Attended::Overtaken => Ok(Step::Again),
-            Attended::Lost => Ok(Step::Lost),
+            Attended::Lost => self.lost_with_its_route(server).await,
         }
+    }
+
+    /// Routes carry no generation, so that one written or deleted by a hub that lost the server has to be put right.
+    async fn lost_with_its_route(&self, server: &Server) -> Result<Step> {
+        crate::task::routes::settle(&self.store, &self.recipe, server.id).await?;
+        self.signals.routes_changed();
+        Ok(Step::after(false))
     }
 
     /// Whether at least one proxy is connected, and all that are have this revision.
@@ -207,49 +240,13 @@ impl Inner {
         let changed = self.advance(server, Phase::Ready, None).await?;
         breakpoint::pass("ready.after");
         if !changed {
-            return Ok(Step::Lost);
+            return self.lost_with_its_route(server).await;
         }
-        *run = Run::default();
+        *run = Run { attended: true, ..Run::default() };
         let prefix = self.recipe.prefix(&server.user_name, &server.name);
         tracing::info!(user = server.user_name, server = server.name, url = server.url.as_deref(), "ready");
         self.tell(server, 100, Phase::Ready, &format!("Server ready at {prefix}")).await;
         Ok(Step::Again)
-    }
-
-    async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
-        let limit = match cause {
-            Cause::StartTimeout => self.settings.start_timeout,
-            _ => self.settings.http_timeout,
-        };
-        let (mut message, advice) = failure::sentence(cause, limit.as_secs(), &run.last_reply);
-        if let Some(Sight::Exited { reason, .. }) = &sight {
-            message = format!("{} {reason}", message.trim_end());
-        }
-        let identity = self.identity(server);
-        let log = self.driver.logs(&identity, state_of(server), failure::LOG_LINES).await.unwrap_or_default();
-        let mut failure = self.failure(server, failure::code(cause), message, log, false);
-        failure.advice = advice.to_owned();
-        self.failed(server, &failure).await
-    }
-
-    fn failure(&self, server: &Server, code: &str, message: String, log: String, refused: bool) -> Failure {
-        Failure {
-            code: code.to_owned(),
-            phase: server.phase,
-            message,
-            advice: String::new(),
-            log,
-            at: clock::isoformat(self.now()),
-            refused,
-        }
-    }
-
-    async fn failed(&self, server: &Server, failure: &Failure) -> Result<Step> {
-        tracing::warn!(user = server.user_name, server = server.name, code = failure.code, "{}", failure.message);
-        let stored = serde_json::to_value(failure)?;
-        let changed = self.store.fail(server.id, &self.holder, server.generation, &stored, self.now()).await?;
-        self.tell(server, 100, Phase::Stopping, &failure.message).await;
-        Ok(if changed { Step::Again } else { Step::Lost })
     }
 
     async fn unroute(&self, server: &Server) -> Result<Step> {
@@ -261,9 +258,12 @@ impl Inner {
         let deadline = now + self.settings.stop_timeout;
         let changed = self.store.begin_stop(server.id, &self.holder, server.generation, deadline, now).await?;
         breakpoint::pass("unroute.after");
+        if !changed {
+            return self.lost_with_its_route(server).await;
+        }
         tracing::info!(user = server.user_name, server = server.name, "stopping");
         self.signals.progressed();
-        Ok(if changed { Step::Again } else { Step::Lost })
+        Ok(Step::Again)
     }
 
     async fn stop(&self, server: &Server, force: bool, run: &mut Run) -> Result<Step> {
@@ -277,7 +277,7 @@ impl Inner {
                 tracing::warn!(user = server.user_name, server = server.name, "cannot stop it: {unreachable}");
                 Ok(Step::Later(Duration::from_secs(1)))
             }
-            Attended::Lost => Ok(Step::Lost),
+            Attended::Lost => Ok(Step::after(false)),
         }
     }
 
@@ -285,9 +285,11 @@ impl Inner {
         breakpoint::pass("finish.before");
         let changed = self.store.finish(server.id, &self.holder, server.generation, self.now()).await?;
         breakpoint::pass("finish.after");
-        tracing::info!(user = server.user_name, server = server.name, "stopped");
-        self.signals.progressed();
-        Ok(if changed { Step::Again } else { Step::Lost })
+        if changed {
+            tracing::info!(user = server.user_name, server = server.name, "stopped");
+            self.signals.progressed();
+        }
+        Ok(Step::after(changed))
     }
 }
 
@@ -296,5 +298,10 @@ impl Run {
     fn patience(&mut self) -> Duration {
         self.waits = self.waits.saturating_add(1);
         Duration::from_millis(20u64.saturating_mul(1 << self.waits.min(6))).min(Duration::from_secs(1))
+    }
+
+    /// Begins the row of pauses anew.
+    pub(crate) fn moved(&mut self) {
+        self.waits = 0;
     }
 }

@@ -39,7 +39,7 @@ impl Inner {
         }
     }
 
-    fn is_overdue(&self, server: &Server) -> bool {
+    pub(crate) fn is_overdue(&self, server: &Server) -> bool {
         server.deadline_at.is_some_and(|deadline| deadline <= self.now())
     }
 

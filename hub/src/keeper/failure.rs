@@ -1,10 +1,21 @@
 //! Why a server did not start, or ended: kept in its row, shown on pages and told by the API.
 
+use std::time::Duration;
+
+use anyhow::Result;
+use hub_core::clock;
 use hub_core::life::{Cause, Phase};
+use hub_store::Server;
 use serde::{Deserialize, Serialize};
+use spawners::Sight;
+
+use super::act::{Run, Step};
+use super::{Inner, state_of};
 
 /// So many lines of a server's log are kept with its failure.
 pub const LOG_LINES: usize = 40;
+/// A failure is recorded without a log that takes longer to come.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A failed start, or a death, as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,5 +71,51 @@ pub fn code(cause: Cause) -> &'static str {
         Cause::NoRoute => "no_route",
         Cause::Died => "died",
         Cause::Lost => "lost",
+    }
+}
+
+impl Inner {
+    pub(crate) async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
+        let limit = match cause {
+            Cause::StartTimeout => self.settings.start_timeout,
+            _ => self.settings.http_timeout,
+        };
+        let (mut message, advice) = sentence(cause, limit.as_secs(), &run.last_reply);
+        if let Some(Sight::Exited { reason, .. }) = &sight {
+            message = format!("{} {reason}", message.trim_end());
+        }
+        let mut failure = self.failure(server, code(cause), message, self.log_tail(server).await, false);
+        failure.advice = advice.to_owned();
+        self.failed(server, &failure).await
+    }
+
+    /// Reads the end of what a server wrote; empty when it cannot be had.
+    pub(crate) async fn log_tail(&self, server: &Server) -> String {
+        let identity = self.identity(server);
+        let logs = self.driver.logs(&identity, state_of(server), LOG_LINES);
+        tokio::time::timeout(LOG_PATIENCE, logs).await.unwrap_or(Ok(String::new())).unwrap_or_default()
+    }
+
+    pub(crate) fn failure(&self, server: &Server, code: &str, message: String, log: String, refused: bool) -> Failure {
+        Failure {
+            code: code.to_owned(),
+            phase: server.phase,
+            message,
+            advice: String::new(),
+            log,
+            at: clock::isoformat(self.now()),
+            refused,
+        }
+    }
+
+    /// Records a failure, unless the server is not wanted any more: then nothing has failed.
+    pub(crate) async fn failed(&self, server: &Server, failure: &Failure) -> Result<Step> {
+        let stored = serde_json::to_value(failure)?;
+        let changed = self.store.fail(server.id, &self.holder, server.generation, &stored, self.now()).await?;
+        if changed {
+            tracing::warn!(user = server.user_name, server = server.name, code = failure.code, "{}", failure.message);
+            self.tell(server, 100, Phase::Stopping, &failure.message).await;
+        }
+        Ok(Step::after(changed))
     }
 }

@@ -23,7 +23,6 @@ use hub_core::life::{self, Phase};
 use hub_store::{Server, Store, StoreError};
 use spawners::{Identity, Sight, Spawner};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +35,10 @@ const LEASE_SECONDS: u64 = 15;
 const LEASE_DELTA: TimeDelta = TimeDelta::seconds(LEASE_SECONDS as i64);
 /// How often rows are searched for work that nobody told of.
 const SCAN: Duration = Duration::from_secs(1);
+/// A spawner that takes longer to look counts as one that cannot be asked. Shorter than the lease.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// Before something is tried again that the database or the driver did not take.
+const TROUBLE: Duration = Duration::from_secs(1);
 /// So many servers are worked on at once by one hub.
 const AT_ONCE: u32 = 256;
 
@@ -72,7 +75,6 @@ pub(crate) struct Inner {
     /// Who holds the leases: one name a data directory, so that a restarted hub knows its own.
     pub holder: String,
     pub signals: Signals,
-    pub wake: Notify,
     pub tracker: TaskTracker,
     /// Where the work on servers runs.
     pub runtime: Handle,
@@ -93,9 +95,8 @@ impl Keeper {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (prober, wake, runtime) = (probe::Prober::default(), Notify::new(), Handle::current());
-        let parts =
-            Inner { store, clock, driver, prober, settings, recipe, holder, signals, wake, tracker, runtime, stop };
+        let (prober, runtime) = (probe::Prober::default(), Handle::current());
+        let parts = Inner { store, clock, driver, prober, settings, recipe, holder, signals, tracker, runtime, stop };
         Self(Arc::new(parts))
     }
 
@@ -124,8 +125,7 @@ impl Keeper {
 
     /// Reads the end of what a server wrote; empty when it cannot be had.
     pub async fn log_tail(&self, server: &Server) -> String {
-        let identity = self.0.identity(server);
-        self.0.driver.logs(&identity, state_of(server), failure::LOG_LINES).await.unwrap_or_default()
+        self.0.log_tail(server).await
     }
 
     /// Searches for due servers until told to stop.
@@ -137,7 +137,6 @@ impl Keeper {
             self.0.clone().take_up_due().await;
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
-                () = self.0.wake.notified() => {}
                 () = tokio::time::sleep(SCAN) => {}
             }
         }
@@ -190,36 +189,57 @@ impl Inner {
     /// Works on one claimed server until it rests.
     async fn keep(self: Arc<Self>, mut server: Server) {
         // A claim by the same holder succeeds again, so that this process alone keeps two runs apart.
-        let Some(_held) = self.signals.hold(server.id) else { return };
+        let Some(mut held) = self.signals.hold(server.id) else { return };
         let mut run = act::Run::default();
         loop {
-            let step = match self.step(&server, &mut run).await {
-                Ok(step) => step,
-                Err(error) => {
-                    tracing::warn!(user = server.user_name, server = server.name, "{error}; trying again");
-                    Step::Later(Duration::from_secs(1))
+            let pause = match self.step(&server, &mut run).await {
+                Ok(Step::Again) => {
+                    run.moved();
+                    Duration::ZERO
                 }
-            };
-            let pause = match step {
-                Step::Again => Duration::ZERO,
-                Step::Later(pause) => pause,
-                Step::Rest => match self.rest(&server).await {
-                    Ok(true) => return,
+                Ok(Step::Later(pause)) => pause,
+                Ok(Step::Rest) => match self.rest(&server).await {
+                    Ok(true) => match held.end() {
+                        Some(called) => {
+                            held = called;
+                            Duration::ZERO
+                        }
+                        None => return,
+                    },
                     Ok(false) => Duration::ZERO,
-                    Err(_) => return,
+                    Err(error) => self.troubled(&server, &error.into(), &mut run),
                 },
-                Step::Lost => return,
+                Err(error) => self.troubled(&server, &error, &mut run),
             };
-            if !self.pause(&server, pause).await {
-                return;
-            }
+            server = match self.claim_after(pause, &server, &mut run).await {
+                Some(fresh) => fresh,
+                None => break,
+            };
+        }
+        if self.stop.is_cancelled() {
+            self.hand_over(&server).await;
+        }
+    }
+
+    /// Says what went wrong; returns how long to wait before trying again.
+    fn troubled(&self, server: &Server, error: &anyhow::Error, run: &mut act::Run) -> Duration {
+        tracing::warn!(user = server.user_name, server = server.name, "{error:#}; trying again");
+        run.attended &= !error.is::<StoreError>();
+        TROUBLE
+    }
+
+    /// Waits, then reads the row anew and holds on to it. `None` when another hub has the server, or this one stops.
+    ///
+    /// While the database cannot be asked nothing is done to the server: what is known of it may be long past.
+    async fn claim_after(&self, mut pause: Duration, server: &Server, run: &mut act::Run) -> Option<Server> {
+        while self.pause(server, pause).await {
             // Not `renew`: an act may have raised the generation.
             match self.store.claim(server.id, &self.holder, self.now(), LEASE_DELTA).await {
-                Ok(Some(fresh)) => server = fresh,
-                Ok(None) => return,
-                Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),
+                Ok(claimed) => return claimed,
+                Err(error) => pause = self.troubled(server, &error.into(), run),
             }
         }
+        None
     }
 
     /// Waits, unless the server's row changes first. Returns whether to go on.
@@ -239,15 +259,23 @@ impl Inner {
         let fresh = self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await?;
         match fresh {
             Some(fresh) if fresh.desired != server.desired || fresh.phase != server.phase => Ok(false),
+            // Whoever changes the row from here on makes it due, and that outlives the release.
             Some(_) => self.store.release(server.id, &self.holder, None).await.map(|_| true),
             None => Ok(true),
+        }
+    }
+
+    /// Lets another hub, or the next life of this one, go on at once with what was begun.
+    async fn hand_over(&self, server: &Server) {
+        if let Err(error) = self.store.release(server.id, &self.holder, Some(self.now())).await {
+            tracing::warn!(user = server.user_name, server = server.name, "left until the lease runs out: {error}");
         }
     }
 
     async fn step(&self, server: &Server, run: &mut act::Run) -> anyhow::Result<Step> {
         let sight = self.look(server).await;
         let seen = sight.as_ref().map_or(life::Seen::Unknown, Sight::seen);
-        let overdue = server.deadline_at.is_some_and(|deadline| deadline <= self.now());
+        let overdue = std::mem::replace(&mut run.attended, true) && self.is_overdue(server);
         let act = life::next(server.phase, server.desired, seen, overdue);
         tracing::debug!(
             user = server.user_name, server = server.name, generation = %server.generation,
@@ -261,10 +289,15 @@ impl Inner {
         if server.phase == Phase::Stopped {
             return Some(Sight::Absent);
         }
-        match self.driver.look(&self.identity(server), state_of(server)).await {
-            Ok(sight) => Some(sight),
-            Err(unreachable) => {
+        let identity = self.identity(server);
+        match tokio::time::timeout(LOOK_PATIENCE, self.driver.look(&identity, state_of(server))).await {
+            Ok(Ok(sight)) => Some(sight),
+            Ok(Err(unreachable)) => {
                 tracing::warn!(user = server.user_name, server = server.name, "{unreachable}");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(user = server.user_name, server = server.name, "the spawner gives no answer");
                 None
             }
         }

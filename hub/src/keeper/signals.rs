@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
 use hub_core::id::SpawnerId;
 use tokio::sync::{Notify, watch};
 
@@ -43,11 +44,30 @@ impl Default for Signals {
 pub struct Held {
     signals: Signals,
     server: SpawnerId,
+    /// Whether the slot is given back, and may be another run's already.
+    ended: bool,
+}
+
+impl Held {
+    /// Gives the server back, unless somebody has called since the run last listened: then it has to go on.
+    pub fn end(mut self) -> Option<Self> {
+        let mut slots = self.signals.slots();
+        // One lock for both, so that a call is either heard here or finds that nobody works on the server.
+        let called = slots.get(&self.server).is_some_and(|slot| slot.changed.notified().now_or_never().is_some());
+        if !called {
+            slots.remove(&self.server);
+        }
+        drop(slots);
+        self.ended = !called;
+        called.then_some(self)
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.signals.slots().remove(&self.server);
+        if !self.ended {
+            self.signals.slots().remove(&self.server);
+        }
         self.signals.progressed();
     }
 }
@@ -58,15 +78,16 @@ impl Signals {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a server for one run; `None` when another run has it.
+    /// Takes a server for one run; `None` when another run has it, which is then made to read the row once more.
     pub fn hold(&self, server: SpawnerId) -> Option<Held> {
         let mut slots = self.slots();
         let slot = slots.entry(server).or_default();
         if slot.held {
+            slot.changed.notify_one();
             return None;
         }
         slot.held = true;
-        Some(Held { signals: self.clone(), server })
+        Some(Held { signals: self.clone(), server, ended: false })
     }
 
     /// Whether a run of this process works on the server.
@@ -119,5 +140,41 @@ impl Signals {
     /// Follows acknowledgements.
     pub fn follow_acknowledgements(&self) -> watch::Receiver<u64> {
         self.0.acknowledged.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: SpawnerId = SpawnerId(1);
+
+    #[test]
+    fn a_run_that_was_called_in_its_last_moment_goes_on() {
+        let signals = Signals::default();
+        let held = signals.hold(SERVER).unwrap();
+        signals.server_changed(SERVER);
+        let held = held.end().expect("the call is heard");
+        assert!(signals.is_held(SERVER));
+        assert!(held.end().is_none(), "a call is heard once");
+        assert!(!signals.is_held(SERVER));
+    }
+
+    #[test]
+    fn a_second_run_leaves_its_claim_to_the_first() {
+        let signals = Signals::default();
+        let held = signals.hold(SERVER).unwrap();
+        assert!(signals.hold(SERVER).is_none());
+        assert!(held.end().is_some(), "the first run reads the row once more");
+    }
+
+    #[test]
+    fn a_run_that_has_ended_does_not_take_the_place_of_the_next() {
+        let signals = Signals::default();
+        assert!(signals.hold(SERVER).unwrap().end().is_none());
+        let next = signals.hold(SERVER);
+        assert!(signals.is_held(SERVER));
+        drop(next);
+        assert!(!signals.is_held(SERVER));
     }
 }

@@ -1,5 +1,6 @@
 //! Which routes there should be, and putting right what is not so.
 
+use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
 use hub_store::{Route, Server, Store, StoreError};
 use serde_json::json;
@@ -25,26 +26,90 @@ fn target_of(url: &str) -> String {
     }
 }
 
+/// So often a difference is looked for and put right before the next survey does it.
+const ROUNDS: usize = 3;
+
+/// What differs between routes and servers.
+#[derive(Debug, Default, PartialEq)]
+struct Difference {
+    put: Vec<Route>,
+    /// Prefixes.
+    delete: Vec<String>,
+}
+
 /// Gives each server that can be used its route, and takes away those that belong to none.
 ///
 /// For what happened before a crash, for servers that JupyterHub started, and for what an operator's hand changed.
 pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Result<(), StoreError> {
-    // Routes first: a server that becomes ready between the two queries keeps its route.
-    let (_, routes) = store.routes_snapshot().await?;
-    let servers = store.active_servers().await?;
-    let wanted =
-        |server: &&Server| server.desired == Desired::Running && matches!(server.phase, Phase::Ready | Phase::Routing);
-    for server in servers.iter().filter(wanted).filter(|server| server.phase == Phase::Ready) {
+    // A server may stop or start between the reading and the writing. What was written too late shows in the next
+    // round: whoever changes a row first, writes its route before or after that round, and is right either way.
+    for _ in 0..ROUNDS {
+        // Routes first: a server that becomes ready between the two queries keeps its route.
+        let (_, routes) = store.routes_snapshot().await?;
+        let servers = store.active_servers().await?;
+        let difference = difference(&routes, &servers, recipe);
+        if difference == Difference::default() {
+            break;
+        }
+        for route in &difference.put {
+            tracing::info!(prefix = route.prefix, "putting back the route of a running server");
+            store.put_route(&route.prefix, &route.target, &route.data).await?;
+        }
+        for prefix in &difference.delete {
+            tracing::info!(prefix, "removing a route that belongs to no running server");
+            store.delete_route(prefix).await?;
+        }
+        signals.routes_changed();
+    }
+    Ok(())
+}
+
+fn difference(routes: &[Route], servers: &[Server], recipe: &Recipe) -> Difference {
+    let is_there = |route: &Route| {
+        routes
+            .iter()
+            .any(|there| there.prefix == route.prefix && there.target == route.target && there.data == route.data)
+    };
+    let wanted: Vec<Route> =
+        servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe)).collect();
+    // The hub's own route, and any that others have made, are not the concern of servers.
+    let of_a_server = |route: &&Route| route.data.get("jupyterhub").is_some_and(|mark| mark == true);
+    let belongs = |route: &&Route| wanted.iter().any(|wanted| wanted.prefix == route.prefix);
+    Difference {
+        delete: routes
+            .iter()
+            .filter(of_a_server)
+            .filter(|route| !belongs(route))
+            .map(|route| route.prefix.clone())
+            .collect(),
+        put: wanted.into_iter().filter(|route| !is_there(route)).collect(),
+    }
+}
+
+/// Whether a server should have a route; a route stands before its server is ready.
+fn is_wanted(server: &Server) -> bool {
+    server.desired == Desired::Running && matches!(server.phase, Phase::Ready | Phase::Routing)
+}
+
+/// Puts the route of one server right, as its row tells.
+pub async fn settle(store: &Store, recipe: &Recipe, server: SpawnerId) -> Result<(), StoreError> {
+    let mut row = store.server_by_id(server).await?;
+    for _ in 0..ROUNDS {
+        // Without a row nothing tells the prefix; the survey finds such a route.
+        let Some(server) = &row else { return Ok(()) };
         let route = route_of(server, recipe);
-        store.put_route(&route.prefix, &route.target, &route.data).await?;
+        if is_wanted(server) {
+            store.put_route(&route.prefix, &route.target, &route.data).await?;
+        } else {
+            store.delete_route(&route.prefix).await?;
+        }
+        // As in `reconcile`: what was written too late is written once more.
+        let fresh = store.server_by_id(server.id).await?;
+        let agrees = |fresh: &Server| is_wanted(fresh) == is_wanted(server) && fresh.url == server.url;
+        if fresh.as_ref().is_some_and(agrees) {
+            return Ok(());
+        }
+        row = fresh;
     }
-    let kept: Vec<String> =
-        servers.iter().filter(wanted).map(|server| recipe.prefix(&server.user_name, &server.name)).collect();
-    let is_hub = |route: &&Route| route.prefix == recipe.base_url;
-    for route in routes.iter().filter(|route| !is_hub(route) && !kept.contains(&route.prefix)) {
-        tracing::info!(prefix = route.prefix, "removing a route that belongs to no running server");
-        store.delete_route(&route.prefix).await?;
-    }
-    signals.routes_changed();
     Ok(())
 }

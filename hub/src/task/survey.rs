@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_core::id::SpawnerId;
+use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
-use hub_store::Server;
+use hub_store::{Server, Store};
 use spawners::{Owned, Sight, Spawner, Stop};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::keeper::state_of;
+use crate::keeper::{Keeper, state_of};
 
 /// Nudges of a driver that wait to be heard.
 const NUDGES: usize = 1024;
@@ -35,7 +35,7 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
                 None => listening = false,
             },
             _ = ticks.tick() => {
-                if let Err(error) = once(&app).await {
+                if let Err(error) = once(&app.store, app.driver.as_ref(), &app.keeper).await {
                     tracing::warn!("survey: {error:#}");
                 }
             }
@@ -45,34 +45,46 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
 }
 
 /// Nudges every ready server that is gone, clears away what belongs to no row, and puts routes right.
-pub async fn once(app: &App) -> anyhow::Result<()> {
-    let rows = app.store.active_servers().await?;
+pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyhow::Result<()> {
+    let rows = store.active_servers().await?;
     for server in rows.iter().filter(|server| server.phase == Phase::Ready) {
-        if !is_up(app, server).await {
-            app.keeper.nudge(server.id);
+        if !is_up(driver, keeper, server).await {
+            keeper.nudge(server.id);
         }
     }
+    // Each for itself: a spawner that cannot be asked keeps no route from being put right.
+    let cleared = clear_strays(store, driver, &rows).await;
+    crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
+    cleared
+}
+
+async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
+    let identity = keeper.identity(server);
+    // Unreachable is not absent: the keeper will find the same, and rest.
+    !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }))
+}
+
+/// Stops what no row knows: left by an earlier start, or made by a hub that was late while another had finished.
+async fn clear_strays(store: &Store, driver: &dyn Spawner, rows: &[Server]) -> anyhow::Result<()> {
     let rows: HashMap<SpawnerId, &Server> = rows.iter().map(|server| (server.id, server)).collect();
-    for owned in app.driver.list_owned().await? {
-        if is_stray(&owned, rows.get(&owned.identity.spawner).copied()) {
-            clear_away(app.driver.as_ref(), &owned).await;
+    for owned in driver.list_owned().await? {
+        let id = owned.identity.spawner;
+        let stray = match rows.get(&id) {
+            Some(row) if row.phase != Phase::Stopped => is_stray(owned.identity.generation, Some(row)),
+            // Read after the listing: what is stopped now was not on its way up when it was listed.
+            _ => is_stray(owned.identity.generation, store.server_by_id(id).await?.as_ref()),
+        };
+        if stray {
+            clear_away(driver, &owned).await;
         }
     }
-    let recipe = app.keeper.recipe();
-    crate::task::routes::reconcile(&app.store, recipe, app.keeper.signals()).await?;
     Ok(())
 }
 
-async fn is_up(app: &App, server: &Server) -> bool {
-    let identity = app.keeper.identity(server);
-    // Unreachable is not absent: the keeper will find the same, and rest.
-    !matches!(app.driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }))
-}
-
 /// Whether something in the world belongs to a start that is over. What is newer than the row as it was read is left
-/// alone: the row was read first.
-fn is_stray(owned: &Owned, row: Option<&Server>) -> bool {
-    row.is_some_and(|row| owned.identity.generation < row.generation)
+/// alone: the row may have been read first.
+fn is_stray(generation: Generation, row: Option<&Server>) -> bool {
+    row.is_none_or(|row| generation < row.generation || generation == row.generation && row.phase == Phase::Stopped)
 }
 
 async fn clear_away(driver: &dyn Spawner, owned: &Owned) {
