@@ -5,7 +5,7 @@
 //! is gone; therefore rotation copies the file and cuts it to nothing, and may lose what is written in between.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -35,14 +35,19 @@ impl Logs {
         Ok(Self { folder, bytes, files })
     }
 
-    /// Opens a server's log for appending.
+    /// Opens a server's log for one start of it, which begins with a line of ours.
     pub fn append(&self, server: &Identity) -> io::Result<File> {
         let path = self.path(server);
         self.rotate_one(&path)?;
-        OpenOptions::new().create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+        if let Err(error) = file.write_all(heading(server).as_bytes()) {
+            tracing::warn!(%error, "a log has no room for its heading");
+        }
+        Ok(file)
     }
 
-    /// Returns the last lines of a server's log.
+    /// Returns the last lines of a server's log, of this start alone as long as its beginning is at hand.
     pub fn tail(&self, server: &Identity, lines: usize) -> io::Result<String> {
         let mut file = match File::open(self.path(server)) {
             Ok(file) => file,
@@ -53,6 +58,8 @@ impl Logs {
         let mut bytes = Vec::new();
         file.take(TAIL).read_to_end(&mut bytes)?;
         let text = String::from_utf8_lossy(&bytes);
+        let heading = heading(server);
+        let text = text.rsplit_once(heading.as_str()).map_or(&*text, |(_, since)| since);
         let mut last: Vec<&str> = text.lines().rev().take(lines).collect();
         last.reverse();
         Ok(last.join("\n"))
@@ -109,6 +116,11 @@ impl Logs {
     }
 }
 
+/// The line before what one start of a server writes.
+fn heading(server: &Identity) -> String {
+    format!("=== start {} ===\n", server.generation)
+}
+
 fn numbered(path: &Path, number: u32) -> PathBuf {
     path.with_extension(format!("log.{number}"))
 }
@@ -117,7 +129,6 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 mod tests {
     use super::*;
     use hub_core::id::{Generation, SpawnerId};
-    use std::io::Write;
 
     fn server() -> Identity {
         Identity {
@@ -127,6 +138,16 @@ mod tests {
             user: "../anna".into(),
             server: "gpu".into(),
         }
+    }
+
+    #[test]
+    fn the_last_lines_are_those_of_this_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = Logs::open(folder.path(), 10_000, 0).unwrap();
+        let again = Identity { generation: Generation(2), ..server() };
+        writeln!(logs.append(&server()).unwrap(), "the first life").unwrap();
+        writeln!(logs.append(&again).unwrap(), "the second life").unwrap();
+        assert_eq!(logs.tail(&again, 10).unwrap(), "the second life");
     }
 
     #[test]
