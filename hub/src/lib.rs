@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod http;
+pub mod instance;
 pub mod keeper;
 pub mod login;
 pub mod memory;

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::config::{Config, cookie_secret};
 use crate::http::url::Paths;
+use crate::instance::Instance;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub app: Arc<App>,
     /// The proxy's process.
     pub proxy: ProxyProcess,
+    /// Ends last.
+    _instance: Instance,
     control_token: Secret,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -64,6 +67,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     std::fs::create_dir_all(&config.hub.data_dir)
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
+    let instance = Instance::take(&config.hub.data_dir)?;
     let store = Store::open(config.hub.database_url().expose(), OpenOptions::new(clock.now())).await?;
     let epoch = store.epoch().await?;
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;
@@ -111,7 +115,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         adopted_at,
         shutdown: sender,
     };
-    Ok(Parts { app: Arc::new(app), proxy, control_token, tracker, stop, shutdown })
+    Ok(Parts { app: Arc::new(app), proxy, _instance: instance, control_token, tracker, stop, shutdown })
 }
 
 /// One name a data folder, so that a restarted hub knows its own leases.
@@ -183,7 +187,8 @@ fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
     }
 }
 
-fn proxy_process(config: &Config) -> ProxyProcess {
+/// The proxy's process, as the configuration wants it.
+pub fn proxy_process(config: &Config) -> ProxyProcess {
     let proxy = &config.proxy;
     let seconds = |name: &str, value: crate::config::unit::Seconds| format!("--{name}={}", value.0);
     let mut arguments = vec![
@@ -225,7 +230,7 @@ fn site(config: &Config, paths: &Paths) -> Result<pages::Site> {
 impl Parts {
     /// Serves until a signal or `POST /shutdown`. `announce` is called once everything answers.
     pub async fn run(self, announce: impl FnOnce(&App)) -> Result<()> {
-        let Parts { app, proxy, control_token, tracker, stop, mut shutdown } = self;
+        let Parts { app, proxy, _instance, control_token, tracker, stop, mut shutdown } = self;
         let control = control::serve(app.clone(), control_token, &proxy.control_socket()).await?;
         let (control_handle, control_task) = (control.handle(), tokio::spawn(control));
         let hub = crate::http::server::serve(app.clone(), DRAIN_SECONDS)?;

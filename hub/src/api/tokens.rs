@@ -126,6 +126,7 @@ pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anyone, byte
     if !caller.rights.reach(Scope::Tokens).covers(&Target::User { name: &user.name, groups: &groups }) {
         return Err(refused());
     }
+    check_grant(&caller, &user)?;
     let mut wish = wish(&bytes)?;
     if wish.note.is_empty() {
         wish.note = match &caller.owner {
@@ -138,6 +139,16 @@ pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anyone, byte
     let mut model = model(&app, &row, &as_owner(&app, &user).await?).await?;
     model["token"] = secret.expose().into();
     Ok(HttpResponse::Created().json(model))
+}
+
+/// A token carries its owner's rights, so one of an administrator's is the right to administer: only administrators
+/// give that. JupyterHub lets everybody who holds `tokens`.
+fn check_grant(caller: &Caller, user: &User) -> Result<(), Problem> {
+    let own = caller.user().is_some_and(|caller| caller.id == user.id);
+    if user.admin && !own && !caller.is_admin() {
+        return Err(Problem::forbidden("Only admins can make tokens of other admins"));
+    }
+    Ok(())
 }
 
 fn wish(bytes: &[u8]) -> Result<Wish, Problem> {

@@ -128,11 +128,7 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
 
 /// Only administrators make administrators, whatever else a caller may do.
 fn may_grant_admin(caller: &Caller, admin: bool) -> Result<(), Problem> {
-    let is_admin = match &caller.owner {
-        Owner::User(user) => user.admin,
-        Owner::Service(service) => service.spec.admin,
-    };
-    if admin && !is_admin { Err(Problem::forbidden("Only admins can grant admin permissions")) } else { Ok(()) }
+    if admin && !caller.is_admin() { Err(Problem::forbidden("Only admins can grant admin permissions")) } else { Ok(()) }
 }
 
 /// `POST /users`
@@ -247,6 +243,13 @@ pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Ans
             let name = &on.user().name;
             return Err(Problem::bad(format!("{name}'s server is in the process of stopping, please wait.")));
         }
+    }
+    for server in &mine {
+        servers::remove(&app, server.id).await?;
+    }
+    if !app.store.servers_of(&[on.user().id]).await?.is_empty() {
+        // One was started or made meanwhile; without its row nobody would ever stop it.
+        return Err(Problem::conflict(format!("{} has started a server again", on.user().name)));
     }
     app.store.delete_user(on.user().id).await?;
     Ok(HttpResponse::NoContent().finish())

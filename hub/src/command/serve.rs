@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::database::Hub;
 use crate::config::Config;
+use crate::instance::Instance;
 use crate::keeper::breakpoint;
 use crate::start;
 
@@ -14,7 +15,7 @@ pub struct Serve {
     /// Where the configuration is.
     #[command(flatten)]
     pub hub: Hub,
-    /// Stop the running proxy, and with it everything people reach through it, then exit.
+    /// Stop the running hub and its proxy, then exit. People's servers go on.
     #[arg(long)]
     pub stop_all: bool,
     /// Name the places at which tests can make the hub die, then exit.
@@ -31,14 +32,23 @@ pub async fn run(arguments: Serve) -> Result<()> {
     let config = arguments.hub.load()?;
     super::init_log(&config);
     if arguments.stop_all {
-        let parts = start::assemble(config).await?;
-        parts.proxy.stop().await;
-        return Ok(());
+        return stop_all(&config).await;
     }
     serve(config, |app| {
         tracing::info!("ready at {}{}", app.config.hub.bind_url.local_url(), app.paths.base);
     })
     .await
+}
+
+/// Stops the hub first: it would start the proxy again.
+async fn stop_all(config: &Config) -> Result<()> {
+    let was_running = Instance::stop_running(&config.hub.data_dir).await?;
+    let proxy = start::proxy_process(config);
+    let had_proxy = proxy.status().await.is_ok();
+    proxy.stop().await;
+    let said = |yes: bool| if yes { "stopped" } else { "was not running" };
+    println!("Hub: {}. Proxy: {}.", said(was_running), said(had_proxy));
+    Ok(())
 }
 
 /// Serves a configuration until it is stopped. `announce` is called once everything answers.

@@ -74,6 +74,14 @@ impl Caller {
         }
     }
 
+    /// Whether it is an administrator, by whatever token.
+    pub fn is_admin(&self) -> bool {
+        match &self.owner {
+            Owner::User(user) => user.admin,
+            Owner::Service(service) => service.spec.admin,
+        }
+    }
+
     /// For the functions about scopes.
     pub fn scope_owner(&self) -> scope::Owner<'_> {
         match &self.owner {
@@ -114,8 +122,22 @@ pub async fn of_api(request: &HttpRequest, app: &App) -> Result<Option<Arc<Calle
     Ok(of_page(request, app).await?.map(Arc::new))
 }
 
-/// Recognises the caller of a page: by the login cookie only.
+/// Recognises the caller of a page: by the login cookie only. Somebody who has to choose a password first is nobody.
 pub async fn of_page(request: &HttpRequest, app: &App) -> Result<Option<Caller>, Problem> {
+    let found = of_login(request, app).await?;
+    Ok(found.filter(|found| !found.must_change_password).map(|found| found.caller))
+}
+
+/// Somebody with a valid login cookie.
+pub struct LoggedIn {
+    /// Who it is.
+    pub caller: Caller,
+    /// Somebody else has set the password: nothing but choosing another, and logging out, is open.
+    pub must_change_password: bool,
+}
+
+/// Recognises a login cookie, also of somebody who has to choose a password first.
+pub async fn of_login(request: &HttpRequest, app: &App) -> Result<Option<LoggedIn>, Problem> {
     let Some(login) = cookies::login(request, app) else { return Ok(None) };
     let Some(user) = app.store.user_by_cookie_id(&login.cookie_id).await? else { return Ok(None) };
     let now = app.now();
@@ -133,8 +155,13 @@ pub async fn of_page(request: &HttpRequest, app: &App) -> Result<Option<Caller>,
     }
     touch_user(app, &user, now).await;
     let (rights, groups) = rights_of_user(&app.store, &app.catalogue, &user).await?;
+    let must_change_password = match app.login.passwords() {
+        Some(_) => app.store.password(user.id).await?.is_some_and(|password| password.must_change),
+        None => false,
+    };
     let via = Via::Cookie { session_id: login.session_id };
-    Ok(Some(Caller { owner: Owner::User(user), rights, groups, via }))
+    let caller = Caller { owner: Owner::User(user), rights, groups, via };
+    Ok(Some(LoggedIn { caller, must_change_password }))
 }
 
 /// What a token is remembered by; never the token itself.

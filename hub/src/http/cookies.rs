@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::cookie::time::Duration as CookieDuration;
-use actix_web::cookie::{Cookie, CookieBuilder};
+use actix_web::cookie::{Cookie, CookieBuilder, SameSite};
 use chrono::Duration;
 use hub_core::clock::Time;
 use hub_core::cookie;
@@ -59,20 +59,26 @@ fn signed_at(signed: &str) -> Option<Time> {
 }
 
 fn plain<'a>(origin: &Origin, name: &'a str, value: String, path: String) -> CookieBuilder<'a> {
-    let cookie = Cookie::build(name, value).path(path);
+    // What browsers take for granted if nothing is said, and not all of them do.
+    let cookie = Cookie::build(name, value).path(path).same_site(SameSite::Lax);
     if origin.is_secure() { cookie.secure(true) } else { cookie }
 }
 
 /// The login cookie.
 pub fn login_cookie(app: &App, origin: &Origin, cookie_id: &str) -> Cookie<'static> {
     let signed = cookie::sign(&app.cookie_secret, cookie::LOGIN, cookie_id.as_bytes(), app.now());
-    let age = CookieDuration::seconds(login_age(app).num_seconds());
-    plain(origin, cookie::LOGIN, signed, app.paths.hub.clone()).http_only(true).max_age(age).finish()
+    plain(origin, cookie::LOGIN, signed, app.paths.hub.clone()).http_only(true).max_age(age(app)).finish()
 }
 
-/// The session cookie, which servers and services on this host read as well.
+/// The session cookie, which servers and services on this host read as well. It lasts as long as the login, which does
+/// not count without it.
 pub fn session_cookie(app: &App, origin: &Origin, session_id: &str) -> Cookie<'static> {
-    plain(origin, cookie::SESSION, session_id.to_owned(), app.paths.base.clone()).http_only(true).finish()
+    let cookie = plain(origin, cookie::SESSION, session_id.to_owned(), app.paths.base.clone());
+    cookie.http_only(true).max_age(age(app)).finish()
+}
+
+fn age(app: &App) -> CookieDuration {
+    CookieDuration::seconds(login_age(app).num_seconds())
 }
 
 /// The `_xsrf` cookie; scripts of our pages read it.

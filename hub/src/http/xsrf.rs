@@ -5,7 +5,7 @@ use actix_web::cookie::Cookie;
 use hub_core::cookie;
 use hub_core::xsrf::{self, Circumstances, Surface, Visitor};
 
-use super::caller::{self, Caller};
+use super::caller::{self, Caller, LoggedIn};
 use super::origin::Origin;
 use super::{Problem, cookies, url};
 use crate::app::App;
@@ -98,10 +98,16 @@ pub fn for_login(app: &App, origin: &Origin, session: &str, cookie_id: &str) -> 
 
 /// Recognises the caller of a page and checks the request.
 pub async fn page_caller(request: &HttpRequest, app: &App, field: Option<&str>) -> Result<Option<Caller>, Problem> {
-    let found = caller::of_page(request, app).await?;
-    check_page(request, app, found.as_ref(), field)?;
+    let found = login(request, app, field).await?;
+    Ok(found.filter(|found| !found.must_change_password).map(|found| found.caller))
+}
+
+/// As `page_caller`, for what is open to somebody who has to choose a password first.
+pub async fn login(request: &HttpRequest, app: &App, field: Option<&str>) -> Result<Option<LoggedIn>, Problem> {
+    let found = caller::of_login(request, app).await?;
+    check_page(request, app, found.as_ref().map(|found| &found.caller), field)?;
     if let Some(found) = &found {
-        caller::remember(request, found);
+        caller::remember(request, &found.caller);
     }
     Ok(found)
 }

@@ -82,7 +82,15 @@ async fn issue(app: &App, client: &Client, code: Code) -> Answer {
         expires_at: Some(now + lifetime),
         now,
     };
-    app.store.insert_token(&new).await?;
+    let id = app.store.insert_token(&new).await?;
+    if let Some(session) = &new.session_id
+        && app.store.session(session).await?.is_some_and(|session| !session.is_valid(now))
+    {
+        // The person has logged out since the code was made. Asked after the token is there: a log-out that comes
+        // later deletes it.
+        app.store.delete_token(id).await?;
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The login that the code was made in has ended"));
+    }
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(
         json!({
             "access_token": secret.expose(),

@@ -4,15 +4,15 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::secret::Secret;
 use hub_core::token;
-use hub_store::{NewSession, User};
+use hub_store::{StoreError, User};
 use pages::Login;
 use pages::login::PasswordForm;
 
-use super::{Form, default_page, found, href, next, see_other, show, surround};
+use super::{Form, default_page, found, href, next, see_other, session, show, surround};
 use crate::app::App;
 use crate::http::origin::Origin;
 use crate::http::url::encode_pairs;
-use crate::http::{Answer, Problem, cookies, xsrf};
+use crate::http::{Answer, Problem, xsrf};
 use crate::login::{Identity, Outcome};
 
 /// So much of a name is shown again after a wrong password.
@@ -28,10 +28,20 @@ pub async fn front(request: HttpRequest, app: web::Data<App>) -> Answer {
 
 /// `GET /login`
 pub async fn form(request: HttpRequest, app: web::Data<App>) -> Answer {
-    if xsrf::page_caller(&request, &app, None).await?.is_some() {
-        return Ok(found(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app))));
+    match xsrf::login(&request, &app, None).await? {
+        Some(known) => Ok(found(&onward(&request, &app, known.must_change_password))),
+        None => again(&request, &app, StatusCode::OK, "", None),
     }
-    again(&request, &app, StatusCode::OK, "", None)
+}
+
+/// Where somebody goes who has logged in.
+fn onward(request: &HttpRequest, app: &App, must_change_password: bool) -> String {
+    let next = next(request, app);
+    if must_change_password {
+        let query = next.map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
+        return format!("{}{}", app.paths.hub("change-password"), query.unwrap_or_default());
+    }
+    next.unwrap_or_else(|| default_page(request, app))
 }
 
 fn again(request: &HttpRequest, app: &App, status: StatusCode, username: &str, error: Option<String>) -> Answer {
@@ -64,7 +74,7 @@ pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
     let outcome =
         app.login.authenticate(&app.store, app.clock.as_ref(), name, &password, origin.address.parse().ok()).await;
     let (status, text) = match outcome {
-        Outcome::Welcome(identity) => return welcome(&request, &app, &origin, identity).await,
+        Outcome::Welcome(identity) => return welcome(&request, &app, identity).await,
         Outcome::Refused(refusal) => (StatusCode::FORBIDDEN, refusal.to_string()),
         Outcome::Throttled { retry_after } => {
             let text = format!("Too many wrong passwords. Try again in {} seconds.", retry_after.as_secs().max(1));
@@ -78,30 +88,16 @@ pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
     again(&request, &app, status, name, Some(text))
 }
 
-async fn welcome(request: &HttpRequest, app: &App, origin: &Origin, identity: Identity) -> Answer {
+async fn welcome(request: &HttpRequest, app: &App, identity: Identity) -> Answer {
     let user = remember(app, &identity).await?;
-    tracing::info!(user = user.name, address = origin.address, "logged in");
-    let next = next(request, app);
-    let destination = if identity.must_change_password {
-        let query = next.map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)]))).unwrap_or_default();
-        format!("{}{query}", app.paths.hub("change-password"))
-    } else {
-        next.unwrap_or_else(|| default_page(request, app))
-    };
-    open_session(request, app, origin, &user, see_other(&destination)).await
+    tracing::info!(user = user.name, address = Origin::of(request, app).address, "logged in");
+    let destination = onward(request, app, identity.must_change_password);
+    session::open(request, app, &user, see_other(&destination)).await
 }
 
 /// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
 pub async fn remember(app: &App, identity: &Identity) -> Result<User, Problem> {
-    let user = match app.store.user(identity.name.as_str()).await? {
-        Some(user) => user,
-        None => {
-            let cookie_id = token::generate_id(&mut rand::rng());
-            app.store
-                .create_user(identity.name.as_str(), identity.admin.unwrap_or(false), &cookie_id, app.now())
-                .await?
-        }
-    };
+    let user = find_or_make(app, identity).await?;
     if let Some(admin) = identity.admin.filter(|admin| *admin != user.admin) {
         app.store.set_admin(user.id, admin).await?;
     }
@@ -112,33 +108,15 @@ pub async fn remember(app: &App, identity: &Identity) -> Result<User, Problem> {
     Ok(user)
 }
 
-/// Opens a browser session and gives its cookies to a response.
-pub async fn open_session(
-    request: &HttpRequest,
-    app: &App,
-    origin: &Origin,
-    user: &User,
-    mut response: HttpResponse,
-) -> Answer {
-    let session_id = token::generate_id(&mut rand::rng());
-    let now = app.now();
-    let agent = request.headers().get("user-agent").and_then(|agent| agent.to_str().ok());
-    let session = NewSession {
-        session_id: session_id.clone(),
-        user_id: user.id,
-        now,
-        expires_at: now + cookies::login_age(app),
-        address: Some(origin.address.clone()).filter(|address| !address.is_empty()),
-        agent: agent.map(|agent| agent.chars().take(255).collect()),
-    };
-    app.store.insert_session(&session).await?;
-    let cookies = [
-        cookies::login_cookie(app, origin, &user.cookie_id),
-        cookies::session_cookie(app, origin, &session_id),
-        xsrf::for_login(app, origin, &session_id, &user.cookie_id),
-    ];
-    for cookie in &cookies {
-        response.add_cookie(cookie).map_err(|error| Problem::internal("cookie", error))?;
+async fn find_or_make(app: &App, identity: &Identity) -> Result<User, StoreError> {
+    let name = identity.name.as_str();
+    if let Some(user) = app.store.user(name).await? {
+        return Ok(user);
     }
-    Ok(response)
+    let cookie_id = token::generate_id(&mut rand::rng());
+    match app.store.create_user(name, identity.admin.unwrap_or(false), &cookie_id, app.now()).await {
+        // The same person logs in elsewhere at this moment, and was quicker.
+        Err(StoreError::Conflict(context)) => app.store.user(name).await?.ok_or(StoreError::Conflict(context)),
+        made => made,
+    }
 }

@@ -2,10 +2,10 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
-use hub_core::token;
+use hub_store::User;
 use pages::Logout;
 
-use super::{Form, href, see_other, show, surround};
+use super::{Form, href, see_other, session, show, surround};
 use crate::api::{servers, view};
 use crate::app::App;
 use crate::http::origin::Origin;
@@ -13,7 +13,7 @@ use crate::http::{Answer, Caller, Problem, cookies, xsrf};
 
 /// `GET /logout`: ends this session, on the server and in the browser.
 pub async fn logout(request: HttpRequest, app: web::Data<App>) -> Answer {
-    let caller = xsrf::page_caller(&request, &app, None).await?;
+    let caller = xsrf::login(&request, &app, None).await?.map(|found| found.caller);
     if let Some(caller) = &caller {
         end_session(&app, caller).await?;
     }
@@ -33,13 +33,8 @@ pub async fn everywhere(request: HttpRequest, app: web::Data<App>, bytes: web::B
     if let Ok(caller) = super::person(&request, &app, Some(&form)).await?
         && let Some(user) = caller.user()
     {
-        let now = app.now();
-        for session in app.store.sessions_of(user.id, now).await? {
-            app.store.delete_tokens_of_session(user.id, &session.session_id).await?;
-        }
-        end_session(&app, &caller).await?;
-        app.store.revoke_sessions_of(user.id, now).await?;
-        app.store.set_cookie_id(user.id, &token::generate_id(&mut rand::rng())).await?;
+        session::end_all(&app, user).await?;
+        stop_servers(&app, user).await?;
         tracing::info!(user = user.name, "logged out everywhere");
     }
     Ok(see_other(&app.paths.hub("login")))
@@ -47,15 +42,17 @@ pub async fn everywhere(request: HttpRequest, app: web::Data<App>, bytes: web::B
 
 async fn end_session(app: &App, caller: &Caller) -> Result<(), Problem> {
     let Some(user) = caller.user() else { return Ok(()) };
-    if let Some(session) = caller.session_id() {
-        app.store.delete_tokens_of_session(user.id, session).await?;
-        app.store.revoke_session(session, app.now()).await?;
-    }
+    session::end(app, user, caller.session_id()).await?;
+    stop_servers(app, user).await?;
+    tracing::info!(user = user.name, "logged out");
+    Ok(())
+}
+
+async fn stop_servers(app: &App, user: &User) -> Result<(), Problem> {
     if app.config.hub.shutdown_on_logout {
         for server in app.store.servers_of(&[user.id]).await?.iter().filter(|server| view::is_active(server)) {
             servers::want_stopped(app, server).await?;
         }
     }
-    tracing::info!(user = user.name, "logged out");
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod oauth;
 pub mod password;
 pub mod pending;
 pub mod server;
+pub mod session;
 pub mod spawn;
 pub mod statics;
 pub mod token;

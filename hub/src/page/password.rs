@@ -1,32 +1,47 @@
 //! Choosing a password: after a one-time password, or with an invitation.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use hub_store::User;
 use pages::NewPassword;
 use pages::new_password::Occasion;
 
-use super::{Form, default_page, href, next, person, see_other, show, surround};
+use super::{Form, default_page, href, next, see_other, session, show, surround, to_login};
 use crate::app::App;
-use crate::http::origin::Origin;
 use crate::http::url::{argument, encode_pairs};
-use crate::http::{Answer, Problem, xsrf};
+use crate::http::{Answer, Caller, Problem, xsrf};
 use crate::login::password::SetError;
+
+/// Somebody whose password was good for once, or the way to where everybody else belongs.
+///
+/// Others do not come through: whoever gets hold of a session for a moment must not get hold of the account.
+async fn newcomer(
+    request: &HttpRequest,
+    app: &App,
+    form: Option<&Form>,
+) -> Result<Result<Caller, HttpResponse>, Problem> {
+    let found = xsrf::login(request, app, form.and_then(|form| form.get("_xsrf"))).await?;
+    Ok(match found {
+        Some(found) if found.must_change_password => Ok(found.caller),
+        Some(_) => Err(see_other(&next(request, app).unwrap_or_else(|| default_page(request, app)))),
+        None => Err(to_login(request, app)),
+    })
+}
 
 /// `GET /change-password`
 pub async fn form(request: HttpRequest, app: web::Data<App>) -> Answer {
-    match person(&request, &app, None).await? {
+    match newcomer(&request, &app, None).await? {
         Ok(caller) => page(&request, &app, Some(&caller), caller.name(), Occasion::OneTime, None),
-        Err(login) => Ok(login),
+        Err(elsewhere) => Ok(elsewhere),
     }
 }
 
 fn page(
     request: &HttpRequest,
     app: &App,
-    caller: Option<&crate::http::Caller>,
+    caller: Option<&Caller>,
     username: &str,
     occasion: Occasion,
     error: Option<String>,
@@ -60,9 +75,9 @@ fn chosen(form: &Form) -> Result<Secret, String> {
 /// `POST /change-password`
 pub async fn change(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -> Answer {
     let form = Form::read(&bytes);
-    let caller = match person(&request, &app, Some(&form)).await? {
+    let caller = match newcomer(&request, &app, Some(&form)).await? {
         Ok(caller) => caller,
-        Err(login) => return Ok(login),
+        Err(elsewhere) => return Ok(elsewhere),
     };
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let passwords = app.login.passwords().ok_or_else(Problem::not_found)?;
@@ -71,7 +86,12 @@ pub async fn change(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
         Err(text) => Err(text),
     };
     match changed {
-        Ok(()) => Ok(see_other(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app)))),
+        Ok(()) => {
+            // Whoever else knew the one-time password may have logged in with it.
+            let user = session::end_all(&app, user).await?;
+            let onward = next(&request, &app).unwrap_or_else(|| default_page(&request, &app));
+            session::open(&request, &app, &user, see_other(&onward)).await
+        }
         Err(text) => page(&request, &app, Some(&caller), &user.name, Occasion::OneTime, Some(text)),
     }
 }
@@ -117,8 +137,8 @@ pub async fn accept(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
     };
     match accepted {
         Ok(_) => {
-            let home = see_other(&app.paths.hub("home"));
-            super::login::open_session(&request, &app, &Origin::of(&request, &app), &user, home).await
+            let user = session::end_all(&app, &user).await?;
+            session::open(&request, &app, &user, see_other(&app.paths.hub("home"))).await
         }
         Err(text) => page(&request, &app, None, &user.name, Occasion::Invite { code, expires_at }, Some(text)),
     }

@@ -56,10 +56,10 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     start(&request, &app, &caller, &user, &name, options).await
 }
 
-/// Whether the browser says that another site led here.
+/// Whether the browser says that a page of another origin led here, be it a neighbour below the same domain.
 fn is_foreign(request: &HttpRequest) -> bool {
-    let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    matches!(site, Some("cross-site"))
+    let site = request.headers().get("sec-fetch-site").map(|value| value.as_bytes());
+    site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
 }
 
 /// `POST /spawn…`
