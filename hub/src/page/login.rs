@@ -1,7 +1,7 @@
 //! Logging in with a name and a password: the form, and what follows when it is right.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use hub_core::secret::Secret;
 use hub_core::token;
 use hub_store::{StoreError, User};
