@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest, web};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::Problem;
 use super::caller::CallerName;
@@ -30,7 +31,9 @@ pub async fn dress<B: MessageBody + 'static>(
     };
     let Some(app) = app else { return Ok(response) };
     let is_api = is_api(response.request().path(), &app);
-    if !is_api && wants_page(&response) {
+    if is_api {
+        response = as_json(response);
+    } else if wants_page(&response) {
         response = as_page(response, &app).await;
     }
     headers(response.headers_mut(), &app, is_api);
@@ -43,6 +46,24 @@ fn is_api(path: &str, app: &App) -> bool {
     (rest == "api" || rest.starts_with("api/")) && rest != "api/oauth2/authorize"
 }
 
+/// What the framework itself refuses (a body that is too large or breaks off) is told as all other errors are.
+fn as_json(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let by_framework = response.response().error().is_some_and(|error| error.as_error::<Problem>().is_none());
+    if !by_framework {
+        return response;
+    }
+    let problem = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "The body of the request is too large"),
+        status if status.is_client_error() => Problem::bare(status),
+        status => {
+            response.response().error().map_or(Problem::bare(status), |error| Problem::internal("request", error))
+        }
+    };
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, problem.error_response())
+}
+
 fn wants_page(response: &ServiceResponse<BoxBody>) -> bool {
     let status = response.status();
     let has_text = response.headers().get("content-type").is_some();
@@ -53,7 +74,7 @@ fn wants_page(response: &ServiceResponse<BoxBody>) -> bool {
 async fn as_page(response: ServiceResponse<BoxBody>, app: &App) -> ServiceResponse<BoxBody> {
     let (request, old) = response.into_parts();
     let problem = old.error().and_then(|error| error.as_error::<Problem>());
-    let made = page::error::page(&request, app, old.status(), problem).await;
+    let made = page::error::refused(&request, app, old.status(), problem).await;
     let mut new = match made {
         Ok(new) => new,
         Err(_) => return ServiceResponse::new(request, old),

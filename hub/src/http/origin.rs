@@ -24,7 +24,8 @@ impl Origin {
     /// Reads the origin of a request.
     pub fn of(request: &HttpRequest, app: &App) -> Self {
         let peer = request.peer_addr().map(|peer| peer.ip());
-        let trusted = peer.is_none_or(|peer| is_trusted(peer, &app.config.hub.trusted_downstream_ips));
+        let configured = &app.config.hub.trusted_downstream_ips;
+        let trusted = peer.is_none_or(|peer| is_trusted(peer, configured));
         let forwarded = |name: &str| if trusted { first(request, name) } else { None };
         let public = app.config.hub.public_url.as_ref().and_then(|url| url::Url::parse(url.as_str()).ok());
         let (scheme, host) = match public.as_ref().and_then(|url| url.host_str().map(|host| (url, host))) {
@@ -37,8 +38,8 @@ impl Origin {
                 first(request, "host").unwrap_or_default(),
             ),
         };
-        let address = forwarded("x-forwarded-for").filter(|address| address.parse::<IpAddr>().is_ok());
-        Self { scheme, host, address: address.or_else(|| peer.map(|peer| peer.to_string())).unwrap_or_default() }
+        let address = if trusted { client(&chain(request), configured).or(peer) } else { peer };
+        Self { scheme, host, address: address.map(|address| address.to_string()).unwrap_or_default() }
     }
 
     /// Whether cookies may be marked as secure.
@@ -51,8 +52,52 @@ fn is_trusted(peer: IpAddr, configured: &[String]) -> bool {
     peer.is_loopback() || configured.iter().any(|address| address.parse() == Ok(peer))
 }
 
+/// The addresses in `X-Forwarded-For`, in their order.
+fn chain(request: &HttpRequest) -> Vec<String> {
+    let values = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|element| element.trim().to_owned()).collect()
+}
+
+/// Each proxy adds the address it was asked from at the end, so the client's is the last that is no proxy's of ours.
+/// What stands before it is the client's own claim.
+fn client(chain: &[String], configured: &[String]) -> Option<IpAddr> {
+    let mut client = None;
+    for element in chain.iter().rev() {
+        let Ok(address) = element.parse() else { break };
+        client = Some(address);
+        if !is_trusted(address, configured) {
+            break;
+        }
+    }
+    client
+}
+
 /// The first element of a header that may be a list.
 fn first(request: &HttpRequest, name: &str) -> Option<String> {
     let value = request.headers().get(name)?.to_str().ok()?;
     value.split(',').next().map(|element| element.trim().to_owned()).filter(|element| !element.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_cannot_choose_the_address_it_is_known_by() {
+        let of = |chain: &str| {
+            let chain: Vec<String> = chain.split(',').map(|element| element.trim().to_owned()).collect();
+            client(&chain, &["192.0.2.1".to_owned()]).map(|address| address.to_string())
+        };
+        for (chain, address) in [
+            ("203.0.113.9", Some("203.0.113.9")),
+            ("198.51.100.1, 203.0.113.9", Some("203.0.113.9")),
+            ("198.51.100.1, 203.0.113.9, 192.0.2.1", Some("203.0.113.9")),
+            ("203.0.113.9, 192.0.2.1, 127.0.0.1", Some("203.0.113.9")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("198.51.100.1, unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(of(chain).as_deref(), address, "{chain}");
+        }
+    }
 }

@@ -7,12 +7,26 @@ use pages::ErrorPage;
 use super::{show, surround};
 use crate::app::App;
 use crate::http::url::piece;
-use crate::http::{Answer, Problem, caller};
+use crate::http::{Answer, Caller, Problem, caller};
 
-/// Renders a problem.
-pub async fn page(request: &HttpRequest, app: &App, status: StatusCode, problem: Option<&Problem>) -> Answer {
-    let person = caller::of_page(request, app).await.unwrap_or_default();
-    let (frame, cookie) = surround(request, app, person.as_ref(), "error").parts();
+/// Renders what became of a request.
+pub async fn refused(request: &HttpRequest, app: &App, status: StatusCode, problem: Option<&Problem>) -> Answer {
+    let person = match status {
+        // The database does not answer: asking it whose page this is would make the person wait once more.
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => None,
+        _ => caller::of_page(request, app).await.unwrap_or_default(),
+    };
+    page(request, app, person.as_ref(), status, problem)
+}
+
+fn page(
+    request: &HttpRequest,
+    app: &App,
+    person: Option<&Caller>,
+    status: StatusCode,
+    problem: Option<&Problem>,
+) -> Answer {
+    let (frame, cookie) = surround(request, app, person, "error").parts();
     let message = problem.and_then(Problem::message).map(str::to_owned);
     let mut page = ErrorPage::of_status(frame, status.as_u16(), message, problem.and_then(Problem::reference));
     if let Some(advice) = problem.and_then(Problem::advice) {
@@ -30,7 +44,8 @@ pub async fn of_proxy(request: HttpRequest, app: web::Data<App>) -> Answer {
             .advise("Go to your home page and start it again. Your files are where they were."),
         other => Problem::bare(other),
     };
-    let mut response: HttpResponse = page(&request, &app, code, Some(&problem)).await?;
+    let person = caller::of_page(&request, &app).await.unwrap_or_default();
+    let mut response: HttpResponse = page(&request, &app, person.as_ref(), code, Some(&problem))?;
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }
