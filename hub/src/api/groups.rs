@@ -1,5 +1,7 @@
 //! `/groups` and `/groups/{group}`.
 
+use std::collections::BTreeSet;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::id::UserId;
@@ -45,8 +47,11 @@ async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Vec<UserI
     Ok(ids)
 }
 
+fn check_name(name: &str) -> Result<(), Problem> {
+    GroupName::parse(name).map(drop).map_err(|error| Problem::bad(format!("Invalid group name: {error}")))
+}
+
 async fn create(app: &App, name: &str, members: &[UserId]) -> Result<Group, Problem> {
-    GroupName::parse(name).map_err(|error| Problem::bad(format!("Invalid group name: {error}")))?;
     let group = match app.store.create_group(name, &json!({})).await {
         Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("Group {name} already exists"))),
         other => other?,
@@ -73,14 +78,16 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
     Ok(window.answer(&request, &app, &models, page.total))
 }
 
-/// `POST /groups`: all of them or none.
+/// `POST /groups`: all of them or none, as far as can be told before the first is made.
 pub async fn create_many(app: web::Data<App>, who: May<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
     let must = || Problem::bad("Must specify at least one group to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     body::only(&object, &["groups", "users"])?;
     let names = body::texts(&object, "Group", "groups")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
+    let names: BTreeSet<String> = names.into_iter().collect();
     let members = named_users(&app, &object).await?;
     for name in &names {
+        check_name(name)?;
         if app.store.group(name).await?.is_some() {
             return Err(Problem::conflict(format!("Group {name} already exists")));
         }
@@ -102,6 +109,7 @@ pub async fn get(app: web::Data<App>, on: OnGroup<rights::ReadGroup>) -> Answer 
 pub async fn create_one(app: web::Data<App>, on: OnGroup<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["name", "users", "roles"])?;
+    check_name(&on.name)?;
     if app.store.group(&on.name).await?.is_some() {
         return Err(Problem::conflict(format!("Group {} already exists", on.name)));
     }

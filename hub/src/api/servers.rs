@@ -21,6 +21,9 @@ use crate::keeper::{breakpoint, state_of};
 /// Another hub may bring the server on: its row is read this often while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// A server that is to be deleted is waited for so long.
+const SLOWEST_STOP: Duration = Duration::from_secs(600);
+
 /// What somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -216,12 +219,30 @@ pub async fn stop(app: web::Data<App>, on: OnServer<rights::DeleteServers>, byte
     };
     want_stopped(&app, server).await?;
     if !wait_for(&app, server.id, Until::Stopped).await? {
+        if remove {
+            remove_later(app, server.id);
+        }
         return Ok(HttpResponse::Accepted().content_type("text/plain").finish());
     }
     if remove {
         self::remove(&app, server.id).await?;
     }
     Ok(HttpResponse::NoContent().content_type("text/plain").finish())
+}
+
+/// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for
+/// meanwhile wins.
+pub fn remove_later(app: web::Data<App>, id: SpawnerId) {
+    actix_web::rt::spawn(async move {
+        let removed = match wait_at_most(&app, id, Until::Stopped, SLOWEST_STOP).await {
+            Ok(true) => remove(&app, id).await,
+            Ok(false) => Err(Problem::bad("it does not stop")),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = removed {
+            tracing::warn!(server = %id, "a server is not deleted: {problem}");
+        }
+    });
 }
 
 /// Deletes a stopped server for good.

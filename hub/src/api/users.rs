@@ -128,7 +128,11 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
 
 /// Only administrators make administrators, whatever else a caller may do.
 fn may_grant_admin(caller: &Caller, admin: bool) -> Result<(), Problem> {
-    if admin && !caller.is_admin() { Err(Problem::forbidden("Only admins can grant admin permissions")) } else { Ok(()) }
+    if admin && !caller.is_admin() {
+        Err(Problem::forbidden("Only admins can grant admin permissions"))
+    } else {
+        Ok(())
+    }
 }
 
 /// `POST /users`

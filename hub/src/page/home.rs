@@ -74,7 +74,13 @@ pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -
     }
 }
 
-async fn perform(app: &App, caller: &Caller, user: &User, action: &str, name: &str) -> Result<HttpResponse, Problem> {
+async fn perform(
+    app: &web::Data<App>,
+    caller: &Caller,
+    user: &User,
+    action: &str,
+    name: &str,
+) -> Result<HttpResponse, Problem> {
     let allowed = |scope| {
         let yes = may(caller, scope, &user.name, &caller.groups, name);
         if yes { Ok(()) } else { Err(Problem::forbidden("You may not do this")) }
@@ -93,9 +99,10 @@ async fn perform(app: &App, caller: &Caller, user: &User, action: &str, name: &s
             let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
             servers::want_stopped(app, &server).await?;
             if action == "delete" && !name.is_empty() {
-                let gone = servers::wait_for(app, server.id, servers::Until::Stopped).await?;
-                if gone {
+                if servers::wait_for(app, server.id, servers::Until::Stopped).await? {
                     servers::remove(app, server.id).await?;
+                } else {
+                    servers::remove_later(app.clone(), server.id);
                 }
             }
             Ok(see_other(&app.paths.hub("home")))
