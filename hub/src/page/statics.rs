@@ -2,6 +2,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::http::url::piece;
@@ -32,8 +33,7 @@ pub async fn file(request: HttpRequest) -> Answer {
 pub async fn accent(request: HttpRequest, app: web::Data<App>) -> Answer {
     let accent = app.site.accent.as_ref().ok_or_else(Problem::not_found)?;
     let sheet = accent.stylesheet();
-    let etag = format!("\"{:x}\"", sheet.len());
-    Ok(cached(&request, "text/css; charset=utf-8", &etag, sheet))
+    Ok(cached(&request, "text/css; charset=utf-8", &etag(sheet.as_bytes()), sheet))
 }
 
 /// `GET /logo`: the operator's picture, or our mark.
@@ -53,8 +53,11 @@ pub async fn extra(request: HttpRequest, app: web::Data<App>) -> Answer {
 
 fn own_file(request: &HttpRequest, path: &std::path::Path, content_type: &str) -> Answer {
     let bytes = std::fs::read(path).map_err(|error| Problem::internal("file of the operator", error))?;
-    let etag = format!("\"{:x}\"", bytes.len());
-    Ok(cached(request, content_type, &etag, bytes))
+    Ok(cached(request, content_type, &etag(&bytes), bytes))
+}
+
+fn etag(content: &[u8]) -> String {
+    format!("\"{}\"", hex::encode(Sha256::digest(content)))
 }
 
 fn picture_type(path: &std::path::Path) -> &'static str {

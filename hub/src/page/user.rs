@@ -46,7 +46,9 @@ pub async fn redirect(request: HttpRequest, app: web::Data<App>) -> Answer {
     let Some(caller) = xsrf::page_caller(&request, &app, None).await? else { return Ok(to_login(&request, &app)) };
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let name = &app.config.hub.default_server_name;
-    let rest = request.match_info().get("path").unwrap_or_default().trim_start_matches('/');
+    // As it was written: what stands escaped in it must arrive so.
+    let rest = request.uri().path().strip_prefix(&app.paths.hub("user-redirect")).unwrap_or_default();
+    let rest = rest.trim_start_matches('/');
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let next = format!("{}{rest}{query}", app.paths.server(&user.name, name));
     let query = encode_pairs([("next".to_owned(), next)]);
@@ -55,8 +57,9 @@ pub async fn redirect(request: HttpRequest, app: web::Data<App>) -> Answer {
 
 /// `/hub/user/{user}/…`: a server that has no route.
 pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let rest = piece(&request, "rest")?;
     let Some(caller) = caller::of_api(&request, &app).await? else {
-        if *request.method() == Method::GET && !is_api_like(&request) {
+        if *request.method() == Method::GET && !is_api_like(&request, &rest) {
             return Ok(to_login(&request, &app));
         }
         return Err(Problem::forbidden("Missing or invalid credentials."));
@@ -65,7 +68,6 @@ pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer 
         xsrf::check_page(&request, &app, Some(&caller), None)?;
     }
     let owner = piece(&request, "user")?;
-    let rest = piece(&request, "rest")?;
     let user = app.store.user(&owner).await?.ok_or_else(Problem::not_found)?;
     let groups = app.store.groups_of(user.id).await?;
     let servers = app.store.servers_of(&[user.id]).await?;
@@ -77,7 +79,7 @@ pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer 
     if server.is_some_and(view::is_ready) && *request.method() == Method::GET {
         return back(&request, &app).await;
     }
-    if is_api_like(&request) || *request.method() != Method::GET {
+    if is_api_like(&request, &rest) || *request.method() != Method::GET {
         let origin = Origin::of(&request, &app);
         let origin = format!("{}://{}", origin.scheme, origin.host);
         let path = outside_path(&request, &app);
@@ -98,7 +100,8 @@ fn named_in(rest: &str, servers: &[Server]) -> String {
     if known { first.to_owned() } else { String::new() }
 }
 
-fn is_api_like(request: &HttpRequest) -> bool {
+/// Whether a program asks and not a person; `rest` is the path below the user's own.
+fn is_api_like(request: &HttpRequest, rest: &str) -> bool {
     let accept = request.headers().get("accept").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let position = |kind: &str| accept.find(kind);
     let prefers_json = match (position("application/json"), position("text/html")) {
@@ -106,7 +109,7 @@ fn is_api_like(request: &HttpRequest) -> bool {
         (Some(_), None) => true,
         (None, _) => false,
     };
-    prefers_json || request.uri().path().split('/').skip(4).any(|piece| piece == "api")
+    prefers_json || rest.split('/').any(|piece| piece == "api")
 }
 
 /// The path as the browser knows it.
