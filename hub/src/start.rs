@@ -302,11 +302,16 @@ async fn stop_servers(app: &App) {
             tracing::error!(user = server.user_name, server = server.name, "left running: {problem}");
         }
     }
-    let patience = app.config.spawner.local.interrupt_timeout.duration() + STOP_GRACE;
+    // One deadline for all: they stop side by side.
+    let local = &app.config.spawner.local;
+    let patience = local.interrupt_timeout.duration() + local.term_timeout.duration() + STOP_GRACE;
+    let deadline = tokio::time::Instant::now() + patience;
     for server in &servers {
-        let until = crate::api::servers::Until::Stopped;
-        if let Err(problem) = crate::api::servers::wait_at_most(app, server.id, until, patience).await {
-            tracing::error!(user = server.user_name, server = server.name, "{problem}");
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        match crate::api::servers::wait_at_most(app, server.id, crate::api::servers::Until::Stopped, left).await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(user = server.user_name, server = server.name, "did not stop in time"),
+            Err(problem) => tracing::error!(user = server.user_name, server = server.name, "{problem}"),
         }
     }
 }
