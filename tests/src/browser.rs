@@ -174,7 +174,7 @@ impl Browser {
         let script = "return document.body ? document.body.innerText : ''";
         let text = self.client.execute(script, vec![]).await.unwrap_or_default();
         let text: String = text.as_str().unwrap_or_default().chars().take(1500).collect();
-        let _ = self.screenshot(&format!("failed-{}", uuid::Uuid::new_v4().simple())).await;
+        let _ = self.screenshot(&format!("broken-{}", uuid::Uuid::new_v4().simple())).await;
         format!("the browser shows {url}:\n{text}\n")
     }
 }
