@@ -60,7 +60,13 @@ fn plain_text(key: &str, text: &str) -> String {
     match key {
         _ if is_time => "a time".to_owned(),
         "token" | "session_id" | "id" | "token_id" => format!("some {key}"),
-        "url" if text.starts_with("http") => text.split_once("/hub/").map_or(text, |(_, path)| path).to_owned(),
+        // The order of a query says nothing.
+        "url" if text.starts_with("http") => {
+            let (path, query) = text.split_once('?').unwrap_or((text, ""));
+            let mut query: Vec<&str> = query.split('&').collect();
+            query.sort_unstable();
+            format!("{}?{}", path.split_once("/hub/").map_or(path, |(_, path)| path), query.join("&"))
+        }
         _ => text.to_owned(),
     }
 }
