@@ -39,7 +39,7 @@ const SCAN: Duration = Duration::from_secs(1);
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
 /// Before something is tried again that the database or the driver did not take.
 const TROUBLE: Duration = Duration::from_secs(1);
-/// So many servers are worked on at once by one hub.
+/// So many servers are taken up by one search; the longest waiting come first.
 const AT_ONCE: u32 = 256;
 
 /// What a driver saved about a server; null when there is nothing.

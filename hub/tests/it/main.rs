@@ -1,0 +1,20 @@
+//! The keeper and the survey with a real database, a scripted spawner, a lab that is a real listener, and a clock that
+//! only tests move. Whole hubs as processes are in the package `tests`.
+
+// Helpers of tests may panic as the tests themselves do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod adoption;
+mod cancel;
+mod database;
+mod driver;
+mod failure;
+mod harness;
+mod lab;
+mod life;
+#[path = "../../store/tests/it/postgres.rs"]
+mod postgres;
+mod routes;
+mod survey;
+mod takeover;
+mod trouble;

@@ -1,0 +1,88 @@
+//! What the survey notices: servers that died, and things that no row knows.
+
+use hub_core::clock::Clock;
+use hub_core::id::{Generation, SpawnerId};
+use hub_core::life::Phase;
+use serde_json::Value;
+use spawners::contract::Paper;
+use spawners::{Identity, Plan, Spawner};
+
+use crate::database::{Database, both};
+use crate::harness::{House, Hub};
+
+both!(
+    a_ready_server_that_died_is_noticed,
+    what_an_older_start_left_is_stopped,
+    what_a_late_hub_made_for_a_stopped_server_is_stopped,
+    what_belongs_to_no_row_is_stopped,
+    what_a_start_is_making_is_left_alone,
+);
+
+/// Makes something in the world, as a hub does that comes late.
+async fn make(house: &House, hub: &Hub, server: SpawnerId, generation: i64) -> Identity {
+    let row = house.row().await;
+    let identity = Identity { spawner: server, generation: Generation(generation), ..hub.keeper.identity(&row) };
+    let plan = Plan::new(identity.clone(), "/user/anna/", vec!["lab".to_owned()]);
+    hub.driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    identity
+}
+
+async fn a_ready_server_that_died_is_noticed(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    hub.survey().await.unwrap();
+    house.expect_ready().await;
+    house.world.kill(house.server, 9);
+    hub.survey().await.unwrap();
+    house.expect_nothing_left().await;
+    assert_eq!(house.failure().await.unwrap().code, "lost");
+}
+
+async fn what_an_older_start_left_is_stopped(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    make(&house, &hub, house.server, 0).await;
+    assert_eq!(house.world.len(), 2);
+    hub.survey().await.unwrap();
+    assert_eq!(house.expect_ready().await.generation, Generation(1));
+    assert!(house.world.calls().contains(&format!("kill h:{}:0", house.server)));
+}
+
+async fn what_a_late_hub_made_for_a_stopped_server_is_stopped(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    house.want_stopped(&hub).await;
+    house.expect_nothing_left().await;
+    make(&house, &hub, house.server, 1).await;
+    hub.survey().await.unwrap();
+    house.expect_nothing_left().await;
+}
+
+async fn what_belongs_to_no_row_is_stopped(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    make(&house, &hub, SpawnerId(house.server.0 + 1000), 1).await;
+    hub.survey().await.unwrap();
+    assert!(house.world.is_empty());
+}
+
+async fn what_a_start_is_making_is_left_alone(database: Database) {
+    let house = House::new(database).await;
+    house.world.script(house.server, spawners::fake::Script::Slow);
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    crate::harness::eventually("it is being made", || async { house.world.len() == 1 }).await;
+    hub.survey().await.unwrap();
+    assert_eq!((house.row().await.phase, house.world.len()), (Phase::Starting, 1));
+    house.world.release(house.server);
+    house.expect_ready().await;
+    hub.survey().await.unwrap();
+    house.expect_ready().await;
+    assert!(house.row().await.started.is_some_and(|started| started <= house.clock.now()));
+}
