@@ -73,6 +73,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;
     let catalogue = catalogue(&config)?;
     crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
+    crate::roles::check(&config.hub, &catalogue)?;
     crate::roles::sync(&store, &config.hub, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
@@ -272,8 +273,8 @@ impl Parts {
     }
 }
 
-/// SIGTERM and SIGHUP stop the hub alone: open notebooks go on, and a new hub takes over. A second one within the stop,
-/// or SIGINT from a terminal, takes the proxy with it.
+/// SIGTERM and SIGHUP stop the hub alone: open notebooks go on, and a new hub takes over. A second one within
+/// half a second, or SIGINT from a terminal, takes the proxy with it.
 async fn signal() -> Result<Shutdown> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;

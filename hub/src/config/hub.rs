@@ -80,18 +80,12 @@ pub struct HubConfig {
     pub shutdown_on_logout: bool,
     /// Activity closer together than this is recorded once.
     pub activity_resolution: Seconds,
-    /// How often the proxy's record of activity is written to the database.
-    pub last_activity_interval: Seconds,
-    /// Who was active within this time counts as an active user.
-    pub active_user_window: Seconds,
     /// How many entries a REST list returns when none is asked for.
     #[schemars(range(min = 1))]
     pub api_page_default_limit: u32,
     /// How many entries a REST list returns at most.
     #[schemars(range(min = 1))]
     pub api_page_max_limit: u32,
-    /// Asks for a token with the right scope at `/hub/metrics`.
-    pub authenticate_prometheus: bool,
     /// Roles to create or update at start.
     pub load_roles: Vec<RoleConfig>,
     /// Groups to create at start, by name.
@@ -179,11 +173,8 @@ impl Default for HubConfig {
             slow_stop_timeout: Seconds(10.0),
             shutdown_on_logout: false,
             activity_resolution: Seconds(30.0),
-            last_activity_interval: Seconds(300.0),
-            active_user_window: Seconds(1800.0),
             api_page_default_limit: 50,
             api_page_max_limit: 200,
-            authenticate_prometheus: true,
             load_roles: Vec::new(),
             load_groups: BTreeMap::new(),
             custom_scopes: BTreeMap::new(),

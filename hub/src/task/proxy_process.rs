@@ -100,8 +100,8 @@ impl ProxyProcess {
         loop {
             if let Ok(status) = self.status().await {
                 tracing::info!(pid = status.pid, listen = %self.listen, "proxy started");
-                // Reaped in the background: it may die long before the hub does.
-                tokio::task::spawn_blocking(move || child.wait());
+                // Reaped whenever it dies. Not by the runtime, whose end would wait for the proxy's.
+                std::thread::spawn(move || child.wait());
                 return Ok(status);
             }
             if let Some(exit) = child.try_wait().context("cannot wait for the proxy")? {
