@@ -24,18 +24,28 @@ def backend(folder, port):
     return haproxy(folder, port, ['  http-request return status 200 content-type "text/plain" string "ok"'])
 
 
+def specola(folder, port, target):
+    """The command of a proxy that finds its route in the snapshot which it keeps for times without a hub."""
+    files = {name: os.path.join(folder, f"{name}-{port}") for name in ("token", "routes")}
+    routes = [{"prefix": "/user/alice/", "target": f"http://127.0.0.1:{target}"}]
+    with open(files["routes"], "w") as file:
+        file.write(json.dumps({"type": "snapshot", "epoch": "measurement", "revision": 1, "routes": routes}) + "\n")
+    with open(files["token"], "w") as file:
+        file.write(TOKEN)
+    os.chmod(files["token"], 0o600)
+    return [os.environ["SPECOLA_BIN"], "proxy", "--listen", f"127.0.0.1:{port}", "--token-file", files["token"],
+            "--snapshot", files["routes"]]
+
+
 def proxies(folder, target):
-    """Name, command, port, and the REST API to add the route by, if it has one."""
-    ports = [machine.free_port() for _ in range(5)]
-    addresses = ["--ip", "127.0.0.1", "--api-ip", "127.0.0.1"]
+    """Name, command, port, and the port of the REST API to add the route by, if it takes its route so."""
+    ports = [machine.free_port() for _ in range(4)]
     yield ("configurable-http-proxy", ports[0], ports[1],
-           [os.environ["SPECOLA_CHP"], *addresses, "--port", str(ports[0]), "--api-port", str(ports[1]),
-            "--log-level", "warn"])
-    yield ("Specola", ports[2], ports[3],
-           [os.environ["SPECOLA_BIN"], "proxy", *addresses, "--port", str(ports[2]), "--api-port", str(ports[3]),
-            "--log-level", "warn"])
-    yield ("haproxy", ports[4], None,
-           haproxy(folder, ports[4], ["  http-reuse always", f"  server lab 127.0.0.1:{target}"]))
+           [os.environ["SPECOLA_CHP"], "--ip", "127.0.0.1", "--port", str(ports[0]), "--api-ip", "127.0.0.1",
+            "--api-port", str(ports[1]), "--log-level", "warn"])
+    yield "Specola", ports[2], None, specola(folder, ports[2], target)
+    yield ("haproxy", ports[3], None,
+           haproxy(folder, ports[3], ["  http-reuse always", f"  server lab 127.0.0.1:{target}"]))
 
 
 def measure(folder, rounds, seconds):
