@@ -6,7 +6,7 @@ import os
 from . import machine
 
 TOKEN = "a-token-for-measuring"
-RATE, CONNECTIONS = 1500, 8
+RATE, CONNECTIONS = 3000, 8
 
 
 def haproxy(folder, port, lines):
