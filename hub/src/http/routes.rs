@@ -16,7 +16,6 @@ pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
     config.app_data(web::PayloadConfig::new(BODY));
     config.service(scope(&format!("{hub}/api")).configure(rest));
     config.service(scope(&hub).configure(pages));
-    config.route(&format!("{hub}/"), get().to(page::login::front));
     config.default_service(web::to(page::user::outside));
 }
 
@@ -95,30 +94,32 @@ fn groups(config: &mut ServiceConfig) {
         .service(at("/groups/{group}/properties", [put().to(api::groups::set_properties)]));
 }
 
+/// A page: its methods, and 405 for the rest.
+fn page(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resource {
+    routes.into_iter().fold(resource(path), actix_web::Resource::route).default_service(other_method())
+}
+
 fn pages(config: &mut ServiceConfig) {
     config
-        .route("", get().to(page::login::front))
-        .route("/health", get().to(api::hub::health))
-        .service(resource("/login").route(get().to(page::login::form)).route(post().to(page::login::submit)))
-        .route("/logout", get().to(page::logout::logout))
-        .route("/logout-everywhere", post().to(page::logout::everywhere))
-        .service(
-            resource("/change-password").route(get().to(page::password::form)).route(post().to(page::password::change)),
-        )
-        .service(
-            resource("/invite").route(get().to(page::password::invitation)).route(post().to(page::password::accept)),
-        )
-        .service(resource("/home").route(get().to(page::home::show_home)).route(post().to(page::home::act)))
-        .service(resource("/token").route(get().to(page::token::get)).route(post().to(page::token::post)))
+        .service(page("", [get().to(page::login::front)]))
+        .service(page("/", [get().to(page::login::front)]))
+        .service(page("/health", [get().to(api::hub::health)]))
+        .service(page("/login", [get().to(page::login::form), post().to(page::login::submit)]))
+        .service(page("/logout", [get().to(page::logout::logout)]))
+        .service(page("/logout-everywhere", [post().to(page::logout::everywhere)]))
+        .service(page("/change-password", [get().to(page::password::form), post().to(page::password::change)]))
+        .service(page("/invite", [get().to(page::password::invitation), post().to(page::password::accept)]))
+        .service(page("/home", [get().to(page::home::show_home), post().to(page::home::act)]))
+        .service(page("/token", [get().to(page::token::get), post().to(page::token::post)]))
         .configure(starting)
-        .route("/security/csp-report", post().to(page::error::csp_report))
-        .route("/error/{code}", get().to(page::error::of_proxy))
-        .route("/logo", get().to(page::statics::logo))
-        .route("/accent.css", get().to(page::statics::accent))
-        .route("/extra.css", get().to(page::statics::extra))
-        .route("/static/{path:.*}", get().to(page::statics::file))
-        .route("/user-redirect", get().to(page::user::redirect))
-        .route("/user-redirect/{path:.*}", get().to(page::user::redirect))
+        .service(page("/security/csp-report", [post().to(page::error::csp_report)]))
+        .service(page("/error/{code}", [get().to(page::error::of_proxy)]))
+        .service(page("/logo", [get().to(page::statics::logo)]))
+        .service(page("/accent.css", [get().to(page::statics::accent)]))
+        .service(page("/extra.css", [get().to(page::statics::extra)]))
+        .service(page("/static/{path:.*}", [get().to(page::statics::file)]))
+        .service(page("/user-redirect", [get().to(page::user::redirect)]))
+        .service(page("/user-redirect/{path:.*}", [get().to(page::user::redirect)]))
         .route("/user/{user}", web::to(page::user::without_route))
         .route("/user/{user}/{rest:.*}", web::to(page::user::without_route))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
@@ -126,9 +127,9 @@ fn pages(config: &mut ServiceConfig) {
 
 fn starting(config: &mut ServiceConfig) {
     for path in ["/spawn", "/spawn/{user}", "/spawn/{user}/{server}"] {
-        config.service(resource(path).route(get().to(page::spawn::get)).route(post().to(page::spawn::post)));
+        config.service(page(path, [get().to(page::spawn::get), post().to(page::spawn::post)]));
     }
     for path in ["/spawn-pending/{user}", "/spawn-pending/{user}/{server}"] {
-        config.service(resource(path).route(get().to(page::pending::get)).route(post().to(page::pending::post)));
+        config.service(page(path, [get().to(page::pending::get), post().to(page::pending::post)]));
     }
 }

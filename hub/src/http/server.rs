@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use actix_web::dev::Server;
+use actix_web::body::BoxBody;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App as Actix, HttpServer, web};
 use anyhow::Context;
@@ -10,16 +11,26 @@ use anyhow::Context;
 use super::{dress, routes};
 use crate::app::App;
 
+/// The addresses of the hub, each with its handler, dressed.
+pub fn application(
+    app: Arc<App>,
+) -> Actix<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let (data, paths) = (web::Data::from(app.clone()), app.paths.clone());
+    Actix::new().app_data(data).wrap(from_fn(dress::dress)).configure(move |config| routes::configure(config, &paths))
+}
+
 /// Listens. `drain` is how many seconds requests in flight have when it stops.
 pub fn serve(app: Arc<App>, drain: u64) -> anyhow::Result<Server> {
     let (listen, workers) = (app.config.hub.hub_listen(), app.config.hub.worker_threads);
-    let server = HttpServer::new(move || {
-        let (data, paths) = (web::Data::from(app.clone()), app.paths.clone());
-        Actix::new()
-            .app_data(data)
-            .wrap(from_fn(dress::dress))
-            .configure(move |config| routes::configure(config, &paths))
-    });
+    let server = HttpServer::new(move || application(app.clone()));
     let server = match workers {
         Some(workers) => server.workers(workers),
         None => server,
