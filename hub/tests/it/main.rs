@@ -1,5 +1,5 @@
 //! The keeper and the survey with a real database, a scripted spawner, a lab that is a real listener, and a clock that
-//! only tests move. Whole hubs as processes are in the package `tests`.
+//! only tests move; beside them (`web`) pages and API in process. Whole hubs as processes are in the package `tests`.
 
 // Helpers of tests may panic as the tests themselves do.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -18,3 +18,4 @@ mod routes;
 mod survey;
 mod takeover;
 mod trouble;
+mod web;

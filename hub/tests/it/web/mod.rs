@@ -1,0 +1,10 @@
+//! The hub's pages and REST API in process: the whole application on a real SQLite file, without a socket. No keeper
+//! runs, so that a server that is wanted stays wanted.
+
+mod hostile;
+mod house;
+mod oauth;
+mod password;
+mod rights;
+mod session;
+mod xsrf;
