@@ -145,6 +145,9 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
+            // SQLite rolls back by itself when a commit finds no room, and the driver then believes for ever that a
+            // transaction is open: such a connection is not used again.
+            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
     };
     // SQLite does not wait where another process changes a new file to its write-ahead log.
     const PAUSE: Duration = Duration::from_millis(20);

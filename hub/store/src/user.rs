@@ -107,8 +107,7 @@ impl Store {
     /// `Conflict` when the name is taken.
     pub async fn create_user(&self, name: &str, admin: bool, cookie_id: &str, now: Time) -> Result<User> {
         let mut tx = self.pool.begin().await?;
-        let sql = "INSERT INTO users (name, admin, created, last_activity, cookie_id)
-                   VALUES ($1, $2, $3, $3, $4) RETURNING id";
+        let sql = "INSERT INTO users (name, admin, created, cookie_id) VALUES ($1, $2, $3, $4) RETURNING id";
         let row = tx.row(sql, params![name, admin, now, cookie_id]).await?;
         let id = crate::store::returned(row, "id")?;
         role::grant_defaults(&mut tx, id, admin).await?;
@@ -118,7 +117,7 @@ impl Store {
             name: name.to_owned(),
             admin,
             created: Some(now),
-            last_activity: Some(now),
+            last_activity: None,
             cookie_id: cookie_id.to_owned(),
             user_info: serde_json::Value::Null,
         })
