@@ -11,6 +11,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+/// What a dead hub left has this long to let go.
+const HEIR_PATIENCE: Duration = Duration::from_secs(5);
 /// A hub that is told to stop has this long.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,19 +36,33 @@ fn open(data_dir: &Path) -> Result<File> {
 
 impl Instance {
     /// Makes this process the hub of a data folder; fails when there is one already.
-    pub fn take(data_dir: &Path) -> Result<Self> {
-        match Flock::lock(open(data_dir)?, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                write!(file, "{}", std::process::id())?;
-                Ok(Self { _file: file })
+    pub async fn take(data_dir: &Path) -> Result<Self> {
+        let deadline = tokio::time::Instant::now() + HEIR_PATIENCE;
+        let mut file = open(data_dir)?;
+        loop {
+            let pid = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => return Self::sign(file),
+                Err((mut held, _)) => {
+                    let pid = read_pid(&mut held);
+                    file = held;
+                    pid
+                }
+            };
+            // A hub that was killed while it started a lab leaves the lock to that child, until the child is the lab.
+            let lives = pid.is_some_and(|pid| kill(pid, None).is_ok());
+            if lives || tokio::time::Instant::now() > deadline {
+                let who = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+                return Err(anyhow!("another hub{who} serves the data folder {}", data_dir.display()));
             }
-            Err((mut file, _)) => {
-                let who = read_pid(&mut file).map_or_else(String::new, |pid| format!(" (process {pid})"));
-                Err(anyhow!("another hub{who} serves the data folder {}", data_dir.display()))
-            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    fn sign(mut file: Flock<File>) -> Result<Self> {
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "{}", std::process::id())?;
+        Ok(Self { _file: file })
     }
 
     /// Tells the hub of a data folder to stop, and waits until it has. Returns whether there was one.
@@ -84,10 +100,10 @@ mod tests {
     async fn a_data_folder_has_one_hub_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!Instance::stop_running(folder.path()).await.unwrap());
-        let first = Instance::take(folder.path()).unwrap();
-        let refused = Instance::take(folder.path()).unwrap_err().to_string();
+        let first = Instance::take(folder.path()).await.unwrap();
+        let refused = Instance::take(folder.path()).await.unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
-        Instance::take(folder.path()).unwrap();
+        Instance::take(folder.path()).await.unwrap();
     }
 }

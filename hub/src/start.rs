@@ -67,7 +67,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     std::fs::create_dir_all(&config.hub.data_dir)
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
-    let instance = Instance::take(&config.hub.data_dir)?;
+    let instance = Instance::take(&config.hub.data_dir).await?;
     let store = Store::open(config.hub.database_url().expose(), OpenOptions::new(clock.now())).await?;
     let epoch = store.epoch().await?;
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;

@@ -39,7 +39,7 @@ pub async fn report(app: web::Data<App>, on: OnUser<rights::Activity>, bytes: we
         app.store.touch_user(on.user().id, at).await?;
     }
     app.store.touch_servers(&moved).await?;
-    Ok(HttpResponse::Ok().finish())
+    Ok(HttpResponse::Ok().content_type("application/json").finish())
 }
 
 /// Reads an ISO 8601 time; without offset it is UTC.

@@ -83,8 +83,9 @@ pub async fn create_many(app: web::Data<App>, who: May<rights::AdminGroups>, byt
     let must = || Problem::bad("Must specify at least one group to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     body::only(&object, &["groups", "users"])?;
-    let names = body::texts(&object, "Group", "groups")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
-    let names: BTreeSet<String> = names.into_iter().collect();
+    let mut names = body::texts(&object, "Group", "groups")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
     let members = named_users(&app, &object).await?;
     for name in &names {
         check_name(name)?;

@@ -23,10 +23,13 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// `GET …/server[s/{server}]/progress`
 pub async fn stream(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
-    let server = on.server().ok_or_else(Problem::not_found)?;
-    if !view::is_ready(server) && view::pending(server) != Some("spawn") && server.failure.is_none() {
-        return Err(Problem::bad(format!("{} is not starting...", on.user().name)));
+    if on.server().is_none() && !on.name.is_empty() {
+        return Err(Problem::not_found());
     }
+    let tells =
+        |server: &&Server| view::is_ready(server) || view::pending(server) == Some("spawn") || server.failure.is_some();
+    let not_starting = || Problem::bad(format!("{} is not starting...", on.user().name));
+    let server = on.server().filter(tells).ok_or_else(not_starting)?;
     let follower = Follower {
         changes: app.keeper.signals().follow_servers(),
         app,

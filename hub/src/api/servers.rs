@@ -115,7 +115,8 @@ pub async fn create(
     if !name.is_empty() {
         check_new_name(app, user, name).await?;
     }
-    let created = app.store.create_server(user.id, name, display_name, options, app.now()).await?;
+    let display_name = display_name.unwrap_or(name);
+    let created = app.store.create_server(user.id, name, Some(display_name), options, app.now()).await?;
     let full_name = || format!("{}/{name}", user.name);
     created.ok_or_else(|| Problem::conflict(format!("Server {} already exists", full_name())))
 }
@@ -227,7 +228,7 @@ pub async fn stop(app: web::Data<App>, on: OnServer<rights::DeleteServers>, byte
     if remove {
         self::remove(&app, server.id).await?;
     }
-    Ok(HttpResponse::NoContent().content_type("text/plain").finish())
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for
@@ -259,8 +260,12 @@ pub async fn remove(app: &App, id: SpawnerId) -> Result<(), Problem> {
 
 /// `GET …/server[s/{server}]`
 pub async fn get(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answer {
-    let server = on.server().ok_or_else(Problem::not_found)?;
     let places = users::places(&app);
+    if on.server().is_none() && on.name.is_empty() {
+        let model = view::never_made(&on.user().name, &on.caller.rights, &on.person.groups, &places);
+        return Ok(HttpResponse::Ok().json(model));
+    }
+    let server = on.server().ok_or_else(Problem::not_found)?;
     Ok(HttpResponse::Ok().json(ServerModel::new(server, &on.caller.rights, &on.person.groups, &places)))
 }
 

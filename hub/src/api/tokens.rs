@@ -1,6 +1,7 @@
 //! `/users/{user}/tokens`: making, listing and revoking API tokens. The token page takes the same road.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::TimeDelta;
@@ -9,13 +10,15 @@ use hub_core::scope::{Client, Membership, RawScope, Rights, Scope, Target};
 use hub_core::secret::Secret;
 use hub_core::{scope, token};
 use hub_store::{HUB_CLIENT, NewToken, Token, TokenOwner, User};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{body, view};
 use crate::app::App;
 use crate::http::caller::{self, Caller, Owner, Via};
-use crate::http::guard::{Anyone, OnUser, rights};
+use crate::http::guard::{Anybody, OnUser, rights};
+use crate::http::origin::Origin;
 use crate::http::{Answer, Problem, url};
+use crate::login::Outcome;
 
 /// The longest note the database holds, in characters.
 const NOTE: usize = 1023;
@@ -117,8 +120,12 @@ pub async fn list(app: web::Data<App>, on: OnUser<rights::ReadTokens>) -> Answer
 }
 
 /// `POST /users/{user}/tokens`
-pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anyone, bytes: web::Bytes) -> Answer {
-    let caller = who.0;
+pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anybody, bytes: web::Bytes) -> Answer {
+    let object = body::object(&bytes)?.unwrap_or_default();
+    let caller = match who.0 {
+        Some(caller) => caller,
+        None => Arc::new(by_password(&request, &app, object.get("auth")).await?),
+    };
     let name = url::piece(&request, "user")?;
     let refused = || Problem::forbidden(format!("User {name} not found or no permissions to generate tokens"));
     let user = app.store.user(&name).await?.ok_or_else(refused)?;
@@ -127,7 +134,7 @@ pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anyone, byte
         return Err(refused());
     }
     check_grant(&caller, &user)?;
-    let mut wish = wish(&bytes)?;
+    let mut wish = wish(&app, &object).await?;
     if wish.note.is_empty() {
         wish.note = match &caller.owner {
             Owner::User(by) if by.id == user.id => "Requested via api".to_owned(),
@@ -151,9 +158,33 @@ fn check_grant(caller: &Caller, user: &User) -> Result<(), Problem> {
     Ok(())
 }
 
-fn wish(bytes: &[u8]) -> Result<Wish, Problem> {
-    let object = body::object(bytes)?.unwrap_or_default();
-    body::only(&object, &["note", "expires_in", "scopes", "roles"])?;
+/// Somebody who shows name and password in the body, as the login form does. Nobody else's browser can have sent them.
+async fn by_password(request: &HttpRequest, app: &App, auth: Option<&Value>) -> Result<Caller, Problem> {
+    let wrong = || Problem::forbidden("Missing or invalid credentials.");
+    let text = |key: &str| auth.and_then(|auth| auth.get(key)).and_then(Value::as_str);
+    let (Some(name), Some(password)) = (text("username"), text("password")) else { return Err(wrong()) };
+    let address = Origin::of(request, app).address.parse().ok();
+    let password = Secret::new(password);
+    match app.login.authenticate(&app.store, app.clock.as_ref(), name.trim(), &password, address).await {
+        Outcome::Welcome(identity) if !identity.must_change_password => {
+            let user = app.store.user(identity.name.as_str()).await?.ok_or_else(wrong)?;
+            Ok(as_owner(app, &user).await?)
+        }
+        Outcome::Welcome(_) => Err(Problem::forbidden("Log in and choose a password of your own first.")),
+        Outcome::Refused(_) => Err(wrong()),
+        Outcome::Throttled { retry_after } => {
+            let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
+            Err(Problem::new(status, "Too many wrong passwords").retry_after(retry_after.as_secs().max(1)))
+        }
+        Outcome::Unavailable => {
+            let status = actix_web::http::StatusCode::SERVICE_UNAVAILABLE;
+            Err(Problem::new(status, "Logging in does not work at the moment").retry_after(5))
+        }
+    }
+}
+
+async fn wish(app: &App, object: &Map<String, Value>) -> Result<Wish, Problem> {
+    body::only(object, &["note", "expires_in", "scopes", "roles", "auth"])?;
     let expires_in = match object.get("expires_in") {
         None | Some(Value::Null) => None,
         Some(value) => {
@@ -161,14 +192,25 @@ fn wish(bytes: &[u8]) -> Result<Wish, Problem> {
             Some(value.as_u64().filter(|seconds| *seconds > 0).ok_or_else(wrong)?)
         }
     };
-    if object.contains_key("roles") {
-        return Err(Problem::bad("Tokens take scopes; roles are no longer assigned to them"));
+    let scopes = body::texts(object, "Token", "scopes")?;
+    let scopes = match body::texts(object, "Token", "roles")? {
+        Some(_) if scopes.is_some() => {
+            return Err(Problem::bad("Can only assign one of scopes or roles when creating tokens."));
+        }
+        Some(roles) => scopes_of_roles(app, &roles).await?,
+        None => scopes.unwrap_or_default(),
+    };
+    Ok(Wish { note: body::text(object, "Token", "note")?.unwrap_or_default(), expires_in, scopes })
+}
+
+/// The scopes that roles have now: what the token gets; it does not follow the roles.
+async fn scopes_of_roles(app: &App, roles: &[String]) -> Result<Vec<String>, Problem> {
+    let mut scopes = BTreeSet::new();
+    for name in roles {
+        let role = app.store.role(name).await?;
+        scopes.extend(role.ok_or_else(|| Problem::bad(format!("No such role: {name}")))?.scopes);
     }
-    Ok(Wish {
-        note: body::text(&object, "Token", "note")?.unwrap_or_default(),
-        expires_in,
-        scopes: body::texts(&object, "Token", "scopes")?.unwrap_or_default(),
-    })
+    Ok(scopes.into_iter().collect())
 }
 
 fn no_such_token() -> Problem {

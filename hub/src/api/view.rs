@@ -48,6 +48,22 @@ pub fn is_active(server: &Server) -> bool {
     !(server.phase == Phase::Stopped && server.desired == Desired::Stopped)
 }
 
+/// The default server of somebody who never had one: everybody has it, made or not.
+pub fn never_made(user: &str, rights: &Rights, groups: &[String], places: &Places<'_>) -> Value {
+    let url = places.paths.server(user, "");
+    let progress = places.paths.progress(user, "");
+    let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
+    let mut model = json!({
+        "name": "", "display_name": "", "full_name": format!("{user}/"), "last_activity": null, "started": null,
+        "pending": null, "ready": false, "stopped": true, "url": url, "user_options": {}, "progress_url": progress,
+        "full_url": full(&url), "full_progress_url": full(&progress),
+    });
+    if rights.covers(Scope::AdminServerState, &Target::Server { user, name: "", groups }) {
+        model["state"] = json!({});
+    }
+    model
+}
+
 /// One server, written as JSON without a detour.
 pub struct ServerModel<'a> {
     server: &'a Server,
@@ -71,7 +87,7 @@ impl Serialize for ServerModel<'_> {
         let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &server.name)?;
-        map.serialize_entry("display_name", &server.display_name)?;
+        map.serialize_entry("display_name", server.display_name.as_deref().unwrap_or_default())?;
         map.serialize_entry("full_name", &format_args!("{}/{}", server.user_name, server.name))?;
         map.serialize_entry("last_activity", &server.last_activity.map(isoformat))?;
         map.serialize_entry("started", &server.started.map(isoformat))?;
@@ -170,7 +186,7 @@ impl Serialize for UserModel<'_> {
             map.serialize_entry("servers", &Servers(self))?;
         }
         if fields.user_info {
-            map.serialize_entry("user_info", if user.user_info.is_null() { empty() } else { &user.user_info })?;
+            map.serialize_entry("user_info", &user.user_info)?;
         }
         map.end()
     }

@@ -84,6 +84,9 @@ pub mod rights {
 /// A caller, whatever the rights.
 pub struct Anyone(pub Arc<Caller>);
 
+/// A caller or nobody: the handler recognises who else may ask, by what is in the body.
+pub struct Anybody(pub Option<Arc<Caller>>);
+
 /// A caller with a right that is about nothing in particular.
 pub struct May<R>(pub Arc<Caller>, PhantomData<R>);
 
@@ -123,10 +126,16 @@ async fn recognise(request: &HttpRequest) -> Result<(web::Data<App>, Arc<Caller>
     let app = caller::app_of(request)?;
     let found = caller::of_api(request, &app).await?;
     xsrf::check_api(request, &app, found.as_deref())?;
-    let found = found.filter(|caller| caller.by_token() || !is_form(request));
-    let found = found.ok_or_else(|| Problem::forbidden("Missing or invalid credentials."))?;
-    caller::remember(request, &found);
+    let found = accepted(request, found).ok_or_else(|| Problem::forbidden("Missing or invalid credentials."))?;
     Ok((app, found))
+}
+
+fn accepted(request: &HttpRequest, found: Option<Arc<Caller>>) -> Option<Arc<Caller>> {
+    let found = found.filter(|caller| caller.by_token() || !is_form(request));
+    if let Some(found) = &found {
+        caller::remember(request, found);
+    }
+    found
 }
 
 /// A body that a form on another site can send does not act in the name of a cookie.
@@ -179,6 +188,23 @@ impl FromRequest for Anyone {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move { Ok(Self(recognise(&request).await?.1)) })
+    }
+}
+
+impl FromRequest for Anybody {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let app = caller::app_of(&request)?;
+            let found = caller::of_api(&request, &app).await?;
+            if found.is_some() {
+                xsrf::check_api(&request, &app, found.as_deref())?;
+            }
+            Ok(Self(accepted(&request, found)))
+        })
     }
 }
 

@@ -21,7 +21,8 @@ pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
 
 /// JupyterHub answers OPTIONS on every path of the API without asking who it is.
 fn options() -> Route {
-    web::method(actix_web::http::Method::OPTIONS).to(HttpResponse::Ok)
+    web::method(actix_web::http::Method::OPTIONS)
+        .to(|| async { HttpResponse::Ok().content_type("application/json").finish() })
 }
 
 fn other_method() -> Route {
@@ -101,7 +102,7 @@ fn page(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resou
 
 fn pages(config: &mut ServiceConfig) {
     config
-        .service(page("", [get().to(page::login::front)]))
+        .service(page("", [get().to(page::login::with_slash)]))
         .service(page("/", [get().to(page::login::front)]))
         .service(page("/health", [get().to(api::hub::health)]))
         .service(page("/login", [get().to(page::login::form), post().to(page::login::submit)]))

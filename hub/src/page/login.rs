@@ -1,14 +1,14 @@
 //! Logging in with a name and a password: the form, and what follows when it is right.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::secret::Secret;
 use hub_core::token;
 use hub_store::{StoreError, User};
 use pages::Login;
 use pages::login::PasswordForm;
 
-use super::{Form, default_page, found, href, next, see_other, session, show, surround};
+use super::{Form, default_page, found, href, next, see_other, session, show, surround, to_login};
 use crate::app::App;
 use crate::http::origin::Origin;
 use crate::http::url::encode_pairs;
@@ -18,11 +18,18 @@ use crate::login::{Identity, Outcome};
 /// So much of a name is shown again after a wrong password.
 const ECHOED: usize = 32;
 
-/// `GET /` and `GET /hub/`
+/// `GET /hub`
+pub async fn with_slash(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("{}{query}", app.paths.hub);
+    Ok(HttpResponse::MovedPermanently().insert_header(("Location", location)).finish())
+}
+
+/// `GET /hub/`
 pub async fn front(request: HttpRequest, app: web::Data<App>) -> Answer {
     match xsrf::page_caller(&request, &app, None).await? {
         Some(_) => Ok(found(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app)))),
-        None => Ok(found(&app.paths.hub("login"))),
+        None => Ok(to_login(&request, &app)),
     }
 }
 

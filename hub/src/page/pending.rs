@@ -54,7 +54,7 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
 }
 
 fn label(server: &Server) -> String {
-    server.display_name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| server.name.clone())
+    server::own_name(server).unwrap_or_else(|| server.name.clone())
 }
 
 async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[String], server: &Server) -> Answer {
@@ -68,7 +68,7 @@ async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[S
     let page = SpawnPending {
         owner: server.user_name.clone(),
         server_name: server.name.clone(),
-        display_name: server.display_name.clone(),
+        display_name: server::own_name(server),
         since: events.first().map(|event| event.at).or(server.changed_at).unwrap_or(now),
         steps: timeline(&ENGLISH, server.phase, durations),
         log: events.iter().map(|event| LogLine { at: event.at, text: event.message.clone() }).collect(),

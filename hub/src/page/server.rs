@@ -18,7 +18,7 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Show
     let at = Places { paths: &app.paths, user, name };
     Shown {
         name: name.to_owned(),
-        display_name: server.and_then(|server| server.display_name.clone()),
+        display_name: server.and_then(own_name),
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
         summary: None,
         last_activity: server.and_then(|server| server.last_activity),
@@ -26,6 +26,11 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Show
         start: at.page("spawn"),
         pending: at.page("spawn-pending"),
     }
+}
+
+/// The name that people see, where it says more than the name in the address.
+pub fn own_name(server: &Server) -> Option<String> {
+    server.display_name.clone().filter(|display| !display.is_empty() && *display != server.name)
 }
 
 struct Places<'a> {

@@ -59,7 +59,7 @@ pub async fn redirect(request: HttpRequest, app: web::Data<App>) -> Answer {
 pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer {
     let rest = piece(&request, "rest")?;
     let Some(caller) = caller::of_api(&request, &app).await? else {
-        if *request.method() == Method::GET && !is_api_like(&request, &rest) {
+        if *request.method() == Method::GET {
             return Ok(to_login(&request, &app));
         }
         return Err(Problem::forbidden("Missing or invalid credentials."));
