@@ -15,6 +15,7 @@ use chrono::DateTime;
 use futures_util::stream;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
+use hub_store::Server;
 use serde::Deserialize;
 use specola_proxy::wire::{self, Ack, Activity, Line};
 
@@ -203,13 +204,13 @@ async fn activity(request: HttpRequest, control: web::Data<Control>, batch: web:
 
 /// Writes what the proxies saw to the servers and their users.
 async fn record(app: &App, moved: HashMap<String, Time>) -> Result<(), Problem> {
-    let mut servers = Vec::new();
-    for server in app.store.active_servers().await? {
-        let prefix = app.paths.server(&server.user_name, &server.name);
-        if let Some(at) = moved.get(&prefix) {
-            servers.push((server.id, *at));
-            app.store.touch_user(server.user_id, *at).await?;
-        }
+    if moved.is_empty() {
+        return Ok(());
     }
+    let seen = |server: &Server| {
+        let at = moved.get(&app.paths.server(&server.user_name, &server.name))?;
+        Some((server.id, *at))
+    };
+    let servers: Vec<_> = app.store.active_servers().await?.iter().filter_map(seen).collect();
     Ok(app.store.touch_servers(&servers).await?)
 }

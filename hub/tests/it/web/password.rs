@@ -1,6 +1,8 @@
 //! One-time passwords and invitations: what they open, and what they do not.
 
-use super::house::{Browser, House, PASSWORD, request};
+use serde_json::json;
+
+use super::house::{Browser, House, PASSWORD, by_token, request, send};
 
 const OWN: [(&str, &str); 2] = [("password", "my own and long enough"), ("password_confirm", "my own and long enough")];
 
@@ -90,4 +92,49 @@ async fn an_invitation_is_good_once() {
     let mut other = Browser::default();
     assert_eq!(other.get(&site, &path).await.status, 404);
     assert_eq!(other.get(&site, "/hub/invite?code=").await.status, 404);
+}
+
+#[actix_web::test]
+async fn name_and_password_make_a_token_of_the_own_account_only() {
+    let house = House::new().await;
+    house.set_password("alice", false).await;
+    house.set_password("bob", true).await;
+    let site = house.site().await;
+    let ask = async |path: &str, name: &str, password: &str| {
+        let body = json!({ "auth": { "username": name, "password": password } });
+        send(&site, request("POST", &format!("/hub/api/users/{path}/tokens")).set_json(body)).await
+    };
+    let made = ask("alice", "alice", PASSWORD).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let who = by_token(&site, made.json()["token"].as_str().unwrap(), "GET", "/hub/api/user", None).await;
+    assert_eq!(who.json()["name"].as_str(), Some("alice"));
+    for (path, name, password) in [
+        ("alice", "alice", "wrong"),
+        ("root", "alice", PASSWORD),
+        ("alice", "nobody", PASSWORD),
+        ("alice", "alice", ""),
+        ("bob", "bob", PASSWORD),
+    ] {
+        assert_eq!(ask(path, name, password).await.status, 403, "{path} by {name}");
+    }
+}
+
+#[actix_web::test]
+async fn guesses_are_slowed_down_whichever_door_they_come_through() {
+    let house = House::new().await;
+    house.set_password("alice", false).await;
+    let site = house.site().await;
+    let body = json!({ "auth": { "username": "alice", "password": "a guess" } });
+    for _ in 0..100 {
+        let asked = request("POST", "/hub/api/users/alice/tokens").set_json(&body);
+        let answer = send(&site, asked).await;
+        if answer.status == 429 {
+            assert_ne!(answer.header("retry-after"), "");
+            let form = Browser::default().log_in(&site, "alice", "/hub/login").await;
+            assert_eq!(form.status, 429, "the right password has to wait as well");
+            return;
+        }
+        assert_eq!(answer.status, 403);
+    }
+    panic!("a hundred guesses in a row");
 }
