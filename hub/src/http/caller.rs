@@ -143,27 +143,36 @@ pub async fn of_login(request: &HttpRequest, app: &App) -> Result<Option<LoggedI
     let Some(login) = cookies::login(request, app) else { return Ok(None) };
     let Some(user) = app.store.user_by_cookie_id(&login.cookie_id).await? else { return Ok(None) };
     let now = app.now();
-    let session = match &login.session_id {
-        Some(session) => app.store.session(session).await?,
-        None => None,
-    };
-    let accepted = match session {
-        Some(session) => session.user_id == user.id && session.is_valid(now),
-        // JupyterHub keeps no sessions: its cookies count if they were made before Specola took over.
-        None => login.signed_at + SIGNED_WITHIN <= app.adopted_at,
-    };
-    if !accepted {
-        return Ok(None);
-    }
+    let Some(session_id) = session_of(app, &login, &user, now).await? else { return Ok(None) };
     touch_user(app, &user, now).await;
     let (rights, groups) = rights_of_user(&app.store, &app.catalogue, &user).await?;
     let must_change_password = match app.login.passwords() {
         Some(_) => app.store.password(user.id).await?.is_some_and(|password| password.must_change),
         None => false,
     };
-    let via = Via::Cookie { session_id: login.session_id };
+    let via = Via::Cookie { session_id };
     let caller = Caller { owner: Owner::User(user), rights, groups, via };
     Ok(Some(LoggedIn { caller, must_change_password }))
+}
+
+/// The session a login is good in; `None` when it is good in none. JupyterHub's logins need no session.
+async fn session_of(
+    app: &App,
+    login: &cookies::LoginCookie,
+    user: &User,
+    now: Time,
+) -> Result<Option<Option<String>>, Problem> {
+    let mut ended = false;
+    for id in &login.session_ids {
+        match app.store.session(id).await? {
+            Some(session) if session.user_id == user.id && session.is_valid(now) => return Ok(Some(Some(id.clone()))),
+            Some(session) => ended |= session.user_id == user.id,
+            None => {}
+        }
+    }
+    // JupyterHub keeps no sessions: its cookies count if they were made before Specola took over.
+    let by_jupyterhub = !ended && login.signed_at + SIGNED_WITHIN <= app.adopted_at;
+    Ok(by_jupyterhub.then(|| login.session_ids.first().cloned()))
 }
 
 /// What a token is remembered by; never the token itself.

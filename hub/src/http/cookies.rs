@@ -13,13 +13,17 @@ use crate::app::App;
 /// An anonymous visitor's `_xsrf` cookie lasts an hour.
 const ANONYMOUS_XSRF: CookieDuration = CookieDuration::hours(1);
 
-/// A valid login cookie and the session beside it.
+/// So many session cookies are looked at.
+const MOST_SESSIONS: usize = 4;
+
+/// A valid login cookie and the sessions beside it.
 #[derive(Debug, Clone)]
 pub struct LoginCookie {
     /// The value of `users.cookie_id`.
     pub cookie_id: String,
-    /// The browser session.
-    pub session_id: Option<String>,
+    /// The browser sessions it may be of. There are several when a page below a longer path, such as somebody's lab, set
+    /// one: the browser sends that first, and it must not keep people out.
+    pub session_ids: Vec<String>,
     /// When it was signed, to the second.
     pub signed_at: Time,
 }
@@ -35,10 +39,10 @@ pub fn all(request: &HttpRequest, name: &str) -> Vec<String> {
     cookie::values(headers, name).map(str::to_owned).collect()
 }
 
-/// The session id a browser sends.
-pub fn session_id(request: &HttpRequest) -> Option<String> {
+/// The session ids a browser sends.
+pub fn session_ids(request: &HttpRequest) -> Vec<String> {
     let plausible = |id: &String| !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
-    all(request, cookie::SESSION).into_iter().find(plausible)
+    all(request, cookie::SESSION).into_iter().filter(plausible).take(MOST_SESSIONS).collect()
 }
 
 /// The login of a request, if its cookie is signed by us and not too old.
@@ -47,7 +51,7 @@ pub fn login(request: &HttpRequest, app: &App) -> Option<LoginCookie> {
     all(request, cookie::LOGIN).iter().find_map(|signed| {
         let value = cookie::verify(&app.cookie_secret, cookie::LOGIN, signed, age, now)?;
         let cookie_id = String::from_utf8(value).ok()?;
-        Some(LoginCookie { cookie_id, session_id: session_id(request), signed_at: signed_at(signed)? })
+        Some(LoginCookie { cookie_id, session_ids: session_ids(request), signed_at: signed_at(signed)? })
     })
 }
 

@@ -63,10 +63,12 @@ fn shown(request: &HttpRequest) -> Option<String> {
 }
 
 fn with_visitor<T>(request: &HttpRequest, app: &App, caller: Option<&Caller>, f: impl FnOnce(Visitor<'_>) -> T) -> T {
-    let session = cookies::session_id(request);
-    match caller.and_then(Caller::user) {
-        Some(user) => f(Visitor::User { session: session.as_deref().unwrap_or_default(), login: &user.cookie_id }),
+    match caller.and_then(|caller| Some((caller, caller.user()?))) {
+        Some((caller, user)) => {
+            f(Visitor::User { session: caller.session_id().unwrap_or_default(), login: &user.cookie_id })
+        }
         None => {
+            let session = cookies::session_ids(request).into_iter().next();
             let origin = Origin::of(request, app);
             let mark = xsrf::anonymous_mark(&origin.address, &[header(request, "user-agent").unwrap_or_default()]);
             f(Visitor::Anonymous { session: session.as_deref(), mark: &mark })

@@ -2,7 +2,7 @@
 
 use hub_core::cookie;
 
-use super::house::{Browser, House};
+use super::house::{Browser, House, request, send};
 
 #[actix_web::test]
 async fn cookies_are_of_one_site_unseen_by_scripts_and_last_as_long_as_each_other() {
@@ -29,6 +29,22 @@ async fn a_session_that_the_browser_brings_along_is_not_the_one_it_gets() {
     alice.cookies.insert(cookie::SESSION.to_owned(), "chosen-by-somebody-else".to_owned());
     assert_eq!(alice.log_in(&site, "alice", "/hub/login").await.status, 303);
     assert_ne!(alice.cookies[cookie::SESSION], "chosen-by-somebody-else");
+}
+
+#[actix_web::test]
+async fn a_session_cookie_that_somebody_planted_keeps_nobody_out() {
+    let house = House::new().await;
+    house.set_password("alice", false).await;
+    let site = house.site().await;
+    let alice = Browser::logged_in(&site, "alice").await;
+    let of = |name: &str| format!("{name}={}", alice.cookies[name]);
+    let planted = format!("{}=planted", cookie::SESSION);
+    let cookies = [planted, of(cookie::SESSION), of(cookie::LOGIN), of(cookie::XSRF)].join("; ");
+    let home = request("GET", "/hub/home").insert_header(("Cookie", cookies.clone()));
+    assert_eq!(send(&site, home).await.status, 200);
+    let fields = [("action", "create"), ("_xsrf", alice.cookies[cookie::XSRF].as_str())];
+    let form = request("POST", "/hub/token").insert_header(("Cookie", cookies)).set_form(fields);
+    assert_eq!(send(&site, form).await.status, 200);
 }
 
 #[actix_web::test]
