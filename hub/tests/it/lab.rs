@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     Answers,
-    /// It takes the connection and says nothing.
+    /// It takes the question and says nothing until it behaves otherwise.
     Silent,
     /// It says something that is not HTTP.
     Garbage,
@@ -24,6 +24,7 @@ pub struct Lab {
     pub url: String,
     manner: watch::Sender<Manner>,
     asked: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -32,15 +33,15 @@ impl Lab {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/user/anna/", listener.local_addr().unwrap());
         let (manner, follow) = watch::channel(Manner::Answers);
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
+        let (asked, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, count_answers) = (asked.clone(), answered.clone());
         let task = tokio::spawn(async move {
             while let Ok((peer, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(answer(peer, follow.clone()));
+                tokio::spawn(answer(peer, follow.clone(), count_answers.clone()));
             }
         });
-        Self { url, manner, asked, task }
+        Self { url, manner, asked, answered, task }
     }
 
     pub fn behave(&self, manner: Manner) {
@@ -50,6 +51,11 @@ impl Lab {
     /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// How often it said something.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
     }
 
     /// The target of a route to it.
@@ -64,18 +70,21 @@ impl Drop for Lab {
     }
 }
 
-async fn answer(mut peer: TcpStream, manner: watch::Receiver<Manner>) {
+async fn answer(mut peer: TcpStream, mut manner: watch::Receiver<Manner>, answered: Arc<AtomicUsize>) {
     let mut request = [0; 2048];
     let _ = peer.read(&mut request).await;
-    let answer: &[u8] = match *manner.borrow() {
+    let speaks = manner.wait_for(|manner| *manner != Manner::Silent);
+    let manner = tokio::select! {
+        Ok(manner) = speaks => *manner,
+        // The asker gave up, or the test is over.
+        _ = peer.read(&mut request) => return,
+    };
+    let answer: &[u8] = match manner {
         Manner::Answers => b"HTTP/1.1 200 OK\r\nX-JupyterHub-Version: 6.1.1\r\nContent-Length: 2\r\n\r\n{}",
         Manner::Error => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
         Manner::Garbage => b"SSH-2.0-OpenSSH_9.2\r\n",
-        Manner::Silent => b"",
+        Manner::Silent => return,
     };
-    if answer.is_empty() {
-        // Until the asker gives up.
-        let _ = peer.read(&mut request).await;
-    }
     let _ = peer.write_all(answer).await;
+    answered.fetch_add(1, Ordering::SeqCst);
 }
