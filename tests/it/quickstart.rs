@@ -17,6 +17,7 @@ struct Quickstart {
     process: Child,
     origin: String,
     output: PathBuf,
+    folder: PathBuf,
     _mark: Mark,
 }
 
@@ -34,13 +35,16 @@ async fn quickstart(folder: &Path, port: u16, path: &str, patience: Duration) ->
     let origin = format!("http://127.0.0.1:{port}");
     let mut session = Session::new(&origin)?;
     let answer = until("answer of the quickstart", patience, async || {
-        ensure!(process.try_wait()?.is_none(), "it has ended");
+        if process.try_wait()?.is_some() {
+            return Ok(Some(false));
+        }
         session.get("/hub/login").await?.expect(&[200])?;
-        Ok(Some(()))
+        Ok(Some(true))
     });
     let answer = answer.await;
-    answer.with_context(|| fs::read_to_string(&output).unwrap_or_default())?;
-    Ok(Quickstart { process, origin, output, _mark: mark })
+    let started = Quickstart { process, origin, output, folder: folder.to_owned(), _mark: mark };
+    ensure!(answer.with_context(|| started.said())?, "it has ended: {}", started.said());
+    Ok(started)
 }
 
 impl Quickstart {
@@ -67,6 +71,12 @@ impl Drop for Quickstart {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Its labs do not carry the mark; they live in its folder.
+        for lab in tests::mark::processes() {
+            if lab.variable("HOME").is_some_and(|home| Path::new(home).starts_with(&self.folder)) {
+                lab.kill();
+            }
+        }
     }
 }
 

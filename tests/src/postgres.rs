@@ -53,9 +53,9 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// As JupyterHub writes it.
+    /// As JupyterHub is told it: with the driver it has.
     pub fn url(&self) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/postgres", self.port)
+        format!("postgresql+psycopg2://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
     fn program(programs: &Path, name: &str) -> Command {

@@ -74,7 +74,10 @@ pub const OTHERWISE: &[(&str, &str)] = &[
     ("GET /proxy", "the proxy's part of the API is not there yet"),
     ("GET /metrics", "metrics are not there yet"),
     (": /hub/admin", "the admin page is not there yet"),
-    ("PATCH /users/alice/servers/second {\"display_name\"", "options that were never set are an empty object, not null"),
+    (
+        "PATCH /users/alice/servers/second {\"display_name\"",
+        "options that were never set are an empty object, not null",
+    ),
     (": /hub/logout", "a page of its own says that the log-out is done"),
 ];
 
