@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod http;
 pub mod instance;
+pub mod intent;
 pub mod keeper;
 pub mod login;
 pub mod memory;

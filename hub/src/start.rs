@@ -299,7 +299,7 @@ async fn stop_servers(app: &App) {
         }
     };
     for server in &servers {
-        if let Err(problem) = crate::api::servers::want_stopped(app, server).await {
+        if let Err(problem) = crate::intent::want_stopped(app, server).await {
             tracing::error!(user = server.user_name, server = server.name, "left running: {problem}");
         }
     }
@@ -309,7 +309,7 @@ async fn stop_servers(app: &App) {
     let deadline = tokio::time::Instant::now() + patience;
     for server in &servers {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        match crate::api::servers::wait_at_most(app, server.id, crate::api::servers::Until::Stopped, left).await {
+        match crate::intent::wait_at_most(app, server.id, crate::intent::Until::Stopped, left).await {
             Ok(true) => {}
             Ok(false) => tracing::error!(user = server.user_name, server = server.name, "did not stop in time"),
             Err(problem) => tracing::error!(user = server.user_name, server = server.name, "{problem}"),

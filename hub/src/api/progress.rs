@@ -11,10 +11,11 @@ use hub_store::Server;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{servers, view};
+use super::view;
 use crate::app::App;
 use crate::http::guard::{OnServer, rights};
 use crate::http::{Answer, Problem};
+use crate::intent;
 
 /// A silent stream says this often that it lives, as JupyterHub's.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
@@ -126,7 +127,7 @@ impl Follower {
                 "html_message": format!("Server ready at <a href=\"{url}\">{url}</a>"), "url": url,
             });
         }
-        match servers::failure(server) {
+        match intent::failure(server) {
             Some(failure) => {
                 json!({ "progress": 100, "failed": true, "message": format!("Spawn failed: {}", failure.message) })
             }

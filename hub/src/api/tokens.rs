@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 
 use super::{body, view};
 use crate::app::App;
-use crate::http::caller::{self, Caller, Owner, Via};
+use crate::http::caller::{Caller, Owner, Via};
 use crate::http::guard::{Anybody, OnUser, rights};
 use crate::http::origin::Origin;
-use crate::http::{Answer, Problem, url};
+use crate::http::{Answer, Problem, held, url};
 use crate::login::Outcome;
 
 /// The longest note the database holds, in characters.
@@ -36,7 +36,7 @@ pub struct Wish {
 
 /// The person itself as a caller: what the rights of the person's tokens are measured against.
 pub async fn as_owner(app: &App, user: &User) -> Result<Caller, Problem> {
-    let (rights, groups) = caller::rights_of_user(&app.store, &app.catalogue, user).await?;
+    let (rights, groups) = held::rights_of_user(&app.store, &app.catalogue, user).await?;
     Ok(Caller { owner: Owner::User(user.clone()), rights, groups, via: Via::Cookie { session_id: None } })
 }
 
@@ -75,7 +75,7 @@ async fn check_scopes(app: &App, owner: &Caller, scopes: &[String]) -> Result<()
     let wanted = Rights::expand(&app.catalogue, &wanted, owner.scope_owner(), Client::Hub);
     let mut members = Membership::none();
     for user in scope::questions(&wanted, &owner.rights) {
-        let groups = caller::groups_of_name(app, &user).await?;
+        let groups = held::groups_of_name(app, &user).await?;
         members.learn(user, groups);
     }
     let lacking = owner.rights.lacks(&wanted, &members);
@@ -105,7 +105,7 @@ fn lifetime(app: &App, wanted: Option<u64>) -> Result<Option<TimeDelta>, Problem
 
 /// The model of a token, with the scopes it has at this moment.
 pub async fn model(app: &App, token: &Token, owner: &Caller) -> Result<Value, Problem> {
-    let scopes = caller::rights_of_token(app, token, owner).await?.scopes();
+    let scopes = held::rights_of_token(app, token, owner).await?.scopes();
     Ok(view::token(token, ("user", owner.name()), &scopes))
 }
 

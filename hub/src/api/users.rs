@@ -7,13 +7,14 @@ use hub_core::token;
 use hub_store::{Only, Sort, SortKey, StoreError, User, UserQuery, UserState};
 use serde_json::{Value, json};
 
+use super::body;
 use super::listing::Window;
 use super::view::{self, Places, UserModel};
-use super::{body, servers};
 use crate::app::App;
 use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
 use crate::http::{Answer, Problem, url};
+use crate::intent;
 use crate::people::{self, Person};
 
 /// The places of this app's models.
@@ -240,16 +241,16 @@ pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Ans
     }
     let mine = app.store.servers_of(&[on.user().id]).await?;
     for server in mine.iter().filter(|server| view::is_active(server)) {
-        servers::want_stopped(&app, server).await?;
+        intent::want_stopped(&app, server).await?;
     }
     for server in mine.iter().filter(|server| view::is_active(server)) {
-        if !servers::wait_for(&app, server.id, servers::Until::Stopped).await? {
+        if !intent::wait_for(&app, server.id, intent::Until::Stopped).await? {
             let name = &on.user().name;
             return Err(Problem::bad(format!("{name}'s server is in the process of stopping, please wait.")));
         }
     }
     for server in &mine {
-        servers::remove(&app, server.id).await?;
+        intent::remove(&app, server.id).await?;
     }
     if !app.store.servers_of(&[on.user().id]).await?.is_empty() {
         // One was started or made meanwhile; without its row nobody would ever stop it.

@@ -1,4 +1,4 @@
-//! Who asks, and what they may: found anew for every request, never cached across changes of the database.
+//! Who asks: found anew for every request, never cached across changes of the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,12 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::TokenId;
-use hub_core::scope::{self, Catalogue, Client, Membership, Rights};
+use hub_core::scope::{self, Rights};
 use hub_core::token;
-use hub_store::{HUB_CLIENT, Server, Service, Store, StoreError, Token, TokenOwner, User};
+use hub_store::{Service, Token, TokenOwner, User};
 use sha2::{Digest, Sha256};
 
+use super::held::{rights_of_token, rights_of_user};
 use super::{Problem, cookies};
 use crate::app::App;
 
@@ -229,55 +230,6 @@ async fn owner_of(app: &App, found: &Token) -> Result<Option<Caller>, Problem> {
     Ok(Some(caller))
 }
 
-/// The rights of a token: never more than its owner's at this moment, which `owner` carries.
-pub async fn rights_of_token(app: &App, found: &Token, owner: &Caller) -> Result<Rights, Problem> {
-    let behind = match found.client_id.as_deref() {
-        None | Some(HUB_CLIENT) => None,
-        Some(client_id) => Some(behind(app, client_id).await?),
-    };
-    let client = match &behind {
-        None => Client::Hub,
-        Some(Behind::Server(server)) => Client::Server { user: &server.user_name, name: &server.name },
-        Some(Behind::Service(service)) => Client::Service(&service.spec.name),
-        Some(Behind::Nothing) => Client::Orphan,
-    };
-    let who = owner.scope_owner();
-    let questions = Rights::token_questions(&app.catalogue, &found.scopes, who, client, &owner.rights);
-    let mut members = Membership::none();
-    for user in questions {
-        let groups = groups_of_name(app, &user).await?;
-        members.learn(user, groups);
-    }
-    Ok(Rights::of_token(&app.catalogue, &found.scopes, who, client, &owner.rights, &members))
-}
-
-/// What is behind an OAuth client.
-enum Behind {
-    Server(Box<Server>),
-    Service(Box<Service>),
-    Nothing,
-}
-
-async fn behind(app: &App, client_id: &str) -> Result<Behind, StoreError> {
-    if let Some(server) = app.store.server_by_client(client_id).await? {
-        return Ok(Behind::Server(Box::new(server)));
-    }
-    let service = app.store.service_by_client(client_id).await?;
-    Ok(service.map_or(Behind::Nothing, |service| Behind::Service(Box::new(service))))
-}
-
-/// What a person may do now, and the person's groups.
-pub async fn rights_of_user(
-    store: &Store,
-    catalogue: &Catalogue,
-    user: &User,
-) -> Result<(Rights, Vec<String>), StoreError> {
-    let groups = store.groups_of(user.id).await?;
-    let roles = store.roles_of_user(user.id).await?;
-    let scopes = roles.iter().flat_map(|role| &role.scopes);
-    Ok((Rights::of_user(catalogue, &user.name, scopes, []), groups))
-}
-
 /// Server tokens never count as the activity of their user.
 async fn touch_token(app: &App, found: &Token, caller: &Caller, now: Time) {
     if is_recent(found.last_activity, now, app) {
@@ -303,14 +255,6 @@ async fn touch_user(app: &App, user: &User, now: Time) {
 fn is_recent(last: Option<Time>, now: Time, app: &App) -> bool {
     let resolution: Duration = app.config.hub.activity_resolution.duration();
     last.is_some_and(|last| (now - last).to_std().is_ok_and(|since| since < resolution))
-}
-
-/// The groups of a user by name; none for a user who does not exist.
-pub async fn groups_of_name(app: &App, name: &str) -> Result<Vec<String>, StoreError> {
-    match app.store.user(name).await? {
-        Some(user) => app.store.groups_of(user.id).await,
-        None => Ok(Vec::new()),
-    }
 }
 
 /// The app of a request; missing only if the server was put together wrongly.

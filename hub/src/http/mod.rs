@@ -4,6 +4,7 @@ pub mod caller;
 pub mod cookies;
 pub mod dress;
 pub mod guard;
+pub mod held;
 pub mod origin;
 pub mod problem;
 pub mod routes;

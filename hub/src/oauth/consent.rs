@@ -7,7 +7,7 @@ use hub_store::TokenOwner;
 
 use super::client::Client;
 use crate::app::App;
-use crate::http::caller::groups_of_name;
+use crate::http::held::groups_of_name;
 use crate::http::{Caller, Problem};
 
 /// The client asked for what it may not ask for.

@@ -8,9 +8,9 @@ use pages::Home;
 use pages::home::NamedServers;
 
 use super::{Form, may, person, see_other, server, show, surround};
-use crate::api::servers;
 use crate::app::App;
 use crate::http::{Answer, Caller, Problem};
+use crate::intent;
 
 /// `GET /home`
 pub async fn show_home(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -91,18 +91,18 @@ async fn perform(
                 return Err(Problem::bad("Give the new server a name"));
             }
             allowed(Scope::StartServers)?;
-            servers::want_running(app, user, name, None).await?;
+            intent::want_running(app, user, name, None).await?;
             Ok(see_other(&app.paths.server_page("spawn-pending", &user.name, name)))
         }
         "stop" | "delete" => {
             allowed(Scope::DeleteServers)?;
             let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
-            servers::want_stopped(app, &server).await?;
+            intent::want_stopped(app, &server).await?;
             if action == "delete" && !name.is_empty() {
-                if servers::wait_for(app, server.id, servers::Until::Stopped).await? {
-                    servers::remove(app, server.id).await?;
+                if intent::wait_for(app, server.id, intent::Until::Stopped).await? {
+                    intent::remove(app, server.id).await?;
                 } else {
-                    servers::remove_later(app.clone(), server.id);
+                    intent::remove_later(app.clone(), server.id);
                 }
             }
             Ok(see_other(&app.paths.hub("home")))

@@ -6,10 +6,11 @@ use hub_store::User;
 use pages::Logout;
 
 use super::{Form, href, see_other, session, show, surround};
-use crate::api::{servers, view};
+use crate::api::view;
 use crate::app::App;
 use crate::http::origin::Origin;
 use crate::http::{Answer, Caller, Problem, cookies, xsrf};
+use crate::intent;
 
 /// `GET /logout`: ends this session, on the server and in the browser.
 pub async fn logout(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -51,7 +52,7 @@ async fn end_session(app: &App, caller: &Caller) -> Result<(), Problem> {
 async fn stop_servers(app: &App, user: &User) -> Result<(), Problem> {
     if app.config.hub.shutdown_on_logout {
         for server in app.store.servers_of(&[user.id]).await?.iter().filter(|server| view::is_active(server)) {
-            servers::want_stopped(app, server).await?;
+            intent::want_stopped(app, server).await?;
         }
     }
     Ok(())

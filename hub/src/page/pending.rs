@@ -10,10 +10,11 @@ use pages::words::ENGLISH;
 use pages::{NotRunning, StopPending};
 
 use super::{Form, found, href, may, next, person, see_other, server, show, surround};
-use crate::api::{servers, view};
+use crate::api::view;
 use crate::app::App;
 use crate::http::url::{encode_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
+use crate::intent;
 
 async fn target(
     request: &HttpRequest,
@@ -99,7 +100,7 @@ fn not_running(
     server: Option<&Server>,
 ) -> Answer {
     let failure = server.and_then(server::failure);
-    let status = server.and_then(servers::failure).map_or(StatusCode::OK, |failure| {
+    let status = server.and_then(intent::failure).map_or(StatusCode::OK, |failure| {
         // A refusal is the person's matter, a failure ours; a server that was ready before did not fail to start.
         match (failure.refused, failure.phase) {
             (true, _) => StatusCode::BAD_REQUEST,
@@ -135,6 +136,6 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
     if !may(&caller, Scope::DeleteServers, &user.name, &groups, &name) {
         return Err(Problem::forbidden("You may not stop this server"));
     }
-    servers::want_stopped(&app, &server.ok_or_else(Problem::not_found)?).await?;
+    intent::want_stopped(&app, &server.ok_or_else(Problem::not_found)?).await?;
     Ok(see_other(&app.paths.hub("home")))
 }

@@ -9,9 +9,10 @@ use pages::server::{Failure, Server as Shown, State};
 use pages::words::ENGLISH;
 
 use super::href;
-use crate::api::{servers, view};
+use crate::api::view;
 use crate::app::App;
 use crate::http::url::Paths;
+use crate::intent;
 
 /// One server, running or not; `None` for a default server that was never made.
 pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Shown {
@@ -61,7 +62,7 @@ fn state(server: &Server, now: Time) -> State {
 
 /// Why a server does not run, if its last start or run ended with a failure.
 pub fn failure(server: &Server) -> Option<Failure> {
-    let failure = servers::failure(server)?;
+    let failure = intent::failure(server)?;
     let at = DateTime::parse_from_rfc3339(&failure.at).map(|at| at.to_utc()).ok().or(server.changed_at)?;
     let step = (failure.phase != Phase::Ready).then(|| ENGLISH.phase(failure.phase).1.to_owned());
     Some(Failure {

@@ -8,10 +8,11 @@ use pages::Spawn;
 use serde_json::{Map, Value, json};
 
 use super::{Form, found, href, may, next, person, see_other, show, surround};
-use crate::api::{servers, view};
+use crate::api::view;
 use crate::app::App;
 use crate::http::url::{encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
+use crate::intent;
 
 /// Whose server a path is about, when the caller may start it.
 async fn target(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(User, String), Problem> {
@@ -97,7 +98,7 @@ async fn start(
     name: &str,
     options: Option<Value>,
 ) -> Result<HttpResponse, Problem> {
-    match servers::want_running(app, user, name, options).await {
+    match intent::want_running(app, user, name, options).await {
         Ok(_) => Ok(see_other(&watch(request, app, &user.name, name))),
         Err(problem) if problem.status().is_client_error() => {
             let text = problem.message().map(str::to_owned);

@@ -5,12 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
 use hub_store::Server;
 use pages::NotRunning;
+use serde_json::{Value, json};
 
 use super::{found, href, may, see_other, server, show, surround, to_login};
-use crate::api::{servers, view};
+use crate::api::view;
 use crate::app::App;
 use crate::http::origin::Origin;
-use crate::http::url::{argument, encode_pairs, form_pairs, piece};
+use crate::http::url::{Paths, argument, encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem, caller, xsrf};
 
 /// JupyterHub's status for a server that is not there: 424 Failed Dependency.
@@ -83,7 +84,7 @@ pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer 
         let origin = Origin::of(&request, &app);
         let origin = format!("{}://{}", origin.scheme, origin.host);
         let path = outside_path(&request, &app);
-        let body = servers::stopped_message(&app.paths, &origin, &user.name, &name, &path);
+        let body = stopped_message(&app.paths, &origin, &user.name, &name, &path);
         return Ok(HttpResponse::build(STOPPED).json(body));
     }
     if let Some("spawn") = server.and_then(view::pending) {
@@ -110,6 +111,12 @@ fn is_api_like(request: &HttpRequest, rest: &str) -> bool {
         (None, _) => false,
     };
     prefers_json || rest.split('/').any(|piece| piece == "api")
+}
+
+/// What a program is told whose server is not there.
+fn stopped_message(paths: &Paths, origin: &str, user: &str, name: &str, path: &str) -> Value {
+    let restart = format!("{origin}{}", paths.server_page("spawn", user, name));
+    json!({ "message": format!("JupyterHub server no longer running at {path}. Restart the server at {restart}") })
 }
 
 /// The path as the browser knows it.

@@ -1,0 +1,64 @@
+//! What a person or a token may do at this moment, from roles, groups and the scopes of the token.
+
+use hub_core::scope::{Catalogue, Client, Membership, Rights};
+use hub_store::{HUB_CLIENT, Server, Service, Store, StoreError, Token, User};
+
+use super::{Caller, Problem};
+use crate::app::App;
+
+/// The rights of a token: never more than its owner's at this moment, which `owner` carries.
+pub async fn rights_of_token(app: &App, found: &Token, owner: &Caller) -> Result<Rights, Problem> {
+    let behind = match found.client_id.as_deref() {
+        None | Some(HUB_CLIENT) => None,
+        Some(client_id) => Some(behind(app, client_id).await?),
+    };
+    let client = match &behind {
+        None => Client::Hub,
+        Some(Behind::Server(server)) => Client::Server { user: &server.user_name, name: &server.name },
+        Some(Behind::Service(service)) => Client::Service(&service.spec.name),
+        Some(Behind::Nothing) => Client::Orphan,
+    };
+    let who = owner.scope_owner();
+    let questions = Rights::token_questions(&app.catalogue, &found.scopes, who, client, &owner.rights);
+    let mut members = Membership::none();
+    for user in questions {
+        let groups = groups_of_name(app, &user).await?;
+        members.learn(user, groups);
+    }
+    Ok(Rights::of_token(&app.catalogue, &found.scopes, who, client, &owner.rights, &members))
+}
+
+/// What is behind an OAuth client.
+enum Behind {
+    Server(Box<Server>),
+    Service(Box<Service>),
+    Nothing,
+}
+
+async fn behind(app: &App, client_id: &str) -> Result<Behind, StoreError> {
+    if let Some(server) = app.store.server_by_client(client_id).await? {
+        return Ok(Behind::Server(Box::new(server)));
+    }
+    let service = app.store.service_by_client(client_id).await?;
+    Ok(service.map_or(Behind::Nothing, |service| Behind::Service(Box::new(service))))
+}
+
+/// What a person may do now, and the person's groups.
+pub async fn rights_of_user(
+    store: &Store,
+    catalogue: &Catalogue,
+    user: &User,
+) -> Result<(Rights, Vec<String>), StoreError> {
+    let groups = store.groups_of(user.id).await?;
+    let roles = store.roles_of_user(user.id).await?;
+    let scopes = roles.iter().flat_map(|role| &role.scopes);
+    Ok((Rights::of_user(catalogue, &user.name, scopes, []), groups))
+}
+
+/// The groups of a user by name; none for a user who does not exist.
+pub async fn groups_of_name(app: &App, name: &str) -> Result<Vec<String>, StoreError> {
+    match app.store.user(name).await? {
+        Some(user) => app.store.groups_of(user.id).await,
+        None => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,179 @@
+//! What people want of servers: intents written to rows, the keeper told, and waiting a little for their effect. The one
+//! road for REST, pages and the hub's own stop.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web;
+use hub_core::id::SpawnerId;
+use hub_core::name::ServerName;
+use hub_store::{Server, StartLimits, User, WantRunning};
+use serde_json::Value;
+
+use crate::api::view;
+use crate::app::App;
+use crate::http::Problem;
+use crate::keeper::failure::Failure;
+use crate::keeper::{breakpoint, state_of};
+
+/// Another hub may bring the server on: its row is read this often while somebody waits.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A server that is to be deleted is waited for so long.
+const SLOWEST_STOP: Duration = Duration::from_secs(600);
+
+/// What somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// It can be used, or will not be.
+    Started,
+    /// Nothing of it is left.
+    Stopped,
+}
+
+/// Waits as long as JupyterHub's `slow_spawn_timeout` or `slow_stop_timeout`. Returns whether it came to an end.
+pub async fn wait_for(app: &App, id: SpawnerId, until: Until) -> Result<bool, Problem> {
+    let config = &app.config.hub;
+    let patience = match until {
+        Until::Started => config.slow_spawn_timeout,
+        Until::Stopped => config.slow_stop_timeout,
+    };
+    wait_at_most(app, id, until, patience.duration()).await
+}
+
+/// Waits for a server, at most so long.
+pub async fn wait_at_most(app: &App, id: SpawnerId, until: Until, patience: Duration) -> Result<bool, Problem> {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut changes = app.keeper.signals().follow_servers();
+    loop {
+        changes.mark_unchanged();
+        let Some(server) = app.store.server_by_id(id).await? else { return Ok(true) };
+        let over = match until {
+            Until::Started => view::pending(&server).is_none(),
+            Until::Stopped => !view::is_active(&server),
+        };
+        if over {
+            return Ok(true);
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(false),
+        }
+    }
+}
+
+/// Writes the intent to start, and tells the keeper. The one road for REST and pages.
+pub async fn want_running(app: &App, user: &User, name: &str, options: Option<Value>) -> Result<Server, Problem> {
+    let server = match app.store.server(user.id, name).await? {
+        Some(server) => server,
+        None => create(app, user, name, None, None).await?,
+    };
+    let limits = StartLimits {
+        concurrent: Some(app.config.hub.concurrent_spawn_limit).filter(|limit| *limit > 0),
+        active: Some(app.config.hub.active_server_limit).filter(|limit| *limit > 0),
+    };
+    breakpoint::pass("intent.start.before");
+    let wanted = app.store.want_running(server.id, options.as_ref(), &Value::Null, limits, app.now()).await?;
+    breakpoint::pass("intent.start.after");
+    let full_name = || if name.is_empty() { user.name.clone() } else { format!("{}:{name}", user.name) };
+    match wanted {
+        WantRunning::Accepted | WantRunning::AlreadyStarting => {
+            app.keeper.nudge(server.id);
+            Ok(app.store.server_by_id(server.id).await?.unwrap_or(server))
+        }
+        WantRunning::Gone => Err(Problem::not_found()),
+        WantRunning::AlreadyReady => Err(Problem::bad(format!("{} is already running", full_name()))),
+        WantRunning::Stopping => Err(Problem::bad(format!("{} is pending stop", full_name()))),
+        WantRunning::TooManyStarting => {
+            let [low, high] = app.config.hub.spawn_throttle_retry_range;
+            let seconds = rand::random_range(low.min(high)..=high.max(low));
+            let message = "Too many servers are starting right now.";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message)
+                .advise(format!("Try again in {seconds} seconds."))
+                .retry_after(seconds.into()))
+        }
+        WantRunning::TooManyActive => {
+            let message = "As many servers are running as this hub allows.";
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, message)
+                .advise("Try again in a few minutes.")
+                .retry_after(120))
+        }
+    }
+}
+
+/// Makes the row of a server, after the rules for names and numbers.
+pub async fn create(
+    app: &App,
+    user: &User,
+    name: &str,
+    display_name: Option<&str>,
+    options: Option<&Value>,
+) -> Result<Server, Problem> {
+    if !name.is_empty() {
+        check_new_name(app, user, name).await?;
+    }
+    let display_name = display_name.unwrap_or(name);
+    let created = app.store.create_server(user.id, name, Some(display_name), options, app.now()).await?;
+    let full_name = || format!("{}/{name}", user.name);
+    created.ok_or_else(|| Problem::conflict(format!("Server {} already exists", full_name())))
+}
+
+/// Checks the name and the number of a named server that is to be.
+pub async fn check_new_name(app: &App, user: &User, name: &str) -> Result<(), Problem> {
+    let config = &app.config.hub;
+    if !config.allow_named_servers {
+        return Err(Problem::bad("Named servers are not enabled."));
+    }
+    ServerName::parse(name).map_err(|error| Problem::bad(format!("Invalid server name: {error}")))?;
+    let limit = config.named_server_limit_per_user as usize;
+    let servers = app.store.servers_of(&[user.id]).await?;
+    if limit > 0 && servers.iter().filter(|server| !server.name.is_empty()).count() >= limit {
+        let name = &user.name;
+        return Err(Problem::bad(format!(
+            "User {name} already has the maximum of {limit} named servers.  One must be deleted before a new server can be created"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes the intent to stop, and tells the keeper.
+pub async fn want_stopped(app: &App, server: &Server) -> Result<(), Problem> {
+    breakpoint::pass("intent.stop.before");
+    app.store.want_stopped(server.id, app.now()).await?;
+    breakpoint::pass("intent.stop.after");
+    app.keeper.nudge(server.id);
+    Ok(())
+}
+
+/// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for
+/// meanwhile wins.
+pub fn remove_later(app: web::Data<App>, id: SpawnerId) {
+    actix_web::rt::spawn(async move {
+        let removed = match wait_at_most(&app, id, Until::Stopped, SLOWEST_STOP).await {
+            Ok(true) => remove(&app, id).await,
+            Ok(false) => Err(Problem::bad("it does not stop")),
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = removed {
+            tracing::warn!(server = %id, "a server is not deleted: {problem}");
+        }
+    });
+}
+
+/// Deletes a stopped server for good.
+pub async fn remove(app: &App, id: SpawnerId) -> Result<(), Problem> {
+    if let Some(server) = app.store.server_by_id(id).await? {
+        let identity = app.keeper.identity(&server);
+        if let Err(error) = app.driver.forget(&identity, state_of(&server)).await {
+            tracing::warn!(user = server.user_name, server = server.name, "remains are left: {error}");
+        }
+        app.store.delete_server(id).await?;
+    }
+    Ok(())
+}
+
+/// The stored failure of a server, if its last start or run ended with one.
+pub fn failure(server: &Server) -> Option<Failure> {
+    server.failure.as_ref().and_then(|failure| serde_json::from_value(failure.clone()).ok())
+}
