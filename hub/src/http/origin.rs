@@ -42,6 +42,12 @@ impl Origin {
         Self { scheme, host, address: address.map(|address| address.to_string()).unwrap_or_default() }
     }
 
+    /// Whether nobody on the way can read along: encrypted, or not leaving the browser's own machine.
+    pub fn is_secure_context(&self) -> bool {
+        let host = self.host.rsplit_once(':').map_or(self.host.as_str(), |(host, _)| host);
+        self.is_secure() || crate::config::address::is_loopback(host.trim_matches(['[', ']']))
+    }
+
     /// Whether cookies may be marked as secure.
     pub fn is_secure(&self) -> bool {
         self.scheme == "https"

@@ -63,7 +63,7 @@ fn again(request: &HttpRequest, app: &App, status: StatusCode, username: &str, e
         password: Some(password),
         intro: app.config.pages.login_text.clone(),
         error,
-        insecure: !Origin::of(request, app).is_secure(),
+        insecure: !Origin::of(request, app).is_secure_context(),
     };
     show(&page, status, cookie)
 }

@@ -117,15 +117,16 @@ impl ProxyProcess {
     }
 
     fn command(&self) -> Result<Command> {
-        let program = std::env::current_exe().context("cannot find the program's own file")?;
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(self.log_file())
             .with_context(|| format!("cannot open {}", self.log_file().display()))?;
-        let mut command = Command::new(program);
+        // The running program itself, also when its file was replaced by an upgrade meanwhile.
+        let mut command = Command::new("/proc/self/exe");
         command
+            .arg0("specola")
             .arg("proxy")
             .args(["--listen", &self.listen])
             .args(["--default-target", &self.default_target])
