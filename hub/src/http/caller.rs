@@ -237,6 +237,8 @@ async fn touch_token(app: &App, found: &Token, caller: &Caller, now: Time) {
     }
     if let Err(error) = app.store.touch_token(found.id, now, TimeDelta::zero()).await {
         tracing::warn!("activity of a token not recorded: {error}");
+        // The same would happen to the user's, after as long a wait.
+        return;
     }
     if let Some(user) = caller.user().filter(|_| !found.note.starts_with("Server at ")) {
         touch_user(app, user, now).await;
