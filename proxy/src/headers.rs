@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING},
 };
 use hyper::body::SizeHint;
 
@@ -10,29 +10,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Headers that only a trusted front may set. Underscores count as dashes: WSGI applications mix them.
-const CLAIMS: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "x-scheme",
-];
-
-/// Headers of one hop, beside those that `Connection` names, `TE` and `Trailer`.
-const HOP: [HeaderName; 7] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
 
 /// Headers that a `Connection` header may not take away from the next hop.
 const KEPT: [&str; 8] =
@@ -53,28 +30,31 @@ pub(crate) struct Origin {
     pub(crate) port: HeaderValue,
 }
 
-/// Makes a client's head fit for the upstream. The body's framing is told by `size`, None is no body.
+/// Makes a client's head fit for the upstream, and tells whether the client takes trailers. The body's
+/// framing is told by `size`, None is no body.
 pub(crate) fn clean_request(
     headers: &mut HeaderMap,
     origin: &Origin,
     size: Option<SizeHint>,
-) -> Result<(), StatusCode> {
+) -> Result<bool, StatusCode> {
     check_transfer_encoding(headers)?;
     let trailers = accepts_trailers(headers);
-    strip_hop(headers).ok_or(StatusCode::BAD_REQUEST)?;
-    headers.remove(TE);
+    let foreign = |name: &str| is_lookalike(name) || (!origin.trusted && is_claim(name));
+    strip(headers, |name| is_hop(name) || foreign(name)).ok_or(StatusCode::BAD_REQUEST)?;
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    } else {
+        headers.remove(TE);
     }
     frame(headers, size);
     state_origin(headers, origin);
-    Ok(())
+    Ok(trailers)
 }
 
 /// Makes an upstream's head fit for the client. False when it is not to be trusted with a client.
 pub(crate) fn clean_response(headers: &mut HeaderMap, client_takes_trailers: bool) -> bool {
-    if strip_hop(headers).is_none() {
+    if strip(headers, is_hop).is_none() {
         return false;
     }
     if headers.remove(TRANSFER_ENCODING).is_some() {
@@ -110,26 +90,62 @@ pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iter
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
-fn strip_hop(headers: &mut HeaderMap) -> Option<()> {
-    if headers.contains_key(CONNECTION) {
-        let mut nominated = Vec::new();
-        for token in tokens(headers, &CONNECTION) {
-            if token.eq_ignore_ascii_case("keep-alive") || token.eq_ignore_ascii_case("close") {
-                continue;
-            }
-            if nominated.len() >= NOMINATIONS {
-                return None;
-            }
-            nominated.push(HeaderName::from_bytes(token.as_bytes()).ok()?);
+/// Removes what `Connection` names and what `unwanted` picks, looking at each name once: nearly all
+/// heads have next to nothing of it. None when `Connection` is not to be believed.
+fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) -> Option<()> {
+    let mut names: Vec<HeaderName> = Vec::new();
+    let mut nominations = 0;
+    for token in tokens(headers, &CONNECTION) {
+        if token.eq_ignore_ascii_case("keep-alive") || token.eq_ignore_ascii_case("close") {
+            continue;
         }
-        for name in nominated.iter().filter(|name| may_be_nominated(name)) {
-            headers.remove(name);
+        nominations += 1;
+        if nominations > NOMINATIONS {
+            return None;
         }
+        names.push(HeaderName::from_bytes(token.as_bytes()).ok()?);
     }
-    for name in &HOP {
+    names.retain(may_be_nominated);
+    names.extend(headers.keys().filter(|name| unwanted(name.as_str())).cloned());
+    for name in names {
         headers.remove(name);
     }
     Some(())
+}
+
+/// Headers of one hop, beside those that `Connection` names, `TE` and `Trailer`.
+fn is_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// Headers that only a trusted front may set.
+fn is_claim(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-proto"
+            | "x-real-ip"
+            | "x-scheme"
+    )
+}
+
+/// Headers that an upstream may read as a claim, such as `X_Forwarded_For`: WSGI applications mix
+/// underscores and dashes.
+fn is_lookalike(name: &str) -> bool {
+    name.as_bytes().contains(&b'_') && is_claim(&name.replace('_', "-"))
 }
 
 fn may_be_nominated(name: &HeaderName) -> bool {
@@ -167,17 +183,13 @@ fn single_length(headers: &mut HeaderMap) {
 }
 
 fn state_origin(headers: &mut HeaderMap, origin: &Origin) {
-    drop_lookalikes(headers);
+    let host = headers.get(HOST).cloned();
+    let port = host.as_ref().and_then(port_of).unwrap_or_else(|| origin.port.clone());
     if origin.trusted {
         append_address(headers, origin);
     } else {
-        for name in CLAIMS {
-            headers.remove(name);
-        }
         headers.insert(FORWARDED_FOR, origin.address.clone());
     }
-    let host = headers.get(HOST).cloned();
-    let port = host.as_ref().and_then(port_of).unwrap_or_else(|| origin.port.clone());
     // What a trusted front said stays: it knows the scheme that the browser used.
     headers.entry(FORWARDED_PROTO).or_insert_with(|| origin.proto.clone());
     headers.entry(FORWARDED_PORT).or_insert(port);
@@ -195,19 +207,6 @@ fn append_address(headers: &mut HeaderMap, origin: &Origin) {
     chain.extend_from_slice(origin.address.as_bytes());
     let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
     headers.insert(FORWARDED_FOR, chain);
-}
-
-/// Drops headers that an upstream may read as one of [`CLAIMS`], such as `X_Forwarded_For`.
-fn drop_lookalikes(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| name.as_str().contains('_')) {
-        return;
-    }
-    let lookalike =
-        |name: &&HeaderName| name.as_str().contains('_') && CLAIMS.contains(&name.as_str().replace('_', "-").as_str());
-    let names: Vec<HeaderName> = headers.keys().filter(lookalike).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
 }
 
 fn port_of(host: &HeaderValue) -> Option<HeaderValue> {

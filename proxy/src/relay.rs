@@ -109,7 +109,6 @@ fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Faul
 
 async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
-    let trailers = headers::accepts_trailers(request.headers());
     let (mut parts, incoming) = request.into_parts();
     let (gate, wanted) = match parts.headers.contains_key(EXPECT) && !incoming.is_end_stream() {
         true => {
@@ -120,7 +119,7 @@ async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>)
     };
     let (upload, uploaded) = Upload::new(incoming, &route, shared.limits.upload_idle, gate);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
-    headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
+    let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let mut outgoing = Request::from_parts(parts, upload);
