@@ -81,5 +81,6 @@ pub async fn create(store: &Store, name: &UserName, admin: bool) -> Result<User>
 pub async fn end_sessions(store: &Store, user: &User) -> Result<()> {
     store.set_cookie_id(user.id, &token::generate_id(&mut rand::rng())).await?;
     store.revoke_sessions_of(user.id, now()).await?;
+    store.delete_oauth_tokens_of(user.id).await?;
     Ok(())
 }

@@ -76,8 +76,6 @@ pub mod rights {
         ReadHub [ReadHub];
         /// Stop the hub.
         Shutdown [Shutdown];
-        /// See and check routes.
-        Proxy [Proxy];
     }
 }
 
