@@ -48,7 +48,7 @@ pub struct App {
     /// Since when Specola has used this database; logins of before are JupyterHub's.
     pub adopted_at: Time,
     /// Asks the process to stop.
-    pub shutdown: tokio::sync::watch::Sender<Option<crate::start::Shutdown>>,
+    pub shutdown: tokio::sync::watch::Sender<Option<crate::run::Shutdown>>,
 }
 
 impl App {

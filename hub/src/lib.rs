@@ -15,5 +15,6 @@ pub mod oauth;
 pub mod page;
 pub mod people;
 pub mod roles;
+pub mod run;
 pub mod start;
 pub mod task;

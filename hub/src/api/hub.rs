@@ -41,7 +41,7 @@ pub async fn shutdown(app: web::Data<App>, _: May<rights::Shutdown>, bytes: web:
         Some(other) => Err(Problem::bad(format!("{key} must be true or false, got {other}"))),
     };
     let how =
-        crate::start::Shutdown { proxy: flag("proxy")?.unwrap_or(false), servers: flag("servers")?.unwrap_or(false) };
+        crate::run::Shutdown { proxy: flag("proxy")?.unwrap_or(false), servers: flag("servers")?.unwrap_or(false) };
     app.shutdown.send_replace(Some(how));
     Ok(HttpResponse::Accepted().json(json!({ "message": "Shutting down Hub" })))
 }
