@@ -123,10 +123,11 @@ impl ProxyProcess {
             .mode(0o600)
             .open(self.log_file())
             .with_context(|| format!("cannot open {}", self.log_file().display()))?;
+        let name = std::env::current_exe().unwrap_or_else(|_| "specola".into());
         // The running program itself, also when its file was replaced by an upgrade meanwhile.
         let mut command = Command::new("/proc/self/exe");
         command
-            .arg0("specola")
+            .arg0(name)
             .arg("proxy")
             .args(["--listen", &self.listen])
             .args(["--default-target", &self.default_target])
