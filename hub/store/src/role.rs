@@ -7,6 +7,7 @@ use crate::row::Row;
 use crate::store::{Store, returned};
 use crate::value::params;
 use hub_core::id::{GroupId, RoleId, ServiceId, UserId};
+use hub_core::role::{DEFAULTS, DefaultRole};
 use std::collections::HashMap;
 
 /// A row of `roles`.
@@ -36,35 +37,6 @@ pub enum Holder {
     Group(GroupId),
     Service(ServiceId),
 }
-
-/// JupyterHub's default roles, as `jupyterhub.roles.get_default_roles` has them.
-const DEFAULTS: [(&str, &str, &[&str]); 4] = [
-    ("user", "Standard user privileges", &["self"]),
-    (
-        "admin",
-        "Elevated privileges (can do anything)",
-        &[
-            "admin-ui",
-            "admin:users",
-            "admin:servers",
-            "admin:services",
-            "tokens",
-            "admin:groups",
-            "list:services",
-            "read:services",
-            "read:hub",
-            "proxy",
-            "shutdown",
-            "access:services",
-            "access:servers",
-            "read:roles",
-            "read:metrics",
-            "shares",
-        ],
-    ),
-    ("server", "Post activity only", &["users:activity!user", "access:servers!server"]),
-    ("token", "Token with same permissions as its owner", &["inherit"]),
-];
 
 const COLUMNS: &str = "SELECT r.id, r.name, r.description, r.scopes, r.managed_by_auth FROM roles r ";
 
@@ -216,7 +188,7 @@ pub(crate) async fn grant_defaults(tx: &mut Tx, user: UserId, admin: bool) -> Re
 
 /// Creates the roles every hub has, where they are missing, and gives every user its own.
 pub(crate) async fn ensure_default_roles(tx: &mut Tx) -> Result<()> {
-    for (name, description, scopes) in DEFAULTS {
+    for DefaultRole { name, description, scopes } in DEFAULTS {
         let scopes: Vec<String> = scopes.iter().map(|scope| scope.to_string()).collect();
         let sql = "INSERT INTO roles (name, description, scopes, managed_by_auth) VALUES ($1, $2, $3, FALSE)
                    ON CONFLICT (name) DO NOTHING";
