@@ -54,9 +54,11 @@ make_environment() {
         echo "$wanted" >"$folder/complete" || { tail -5 "$folder.log"; return 1; }
 }
 
-# Real JupyterHub 6.1 with JupyterLab, and 5.x for its single-user server.
+# Real JupyterHub 6.1 with JupyterLab and what is commonly added to them; and 5.x for its single-user server.
 prepare_jupyterhub() {
-    if make_environment jupyterhub-6 'jupyterhub==6.1.*' 'jupyterlab==4.*' 'psycopg2-binary==2.*'; then
+    if make_environment jupyterhub-6 'jupyterhub==6.1.*' 'jupyterlab==4.*' 'psycopg2-binary==2.*' \
+        'jupyterhub-idle-culler==1.*' 'jupyter-server-proxy==4.*' 'batchspawner==1.*' \
+        'jupyterhub-nativeauthenticator==1.*' 'jupyterhub-ldapauthenticator==2.*'; then
         export SPECOLA_JUPYTERHUB_PYTHON=$prepared/jupyterhub-6/bin/python
     else
         note_skip 'JupyterHub 6.1 and JupyterLab could not be installed: no test with a real lab can run'
