@@ -33,6 +33,8 @@ pub struct App {
     pub people: Register,
     /// What is remembered of tokens likewise.
     pub tokens: Memory<TokenDigest, Holder>,
+    /// When tokens and people were last seen, to be written.
+    pub seen: crate::task::seen::Seen,
     /// All scopes of this hub.
     pub catalogue: Catalogue,
     /// Who brings servers to the state their rows ask for.

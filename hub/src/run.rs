@@ -31,6 +31,7 @@ impl Parts {
         tracker.spawn(app.keeper.clone().run());
         let period = app.config.spawner.poll_interval.duration();
         tracker.spawn(task::survey::run(app.clone(), period.max(Duration::from_secs(1)), stop.clone()));
+        tracker.spawn(task::seen::run(app.clone(), stop.clone()));
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         if app.config.proxy.should_start {
             let status = proxy.ensure().await?;

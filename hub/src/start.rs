@@ -28,6 +28,7 @@ use crate::memory::Memory;
 use crate::people::Register;
 use crate::run::Shutdown;
 use crate::task::proxy_process::ProxyProcess;
+use crate::task::seen::Seen;
 
 /// A proxy that said nothing for this long delays no start.
 const PROXY_SILENCE: Duration = Duration::from_secs(15);
@@ -92,6 +93,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let app = App {
         people: Register::default(),
         tokens: Memory::new(TOKENS),
+        seen: Seen::default(),
         config,
         paths,
         store,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import hubs, proxies
+from . import hubs, proxies, scale
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 SECONDS = 5
@@ -63,6 +63,8 @@ def main():
     print(line("hub at rest, MB", theirs["hub memory"], ours["hub memory"], False))
     print(line("proxy at rest, MB", theirs["proxy memory"], ours["proxy memory"], False))
     print(line("start to first answer, s", theirs["start"], ours["start"], False))
+    with tempfile.TemporaryDirectory() as root:
+        scale.report(root)
 
 
 main()

@@ -1,6 +1,7 @@
 """Processes of this machine: started on one processor, measured by /proc, stopped with all they started."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -105,7 +106,9 @@ def hammer(url, headers, seconds, connections=16):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])
 
 
-def steady(url, rate, connections, seconds):
-    """Sends requests at a fixed rate. Gives how many were answered."""
+def steady(url, rate, connections, seconds, requests=None):
+    """Sends requests at a fixed rate. Gives how many were answered, and in how many microseconds:
+    {"answered", "median", "p99", "longest"}. `requests` is a file with `PATH TOKEN` a line, asked in turn."""
     command = ["taskset", "-c", CLIENT, os.environ["SPECOLA_LOAD"], url, str(rate), str(connections), str(seconds)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command += [requests] if requests else []
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

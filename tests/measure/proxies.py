@@ -72,7 +72,7 @@ def one(mark, port, api, target, seconds):
     machine.steady(url, RATE, CONNECTIONS, 1)
     processes = list(machine.marked(mark))
     before = machine.processor_time(processes)
-    answered = machine.steady(url, RATE, CONNECTIONS, seconds)
+    answered = machine.steady(url, RATE, CONNECTIONS, seconds)["answered"]
     spent = machine.processor_time(processes) - before
     if answered < 0.9 * RATE * seconds:
         raise RuntimeError(f"only {answered} of {RATE * seconds} requests were answered")

@@ -230,12 +230,15 @@ async fn owner_of(app: &App, found: &Token) -> Result<Option<Caller>, Problem> {
     Ok(Some(caller))
 }
 
-/// Server tokens never count as the activity of their user.
+/// Server tokens never count as the activity of their user. The first use of a token is written at once; whoever made
+/// it may be waiting to see it used.
 async fn touch_token(app: &App, found: &Token, caller: &Caller, now: Time) {
     if is_recent(found.last_activity, now, app) {
         return;
     }
-    if let Err(error) = app.store.touch_token(found.id, now, TimeDelta::zero()).await {
+    if found.last_activity.is_some() {
+        app.seen.token(found.id, now);
+    } else if let Err(error) = app.store.touch_token(found.id, now).await {
         tracing::warn!("activity of a token not recorded: {error}");
         // The same would happen to the user's, after as long a wait.
         return;
@@ -249,7 +252,9 @@ async fn touch_user(app: &App, user: &User, now: Time) {
     if is_recent(user.last_activity, now, app) {
         return;
     }
-    if let Err(error) = app.store.touch_user(user.id, now).await {
+    if user.last_activity.is_some() {
+        app.seen.user(user.id, now);
+    } else if let Err(error) = app.store.touch_user(user.id, now).await {
         tracing::warn!("activity of a user not recorded: {error}");
     }
 }

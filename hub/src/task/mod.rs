@@ -1,6 +1,8 @@
-//! What goes on beside requests: the proxy's process, routes, the survey of servers, clean-up.
+//! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
+//! activity, clean-up.
 
 pub mod cleanup;
 pub mod proxy_process;
 pub mod routes;
+pub mod seen;
 pub mod survey;

@@ -29,6 +29,11 @@ pub(crate) async fn adopt(tx: &mut Tx, now: Time) -> Result<()> {
                WHERE phase IN ('waiting', 'routing', 'ready')
                AND spawner_id IN (SELECT id FROM spawners WHERE server_id IS NULL)";
     tx.execute(sql, params![now]).await?;
+    // What it made and left stopped, all at once: there may be one for each of its users.
+    let sql = "INSERT INTO specola_servers (spawner_id, desired, phase, generation, changed_at)
+               SELECT s.id, 'stopped', 'stopped', 0, $1 FROM spawners s WHERE s.server_id IS NULL
+               AND NOT EXISTS (SELECT 1 FROM specola_servers p WHERE p.spawner_id = s.id)";
+    tx.execute(sql, params![now]).await?;
     // What it started: there is a server where we know of none, or it has moved.
     let sql = format!(
         "{COLUMNS} WHERE p.spawner_id IS NULL OR (s.server_id IS NOT NULL

@@ -4,8 +4,8 @@ use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::{Store, returned};
+use crate::user;
 use crate::value::{Value, params};
-use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::{ServiceId, TokenId, UserId};
 use hub_core::secret::Secret;
@@ -62,6 +62,9 @@ const COLUMNS: &str = "SELECT t.id, t.user_id, t.service_id, t.hashed, t.prefix,
     t.expires_at, t.last_activity, t.note, t.scopes, c.description FROM api_tokens t
     LEFT JOIN oauth_clients c ON c.identifier = t.client_id
     WHERE (t.user_id IS NOT NULL OR t.service_id IS NOT NULL) AND ";
+
+const TOUCH: &str = "UPDATE api_tokens SET last_activity = $2
+                     WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
 
 impl Store {
     /// Records a token. `Missing` when its owner or client does not exist.
@@ -120,11 +123,21 @@ impl Store {
         self.pool.execute(sql, params![user]).await
     }
 
-    /// Records that a token was used, unless that was recorded less than `resolution` ago; only moves forward.
-    pub async fn touch_token(&self, id: TokenId, now: Time, resolution: TimeDelta) -> Result<bool> {
-        let sql = "UPDATE api_tokens SET last_activity = $2
-                   WHERE id = $1 AND (last_activity IS NULL OR last_activity < $3)";
-        self.changed(sql, params![id, now, now - resolution]).await
+    /// Records that a token was used; only ever moves forward.
+    pub async fn touch_token(&self, id: TokenId, at: Time) -> Result<bool> {
+        self.changed(TOUCH, params![id, at]).await
+    }
+
+    /// Records the use of many tokens and the activity of many users at once; only ever moves forward.
+    pub async fn touch(&self, tokens: &[(TokenId, Time)], users: &[(UserId, Time)]) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        for (id, at) in tokens {
+            tx.execute(TOUCH, params![*id, *at]).await?;
+        }
+        for (id, at) in users {
+            tx.execute(user::TOUCH, params![*id, *at]).await?;
+        }
+        tx.commit().await
     }
 }
 

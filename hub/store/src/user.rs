@@ -83,6 +83,9 @@ pub struct Only {
 const COLUMNS: &str =
     "SELECT id, name, COALESCE(admin, FALSE) AS admin, created, last_activity, cookie_id, user_info FROM users ";
 
+pub(crate) const TOUCH: &str = "UPDATE users SET last_activity = $2
+                                WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
+
 impl Store {
     /// Finds a user by name.
     pub async fn user(&self, name: &str) -> Result<Option<User>> {
@@ -177,9 +180,7 @@ impl Store {
 
     /// Records that a user did something; only ever moves forward.
     pub async fn touch_user(&self, id: UserId, at: Time) -> Result<bool> {
-        let sql = "UPDATE users SET last_activity = $2
-                   WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
-        self.changed(sql, params![id, at]).await
+        self.changed(TOUCH, params![id, at]).await
     }
 
     /// Lists users, with the number of all that match.

@@ -1,7 +1,6 @@
 //! Tokens, and what runs out with time.
 
 use crate::harness::{Database, at, both, new_token, user};
-use chrono::TimeDelta;
 use hub_core::id::UserId;
 use hub_core::secret::Secret;
 use hub_store::{NewCode, NewSession, NewToken, OAuthClient, Purged, ServiceSpec, Store, StoreError, TokenOwner};
@@ -91,15 +90,24 @@ async fn tokens_go_with_their_client_or_session(Database { store, .. }: Database
     assert!(store.token(other).await.unwrap().is_none());
 }
 
-async fn use_of_a_token_is_recorded_once_per_resolution(Database { store, .. }: Database) {
+async fn use_of_a_token_only_moves_forward(Database { store, .. }: Database) {
     let owner = TokenOwner::User(user(&store, "ann").await.id);
     let id = store.insert_token(&new_token(owner, "aaaa")).await.unwrap();
-    let touch = async |seconds| store.touch_token(id, at(seconds), TimeDelta::seconds(30)).await.unwrap();
-    assert!(touch(10).await);
-    assert!(!touch(39).await);
-    assert!(touch(41).await);
-    assert!(!touch(20).await);
-    assert_eq!(store.token(id).await.unwrap().unwrap().last_activity, Some(at(41)));
+    assert!(store.touch_token(id, at(10)).await.unwrap());
+    assert!(!store.touch_token(id, at(9)).await.unwrap());
+    assert_eq!(store.token(id).await.unwrap().unwrap().last_activity, Some(at(10)));
+}
+
+async fn uses_of_many_are_recorded_together(Database { store, .. }: Database) {
+    let (ann, bob) = (user(&store, "ann").await.id, user(&store, "bob").await.id);
+    let first = store.insert_token(&new_token(TokenOwner::User(ann), "aaaa")).await.unwrap();
+    let second = store.insert_token(&new_token(TokenOwner::User(ann), "bbbb")).await.unwrap();
+    store.touch_token(second, at(50)).await.unwrap();
+    store.touch(&[(first, at(20)), (second, at(20))], &[(bob, at(30))]).await.unwrap();
+    assert_eq!(store.token(first).await.unwrap().unwrap().last_activity, Some(at(20)));
+    assert_eq!(store.token(second).await.unwrap().unwrap().last_activity, Some(at(50)));
+    assert_eq!(store.user_by_id(bob).await.unwrap().unwrap().last_activity, Some(at(30)));
+    assert_eq!(store.user_by_id(ann).await.unwrap().unwrap().last_activity, None);
 }
 
 async fn what_has_run_out_is_purged_and_nothing_else(Database { store, url, .. }: Database) {
@@ -144,6 +152,7 @@ both!(
     tokens_belong_to_users_or_services,
     a_token_needs_an_owner_a_client_and_a_hash_of_its_own,
     tokens_go_with_their_client_or_session,
-    use_of_a_token_is_recorded_once_per_resolution,
+    use_of_a_token_only_moves_forward,
+    uses_of_many_are_recorded_together,
     what_has_run_out_is_purged_and_nothing_else,
 );
