@@ -1,11 +1,13 @@
 //! JupyterHub's REST API, one file a resource. Shapes are in `view`, rights in the handlers' signatures.
 
 pub mod activity;
+pub mod authorizations;
 pub mod body;
 pub mod groups;
 pub mod hub;
 pub mod listing;
 pub mod progress;
+pub mod proxy;
 pub mod servers;
 pub mod tokens;
 pub mod users;

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::name::UserName;
 use hub_core::scope::{Reach, Rights, Scope};
 use hub_core::token;
-use hub_store::{Only, Sort, SortKey, StoreError, User, UserQuery, UserState};
+use hub_store::{Only, Service, Sort, SortKey, StoreError, User, UserQuery, UserState};
 use serde_json::{Value, json};
 
 use super::body;
@@ -36,7 +36,7 @@ fn model_of(app: &App, person: &Person, rights: &Rights, stopped: bool) -> Value
 }
 
 /// The model of a user as it is now.
-async fn model(app: &App, user: &User, rights: &Rights, stopped: bool) -> Result<Value, Problem> {
+pub async fn model(app: &App, user: &User, rights: &Rights, stopped: bool) -> Result<Value, Problem> {
     let people = people::complete(&app.store, vec![user.clone()]).await?;
     Ok(people.first().map_or_else(|| json!({}), |person| model_of(app, person, rights, stopped)))
 }
@@ -109,10 +109,7 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
     rights.identify(caller.scope_owner());
     let mut model = match &caller.owner {
         Owner::User(user) => model(&app, user, &rights, include_stopped(&request)).await?,
-        Owner::Service(service) => json!({
-            "kind": "service", "name": service.spec.name, "admin": service.spec.admin, "roles": [],
-            "url": null, "prefix": null, "command": [], "pid": 0, "info": null, "display": null,
-        }),
+        Owner::Service(service) => service_itself(service),
     };
     let id = match &caller.via {
         crate::http::caller::Via::Token { id, .. } => Some(format!("a{id}")),
@@ -125,6 +122,14 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
         model.insert("scopes".into(), json!(rights.scopes()));
     }
     Ok(HttpResponse::Ok().json(model))
+}
+
+/// A service as it sees itself.
+pub fn service_itself(service: &Service) -> Value {
+    json!({
+        "kind": "service", "name": service.spec.name, "admin": service.spec.admin, "roles": [],
+        "url": null, "prefix": null, "command": [], "pid": 0, "info": null, "display": null,
+    })
 }
 
 /// Only administrators make administrators, whatever else a caller may do.

@@ -172,8 +172,13 @@ async fn session_of(
         }
     }
     // JupyterHub keeps no sessions: its cookies count if they were made before Specola took over.
-    let by_jupyterhub = !ended && login.signed_at + SIGNED_WITHIN <= app.adopted_at;
+    let by_jupyterhub = !ended && is_by_jupyterhub(app, login);
     Ok(by_jupyterhub.then(|| login.session_ids.first().cloned()))
+}
+
+/// Whether a login cookie was made before Specola took over.
+pub fn is_by_jupyterhub(app: &App, login: &cookies::LoginCookie) -> bool {
+    login.signed_at + SIGNED_WITHIN <= app.adopted_at
 }
 
 /// What a token is remembered by; never the token itself.

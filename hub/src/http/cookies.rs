@@ -47,12 +47,15 @@ pub fn session_ids(request: &HttpRequest) -> Vec<String> {
 
 /// The login of a request, if its cookie is signed by us and not too old.
 pub fn login(request: &HttpRequest, app: &App) -> Option<LoginCookie> {
-    let (age, now) = (login_age(app), app.now());
-    all(request, cookie::LOGIN).iter().find_map(|signed| {
-        let value = cookie::verify(&app.cookie_secret, cookie::LOGIN, signed, age, now)?;
-        let cookie_id = String::from_utf8(value).ok()?;
-        Some(LoginCookie { cookie_id, session_ids: session_ids(request), signed_at: signed_at(signed)? })
-    })
+    let login = all(request, cookie::LOGIN).iter().find_map(|signed| login_of(app, signed))?;
+    Some(LoginCookie { session_ids: session_ids(request), ..login })
+}
+
+/// The login that a value of the cookie is, if it is signed by us and not too old; nothing is known of its session.
+pub fn login_of(app: &App, signed: &str) -> Option<LoginCookie> {
+    let value = cookie::verify(&app.cookie_secret, cookie::LOGIN, signed, login_age(app), app.now())?;
+    let cookie_id = String::from_utf8(value).ok()?;
+    Some(LoginCookie { cookie_id, session_ids: Vec::new(), signed_at: signed_at(signed)? })
 }
 
 /// The timestamp of a value signed in Tornado's format 2: `2|1:0|10:1700000000|…`. Only for values already verified.

@@ -11,6 +11,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::Problem;
 use super::caller::CallerName;
+use super::etag;
 use super::origin::Origin;
 use crate::app::{App, JUPYTERHUB_VERSION};
 use crate::page;
@@ -32,7 +33,7 @@ pub async fn dress<B: MessageBody + 'static>(
     let Some(app) = app else { return Ok(response) };
     let is_api = is_api(response.request().path(), &app);
     if is_api {
-        response = as_json(response);
+        response = etag::mark(as_json(response));
     } else if wants_page(&response) {
         response = as_page(response, &app).await;
     }
@@ -135,7 +136,8 @@ fn line(request: &HttpRequest, app: &App, status: u16, took: std::time::Duration
 
 /// The address of a request without what must not be in a log: values that may be secrets, control characters, length.
 fn safe_uri(request: &HttpRequest) -> String {
-    let Some(query) = request.uri().query() else { return shorten(request.path()) };
+    let path = safe_path(request.path());
+    let Some(query) = request.uri().query() else { return shorten(path) };
     let secret = |key: &str| ["token", "auth", "key", "code", "state", "xsrf"].iter().any(|word| key.contains(word));
     let pairs: Vec<String> = query
         .split('&')
@@ -144,7 +146,13 @@ fn safe_uri(request: &HttpRequest) -> String {
             _ => pair.to_owned(),
         })
         .collect();
-    shorten(&format!("{}?{}", request.path(), pairs.join("&")))
+    shorten(&format!("{path}?{}", pairs.join("&")))
+}
+
+/// What is asked for below `/authorizations` is a token or a cookie.
+fn safe_path(path: &str) -> &str {
+    const SECRETS: &str = "/api/authorizations/";
+    path.find(SECRETS).and_then(|at| path.get(..at + SECRETS.len())).unwrap_or(path)
 }
 
 fn shorten(text: &str) -> String {

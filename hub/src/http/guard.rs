@@ -74,6 +74,10 @@ pub mod rights {
         Groups [Groups];
         /// See what the hub is made of.
         ReadHub [ReadHub];
+        /// See and mend routes.
+        Proxy [Proxy];
+        /// All about servers.
+        Servers [Servers];
         /// Stop the hub.
         Shutdown [Shutdown];
     }

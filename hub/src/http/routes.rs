@@ -54,10 +54,22 @@ fn rest(config: &mut ServiceConfig) {
             ],
         ))
         .service(at("/users/{user}/activity", [post().to(api::activity::report)]))
+        .service(at("/users/{user}/admin-access", [post().to(api::authorizations::admin_access)]))
         .service(at("/users/{user}/tokens", [get().to(api::tokens::list), post().to(api::tokens::create)]))
         .service(at("/users/{user}/tokens/{token}", [get().to(api::tokens::get), delete().to(api::tokens::delete)]))
         .configure(servers)
         .configure(groups)
+        .service(at(
+            "/proxy",
+            [get().to(api::proxy::list), post().to(api::proxy::check), patch().to(api::proxy::change)],
+        ))
+        .service(at("/authorizations/token", [post().to(api::authorizations::make)]))
+        .service(at(
+            "/authorizations/token/{token}",
+            [get().to(api::authorizations::token), post().to(api::authorizations::make)],
+        ))
+        .service(at("/authorizations/cookie/{name}", [get().to(api::authorizations::of_cookie)]))
+        .service(at("/authorizations/cookie/{name}/{value}", [get().to(api::authorizations::of_cookie)]))
         .service(at("/oauth2/authorize", [get().to(oauth::authorize::ask), post().to(oauth::authorize::agree)]))
         .service(at("/oauth2/token", [post().to(oauth::token::exchange)]))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
@@ -65,7 +77,11 @@ fn rest(config: &mut ServiceConfig) {
 
 fn servers(config: &mut ServiceConfig) {
     // `servers/` with nothing behind it is the default server.
-    for path in ["/users/{user}/server", "/users/{user}/servers/", "/users/{user}/servers/{server}"] {
+    for (path, progress) in [
+        ("/users/{user}/server", "/users/{user}/server/progress"),
+        ("/users/{user}/servers/", "/users/{user}/servers//progress"),
+        ("/users/{user}/servers/{server}", "/users/{user}/servers/{server}/progress"),
+    ] {
         config
             .service(at(
                 path,
@@ -77,7 +93,7 @@ fn servers(config: &mut ServiceConfig) {
                     delete().to(api::servers::stop),
                 ],
             ))
-            .service(at(&format!("{}/progress", path.trim_end_matches('/')), [get().to(api::progress::stream)]));
+            .service(at(progress, [get().to(api::progress::stream)]));
     }
 }
 
