@@ -16,5 +16,6 @@ pub mod page;
 pub mod people;
 pub mod roles;
 pub mod run;
+pub mod sharing;
 pub mod start;
 pub mod task;

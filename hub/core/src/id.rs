@@ -30,6 +30,10 @@ ids! {
     SpawnerId,
     /// A row of `api_tokens`; `a5` in JupyterHub's JSON.
     TokenId,
+    /// A row of `shares`.
+    ShareId,
+    /// A row of `share_codes`; `sc_5` in JupyterHub's JSON.
+    ShareCodeId,
 }
 
 /// How often a server was started; written into labels and checked by every late write.

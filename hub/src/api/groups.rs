@@ -33,7 +33,8 @@ async fn model(app: &App, group: &Group, caller: &Caller) -> Result<Value, Probl
     Ok(models(app, std::slice::from_ref(group), caller).await?.pop().unwrap_or_else(|| json!({})))
 }
 
-async fn find(app: &App, name: &str) -> Result<Group, Problem> {
+/// The group of this name; 404 when there is none.
+pub async fn find(app: &App, name: &str) -> Result<Group, Problem> {
     app.store.group(name).await?.ok_or_else(Problem::not_found)
 }
 

@@ -31,6 +31,11 @@ impl Window {
         Ok(Self { offset, limit, enveloped })
     }
 
+    /// The same in JupyterHub's envelope, whatever the request accepts.
+    pub fn always_enveloped(self) -> Self {
+        Self { enveloped: true, ..self }
+    }
+
     /// The answer for one part of a list of `total` entries.
     pub fn answer(self, request: &HttpRequest, app: &App, items: &impl Serialize, total: i64) -> HttpResponse {
         if !self.enveloped {

@@ -12,7 +12,7 @@ use hub_core::token;
 use hub_store::{Service, Token, TokenOwner, User};
 use sha2::{Digest, Sha256};
 
-use super::held::{rights_of_token, rights_of_user};
+use super::held::{Held, rights_of_token, rights_of_user};
 use super::{Problem, cookies};
 use crate::app::App;
 
@@ -146,7 +146,7 @@ pub async fn of_login(request: &HttpRequest, app: &App) -> Result<Option<LoggedI
     let now = app.now();
     let Some(session_id) = session_of(app, &login, &user, now).await? else { return Ok(None) };
     touch_user(app, &user, now).await;
-    let (rights, groups) = rights_of_user(&app.store, &app.catalogue, &user).await?;
+    let Held { rights, groups, .. } = rights_of_user(&app.store, &app.catalogue, &user, now).await?;
     let must_change_password = match app.login.passwords() {
         Some(_) => app.store.password(user.id).await?.is_some_and(|password| password.must_change),
         None => false,
@@ -188,6 +188,8 @@ pub type TokenDigest = [u8; 32];
 pub struct Holder {
     token: Token,
     caller: Arc<Caller>,
+    /// When the caller's rights end by themselves, if they do: no write to the database tells of that.
+    until: Option<Time>,
 }
 
 /// Recognises the owner of a token.
@@ -197,7 +199,14 @@ pub async fn by_token(app: &App, text: &str) -> Result<Option<Arc<Caller>>, Prob
     }
     let now = app.now();
     let digest: TokenDigest = Sha256::digest(text.as_bytes()).into();
-    let Some(holder) = app.tokens.get(&app.store, digest, holder_of(app, text, now)).await? else { return Ok(None) };
+    let Some(mut holder) = app.tokens.get(&app.store, digest, holder_of(app, text, now)).await? else {
+        return Ok(None);
+    };
+    if holder.until.is_some_and(|end| end <= now) {
+        // Remembered from before a share ended.
+        let Some(fresh) = holder_of(app, text, now).await? else { return Ok(None) };
+        holder = Arc::new(fresh);
+    }
     if holder.token.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);
     }
@@ -209,30 +218,31 @@ async fn holder_of(app: &App, text: &str, now: Time) -> Result<Option<Holder>, P
     let candidates = app.store.tokens_by_prefix(token::prefix(text), now).await?;
     let found = candidates.into_iter().find(|candidate| token::verify(candidate.hashed.expose(), text));
     let Some(token) = found else { return Ok(None) };
-    let caller = owner_of(app, &token).await?;
-    Ok(caller.map(|caller| Holder { token, caller: Arc::new(caller) }))
+    let owner = owner_of(app, &token, now).await?;
+    Ok(owner.map(|(caller, until)| Holder { token, caller: Arc::new(caller), until }))
 }
 
-async fn owner_of(app: &App, found: &Token) -> Result<Option<Caller>, Problem> {
+/// The owner with the token's rights, and when they end by themselves.
+async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller, Option<Time>)>, Problem> {
     let (store, catalogue) = (&app.store, &app.catalogue);
-    let (owner, held, groups) = match found.owner {
+    let (owner, held) = match found.owner {
         TokenOwner::User(id) => {
             let Some(user) = store.user_by_id(id).await? else { return Ok(None) };
-            let (rights, groups) = rights_of_user(store, catalogue, &user).await?;
-            (Owner::User(user), rights, groups)
+            let held = rights_of_user(store, catalogue, &user, now).await?;
+            (Owner::User(user), held)
         }
         TokenOwner::Service(id) => {
             let Some(service) = store.service_by_id(id).await? else { return Ok(None) };
             let roles = store.roles_of_service(id).await?;
             let scopes = roles.iter().flat_map(|role| &role.scopes);
             let rights = Rights::of_service(catalogue, &service.spec.name, scopes);
-            (Owner::Service(service), rights, Vec::new())
+            (Owner::Service(service), Held { rights, groups: Vec::new(), until: None })
         }
     };
     let via = Via::Token { id: found.id, session_id: found.session_id.clone() };
-    let mut caller = Caller { owner, rights: held, groups, via };
+    let mut caller = Caller { owner, rights: held.rights, groups: held.groups, via };
     caller.rights = rights_of_token(app, found, &caller).await?;
-    Ok(Some(caller))
+    Ok(Some((caller, held.until)))
 }
 
 /// Server tokens never count as the activity of their user. The first use of a token is written at once; whoever made

@@ -72,6 +72,18 @@ pub mod rights {
         DeleteGroups [DeleteGroups];
         /// Change members and properties of groups.
         Groups [Groups];
+        /// See who may use somebody's servers.
+        ReadShares [ReadShares];
+        /// Share servers.
+        Shares [Shares];
+        /// See what is shared with a user.
+        ReadUsersShares [ReadUsersShares];
+        /// End what is shared with a user.
+        UsersShares [UsersShares];
+        /// See what is shared with a group.
+        ReadGroupsShares [ReadGroupsShares];
+        /// End what is shared with a group.
+        GroupsShares [GroupsShares];
         /// See what the hub is made of.
         ReadHub [ReadHub];
         /// See and mend routes.

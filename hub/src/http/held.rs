@@ -1,7 +1,8 @@
 //! What a person or a token may do at this moment, from roles, groups and the scopes of the token.
 
+use hub_core::clock::Time;
 use hub_core::scope::{Catalogue, Client, Membership, Rights};
-use hub_store::{HUB_CLIENT, Server, Service, Store, StoreError, Token, User};
+use hub_store::{HUB_CLIENT, Server, Service, Share, Store, StoreError, Token, User};
 
 use super::{Caller, Problem};
 use crate::app::App;
@@ -43,16 +44,24 @@ async fn behind(app: &App, client_id: &str) -> Result<Behind, StoreError> {
     Ok(service.map_or(Behind::Nothing, |service| Behind::Service(Box::new(service))))
 }
 
-/// What a person may do now, and the person's groups.
-pub async fn rights_of_user(
-    store: &Store,
-    catalogue: &Catalogue,
-    user: &User,
-) -> Result<(Rights, Vec<String>), StoreError> {
+/// What a person may do at one moment.
+pub struct Held {
+    /// By roles, and by what was shared with the person or its groups.
+    pub rights: Rights,
+    /// The names of the person's groups.
+    pub groups: Vec<String>,
+    /// When a share ends that counts now: until then the rights stay what they are as long as the database does.
+    pub until: Option<Time>,
+}
+
+/// What a person may do now.
+pub async fn rights_of_user(store: &Store, catalogue: &Catalogue, user: &User, now: Time) -> Result<Held, StoreError> {
     let groups = store.groups_of(user.id).await?;
     let roles = store.roles_of_user(user.id).await?;
+    let shares = store.shares_with(user.id, now).await?;
     let scopes = roles.iter().flat_map(|role| &role.scopes);
-    Ok((Rights::of_user(catalogue, &user.name, scopes, []), groups))
+    let rights = Rights::of_user(catalogue, &user.name, scopes, shares.iter().map(Share::as_scopes));
+    Ok(Held { rights, groups, until: shares.iter().filter_map(|share| share.expires_at).min() })
 }
 
 /// The groups of a user by name; none for a user who does not exist.

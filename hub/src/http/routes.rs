@@ -70,6 +70,7 @@ fn rest(config: &mut ServiceConfig) {
         ))
         .service(at("/authorizations/cookie/{name}", [get().to(api::authorizations::of_cookie)]))
         .service(at("/authorizations/cookie/{name}/{value}", [get().to(api::authorizations::of_cookie)]))
+        .configure(sharing)
         .service(at("/oauth2/authorize", [get().to(oauth::authorize::ask), post().to(oauth::authorize::agree)]))
         .service(at("/oauth2/token", [post().to(oauth::token::exchange)]))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
@@ -109,6 +110,58 @@ fn groups(config: &mut ServiceConfig) {
             [post().to(api::groups::add_users), delete().to(api::groups::remove_users)],
         ))
         .service(at("/groups/{group}/properties", [put().to(api::groups::set_properties)]));
+}
+
+fn sharing(config: &mut ServiceConfig) {
+    config
+        .service(at(
+            "/shares/{user}",
+            [
+                get().to(api::shares::list_of_owner),
+                post().to(api::shares::server_required),
+                patch().to(api::shares::server_required),
+                delete().to(api::shares::server_required),
+            ],
+        ))
+        .service(at(
+            "/share-codes/{user}",
+            [
+                get().to(api::share_codes::list_of_owner),
+                post().to(api::share_codes::server_required),
+                delete().to(api::share_codes::server_required),
+            ],
+        ))
+        .service(at("/users/{user}/shared", [get().to(api::shared::list_of_user)]))
+        .service(at("/groups/{group}/shared", [get().to(api::shared::list_of_group)]));
+    // A path that ends with a slash is about the default server.
+    for server in ["", "{server}"] {
+        config
+            .service(at(
+                &format!("/shares/{{user}}/{server}"),
+                [
+                    get().to(api::shares::list_of_server),
+                    post().to(api::shares::grant),
+                    patch().to(api::shares::revoke),
+                    delete().to(api::shares::revoke_all),
+                ],
+            ))
+            .service(at(
+                &format!("/share-codes/{{user}}/{server}"),
+                [
+                    get().to(api::share_codes::list_of_server),
+                    post().to(api::share_codes::create),
+                    delete().to(api::share_codes::delete),
+                ],
+            ))
+            .service(at(
+                &format!("/users/{{user}}/shared/{{owner}}/{server}"),
+                [get().to(api::shared::get_of_user), delete().to(api::shared::leave_by_user)],
+            ))
+            .service(at(
+                &format!("/groups/{{group}}/shared/{{owner}}/{server}"),
+                [get().to(api::shared::get_of_group), delete().to(api::shared::leave_by_group)],
+            ));
+    }
 }
 
 /// A page: its methods, and 405 for the rest.

@@ -3,7 +3,7 @@
 use crate::error::{Result, StoreError};
 use crate::value::parse_datetime;
 use hub_core::clock::Time;
-use hub_core::id::{Generation, GroupId, RoleId, ServiceId, SpawnerId, TokenId, UserId};
+use hub_core::id::{Generation, GroupId, RoleId, ServiceId, ShareCodeId, ShareId, SpawnerId, TokenId, UserId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
 use sqlx::postgres::PgRow;
@@ -190,4 +190,4 @@ macro_rules! ids_from_cell {
         }
     )+};
 }
-ids_from_cell!(UserId, GroupId, RoleId, ServiceId, SpawnerId, TokenId, Generation);
+ids_from_cell!(UserId, GroupId, RoleId, ServiceId, SpawnerId, TokenId, ShareId, ShareCodeId, Generation);

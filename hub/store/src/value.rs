@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 use hub_core::clock::Time;
-use hub_core::id::{GroupId, RoleId, ServiceId, SpawnerId, TokenId, UserId};
+use hub_core::id::{GroupId, RoleId, ServiceId, ShareCodeId, ShareId, SpawnerId, TokenId, UserId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
 use sqlx::postgres::PgArguments;
@@ -97,6 +97,8 @@ from! {
         ServiceId => |id: ServiceId| id.0,
         SpawnerId => |id: SpawnerId| id.0,
         TokenId => |id: TokenId| id.0,
+        ShareId => |id: ShareId| id.0,
+        ShareCodeId => |id: ShareCodeId| id.0,
         hub_core::id::Generation => |generation: hub_core::id::Generation| generation.0;
     Text:
         &str => str::to_owned,

@@ -11,6 +11,7 @@ mod reach;
 mod request;
 mod rights;
 mod set;
+mod share;
 mod text;
 #[cfg(test)]
 mod vectors;

@@ -20,6 +20,7 @@ mod roles;
 mod routes;
 mod servers;
 mod services;
+mod shares;
 mod tokens;
 mod trouble;
 mod version;

@@ -2,6 +2,7 @@
 //! one it takes, by somebody who has it for something else, and by somebody who has exactly that one.
 
 use hub_core::scope::{Client, Owner, RawScope, Rights, Scope};
+use hub_store::ShareWith;
 use serde_json::{Value, json};
 
 use super::house::{House, Site, by_token, request, send};
@@ -92,6 +93,44 @@ fn groups() -> Vec<Row> {
     ]
 }
 
+fn sharing() -> Vec<Row> {
+    use Scope::{GroupsShares, ReadGroupsShares, ReadShares, ReadUsersShares, Shares, UsersShares};
+    // Whoever may share needs to know the other's name besides; everybody knows the own one.
+    let with = json!({ "user": "root" });
+    let hidden = |row: Row| Row { elsewhere: 404, ..row };
+    let rows = vec![
+        row("shares::list_of_owner", "GET", "/shares/alice", &[ReadShares], 200),
+        row("shares::server_required", "POST", "/shares/alice", &[Shares], 405),
+        row("shares::list_of_server", "GET", "/shares/alice/", &[ReadShares], 200),
+        row("shares::grant", "POST", "/shares/alice/", &[Shares], 200).with(with.clone()),
+        row("shares::revoke", "PATCH", "/shares/alice/", &[Shares], 200).with(with),
+        row("shares::revoke_all", "DELETE", "/shares/alice/", &[Shares], 204),
+        row("share_codes::list_of_owner", "GET", "/share-codes/alice", &[ReadShares], 200),
+        row("share_codes::server_required", "DELETE", "/share-codes/alice", &[Shares], 405),
+        row("share_codes::create", "POST", "/share-codes/alice/", &[Shares], 200),
+        row("share_codes::list_of_server", "GET", "/share-codes/alice/", &[ReadShares], 200),
+        row("share_codes::delete", "DELETE", "/share-codes/alice/", &[Shares], 204),
+        row("shared::list_of_user", "GET", "/users/alice/shared", &[ReadUsersShares], 200),
+        row("shared::get_of_user", "GET", "/users/alice/shared/root/", &[ReadUsersShares], 200),
+        row("shared::leave_by_user", "DELETE", "/users/alice/shared/root/", &[UsersShares], 204),
+        row("shared::list_of_group", "GET", "/groups/shared/shared", &[ReadGroupsShares], 200),
+        row("shared::get_of_group", "GET", "/groups/shared/shared/root/", &[ReadGroupsShares], 200),
+        row("shared::leave_by_group", "DELETE", "/groups/shared/shared/root/", &[GroupsShares], 204),
+    ];
+    rows.into_iter().map(hidden).collect()
+}
+
+/// A server of root that is shared with alice and with a group.
+async fn with_shares(house: &House) {
+    let (app, root) = (house.app(), house.user("root").await);
+    let server = app.store.create_server(root.id, "", None, None, app.now()).await.unwrap().unwrap();
+    let group = app.store.create_group("shared", &json!({})).await.unwrap();
+    for with in [ShareWith::User(house.user("alice").await.id), ShareWith::Group(group.id)] {
+        let scopes = || vec!["access:servers!server=root/".to_owned()];
+        app.store.change_share(server.id, with, app.now(), |_| scopes()).await.unwrap().unwrap();
+    }
+}
+
 fn hub() -> Vec<Row> {
     vec![
         row("hub::info", "GET", "/info", &[Scope::ReadHub], 200),
@@ -110,7 +149,7 @@ pub fn table(token: &str) -> Vec<(&'static str, &'static str, String, Option<Val
 }
 
 fn rows(token: &str) -> Vec<Row> {
-    [users(token), servers(), groups(), hub()].into_iter().flatten().collect()
+    [users(token), servers(), sharing(), groups(), hub()].into_iter().flatten().collect()
 }
 
 /// All scopes but those that are, or bring, one of these.
@@ -149,6 +188,7 @@ async fn each_route_opens_to_its_right_and_to_nothing_less() {
     let (doomed, others) = ("doomed", "others");
     app.store.create_user(doomed, false, "cookie-of-doomed", app.now()).await.unwrap();
     app.store.create_group(others, &json!({})).await.unwrap();
+    with_shares(&house).await;
     house.token("alice", &["inherit".to_owned()]).await;
     let alice = hub_store::TokenOwner::User(house.user("alice").await.id);
     let token = app.store.tokens_of(alice, app.now()).await.unwrap().pop().unwrap();
