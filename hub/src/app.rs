@@ -49,8 +49,8 @@ pub struct App {
     pub site: Arc<pages::Site>,
     /// Since when Specola has used this database; logins of before are JupyterHub's.
     pub adopted_at: Time,
-    /// Asks the process to stop.
-    pub shutdown: tokio::sync::watch::Sender<Option<crate::run::Shutdown>>,
+    /// Asks the process to stop: how, and who asks.
+    pub shutdown: tokio::sync::watch::Sender<Option<(crate::run::Shutdown, crate::audit::Actor)>>,
 }
 
 impl App {

@@ -7,11 +7,12 @@ use actix_web::http::StatusCode;
 use actix_web::web;
 use hub_core::id::SpawnerId;
 use hub_core::name::ServerName;
-use hub_store::{Server, StartLimits, User, WantRunning};
+use hub_store::{Server, StartLimits, User, WantRunning, WantStopped};
 use serde_json::Value;
 
 use crate::api::view;
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::Problem;
 use crate::keeper::failure::Failure;
 use crate::keeper::{breakpoint, state_of};
@@ -64,10 +65,16 @@ pub async fn wait_at_most(app: &App, id: SpawnerId, until: Until, patience: Dura
 }
 
 /// Writes the intent to start, and tells the keeper. The one road for REST and pages.
-pub async fn want_running(app: &App, user: &User, name: &str, options: Option<Value>) -> Result<Server, Problem> {
+pub async fn want_running(
+    app: &App,
+    by: &Actor,
+    user: &User,
+    name: &str,
+    options: Option<Value>,
+) -> Result<Server, Problem> {
     let server = match app.store.server(user.id, name).await? {
         Some(server) => server,
-        None => create(app, user, name, None, None).await?,
+        None => create(app, by, user, name, None, None).await?,
     };
     let limits = StartLimits {
         concurrent: Some(app.config.hub.concurrent_spawn_limit).filter(|limit| *limit > 0),
@@ -77,6 +84,9 @@ pub async fn want_running(app: &App, user: &User, name: &str, options: Option<Va
     let wanted = app.store.want_running(server.id, options.as_ref(), &Value::Null, limits, app.now()).await?;
     breakpoint::pass("intent.start.after");
     let full_name = || if name.is_empty() { user.name.clone() } else { format!("{}:{name}", user.name) };
+    if wanted == WantRunning::Accepted {
+        app.audited(by, Act::ServerStart, Object::Server(&user.name, name), Value::Null).await;
+    }
     match wanted {
         WantRunning::Accepted | WantRunning::AlreadyStarting => {
             app.keeper.nudge(server.id);
@@ -105,6 +115,7 @@ pub async fn want_running(app: &App, user: &User, name: &str, options: Option<Va
 /// Makes the row of a server, after the rules for names and numbers.
 pub async fn create(
     app: &App,
+    by: &Actor,
     user: &User,
     name: &str,
     display_name: Option<&str>,
@@ -116,7 +127,9 @@ pub async fn create(
     let display_name = display_name.unwrap_or(name);
     let created = app.store.create_server(user.id, name, Some(display_name), options, app.now()).await?;
     let full_name = || format!("{}/{name}", user.name);
-    created.ok_or_else(|| Problem::conflict(format!("Server {} already exists", full_name())))
+    let created = created.ok_or_else(|| Problem::conflict(format!("Server {} already exists", full_name())))?;
+    app.audited(by, Act::ServerCreate, Object::Server(&user.name, name), Value::Null).await;
+    Ok(created)
 }
 
 /// Checks the name and the number of a named server that is to be.
@@ -138,20 +151,23 @@ pub async fn check_new_name(app: &App, user: &User, name: &str) -> Result<(), Pr
 }
 
 /// Writes the intent to stop, and tells the keeper.
-pub async fn want_stopped(app: &App, server: &Server) -> Result<(), Problem> {
+pub async fn want_stopped(app: &App, by: &Actor, server: &Server) -> Result<(), Problem> {
     breakpoint::pass("intent.stop.before");
-    app.store.want_stopped(server.id, app.now()).await?;
+    let wanted = app.store.want_stopped(server.id, app.now()).await?;
     breakpoint::pass("intent.stop.after");
     app.keeper.nudge(server.id);
+    if wanted == WantStopped::Accepted {
+        app.audited(by, Act::ServerStop, Object::Server(&server.user_name, &server.name), Value::Null).await;
+    }
     Ok(())
 }
 
 /// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for
 /// meanwhile wins.
-pub fn remove_later(app: web::Data<App>, id: SpawnerId) {
+pub fn remove_later(app: web::Data<App>, by: Actor, id: SpawnerId) {
     actix_web::rt::spawn(async move {
         let removed = match wait_at_most(&app, id, Until::Stopped, SLOWEST_STOP).await {
-            Ok(true) => remove(&app, id).await,
+            Ok(true) => remove(&app, &by, id).await,
             Ok(false) => Err(Problem::bad("it does not stop")),
             Err(problem) => Err(problem),
         };
@@ -162,13 +178,15 @@ pub fn remove_later(app: web::Data<App>, id: SpawnerId) {
 }
 
 /// Deletes a stopped server for good.
-pub async fn remove(app: &App, id: SpawnerId) -> Result<(), Problem> {
+pub async fn remove(app: &App, by: &Actor, id: SpawnerId) -> Result<(), Problem> {
     if let Some(server) = app.store.server_by_id(id).await? {
         let identity = app.keeper.identity(&server);
         if let Err(error) = app.driver.forget(&identity, state_of(&server)).await {
             tracing::warn!(user = server.user_name, server = server.name, "remains are left: {error}");
         }
-        app.store.delete_server(id).await?;
+        if app.store.delete_server(id).await? {
+            app.audited(by, Act::ServerDelete, Object::Server(&server.user_name, &server.name), Value::Null).await;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::start::{Parts, STOP_GRACE};
 use crate::{control, task};
 
@@ -39,16 +40,22 @@ impl Parts {
             let (proxy, stop) = (proxy.clone(), stop.clone());
             tracker.spawn(async move { proxy.watch(stop).await });
         }
+        began(&app).await;
         announce(&app);
-        let how = tokio::select! {
-            how = signal() => how?,
-            how = shutdown.wait_for(Option::is_some) => how.ok().and_then(|how| *how).unwrap_or_default(),
+        let (how, asked) = tokio::select! {
+            how = signal() => (how?, None),
+            how = shutdown.wait_for(Option::is_some) => {
+                let (how, by) = how.ok().and_then(|how| how.clone()).unwrap_or_else(|| (Shutdown::default(), Actor::hub()));
+                (how, Some(by))
+            }
             ended = &mut hub_task => {
                 ended.context("the hub's server")?.context("the hub's server")?;
-                Shutdown::default()
+                (Shutdown::default(), None)
             }
         };
         tracing::info!(proxy = how.proxy, servers = how.servers, "stopping the hub");
+        let detail = serde_json::json!({ "proxy": how.proxy, "servers": how.servers });
+        app.audited(&asked.unwrap_or_else(Actor::hub), Act::HubStop, Object::Hub, detail).await;
         if how.servers {
             stop_servers(&app).await;
         }
@@ -66,6 +73,27 @@ impl Parts {
         // Last: whoever waits for the data folder finds it left.
         drop(instance);
         Ok(())
+    }
+}
+
+/// Records that the hub began, and with what of its configuration changed.
+async fn began(app: &App) {
+    let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
+    app.audited(&Actor::hub(), Act::HubStart, Object::Hub, detail).await;
+    match crate::audit::config_changes(app).await {
+        Ok(Some(changed)) => {
+            let detail = serde_json::json!({ "options": changed });
+            app.audited(&Actor::hub(), Act::ConfigChange, Object::Hub, detail).await;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!("whether the configuration has changed is not known: {error}"),
+    }
+    let hub = &app.config.hub;
+    if !hub.load_roles.is_empty() || !hub.load_groups.is_empty() {
+        let roles: Vec<&str> = hub.load_roles.iter().map(|role| role.name.as_str()).collect();
+        let groups: Vec<&String> = hub.load_groups.keys().collect();
+        let detail = serde_json::json!({ "roles": roles, "groups": groups });
+        app.audited(&Actor::hub(), Act::RolesApply, Object::Hub, detail).await;
     }
 }
 
@@ -103,7 +131,7 @@ async fn stop_servers(app: &App) {
         }
     };
     for server in &servers {
-        if let Err(problem) = crate::intent::want_stopped(app, server).await {
+        if let Err(problem) = crate::intent::want_stopped(app, &Actor::hub(), server).await {
             tracing::error!(user = server.user_name, server = server.name, "left running: {problem}");
         }
     }

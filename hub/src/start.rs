@@ -49,7 +49,7 @@ pub struct Parts {
     pub(crate) control_token: Secret,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
-    pub(crate) shutdown: watch::Receiver<Option<Shutdown>>,
+    pub(crate) shutdown: watch::Receiver<Option<(Shutdown, crate::audit::Actor)>>,
 }
 
 /// Opens the database and puts the parts together. Nothing listens yet.

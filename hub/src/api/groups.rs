@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::listing::Window;
 use super::{body, view};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::caller::Caller;
 use crate::http::guard::{Listing, May, OnGroup, rights};
 use crate::http::{Answer, Problem};
@@ -39,25 +40,34 @@ pub async fn find(app: &App, name: &str) -> Result<Group, Problem> {
 }
 
 /// The users named in a body; all of them must exist.
-async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Vec<UserId>, Problem> {
-    let mut ids = Vec::new();
+async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Named, Problem> {
+    let mut named = Named::default();
     for name in body::texts(object, "Group", "users")?.unwrap_or_default() {
         let user = app.store.user(&name).await?;
-        ids.push(user.ok_or_else(|| Problem::bad(format!("No such user: {name}")))?.id);
+        named.ids.push(user.ok_or_else(|| Problem::bad(format!("No such user: {name}")))?.id);
+        named.names.push(name);
     }
-    Ok(ids)
+    Ok(named)
+}
+
+/// Users that a body names.
+#[derive(Default)]
+struct Named {
+    ids: Vec<UserId>,
+    names: Vec<String>,
 }
 
 fn check_name(name: &str) -> Result<(), Problem> {
     GroupName::parse(name).map(drop).map_err(|error| Problem::bad(format!("Invalid group name: {error}")))
 }
 
-async fn create(app: &App, name: &str, members: &[UserId]) -> Result<Group, Problem> {
+async fn create(app: &App, by: &Actor, name: &str, members: &Named) -> Result<Group, Problem> {
     let group = match app.store.create_group(name, &json!({})).await {
         Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("Group {name} already exists"))),
         other => other?,
     };
-    app.store.add_members(group.id, members).await?;
+    app.store.add_members(group.id, &members.ids).await?;
+    app.audited(by, Act::GroupCreate, Object::Group(name), json!({ "users": members.names })).await;
     Ok(group)
 }
 
@@ -80,7 +90,12 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
 }
 
 /// `POST /groups`: all of them or none, as far as can be told before the first is made.
-pub async fn create_many(app: web::Data<App>, who: May<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
+pub async fn create_many(
+    request: HttpRequest,
+    app: web::Data<App>,
+    who: May<rights::AdminGroups>,
+    bytes: web::Bytes,
+) -> Answer {
     let must = || Problem::bad("Must specify at least one group to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     body::only(&object, &["groups", "users"])?;
@@ -94,9 +109,9 @@ pub async fn create_many(app: web::Data<App>, who: May<rights::AdminGroups>, byt
             return Err(Problem::conflict(format!("Group {name} already exists")));
         }
     }
-    let mut created = Vec::new();
+    let (mut created, by) = (Vec::new(), Actor::of(&request, &app));
     for name in &names {
-        created.push(create(&app, name, &members).await?);
+        created.push(create(&app, &by, name, &members).await?);
     }
     Ok(HttpResponse::Created().json(models(&app, &created, &who.0).await?))
 }
@@ -108,7 +123,12 @@ pub async fn get(app: web::Data<App>, on: OnGroup<rights::ReadGroup>) -> Answer 
 }
 
 /// `POST /groups/{group}`
-pub async fn create_one(app: web::Data<App>, on: OnGroup<rights::AdminGroups>, bytes: web::Bytes) -> Answer {
+pub async fn create_one(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnGroup<rights::AdminGroups>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["name", "users", "roles"])?;
     check_name(&on.name)?;
@@ -116,44 +136,70 @@ pub async fn create_one(app: web::Data<App>, on: OnGroup<rights::AdminGroups>, b
         return Err(Problem::conflict(format!("Group {} already exists", on.name)));
     }
     let members = named_users(&app, &object).await?;
-    let group = create(&app, &on.name, &members).await?;
+    let group = create(&app, &Actor::of(&request, &app), &on.name, &members).await?;
     Ok(HttpResponse::Created().json(model(&app, &group, &on.caller).await?))
 }
 
 /// `DELETE /groups/{group}`
-pub async fn delete(app: web::Data<App>, on: OnGroup<rights::DeleteGroups>) -> Answer {
+pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnGroup<rights::DeleteGroups>) -> Answer {
     let group = find(&app, &on.name).await?;
-    app.store.delete_group(group.id).await?;
+    if app.store.delete_group(group.id).await? {
+        app.audited(&Actor::of(&request, &app), Act::GroupDelete, Object::Group(&on.name), Value::Null).await;
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn members_in(app: &App, bytes: &[u8]) -> Result<Vec<UserId>, Problem> {
+async fn members_in(app: &App, bytes: &[u8]) -> Result<Named, Problem> {
     let must = || Problem::bad("Must specify at least one user");
     let object = body::object(bytes)?.ok_or_else(must)?;
     body::only(&object, &["users"])?;
     let users = named_users(app, &object).await?;
-    if users.is_empty() { Err(must()) } else { Ok(users) }
+    if users.ids.is_empty() { Err(must()) } else { Ok(users) }
 }
 
 /// `POST /groups/{group}/users`
-pub async fn add_users(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+pub async fn add_users(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnGroup<rights::Groups>,
+    bytes: web::Bytes,
+) -> Answer {
     let group = find(&app, &on.name).await?;
-    app.store.add_members(group.id, &members_in(&app, &bytes).await?).await?;
+    let users = members_in(&app, &bytes).await?;
+    app.store.add_members(group.id, &users.ids).await?;
+    let detail = json!({ "users": users.names });
+    app.audited(&Actor::of(&request, &app), Act::MembersAdd, Object::Group(&on.name), detail).await;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }
 
 /// `DELETE /groups/{group}/users`
-pub async fn remove_users(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+pub async fn remove_users(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnGroup<rights::Groups>,
+    bytes: web::Bytes,
+) -> Answer {
     let group = find(&app, &on.name).await?;
-    app.store.remove_members(group.id, &members_in(&app, &bytes).await?).await?;
+    let users = members_in(&app, &bytes).await?;
+    app.store.remove_members(group.id, &users.ids).await?;
+    let detail = json!({ "users": users.names });
+    app.audited(&Actor::of(&request, &app), Act::MembersRemove, Object::Group(&on.name), detail).await;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }
 
 /// `PUT /groups/{group}/properties`
-pub async fn set_properties(app: web::Data<App>, on: OnGroup<rights::Groups>, bytes: web::Bytes) -> Answer {
+pub async fn set_properties(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnGroup<rights::Groups>,
+    bytes: web::Bytes,
+) -> Answer {
     let group = find(&app, &on.name).await?;
+    let by = Actor::of(&request, &app);
     let properties = body::object(&bytes)?.ok_or_else(|| Problem::bad("Group properties must be a JSON object"))?;
+    let keys: Vec<String> = properties.keys().cloned().collect();
     app.store.set_group_properties(group.id, &Value::Object(properties)).await?;
+    app.audited(&by, Act::GroupProperties, Object::Group(&on.name), json!({ "keys": keys })).await;
     let group = find(&app, &on.name).await?;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }

@@ -1,10 +1,11 @@
 //! `/`, `/info`, `/health` and `/shutdown`.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
 use super::body;
 use crate::app::{App, JUPYTERHUB_VERSION};
+use crate::audit::Actor;
 use crate::http::guard::{May, rights};
 use crate::http::{Answer, Problem};
 
@@ -33,7 +34,12 @@ pub async fn info(app: web::Data<App>, _: May<rights::ReadHub>) -> Answer {
 }
 
 /// `POST /shutdown`: answers, then stops the hub as a signal would.
-pub async fn shutdown(app: web::Data<App>, _: May<rights::Shutdown>, bytes: web::Bytes) -> Answer {
+pub async fn shutdown(
+    request: HttpRequest,
+    app: web::Data<App>,
+    _: May<rights::Shutdown>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     let flag = |key: &str| match object.get(key) {
         None => Ok(None),
@@ -42,6 +48,6 @@ pub async fn shutdown(app: web::Data<App>, _: May<rights::Shutdown>, bytes: web:
     };
     let how =
         crate::run::Shutdown { proxy: flag("proxy")?.unwrap_or(false), servers: flag("servers")?.unwrap_or(false) };
-    app.shutdown.send_replace(Some(how));
+    app.shutdown.send_replace(Some((how, Actor::of(&request, &app))));
     Ok(HttpResponse::Accepted().json(json!({ "message": "Shutting down Hub" })))
 }

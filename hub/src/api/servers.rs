@@ -1,15 +1,16 @@
 //! `/users/{user}/server` and `/users/{user}/servers/{server}`.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::life::Phase;
 use hub_core::name::DisplayName;
 use hub_store::{Server, User};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::view::ServerModel;
 use super::{body, users, view};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::guard::{OnServer, rights};
 use crate::http::{Answer, Problem};
 use crate::intent;
@@ -41,9 +42,14 @@ fn settings(object: &Map<String, Value>) -> Result<(Option<String>, Option<Value
 }
 
 /// `POST …/server[s/{server}]`
-pub async fn start(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
+pub async fn start(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::StartServers>,
+    bytes: web::Bytes,
+) -> Answer {
     let (display_name, options) = start_body(&bytes)?;
-    let server = intent::want_running(&app, on.user(), &on.name, options).await?;
+    let server = intent::want_running(&app, &Actor::of(&request, &app), on.user(), &on.name, options).await?;
     if let Some(display_name) = display_name {
         app.store.set_server_display_name(server.id, Some(&display_name)).await?;
     }
@@ -67,7 +73,12 @@ pub fn failed(failure: &Failure) -> Problem {
 }
 
 /// `DELETE …/server[s/{server}]`, with `{"remove": true}` to delete the named server for good.
-pub async fn stop(app: web::Data<App>, on: OnServer<rights::DeleteServers>, bytes: web::Bytes) -> Answer {
+pub async fn stop(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::DeleteServers>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     let remove = body::flag(&object, "Server", "remove")?.unwrap_or(false);
     if !on.name.is_empty() && !app.config.hub.allow_named_servers {
@@ -81,15 +92,16 @@ pub async fn stop(app: web::Data<App>, on: OnServer<rights::DeleteServers>, byte
             || Problem::new(StatusCode::NOT_FOUND, format!("{} has no server named '{}'", on.user().name, on.name));
         return if on.name.is_empty() { Ok(HttpResponse::NoContent().finish()) } else { Err(missing()) };
     };
-    intent::want_stopped(&app, server).await?;
+    let by = Actor::of(&request, &app);
+    intent::want_stopped(&app, &by, server).await?;
     if !intent::wait_for(&app, server.id, intent::Until::Stopped).await? {
         if remove {
-            intent::remove_later(app, server.id);
+            intent::remove_later(app, by, server.id);
         }
         return Ok(HttpResponse::Accepted().content_type("text/plain").finish());
     }
     if remove {
-        intent::remove(&app, server.id).await?;
+        intent::remove(&app, &by, server.id).await?;
     }
     Ok(HttpResponse::NoContent().finish())
 }
@@ -106,20 +118,31 @@ pub async fn get(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> Answ
 }
 
 /// `PUT …/servers/{server}`: makes a server without starting it.
-pub async fn put(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
+pub async fn put(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::StartServers>,
+    bytes: web::Bytes,
+) -> Answer {
     if on.server().is_some() || on.name.is_empty() {
         return Err(Problem::conflict(format!("Server {}/{} already exists", on.user().name, on.name)));
     }
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["display_name", "user_options"])?;
     let (display_name, options) = settings(&object)?;
-    let server = intent::create(&app, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await?;
+    let by = Actor::of(&request, &app);
+    let server = intent::create(&app, &by, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await?;
     let places = users::places(&app);
     Ok(HttpResponse::Created().json(ServerModel::new(&server, &on.caller.rights, &on.person.groups, &places)))
 }
 
 /// `PATCH …/server[s/{server}]`: name, display name and options of a stopped server.
-pub async fn change(app: web::Data<App>, on: OnServer<rights::StartServers>, bytes: web::Bytes) -> Answer {
+pub async fn change(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::StartServers>,
+    bytes: web::Bytes,
+) -> Answer {
     let server = on.server().ok_or_else(Problem::not_found)?;
     let empty = || Problem::bad("Must specify what to change");
     let object = body::object(&bytes)?.filter(|object| !object.is_empty()).ok_or_else(empty)?;
@@ -137,6 +160,9 @@ pub async fn change(app: web::Data<App>, on: OnServer<rights::StartServers>, byt
     if let Some(options) = options {
         app.store.set_server_options(server.id, Some(&options)).await?;
     }
+    let keys: Vec<&String> = object.keys().collect();
+    let (by, was) = (Actor::of(&request, &app), Object::Server(&server.user_name, &server.name));
+    app.audited(&by, Act::ServerChange, was, json!({ "changed": keys, "name": object.get("name") })).await;
     let server = app.store.server_by_id(server.id).await?.ok_or_else(Problem::not_found)?;
     let places = users::places(&app);
     Ok(HttpResponse::Ok().json(ServerModel::new(&server, &on.caller.rights, &on.person.groups, &places)))

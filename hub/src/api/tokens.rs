@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::{body, view};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::caller::{Caller, Owner, Via};
 use crate::http::guard::{Anybody, OnUser, rights};
 use crate::http::origin::Origin;
@@ -41,7 +42,7 @@ pub async fn as_owner(app: &App, user: &User) -> Result<Caller, Problem> {
 }
 
 /// Makes a token for a user; returns its row and its text, which is told this once.
-pub async fn make(app: &App, user: &User, wish: &Wish) -> Result<(Token, Secret), Problem> {
+pub async fn make(app: &App, by: &Actor, user: &User, wish: &Wish) -> Result<(Token, Secret), Problem> {
     let scopes = if wish.scopes.is_empty() { vec!["inherit".to_owned()] } else { wish.scopes.clone() };
     let owner = as_owner(app, user).await?;
     check_scopes(app, &owner, &scopes).await?;
@@ -61,6 +62,8 @@ pub async fn make(app: &App, user: &User, wish: &Wish) -> Result<(Token, Secret)
         now,
     };
     let id = app.store.insert_token(&new).await?;
+    let detail = json!({ "made": format!("a{id}"), "note": new.note, "scopes": new.scopes, "expires_at": expires_at });
+    app.audited(by, Act::TokenCreate, Object::User(&user.name), detail).await;
     let row = app.store.token(id).await?.ok_or_else(|| Problem::internal("token", "gone after it was made"))?;
     Ok((row, secret))
 }
@@ -142,7 +145,11 @@ pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anybody, byt
             Owner::Service(by) => format!("Requested via api by service {}", by.spec.name),
         };
     }
-    let (row, secret) = make(&app, &user, &wish).await?;
+    let by = match caller.by_token() || caller.session_id().is_some() {
+        true => Actor::of(&request, &app),
+        false => Actor::person(&request, &app, caller.name()),
+    };
+    let (row, secret) = make(&app, &by, &user, &wish).await?;
     let mut model = model(&app, &row, &as_owner(&app, &user).await?).await?;
     model["token"] = secret.expose().into();
     Ok(HttpResponse::Created().json(model))
@@ -171,7 +178,10 @@ async fn by_password(request: &HttpRequest, app: &App, auth: Option<&Value>) -> 
             Ok(as_owner(app, &user).await?)
         }
         Outcome::Welcome(_) => Err(Problem::forbidden("Log in and choose a password of your own first.")),
-        Outcome::Refused(_) => Err(wrong()),
+        Outcome::Refused(refusal) => {
+            app.audited_failure(request, name, &format!("{refusal:?}")).await;
+            Err(wrong())
+        }
         Outcome::Throttled { retry_after } => {
             let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
             Err(Problem::new(status, "Too many wrong passwords").retry_after(retry_after.as_secs().max(1)))
@@ -225,11 +235,13 @@ pub async fn find(app: &App, user: &User, id: &str) -> Result<Token, Problem> {
 }
 
 /// Revokes a token; one that an OAuth client holds takes all that client's tokens of the user with it.
-pub async fn revoke(app: &App, user: &User, token: &Token) -> Result<(), Problem> {
+pub async fn revoke(app: &App, by: &Actor, user: &User, token: &Token) -> Result<(), Problem> {
     match token.client_id.as_deref() {
         None | Some(HUB_CLIENT) => drop(app.store.delete_token(token.id).await?),
         Some(client_id) => drop(app.store.delete_tokens_of_client(user.id, client_id).await?),
     }
+    let detail = json!({ "revoked": format!("a{}", token.id), "client": token.client_id, "note": token.note });
+    app.audited(by, Act::TokenRevoke, Object::User(&user.name), detail).await;
     Ok(())
 }
 
@@ -243,6 +255,6 @@ pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::R
 /// `DELETE /users/{user}/tokens/{token}`
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::Tokens>) -> Answer {
     let token = find(&app, on.user(), &url::piece(&request, "token")?).await?;
-    revoke(&app, on.user(), &token).await?;
+    revoke(&app, &Actor::of(&request, &app), on.user(), &token).await?;
     Ok(HttpResponse::NoContent().finish())
 }

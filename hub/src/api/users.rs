@@ -11,6 +11,7 @@ use super::body;
 use super::listing::Window;
 use super::view::{self, Places, UserModel};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
 use crate::http::{Answer, Problem, url};
@@ -142,7 +143,12 @@ fn may_grant_admin(caller: &Caller, admin: bool) -> Result<(), Problem> {
 }
 
 /// `POST /users`
-pub async fn create_many(app: web::Data<App>, who: May<rights::AdminUsers>, bytes: web::Bytes) -> Answer {
+pub async fn create_many(
+    request: HttpRequest,
+    app: web::Data<App>,
+    who: May<rights::AdminUsers>,
+    bytes: web::Bytes,
+) -> Answer {
     let must = || Problem::bad("Must specify at least one user to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     let names = body::texts(&object, "User", "usernames")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
@@ -156,9 +162,9 @@ pub async fn create_many(app: web::Data<App>, who: May<rights::AdminUsers>, byte
         let word = if invalid.len() == 1 { "username" } else { "usernames" };
         return Err(Problem::bad(format!("Invalid {word}: {}", invalid.join(", "))));
     }
-    let mut created = Vec::new();
+    let (mut created, by) = (Vec::new(), Actor::of(&request, &app));
     for name in &names {
-        match create(&app, name, admin).await {
+        match create(&app, &by, name, admin).await {
             Ok(user) => created.push(user),
             Err(StoreError::Conflict(_)) => tracing::warn!(user = name, "the user exists already"),
             Err(error) => return Err(error.into()),
@@ -172,9 +178,11 @@ pub async fn create_many(app: web::Data<App>, who: May<rights::AdminUsers>, byte
     Ok(HttpResponse::Created().json(models))
 }
 
-async fn create(app: &App, name: &str, admin: bool) -> Result<User, StoreError> {
+async fn create(app: &App, by: &Actor, name: &str, admin: bool) -> Result<User, StoreError> {
     let cookie_id = token::generate_id(&mut rand::rng());
-    app.store.create_user(name, admin, &cookie_id, app.now()).await
+    let user = app.store.create_user(name, admin, &cookie_id, app.now()).await?;
+    app.audited(by, Act::UserCreate, Object::User(name), json!({ "admin": admin })).await;
+    Ok(user)
 }
 
 /// `POST /users/{user}`. The scope must be held without filter, or for this very name.
@@ -191,7 +199,7 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
     }
     may_grant_admin(&who.0, admin)?;
     UserName::parse(&name).map_err(|error| Problem::bad(format!("Invalid username: {name}: {error}")))?;
-    let user = match create(&app, &name, admin).await {
+    let user = match create(&app, &Actor::of(&request, &app), &name, admin).await {
         Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("User {name} already exists"))),
         other => other?,
     };
@@ -199,7 +207,12 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
 }
 
 /// `PATCH /users/{user}`: name and admin. The same name is no change.
-pub async fn change(app: web::Data<App>, on: OnUser<rights::AdminUsers>, bytes: web::Bytes) -> Answer {
+pub async fn change(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnUser<rights::AdminUsers>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
     body::only(&object, &["name", "admin"])?;
     let admin = body::flag(&object, "User", "admin")?;
@@ -207,19 +220,24 @@ pub async fn change(app: web::Data<App>, on: OnUser<rights::AdminUsers>, bytes: 
         return Err(Problem::forbidden("Only admins can modify other admins"));
     }
     may_grant_admin(&on.caller, admin == Some(true))?;
+    let by = Actor::of(&request, &app);
     if let Some(name) = body::text(&object, "User", "name")? {
-        rename(&app, on.user(), &name).await?;
+        rename(&app, &by, on.user(), &name).await?;
     }
     if let Some(admin) = admin {
         app.store.set_admin(on.user().id, admin).await?;
     }
     let user = app.store.user_by_id(on.user().id).await?.ok_or_else(Problem::not_found)?;
+    if user.admin != on.user().admin {
+        let act = if user.admin { Act::AdminGrant } else { Act::AdminRevoke };
+        app.audited(&by, act, Object::User(&user.name), Value::Null).await;
+    }
     let mut model = model(&app, &user, &on.caller.rights, false).await?;
     model["auth_state"] = Value::Null;
     Ok(HttpResponse::Ok().json(model))
 }
 
-async fn rename(app: &App, user: &User, name: &str) -> Result<(), Problem> {
+async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Problem> {
     let name = UserName::normalise(name, &app.config.auth.username_map);
     if name == user.name {
         return Ok(());
@@ -231,7 +249,10 @@ async fn rename(app: &App, user: &User, name: &str) -> Result<(), Problem> {
         return Err(Problem::bad(format!("{} has running servers; stop them before the name is changed", user.name)));
     }
     match app.store.rename_user(user.id, &name).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            app.audited(by, Act::UserRename, Object::User(&user.name), json!({ "name": name })).await;
+            Ok(())
+        }
         Err(StoreError::Conflict(_)) => {
             Err(Problem::bad(format!("User {name} already exists, username must be unique")))
         }
@@ -240,13 +261,14 @@ async fn rename(app: &App, user: &User, name: &str) -> Result<(), Problem> {
 }
 
 /// `DELETE /users/{user}`: stops all its servers first.
-pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Answer {
+pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Answer {
     if on.caller.user().is_some_and(|caller| caller.id == on.user().id) {
         return Err(Problem::bad("Cannot delete yourself!"));
     }
+    let by = Actor::of(&request, &app);
     let mine = app.store.servers_of(&[on.user().id]).await?;
     for server in mine.iter().filter(|server| view::is_active(server)) {
-        intent::want_stopped(&app, server).await?;
+        intent::want_stopped(&app, &by, server).await?;
     }
     for server in mine.iter().filter(|server| view::is_active(server)) {
         if !intent::wait_for(&app, server.id, intent::Until::Stopped).await? {
@@ -255,12 +277,14 @@ pub async fn delete(app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Ans
         }
     }
     for server in &mine {
-        intent::remove(&app, server.id).await?;
+        intent::remove(&app, &by, server.id).await?;
     }
     if !app.store.servers_of(&[on.user().id]).await?.is_empty() {
         // One was started or made meanwhile; without its row nobody would ever stop it.
         return Err(Problem::conflict(format!("{} has started a server again", on.user().name)));
     }
-    app.store.delete_user(on.user().id).await?;
+    if app.store.delete_user(on.user().id).await? {
+        app.audited(&by, Act::UserDelete, Object::User(&on.user().name), Value::Null).await;
+    }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -9,6 +9,7 @@ use hub_core::name::UserName;
 use hub_core::token;
 use hub_store::{OpenOptions, Store, User};
 
+use crate::audit::{Act, Actor, Object};
 use crate::config::Config;
 
 /// Where a command looks for the hub.
@@ -75,6 +76,12 @@ pub async fn create(store: &Store, name: &UserName, admin: bool) -> Result<User>
         return Err(anyhow!("there is a user {name} already"));
     }
     Ok(store.create_user(name.as_str(), admin, &token::generate_id(&mut rand::rng()), now()).await?)
+}
+
+/// Records what a command did. The command says so when it cannot.
+pub async fn audited(store: &Store, act: Act, object: Object<'_>, detail: serde_json::Value) -> Result<()> {
+    let written = crate::audit::write(store, now(), &Actor::command(), act, object, detail).await;
+    written.context("it is done, but the audit could not be written")
 }
 
 /// Ends every browser session of a user, as after a password was reset.

@@ -8,6 +8,7 @@ use hub_core::{role, token};
 use hub_store::{HUB_CLIENT, NewToken, TokenOwner};
 
 use super::database::{self, Hub};
+use crate::audit::{Act, Object};
 
 /// Make an API token for a user and print it. It may do whatever the user may.
 #[derive(Debug, Args)]
@@ -33,7 +34,8 @@ pub async fn run(arguments: Token) -> Result<()> {
     let now = database::now();
     let secret = token::generate(&mut rand::rng());
     let hashed = token::hash(secret.expose(), token::GENERATED_ROUNDS, &mut rand::rng());
-    store
+    let note = arguments.note.clone();
+    let id = store
         .insert_token(&NewToken {
             owner: TokenOwner::User(user.id),
             hashed: Secret::new(hashed),
@@ -46,6 +48,8 @@ pub async fn run(arguments: Token) -> Result<()> {
             now,
         })
         .await?;
+    let detail = serde_json::json!({ "made": format!("a{id}"), "note": note });
+    database::audited(&store, Act::TokenCreate, Object::User(&user.name), detail).await?;
     store.close().await;
     println!("{}", secret.expose());
     Ok(())

@@ -8,8 +8,10 @@ use clap::{Args, Subcommand};
 use hub_core::life::Phase;
 use hub_core::secret::Secret;
 use hub_store::{Store, User as Row};
+use serde_json::{Value, json};
 
 use super::database::{self, Hub};
+use crate::audit::{Act, Object};
 use crate::config::Config;
 use crate::config::auth::Authenticator;
 use crate::login::Passwords;
@@ -88,6 +90,8 @@ async fn act(config: &Config, store: &Store, what: What) -> Result<()> {
         What::Admin { name, off } => {
             let user = database::find(config, store, &name).await?;
             store.set_admin(user.id, !off).await?;
+            let act = if off { Act::AdminRevoke } else { Act::AdminGrant };
+            database::audited(store, act, Object::User(&user.name), Value::Null).await?;
             println!("{} {} administer the hub.", user.name, if off { "does not" } else { "may" });
             Ok(())
         }
@@ -98,6 +102,7 @@ async fn act(config: &Config, store: &Store, what: What) -> Result<()> {
 async fn add(config: &Config, store: &Store, name: &str, admin: bool, link: bool) -> Result<()> {
     let name = database::parse_name(config, name)?;
     let user = database::create(store, &name, admin).await?;
+    database::audited(store, Act::UserCreate, Object::User(&user.name), json!({ "admin": admin })).await?;
     println!("Added {}{}.", user.name, if admin { ", who may administer the hub" } else { "" });
     match config.auth.authenticator {
         Authenticator::Password if link => invite(config, store, &user).await,
@@ -109,6 +114,7 @@ async fn add(config: &Config, store: &Store, name: &str, admin: bool, link: bool
 async fn reset(config: &Config, store: &Store, user: &Row) -> Result<()> {
     let password = one_time(&mut rand::rng());
     passwords(config)?.reset(store, user.id, &password, database::now()).await?;
+    database::audited(store, Act::PasswordSet, Object::User(&user.name), json!({ "one_time": true })).await?;
     database::end_sessions(store, user).await?;
     println!("The one-time password of {} is {}", user.name, password.expose());
     println!("It has to be changed at the first login.");
@@ -119,6 +125,7 @@ async fn set(config: &Config, store: &Store, user: &Row) -> Result<()> {
     let passwords = passwords(config)?;
     let password: Secret = password::ask(&user.name)?;
     passwords.set(store, user.id, &password, false, database::now()).await?;
+    database::audited(store, Act::PasswordSet, Object::User(&user.name), Value::Null).await?;
     database::end_sessions(store, user).await?;
     println!("The password of {} is set.", user.name);
     Ok(())
@@ -127,6 +134,7 @@ async fn set(config: &Config, store: &Store, user: &Row) -> Result<()> {
 async fn invite(config: &Config, store: &Store, user: &Row) -> Result<()> {
     let token = invitation(&mut rand::rng());
     let until = passwords(config)?.invite(store, user.id, &token, database::now()).await?;
+    database::audited(store, Act::PasswordInvite, Object::User(&user.name), Value::Null).await?;
     println!("{}", invite_url(config, &token));
     println!("With this link {} chooses a password, once, until {} UTC.", user.name, until.format("%Y-%m-%d %H:%M"));
     Ok(())
@@ -148,6 +156,7 @@ async fn delete(store: &Store, user: &Row) -> Result<()> {
         return Err(anyhow!("{} has a running server; stop it first", user.name));
     }
     store.delete_user(user.id).await?;
+    database::audited(store, Act::UserDelete, Object::User(&user.name), Value::Null).await?;
     println!("Deleted {}.", user.name);
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! From a file and the environment to a `Config`: read, overlay, check, deserialize, fetch secrets, validate.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hub_core::cookie::CookieSecret;
 use hub_core::secret::Secret;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::check::check;
 use super::document::Document;
@@ -37,6 +39,7 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
             return Err(finish(problems, &document));
         }
     };
+    config.digests = digests(&document.root);
     fetch_secrets(&mut config, environment, &mut problems);
     problems.extend(validate(&config));
     if problems.is_empty() { Ok(config) } else { Err(finish(problems, &document)) }
@@ -109,6 +112,15 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
             }
         }
     }
+}
+
+/// A digest of each option of each section.
+fn digests(root: &serde_json::Map<String, Value>) -> BTreeMap<String, [u8; 32]> {
+    let sections = root.iter().filter_map(|(section, value)| Some((section, value.as_object()?)));
+    let options = sections.flat_map(|(section, options)| options.iter().map(move |option| (section, option)));
+    options
+        .map(|(section, (name, value))| (format!("{section}.{name}"), Sha256::digest(value.to_string()).into()))
+        .collect()
 }
 
 fn both(file_key: &str) -> Problem {

@@ -4,6 +4,7 @@
 //! and the same schema becomes the reference page (`reference`). What values must mean is said in `validate`.
 
 pub mod address;
+pub mod audit;
 pub mod auth;
 mod check;
 pub mod cookie_secret;
@@ -24,6 +25,7 @@ mod tests;
 pub mod unit;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hub_core::secret::Secret;
@@ -31,6 +33,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::address::BasePath;
+pub use self::audit::AuditConfig;
 pub use self::auth::AuthConfig;
 pub use self::environment::Environment;
 pub use self::hub::HubConfig;
@@ -56,13 +59,18 @@ pub struct Config {
     pub pages: PagesConfig,
     /// What is written to standard error.
     pub log: LogConfig,
+    /// The record of who did what to whom. It cannot be turned off.
+    pub audit: AuditConfig,
     /// What was noticed while reading, without being wrong.
     #[serde(skip)]
     notes: Vec<String>,
+    /// A digest of each option that was written, by its name, to tell what changed between two starts.
+    #[serde(skip)]
+    pub digests: BTreeMap<String, [u8; 32]>,
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 6] = ["hub", "auth", "spawner", "proxy", "pages", "log"];
+const SECTIONS: [&str; 7] = ["hub", "auth", "spawner", "proxy", "pages", "log", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

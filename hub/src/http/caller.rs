@@ -18,8 +18,6 @@ use crate::app::App;
 
 /// Cookies tell the second in which they were signed.
 const SIGNED_WITHIN: TimeDelta = TimeDelta::seconds(1);
-/// So much of a name goes into the log.
-const LOGGED_NAME: usize = 64;
 
 /// Whom a request belongs to.
 #[derive(Debug, Clone)]
@@ -284,10 +282,24 @@ pub fn app_of(request: &HttpRequest) -> Result<web::Data<App>, Problem> {
     request.app_data::<web::Data<App>>().cloned().ok_or_else(|| Problem::internal("request", "no app"))
 }
 
-/// Remembers the caller with the request, for the log line.
+/// Remembers the caller with the request, for the log line and the audit.
 pub fn remember(request: &HttpRequest, caller: &Caller) {
-    request.extensions_mut().insert(CallerName(caller.name().chars().take(LOGGED_NAME).collect()));
+    let (token, session) = match &caller.via {
+        Via::Token { id, .. } => (Some(*id), None),
+        Via::Cookie { session_id } => (None, session_id.clone()),
+    };
+    let kind = if caller.user().is_some() { "user" } else { "service" };
+    request.extensions_mut().insert(Asker { kind, name: caller.name().to_owned(), token, session });
 }
 
-/// The caller's name, for the log line.
-pub struct CallerName(pub String);
+/// Who was recognised behind a request.
+pub struct Asker {
+    /// `user` or `service`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+    /// The token that was shown.
+    pub token: Option<TokenId>,
+    /// The browser session of the cookie.
+    pub session: Option<String>,
+}

@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
 
 use super::Problem;
-use super::caller::CallerName;
+use super::caller::Asker;
 use super::etag;
 use super::origin::Origin;
 use crate::app::{App, JUPYTERHUB_VERSION};
@@ -18,6 +18,10 @@ use crate::page;
 
 /// An answer that took longer is logged even if nobody would care otherwise.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// So much of a name and of an address goes into the log, in characters.
+const LOGGED_NAME: usize = 64;
+const LOGGED_URI: usize = 512;
 
 /// Dresses an answer.
 pub async fn dress<B: MessageBody + 'static>(
@@ -128,7 +132,7 @@ fn log(response: &ServiceResponse<BoxBody>, app: &App, begin: Instant) {
 /// JupyterHub's line: `200 GET /hub/api/users (alice@10.0.0.1) 3.21ms`.
 fn line(request: &HttpRequest, app: &App, status: u16, took: std::time::Duration) -> String {
     let extensions = request.extensions();
-    let caller = extensions.get::<CallerName>().map_or("", |name| name.0.as_str());
+    let caller = shorten(extensions.get::<Asker>().map_or("", |asker| &asker.name), LOGGED_NAME);
     let address = Origin::of(request, app).address;
     let millis = took.as_secs_f64() * 1000.0;
     format!("{status} {} {} ({caller}@{address}) {millis:.2}ms", request.method(), safe_uri(request))
@@ -137,7 +141,7 @@ fn line(request: &HttpRequest, app: &App, status: u16, took: std::time::Duration
 /// The address of a request without what must not be in a log: values that may be secrets, control characters, length.
 fn safe_uri(request: &HttpRequest) -> String {
     let path = safe_path(request.path());
-    let Some(query) = request.uri().query() else { return shorten(path) };
+    let Some(query) = request.uri().query() else { return shorten(path, LOGGED_URI) };
     let secret = |key: &str| ["token", "auth", "key", "code", "state", "xsrf"].iter().any(|word| key.contains(word));
     let pairs: Vec<String> = query
         .split('&')
@@ -146,7 +150,7 @@ fn safe_uri(request: &HttpRequest) -> String {
             _ => pair.to_owned(),
         })
         .collect();
-    shorten(&format!("{path}?{}", pairs.join("&")))
+    shorten(&format!("{path}?{}", pairs.join("&")), LOGGED_URI)
 }
 
 /// What is asked for below `/authorizations` is a token or a cookie.
@@ -155,6 +159,6 @@ fn safe_path(path: &str) -> &str {
     path.find(SECRETS).and_then(|at| path.get(..at + SECRETS.len())).unwrap_or(path)
 }
 
-fn shorten(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(512).collect()
+fn shorten(text: &str, longest: usize) -> String {
+    text.chars().filter(|character| !character.is_control()).take(longest).collect()
 }

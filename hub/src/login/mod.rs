@@ -155,6 +155,11 @@ impl Login {
         matches!(self.method, Method::Demo(_))
     }
 
+    /// Whether somebody could have this name.
+    pub fn is_possible(&self, name: &str) -> bool {
+        self.rules.names(name).is_some()
+    }
+
     /// Finds out whether `name` and `password` let somebody in. `address` is the browser's, as far as it is known.
     pub async fn authenticate(
         &self,

@@ -7,10 +7,12 @@ use hub_core::pkce;
 use hub_core::scope::RawScope;
 use hub_core::token;
 use hub_store::NewCode;
+use serde_json::json;
 
-use super::client::Client;
+use super::client::{Behind, Client};
 use super::consent;
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::url::{arguments, encode_pairs, form_pairs};
 use crate::http::{Answer, Caller, Problem, xsrf};
 use crate::page;
@@ -49,7 +51,7 @@ pub async fn ask(request: HttpRequest, app: web::Data<App>) -> Answer {
     };
     let granted = consent::granted(&app, &wish.client, &caller, &wish.wanted).await?;
     if !consent::is_needed(&app, &wish.client, &caller, &granted).await? {
-        return grant(&app, &caller, &wish, &granted).await;
+        return grant(&request, &app, &caller, &wish, &granted).await;
     }
     page::oauth::show(&request, &app, &caller, &wish.client.row, &granted).await
 }
@@ -67,7 +69,7 @@ pub async fn agree(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
         Err(redirect) => return Ok(redirect),
     };
     let granted = consent::granted(&app, &wish.client, &caller, &wish.wanted).await?;
-    grant(&app, &caller, &wish, &granted).await
+    grant(&request, &app, &caller, &wish, &granted).await
 }
 
 fn split_scopes(values: &[String]) -> Vec<String> {
@@ -129,7 +131,13 @@ fn check(
     Ok(Request { client, state: argument("state"), challenge, wanted })
 }
 
-async fn grant(app: &App, caller: &Caller, wish: &Request, granted: &BTreeSet<RawScope>) -> Answer {
+async fn grant(
+    request: &HttpRequest,
+    app: &App,
+    caller: &Caller,
+    wish: &Request,
+    granted: &BTreeSet<RawScope>,
+) -> Answer {
     let Some(user) = caller.user() else { return Err(Problem::forbidden("Only people can authorise applications")) };
     let code = token::generate_oauth(&mut rand::rng());
     let new = NewCode {
@@ -143,6 +151,16 @@ async fn grant(app: &App, caller: &Caller, wish: &Request, granted: &BTreeSet<Ra
         code_challenge_method: wish.challenge.as_ref().map(|(_, method)| method.as_str().to_owned()),
     };
     app.store.insert_code(&new, app.now()).await?;
+    let (act, object) = match &wish.client.behind {
+        // Not each request, but each way in: the code becomes the token of a browser session.
+        Behind::Server(server, _) if server.user_id != user.id => {
+            (Act::ServerAccess, Object::Server(&server.user_name, &server.name))
+        }
+        Behind::Server(server, _) => (Act::OAuthGrant, Object::Server(&server.user_name, &server.name)),
+        Behind::Service(service) => (Act::OAuthGrant, Object::Service(&service.spec.name)),
+    };
+    let detail = json!({ "client": new.client_id, "scopes": new.scopes });
+    app.audited(&Actor::of(request, app), act, object, detail).await;
     Ok(redirect(&wish.client.row.redirect_uri, [("code", new.code)], wish.state.clone()))
 }
 

@@ -9,6 +9,7 @@ use pages::home::NamedServers;
 
 use super::{Form, may, person, see_other, server, show, surround};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
 
@@ -64,7 +65,8 @@ pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -
     };
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let name = form.get("server_name").unwrap_or_default().trim();
-    match perform(&app, &caller, user, form.get("action").unwrap_or_default(), name).await {
+    match perform(&app, (&caller, Actor::of(&request, &app)), user, form.get("action").unwrap_or_default(), name).await
+    {
         Ok(response) => Ok(response),
         Err(problem) if problem.status().is_client_error() => {
             let text = problem.message().map(str::to_owned);
@@ -76,7 +78,7 @@ pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -
 
 async fn perform(
     app: &web::Data<App>,
-    caller: &Caller,
+    (caller, by): (&Caller, Actor),
     user: &User,
     action: &str,
     name: &str,
@@ -91,18 +93,18 @@ async fn perform(
                 return Err(Problem::bad("Give the new server a name"));
             }
             allowed(Scope::StartServers)?;
-            intent::want_running(app, user, name, None).await?;
+            intent::want_running(app, &by, user, name, None).await?;
             Ok(see_other(&app.paths.server_page("spawn-pending", &user.name, name)))
         }
         "stop" | "delete" => {
             allowed(Scope::DeleteServers)?;
             let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
-            intent::want_stopped(app, &server).await?;
+            intent::want_stopped(app, &by, &server).await?;
             if action == "delete" && !name.is_empty() {
                 if intent::wait_for(app, server.id, intent::Until::Stopped).await? {
-                    intent::remove(app, server.id).await?;
+                    intent::remove(app, &by, server.id).await?;
                 } else {
-                    intent::remove_later(app.clone(), server.id);
+                    intent::remove_later(app.clone(), by, server.id);
                 }
             }
             Ok(see_other(&app.paths.hub("home")))

@@ -7,9 +7,11 @@ use hub_core::token;
 use hub_store::{StoreError, User};
 use pages::Login;
 use pages::login::PasswordForm;
+use serde_json::{Value, json};
 
 use super::{Form, default_page, found, href, next, see_other, session, show, surround, to_login};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::origin::Origin;
 use crate::http::url::encode_pairs;
 use crate::http::{Answer, Problem, xsrf};
@@ -82,7 +84,10 @@ pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
         app.login.authenticate(&app.store, app.clock.as_ref(), name, &password, origin.address.parse().ok()).await;
     let (status, text) = match outcome {
         Outcome::Welcome(identity) => return welcome(&request, &app, identity).await,
-        Outcome::Refused(refusal) => (StatusCode::FORBIDDEN, refusal.to_string()),
+        Outcome::Refused(refusal) => {
+            app.audited_failure(&request, name, &format!("{refusal:?}")).await;
+            (StatusCode::FORBIDDEN, refusal.to_string())
+        }
         Outcome::Throttled { retry_after } => {
             let text = format!("Too many wrong passwords. Try again in {} seconds.", retry_after.as_secs().max(1));
             (StatusCode::TOO_MANY_REQUESTS, text)
@@ -96,17 +101,20 @@ pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
 }
 
 async fn welcome(request: &HttpRequest, app: &App, identity: Identity) -> Answer {
-    let user = remember(app, &identity).await?;
-    tracing::info!(user = user.name, address = Origin::of(request, app).address, "logged in");
+    let by = Actor::person(request, app, identity.name.as_str());
+    let user = remember(app, &by, &identity).await?;
+    app.audited(&by, Act::Login, Object::User(&user.name), Value::Null).await;
     let destination = onward(request, app, identity.must_change_password);
     session::open(request, app, &user, see_other(&destination)).await
 }
 
 /// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
-pub async fn remember(app: &App, identity: &Identity) -> Result<User, Problem> {
-    let user = find_or_make(app, identity).await?;
+pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User, Problem> {
+    let user = find_or_make(app, by, identity).await?;
     if let Some(admin) = identity.admin.filter(|admin| *admin != user.admin) {
         app.store.set_admin(user.id, admin).await?;
+        let act = if admin { Act::AdminGrant } else { Act::AdminRevoke };
+        app.audited(by, act, Object::User(&user.name), Value::Null).await;
     }
     if let Some(groups) = &identity.groups {
         app.store.set_groups(user.id, groups).await?;
@@ -115,15 +123,20 @@ pub async fn remember(app: &App, identity: &Identity) -> Result<User, Problem> {
     Ok(user)
 }
 
-async fn find_or_make(app: &App, identity: &Identity) -> Result<User, StoreError> {
+async fn find_or_make(app: &App, by: &Actor, identity: &Identity) -> Result<User, StoreError> {
     let name = identity.name.as_str();
     if let Some(user) = app.store.user(name).await? {
         return Ok(user);
     }
     let cookie_id = token::generate_id(&mut rand::rng());
-    match app.store.create_user(name, identity.admin.unwrap_or(false), &cookie_id, app.now()).await {
+    let admin = identity.admin.unwrap_or(false);
+    match app.store.create_user(name, admin, &cookie_id, app.now()).await {
         // The same person logs in elsewhere at this moment, and was quicker.
         Err(StoreError::Conflict(context)) => app.store.user(name).await?.ok_or(StoreError::Conflict(context)),
-        made => made,
+        Ok(made) => {
+            app.audited(by, Act::UserCreate, Object::User(name), json!({ "admin": admin })).await;
+            Ok(made)
+        }
+        Err(error) => Err(error),
     }
 }

@@ -4,10 +4,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 use hub_store::User;
 use pages::Logout;
+use serde_json::Value;
 
 use super::{Form, href, see_other, session, show, surround};
 use crate::api::view;
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::origin::Origin;
 use crate::http::{Answer, Caller, Problem, cookies, xsrf};
 use crate::intent;
@@ -16,7 +18,7 @@ use crate::intent;
 pub async fn logout(request: HttpRequest, app: web::Data<App>) -> Answer {
     let caller = xsrf::login(&request, &app, None).await?.map(|found| found.caller);
     if let Some(caller) = &caller {
-        end_session(&app, caller).await?;
+        end_session(&request, &app, caller).await?;
     }
     let (frame, _) = surround(&request, &app, None, "logout").parts();
     let servers_stopped = caller.is_some() && app.config.hub.shutdown_on_logout;
@@ -35,24 +37,25 @@ pub async fn everywhere(request: HttpRequest, app: web::Data<App>, bytes: web::B
         && let Some(user) = caller.user()
     {
         session::end_all(&app, user).await?;
-        stop_servers(&app, user).await?;
-        tracing::info!(user = user.name, "logged out everywhere");
+        let by = Actor::of(&request, &app);
+        app.audited(&by, Act::LogoutEverywhere, Object::User(&user.name), Value::Null).await;
+        stop_servers(&app, &by, user).await?;
     }
     Ok(see_other(&app.paths.hub("login")))
 }
 
-async fn end_session(app: &App, caller: &Caller) -> Result<(), Problem> {
+async fn end_session(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(), Problem> {
     let Some(user) = caller.user() else { return Ok(()) };
     session::end(app, user, caller.session_id()).await?;
-    stop_servers(app, user).await?;
-    tracing::info!(user = user.name, "logged out");
-    Ok(())
+    let by = Actor::of(request, app);
+    app.audited(&by, Act::Logout, Object::User(&user.name), Value::Null).await;
+    stop_servers(app, &by, user).await
 }
 
-async fn stop_servers(app: &App, user: &User) -> Result<(), Problem> {
+async fn stop_servers(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
     if app.config.hub.shutdown_on_logout {
         for server in app.store.servers_of(&[user.id]).await?.iter().filter(|server| view::is_active(server)) {
-            intent::want_stopped(app, server).await?;
+            intent::want_stopped(app, by, server).await?;
         }
     }
     Ok(())

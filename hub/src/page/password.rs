@@ -7,9 +7,11 @@ use hub_core::secret::Secret;
 use hub_store::User;
 use pages::NewPassword;
 use pages::new_password::Occasion;
+use serde_json::{Value, json};
 
 use super::{Form, default_page, href, next, see_other, session, show, surround, to_login};
 use crate::app::App;
+use crate::audit::{Act, Actor, Object};
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Caller, Problem, xsrf};
 use crate::login::password::SetError;
@@ -88,6 +90,8 @@ pub async fn change(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
     match changed {
         Ok(()) => {
             // Whoever else knew the one-time password may have logged in with it.
+            let by = Actor::of(&request, &app);
+            app.audited(&by, Act::PasswordChange, Object::User(&user.name), Value::Null).await;
             let user = session::end_all(&app, user).await?;
             let onward = next(&request, &app).unwrap_or_else(|| default_page(&request, &app));
             session::open(&request, &app, &user, see_other(&onward)).await
@@ -137,6 +141,8 @@ pub async fn accept(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
     };
     match accepted {
         Ok(_) => {
+            let by = Actor::person(&request, &app, &user.name);
+            app.audited(&by, Act::PasswordChange, Object::User(&user.name), json!({ "by": "invitation" })).await;
             let user = session::end_all(&app, &user).await?;
             session::open(&request, &app, &user, see_other(&app.paths.hub("home"))).await
         }

@@ -12,6 +12,7 @@ use pages::{NotRunning, StopPending};
 use super::{Form, found, href, may, next, person, see_other, server, show, surround};
 use crate::api::view;
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::url::{encode_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
@@ -136,6 +137,6 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
     if !may(&caller, Scope::DeleteServers, &user.name, &groups, &name) {
         return Err(Problem::forbidden("You may not stop this server"));
     }
-    intent::want_stopped(&app, &server.ok_or_else(Problem::not_found)?).await?;
+    intent::want_stopped(&app, &Actor::of(&request, &app), &server.ok_or_else(Problem::not_found)?).await?;
     Ok(see_other(&app.paths.hub("home")))
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Form, found, href, may, next, person, see_other, show, surround};
 use crate::api::view;
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::url::{encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
@@ -98,7 +99,7 @@ async fn start(
     name: &str,
     options: Option<Value>,
 ) -> Result<HttpResponse, Problem> {
-    match intent::want_running(app, user, name, options).await {
+    match intent::want_running(app, &Actor::of(request, app), user, name, options).await {
         Ok(_) => Ok(see_other(&watch(request, app, &user.name, name))),
         Err(problem) if problem.status().is_client_error() => {
             let text = problem.message().map(str::to_owned);

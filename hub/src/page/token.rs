@@ -11,6 +11,7 @@ use pages::words::ENGLISH;
 use super::{Form, person, show, surround};
 use crate::api::tokens::{self, Wish};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::{Answer, Caller, Problem};
 
 const LIFETIMES: [(u64, &str); 5] =
@@ -39,7 +40,7 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
         Ok(caller) => caller,
         Err(login) => return Ok(login),
     };
-    let shows = match act(&app, &caller, &form).await {
+    let shows = match act(&app, &Actor::of(&request, &app), &caller, &form).await {
         Ok(created) => Shows { created, ..Shows::default() },
         Err(problem) if problem.status().is_client_error() => {
             let typed = form.all("scopes").collect::<Vec<_>>().join(" ");
@@ -51,7 +52,7 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
     page(&request, &app, &caller, shows).await
 }
 
-async fn act(app: &App, caller: &Caller, form: &Form) -> Result<Option<Secret>, Problem> {
+async fn act(app: &App, by: &Actor, caller: &Caller, form: &Form) -> Result<Option<Secret>, Problem> {
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let target = hub_core::scope::Target::User { name: &user.name, groups: &caller.groups };
     if !caller.rights.reach(Known::Tokens).covers(&target) {
@@ -67,11 +68,11 @@ async fn act(app: &App, caller: &Caller, form: &Form) -> Result<Option<Secret>, 
             let note = form.get("note").unwrap_or_default().trim();
             let note = if note.is_empty() { "Requested via token page" } else { note };
             let wish = Wish { note: note.to_owned(), expires_in, scopes };
-            Ok(Some(tokens::make(app, user, &wish).await?.1))
+            Ok(Some(tokens::make(app, by, user, &wish).await?.1))
         }
         Some("revoke") => {
             let token = tokens::find(app, user, form.get("token_id").unwrap_or_default()).await?;
-            tokens::revoke(app, user, &token).await?;
+            tokens::revoke(app, by, user, &token).await?;
             Ok(None)
         }
         _ => Err(Problem::bad("This form is not complete")),

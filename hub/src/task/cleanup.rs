@@ -1,4 +1,4 @@
-//! Deletes what has expired: tokens, codes, sessions, old progress, deleted routes, proxies that are gone.
+//! Deletes what has expired: tokens, codes, sessions, old progress, acts of the audit, deleted routes, proxies that are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,9 @@ async fn once(app: &App) -> Result<(), StoreError> {
     let (store, now) = (&app.store, app.now());
     store.purge_expired(now).await?;
     store.purge_events(now - KEPT).await?;
+    if let days @ 1.. = app.config.audit.keep_days {
+        store.purge_audit(now - chrono::TimeDelta::days(days.into())).await?;
+    }
     store.purge_login_failures(now - KEPT, now).await?;
     // A deleted route is remembered until every proxy has heard of it; one that stays away gets a snapshot.
     let mut heard = Vec::new();

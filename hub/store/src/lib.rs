@@ -39,7 +39,7 @@ mod user;
 mod value;
 mod version;
 
-pub use audit::NewAudit;
+pub use audit::{AuditQuery, NewAudit};
 pub use error::{Context, OpenError, Result, StoreError};
 pub use event::{Event, NewEvent};
 pub use group::{Group, GroupQuery};

@@ -36,7 +36,7 @@ const OLDER_REVISIONS: [&str; 18] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 1] = [include_str!("specola.sql")];
+const STEPS: [&str; 2] = [include_str!("specola.sql"), include_str!("audit.sql")];
 
 /// Tables that only JupyterHub's schema has under these names together.
 const JUPYTERHUB_TABLES: [&str; 16] = [
@@ -141,8 +141,8 @@ pub(crate) async fn complete(tx: &mut Tx, missing: &Missing) -> Result<()> {
 /// Definitions are written for PostgreSQL; SQLite has its own words for a few types, those SQLAlchemy uses there.
 fn dialect(tx: &Tx, text: &'static str) -> Cow<'static, str> {
     match tx {
-        Tx::Postgres(_) => text.into(),
-        Tx::Sqlite(_) => text
+        Tx::Postgres(_) => without(text, "sqlite"),
+        Tx::Sqlite(_) => without(text, "postgresql")
             .replace("BIGSERIAL PRIMARY KEY", "INTEGER PRIMARY KEY AUTOINCREMENT")
             .replace("SERIAL NOT NULL", "INTEGER NOT NULL")
             .replace("TIMESTAMP WITHOUT TIME ZONE", "DATETIME")
@@ -152,9 +152,34 @@ fn dialect(tx: &Tx, text: &'static str) -> Cow<'static, str> {
     }
 }
 
+/// Leaves out what stands between `-- only OTHER` and the next such line or `-- both`: triggers have no common words.
+fn without(text: &'static str, other: &str) -> Cow<'static, str> {
+    if !text.contains("-- only ") {
+        return text.into();
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut keep = true;
+    for line in text.lines() {
+        match line.strip_prefix("-- only ") {
+            Some(database) => keep = database != other,
+            None if line == "-- both" => keep = true,
+            None if keep => kept.extend([line, "\n"]),
+            None => {}
+        }
+    }
+    kept.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_database_reads_its_own_part_of_a_step() {
+        let text = "a\n-- only sqlite\nb\n-- only postgresql\nc\n-- both\nd\n";
+        assert_eq!(without(text, "postgresql"), "a\nb\nd\n");
+        assert_eq!(without(text, "sqlite"), "a\nc\nd\n");
+    }
 
     fn holds(tables: &[&str], alembic: Option<&str>, specola: Option<i64>) -> Survey {
         let tables = tables.iter().map(|table| table.to_string()).collect();

@@ -7,6 +7,7 @@ mod harness;
 mod postgres;
 
 mod accounts;
+mod audit;
 mod claims;
 mod groups;
 mod intents;

@@ -1,9 +1,9 @@
-//! Events of starts, and the audit.
+//! Events of starts.
 
 use crate::harness::{Database, at, both, server, user};
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
-use hub_store::{NewAudit, NewEvent, StoreError};
+use hub_store::{NewEvent, StoreError};
 use serde_json::json;
 
 fn event(spawner_id: SpawnerId, generation: i64, progress: u8, seconds: i64) -> NewEvent {
@@ -57,23 +57,8 @@ async fn an_id_is_never_given_to_two_events(Database { store, .. }: Database) {
     assert!(store.append_event(&event(lab, 1, 10, 1)).await.unwrap() > first);
 }
 
-async fn acts_are_kept_in_their_order(Database { store, .. }: Database) {
-    let act = |action: &str| NewAudit {
-        at: at(1),
-        actor: "user:ann".into(),
-        action: action.into(),
-        object: "server:ann/".into(),
-        detail: Some(json!({"from": "127.0.0.1"})),
-    };
-    let first = store.append_audit(&act("server.start")).await.unwrap();
-    let second = store.append_audit(&act("server.stop")).await.unwrap();
-    assert_eq!(store.audit_since(0, 1).await.unwrap(), [(first, act("server.start"))]);
-    assert_eq!(store.audit_since(first, 9).await.unwrap(), [(second, act("server.stop"))]);
-}
-
 both!(
     a_listener_hears_every_event_of_its_start_from_where_it_was,
     old_events_are_purged_and_those_of_a_deleted_server_gone,
     an_id_is_never_given_to_two_events,
-    acts_are_kept_in_their_order,
 );

@@ -1,0 +1,94 @@
+//! The audit: what people did through pages and REST is recorded, with who it was.
+
+use hub_store::AuditQuery;
+use serde_json::{Value, json};
+
+use super::house::{Browser, House, PASSWORD, by_token};
+
+/// All acts, oldest first, as `actor action object`.
+async fn acts(house: &House) -> Vec<String> {
+    let query = AuditQuery { limit: 100, ..AuditQuery::default() };
+    let page = house.app().store.list_audit(&query).await.unwrap();
+    page.items.iter().rev().map(|(_, act)| format!("{} {} {}", act.actor, act.action, act.object)).collect()
+}
+
+async fn last_detail(house: &House) -> Value {
+    let query = AuditQuery { limit: 1, ..AuditQuery::default() };
+    house.app().store.list_audit(&query).await.unwrap().items.remove(0).1.detail.unwrap()
+}
+
+#[actix_web::test]
+async fn every_change_by_rest_is_recorded_with_who_asked() {
+    let house = House::new().await;
+    let (site, token) = (house.site().await, house.token("root", &["inherit".to_owned()]).await);
+    let rows = [
+        ("POST", "/users", json!({ "usernames": ["dora"] }), "user.create user:dora"),
+        ("PATCH", "/users/dora", json!({ "admin": true }), "user.admin.grant user:dora"),
+        ("PATCH", "/users/dora", json!({ "admin": false }), "user.admin.revoke user:dora"),
+        ("PATCH", "/users/dora", json!({ "name": "thea" }), "user.rename user:dora"),
+        ("POST", "/groups/physics", json!({ "users": ["thea"] }), "group.create group:physics"),
+        ("POST", "/groups/physics/users", json!({ "users": ["bob"] }), "group.members.add group:physics"),
+        ("DELETE", "/groups/physics/users", json!({ "users": ["bob"] }), "group.members.remove group:physics"),
+        ("PUT", "/groups/physics/properties", json!({ "a": 1 }), "group.properties group:physics"),
+        ("DELETE", "/groups/physics", json!({}), "group.delete group:physics"),
+        ("POST", "/users/thea/tokens", json!({ "note": "for a script" }), "token.create user:thea"),
+        ("PUT", "/users/thea/servers/gpu", json!({}), "server.create server:thea/gpu"),
+        ("PATCH", "/users/thea/servers/gpu", json!({ "display_name": "G" }), "server.change server:thea/gpu"),
+        ("DELETE", "/users/thea/servers/gpu", json!({ "remove": true }), "server.delete server:thea/gpu"),
+        ("POST", "/users/alice/server", json!({}), "server.create server:alice/"),
+        ("DELETE", "/users/alice/server", json!({}), "server.stop server:alice/"),
+        ("DELETE", "/users/thea", json!({}), "user.delete user:thea"),
+    ];
+    let mut expected = Vec::new();
+    for (method, path, body, act) in rows {
+        let answer = by_token(&site, &token, method, &format!("/hub/api{path}"), Some(&body)).await;
+        assert!(answer.status < 300, "{method} {path}: {answer:?}");
+        expected.push(format!("user:root {act}"));
+        if act == "server.create server:alice/" {
+            expected.push("user:root server.start server:alice/".to_owned());
+        }
+    }
+    assert_eq!(acts(&house).await, expected);
+    let detail = last_detail(&house).await;
+    assert!(detail["token"].as_str().unwrap().starts_with('a'), "{detail}");
+}
+
+#[actix_web::test]
+async fn what_is_refused_is_not_recorded() {
+    let house = House::new().await;
+    let (site, token) = (house.site().await, house.token("bob", &["inherit".to_owned()]).await);
+    for (method, path) in [("DELETE", "/users/alice"), ("POST", "/users/alice/server"), ("POST", "/groups/x")] {
+        assert!(by_token(&site, &token, method, &format!("/hub/api{path}"), None).await.status >= 400);
+    }
+    assert_eq!(acts(&house).await, Vec::<String>::new());
+}
+
+#[actix_web::test]
+async fn logins_are_recorded_and_of_a_wrong_name_no_more_than_its_beginning() {
+    let house = House::new().await;
+    let site = house.site().await;
+    house.set_password("alice", false).await;
+    let mut browser = Browser::default();
+    browser.get(&site, "/hub/login").await;
+    let typed = "correct horse battery staple";
+    let fields = [("username", typed), ("password", "x")];
+    assert_eq!(browser.post(&site, "/hub/login", &fields).await.status, 403);
+    assert_eq!(last_detail(&house).await["length"], typed.len());
+    browser.post(&site, "/hub/login", &[("username", "alice"), ("password", PASSWORD)]).await;
+    let session = last_detail(&house).await;
+    assert_eq!(session.get("session"), None, "{session}");
+    browser.post(&site, "/hub/token", &[("action", "create"), ("note", "mine")]).await;
+    let detail = last_detail(&house).await;
+    assert_eq!((detail["note"].as_str(), detail["session"].as_str().map(str::len)), (Some("mine"), Some(12)));
+    assert!(!detail.to_string().contains(&browser.cookies["jupyterhub-session-id"]));
+    browser.get(&site, "/hub/logout").await;
+    assert_eq!(
+        acts(&house).await,
+        [
+            "nobody login.failed user:correct horse ba",
+            "user:alice login user:alice",
+            "user:alice token.create user:alice",
+            "user:alice logout user:alice",
+        ]
+    );
+}
