@@ -4,11 +4,11 @@ use crate::database::Sql;
 use crate::error::Result;
 use crate::role;
 use crate::row::Row;
+use crate::server::ACTIVE;
 use crate::store::Store;
 use crate::value::{Value, params};
 use hub_core::clock::Time;
 use hub_core::id::UserId;
-use std::fmt::Write as _;
 
 /// A row of `users`.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,13 +186,18 @@ impl Store {
     /// Lists users, with the number of all that match.
     pub async fn list_users(&self, query: &UserQuery) -> Result<Page<User>> {
         let (condition, mut values) = condition(query);
-        let count = format!("SELECT COUNT(*) AS total FROM users u WHERE {condition}");
+        // Without a condition SQLite counts the entries of an index and looks into none.
+        let count = format!("SELECT COUNT(*) AS total FROM users u {condition}");
         let total = self.pool.row(count, values.clone()).await?;
         values.push(page_limit(query.limit));
         values.push(query.offset.into());
         let (limit, offset) = (values.len() - 1, values.len());
         let order = order(query.sort);
-        let sql = format!("{COLUMNS}u WHERE {condition} ORDER BY {order} LIMIT ${limit} OFFSET ${offset}");
+        // Only the ids are skipped over on the way to a late page, not the rows.
+        let sql = format!(
+            "{COLUMNS}u WHERE u.id IN (SELECT u.id FROM users u {condition} ORDER BY {order}
+             LIMIT ${limit} OFFSET ${offset}) ORDER BY {order}"
+        );
         let items = self.pool.rows(sql, values).await?.iter().map(user).collect::<Result<_>>()?;
         Ok(Page { items, total: total.map_or(Ok(0), |row| row.get("total"))? })
     }
@@ -220,34 +225,37 @@ fn user(row: &Row) -> Result<User> {
     })
 }
 
-/// The condition of a list, and its arguments. A server is in use from the moment it is wanted until it is cleared.
+/// The condition of a list with its WHERE, or nothing, and its arguments. A server is in use from the moment it is
+/// wanted until it is cleared.
 fn condition(query: &UserQuery) -> (String, Vec<Value>) {
-    const SERVERS: &str = "EXISTS (SELECT 1 FROM spawners s LEFT JOIN specola_servers p ON p.spawner_id = s.id
-                           WHERE s.user_id = u.id AND";
-    const ACTIVE: &str = "(s.server_id IS NOT NULL OR p.phase <> 'stopped' OR p.desired = 'running'))";
-    let mut text = "1 = 1".to_owned();
+    const READY: &str = "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
+        WHERE p.phase = 'ready')";
+    let active = format!("IN (SELECT s.user_id FROM spawners s WHERE s.user_id IS NOT NULL AND s.id IN ({ACTIVE}))");
+    let mut all = Vec::new();
     let mut values = Vec::new();
-    let _ = match query.state {
-        None => Ok(()),
-        Some(UserState::Active) => write!(text, " AND {SERVERS} {ACTIVE}"),
-        Some(UserState::Inactive) => write!(text, " AND NOT {SERVERS} {ACTIVE}"),
-        Some(UserState::Ready) => write!(text, " AND {SERVERS} p.phase = 'ready')"),
-    };
+    match query.state {
+        None => {}
+        Some(UserState::Active) => all.push(format!("u.id {active}")),
+        Some(UserState::Inactive) => all.push(format!("u.id NOT {active}")),
+        Some(UserState::Ready) => all.push(READY.to_owned()),
+    }
     if let Some(part) = query.name_filter.as_deref().filter(|part| !part.is_empty()) {
         values.push(like(part).into());
-        let _ = write!(text, " AND lower(u.name) LIKE lower(${}) ESCAPE '!'", values.len());
+        all.push(format!("lower(u.name) LIKE lower(${}) ESCAPE '!'", values.len()));
     }
     if let Some(only) = &query.only {
         values.push(only.users.clone().into());
         values.push(only.groups.clone().into());
         let (users, groups) = (values.len() - 1, values.len());
-        let _ = write!(
-            text,
-            " AND (u.name = ANY(${users}) OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id
+        all.push(format!(
+            "(u.name = ANY(${users}) OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id
               WHERE m.user_id = u.id AND g.name = ANY(${groups})))"
-        );
+        ));
     }
-    (text, values)
+    match all.is_empty() {
+        true => (String::new(), values),
+        false => (format!("WHERE {}", all.join(" AND ")), values),
+    }
 }
 
 /// A pattern that contains the text literally.
@@ -263,14 +271,14 @@ fn like(text: &str) -> String {
     pattern
 }
 
-/// The databases disagree on where nulls stand, so they are sorted by hand; the id makes the order total.
+/// The databases disagree on where nulls stand unless told; the id makes the order total.
 fn order(sort: Sort) -> &'static str {
     match (sort.key, sort.descending) {
         (SortKey::Id, false) => "u.id",
         (SortKey::Id, true) => "u.id DESC",
-        (SortKey::Name, false) => "(u.name IS NOT NULL), u.name, u.id",
-        (SortKey::Name, true) => "(u.name IS NULL), u.name DESC, u.id",
-        (SortKey::LastActivity, false) => "(u.last_activity IS NOT NULL), u.last_activity, u.id",
-        (SortKey::LastActivity, true) => "(u.last_activity IS NULL), u.last_activity DESC, u.id",
+        (SortKey::Name, false) => "u.name NULLS FIRST, u.id",
+        (SortKey::Name, true) => "u.name DESC NULLS LAST, u.id",
+        (SortKey::LastActivity, false) => "u.last_activity NULLS FIRST, u.id",
+        (SortKey::LastActivity, true) => "u.last_activity DESC NULLS LAST, u.id",
     }
 }
