@@ -65,6 +65,15 @@ prepare_jupyterhub() {
     fi
 }
 
+# JupyterHub and what its own tests need, to run them against Specola.
+prepare_jupyterhub_suite() {
+    if make_environment jupyterhub-suite 'jupyterhub==6.1.*' 'pytest==8.*' 'pytest-asyncio==1.*' 'requests-mock==1.*' 'beautifulsoup4==4.*' 'psycopg2-binary==2.*'; then
+        export SPECOLA_JUPYTERHUB_SUITE_PYTHON=$prepared/jupyterhub-suite/bin/python
+    else
+        note_skip 'pytest could not be installed: the tests of JupyterHub do not run against Specola'
+    fi
+}
+
 prepare_jupyterhub5() {
     if make_environment jupyterhub-5 'jupyterhub==5.*' 'jupyterlab==4.*'; then
         export SPECOLA_JUPYTERHUB5_PYTHON=$prepared/jupyterhub-5/bin/python

@@ -27,10 +27,10 @@ impl BindUrl {
             }
             _ => return Err("an address such as \"http://127.0.0.1:8000\""),
         };
-        if rest.contains(['?', '#', '@', ' ']) {
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if rest.contains(['?', '#', ' ']) || authority.contains('@') {
             return Err("an address without user, question mark or fragment");
         }
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
         let base = if path.len() > 1 { Some(BasePath::parse(path)?) } else { None };
         Ok(Self { host, port, base })
@@ -206,6 +206,7 @@ mod tests {
             ("http://127.0.0.1:8000/jupyter", "127.0.0.1", 8000, Some("/jupyter/")),
             ("http://[::1]:9/a/b/", "::1", 9, Some("/a/b/")),
             ("http://hub.example.org", "hub.example.org", 80, None),
+            ("http://h:8/@/space%20word/", "h", 8, Some("/@/space%20word/")),
         ];
         for (text, host, port, base) in table {
             let bind = BindUrl::parse(text).unwrap();

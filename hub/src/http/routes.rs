@@ -2,6 +2,7 @@
 
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource, scope};
 use actix_web::{HttpResponse, Route};
+use percent_encoding::percent_decode_str;
 
 use super::Problem;
 use super::url::Paths;
@@ -12,7 +13,8 @@ const BODY: usize = 1024 * 1024;
 
 /// Registers everything under the hub's paths.
 pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
-    let hub = paths.hub.trim_end_matches('/').to_owned();
+    // Addresses are compared after decoding, so what they are compared with is decoded too.
+    let hub = percent_decode_str(paths.hub.trim_end_matches('/')).decode_utf8_lossy();
     config.app_data(web::PayloadConfig::new(BODY));
     config.service(scope(&format!("{hub}/api")).configure(rest));
     config.service(scope(&hub).configure(pages));

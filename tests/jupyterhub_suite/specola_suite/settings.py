@@ -1,0 +1,70 @@
+"""What the tests change in JupyterHub's settings, as options of Specola."""
+
+import sys
+
+from jupyterhub import orm, scopes
+from jupyterhub.roles import get_default_roles
+from jupyterhub.tests import mocking
+
+# Options of the same name and meaning.
+SAME = [
+    "active_server_limit",
+    "allow_named_servers",
+    "api_page_default_limit",
+    "api_page_max_limit",
+    "concurrent_spawn_limit",
+    "default_url",
+    "implicit_spawn_seconds",
+    "named_server_limit_per_user",
+    "redirect_to_server",
+    "shutdown_on_logout",
+    "slow_spawn_timeout",
+    "slow_stop_timeout",
+    "spawn_throttle_retry_range",
+    "token_expires_in_max_seconds",
+]
+
+BUILT_IN_SCOPES = set(scopes.scope_definitions)
+
+
+def options_of(app):
+    """The options that the settings of the moment stand for."""
+    found = {}
+    for name in SAME:
+        value = app.tornado_settings.get(name, getattr(app, name, None))
+        if isinstance(value, (bool, int, float, str, list, tuple)) and value != "":
+            found["hub", name] = value
+    found["hub", "default_server_name"] = app.default_server_name
+    found["hub", "oauth_require_pkce"] = bool(app.oauth_provider.request_validator.require_pkce)
+    command, more = command_of(app.tornado_settings["spawner_class"])
+    found["spawner", "cmd"] = command
+    found.update(more)
+    custom = {
+        name: {"description": it["description"], "subscopes": list(it.get("subscopes", []))}
+        for name, it in scopes.scope_definitions.items()
+        if name not in BUILT_IN_SCOPES
+    }
+    if custom:
+        found["hub", "custom_scopes"] = custom
+    return found
+
+
+def command_of(spawner_class):
+    """The command that behaves as the mock spawner, and further options."""
+    serve = [sys.executable, "-m", "jupyterhub.tests.mocksu"]
+
+    def shell(script):
+        return ["/bin/sh", "-c", script, "sh", *serve]
+
+    if issubclass(spawner_class, mocking.NeverSpawner):
+        return shell("sleep 600"), {("spawner", "start_timeout"): 1, ("spawner", "http_timeout"): 1}
+    if issubclass(spawner_class, mocking.SlowBadSpawner):
+        return shell("sleep 0.5; exit 1"), {}
+    if issubclass(spawner_class, (mocking.BadSpawner, mocking.CustomBadSpawner)):
+        return shell("exit 1"), {}
+    if issubclass(spawner_class, mocking.SlowSpawner):
+        # Stops as slowly as it starts.
+        return shell('trap "sleep 2; kill $!; exit" INT TERM; sleep 2; "$@" & wait $!; wait $!'), {}
+    if issubclass(spawner_class, mocking.InstrumentedSpawner):
+        return [sys.executable, "-m", "jupyterhub.singleuser"], {}
+    return serve, {}

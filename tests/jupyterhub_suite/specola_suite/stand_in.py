@@ -1,0 +1,189 @@
+"""The application object the tests get: JupyterHub's own, on Specola's database, with Specola behind its addresses."""
+
+import asyncio
+import sys
+import tempfile
+import time
+from unittest import mock
+from urllib.parse import quote
+
+import requests
+from jupyterhub import orm, scopes
+from jupyterhub.spawner import Spawner
+from jupyterhub.tests import mocking, utils
+from jupyterhub.user import User
+from sqlalchemy import text
+from tornado.httputil import url_concat
+
+from . import settings
+from .process import Specola
+
+PATIENCE = 30
+BASE_URL = "/@/space%20word/"
+# What no test leaves to the next, by table.
+LEFT = {
+    "users": "name NOT IN ('admin', 'user')",
+    "groups": "1 = 1",
+    "roles": "name NOT IN ('user', 'admin', 'server', 'token')",
+    "services": "1 = 1",
+    "oauth_clients": "identifier <> 'jupyterhub'",
+    "shares": "1 = 1",
+    "share_codes": "1 = 1",
+    "servers": "id NOT IN (SELECT server_id FROM spawners WHERE server_id IS NOT NULL)",
+}
+
+
+class StandIn(mocking.MockHub):
+    """Configured and filled as JupyterHub's; started, it is Specola that answers."""
+
+    # Specola makes the database, with the roles every hub has.
+    test_clean_db = False
+    specola = None
+    # How many requests a test has sent.
+    asked = 0
+
+    async def initialize(self, argv=None):
+        self._folder = tempfile.TemporaryDirectory(prefix="specola-suite-")
+        self.specola = Specola(self._folder.name, BASE_URL)
+        self.specola.configure({})
+        self.bind_url = self.specola.public_url
+        self.hub_port = self.specola.hub_port
+        with mock.patch.dict("os.environ", {"JUPYTERHUB_TEST_DB_URL": self.specola.database}):
+            await super().initialize([])
+        self.proxy.api_request = no_proxy_api
+        StandIn.current = self
+
+    async def start(self):
+        """Specola has started already."""
+
+    async def stop(self):
+        StandIn.current = None
+        self.db.close()
+        self.specola.end()
+        self.db_file.close()
+        self._folder.cleanup()
+
+    @classmethod
+    def initialized(cls):
+        """Not told to the clean-up of the tests, which knows only of servers that run in this process."""
+        return False
+
+    def clean_up(self):
+        """Ends and deletes what a test left: servers, people, groups, services, shares."""
+        self.db.rollback()
+        self.users.clear()
+        running = """SELECT u.name, s.name FROM specola_servers w JOIN spawners s ON s.id = w.spawner_id
+                     JOIN users u ON u.id = s.user_id WHERE w.phase <> 'stopped' OR w.desired <> 'stopped'"""
+        for user_name, server_name in self.db.execute(text(running)).all():
+            self.rest("DELETE", server_path(user_name, server_name))
+        deadline = time.monotonic() + PATIENCE
+        while self.db.execute(text(running)).first() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for table, condition in LEFT.items():
+            self.db.execute(text(f"DELETE FROM {table} WHERE {condition}"))
+        self.db.commit()
+        self.db.expunge_all()
+        self._service_map.clear()
+
+    def before_request(self):
+        """What the test changed in its session, and in the settings, counts from now on."""
+        self.asked += 1
+        self.db.commit()
+        self.specola.configure(settings.options_of(self))
+
+    def after_request(self):
+        """What Specola wrote is read anew."""
+        self.db.expire_all()
+
+    def rest(self, method, path, **kwargs):
+        """Asks Specola's API as an administrator, for what the tests do by methods of Python objects."""
+        self.before_request()
+        headers = utils.auth_header(self.db, "admin")
+        url = f"http://127.0.0.1:{self.specola.hub_port}{BASE_URL}hub/api/{path}"
+        try:
+            return requests.request(method, url, headers=headers, timeout=PATIENCE, **kwargs)
+        finally:
+            self.after_request()
+
+
+StandIn.current = None
+
+
+async def no_proxy_api(*args, **kwargs):
+    raise RuntimeError("the proxy is Specola's own and has no API")
+
+
+def install():
+    """Puts the stand-in in the place of JupyterHub's mock, and Specola behind its objects."""
+    mocking.MockHub = StandIn
+    submit = utils.async_requests.executor.submit
+
+    def submit_to_specola(*args, **kwargs):
+        app = StandIn.current
+        if app is None or app.specola is None:
+            return submit(*args, **kwargs)
+        app.before_request()
+
+        async def run(future):
+            try:
+                return await future
+            finally:
+                app.after_request()
+
+        return asyncio.ensure_future(run(submit(*args, **kwargs)))
+
+    utils.async_requests.executor.submit = submit_to_specola
+    Spawner.pending = property(pending)
+    Spawner.ready = property(lambda spawner: phase(spawner) == ("ready", "running"))
+    User.spawn, User.stop = spawn, stop
+
+
+def phase(spawner):
+    """What is true of a server and what is wanted, from Specola's own table."""
+    sql = "SELECT phase, desired FROM specola_servers WHERE spawner_id = :id"
+    orm_spawner = spawner.orm_spawner
+    app = StandIn.current
+    if orm_spawner is None or app is None:
+        return "stopped", "stopped"
+    row = app.db.execute(text(sql), {"id": orm_spawner.id}).first()
+    return tuple(row) if row else ("stopped", "stopped")
+
+
+def pending(spawner):
+    match phase(spawner):
+        case ("stopped", "stopped") | ("ready", "running"):
+            return None
+        case ("stopping", _) | (_, "stopped"):
+            return "stop"
+        case _:
+            return "spawn"
+
+
+def server_path(user_name, server_name):
+    return f"users/{quote(user_name, safe='@~')}/" + (f"servers/{quote(server_name)}" if server_name else "server")
+
+
+async def spawn(user, server_name="", options=None, handler=None):
+    app = StandIn.current
+    body = {"user_options": options} if options else None
+    answer = app.rest("POST", server_path(user.name, server_name), json=body)
+    answer.raise_for_status()
+    await settled(user, server_name)
+    user.spawners[server_name].orm_spawner = user.orm_user.orm_spawners[server_name]
+
+
+async def stop(user, server_name=""):
+    app = StandIn.current
+    answer = app.rest("DELETE", server_path(user.name, server_name))
+    if answer.status_code not in (204, 202, 404):
+        answer.raise_for_status()
+    await settled(user, server_name)
+
+
+async def settled(user, server_name):
+    deadline = time.monotonic() + PATIENCE
+    while user.spawners[server_name].pending:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{user.name}/{server_name} is still pending")
+        await asyncio.sleep(0.02)
+    StandIn.current.db.expire_all()
