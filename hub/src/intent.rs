@@ -134,11 +134,8 @@ pub async fn create(
 
 /// Checks the name and the number of a named server that is to be.
 pub async fn check_new_name(app: &App, user: &User, name: &str) -> Result<(), Problem> {
+    check_name(app, name)?;
     let config = &app.config.hub;
-    if !config.allow_named_servers {
-        return Err(Problem::bad("Named servers are not enabled."));
-    }
-    ServerName::parse(name).map_err(|error| Problem::bad(format!("Invalid server name: {error}")))?;
     let limit = config.named_server_limit_per_user as usize;
     let servers = app.store.servers_of(&[user.id]).await?;
     if limit > 0 && servers.iter().filter(|server| !server.name.is_empty()).count() >= limit {
@@ -147,6 +144,15 @@ pub async fn check_new_name(app: &App, user: &User, name: &str) -> Result<(), Pr
             "User {name} already has the maximum of {limit} named servers.  One must be deleted before a new server can be created"
         )));
     }
+    Ok(())
+}
+
+/// Checks the name of a named server that is to be.
+pub fn check_name(app: &App, name: &str) -> Result<(), Problem> {
+    if !app.config.hub.allow_named_servers {
+        return Err(Problem::bad("Named servers are not enabled."));
+    }
+    ServerName::parse(name).map_err(|error| Problem::bad(format!("Invalid server name: {error}")))?;
     Ok(())
 }
 

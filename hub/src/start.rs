@@ -26,6 +26,7 @@ use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
 use crate::people::Register;
+use crate::roles::Managed;
 use crate::run::Shutdown;
 use crate::task::proxy_process::ProxyProcess;
 use crate::task::seen::Seen;
@@ -64,7 +65,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let catalogue = catalogue(&config)?;
     crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
     crate::roles::check(&config.hub, &catalogue)?;
-    crate::roles::sync(&store, &config.hub, clock.now()).await?;
+    let managed = Managed { roles: Vec::new(), reset: config.auth.reset_managed_roles_on_startup };
+    crate::roles::sync(&store, &config, &managed, clock.now()).await?;
+    crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let paths = Paths::new(config.hub.base_path().as_str());
@@ -163,11 +166,7 @@ fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
         environment: spawner.environment.clone(),
         notebook_dir: spawner.notebook_dir.clone().unwrap_or_default(),
         default_url: spawner.default_url.clone().unwrap_or_default(),
-        token_scopes: if spawner.server_token_scopes.is_empty() {
-            hub_core::role::SERVER.scopes.iter().map(|scope| (*scope).to_owned()).collect()
-        } else {
-            spawner.server_token_scopes.clone()
-        },
+        token_scopes: spawner.server_token_scopes.clone(),
         client_allowed_scopes: spawner.oauth_client_allowed_scopes.clone(),
         mem_limit: spawner.mem_limit.map(|size| size.0),
         mem_guarantee: spawner.mem_guarantee.map(|size| size.0),

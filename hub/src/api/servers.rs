@@ -169,12 +169,19 @@ pub async fn change(
 }
 
 async fn rename(app: &App, user: &User, server: &Server, name: &str) -> Result<(), Problem> {
+    let taken = || Problem::conflict(format!("Server {}/{name} already exists", user.name));
+    // Everybody has a default server, made or not.
     if name.is_empty() {
-        return Err(Problem::bad("A server cannot be renamed to the default server"));
+        return Err(taken());
     }
-    intent::check_new_name(app, user, name).await?;
+    // A default server that gets a name is one named server more.
+    if server.name.is_empty() {
+        intent::check_new_name(app, user, name).await?;
+    } else {
+        intent::check_name(app, name)?;
+    }
     if app.store.rename_server(server.id, name).await? {
         return Ok(());
     }
-    Err(Problem::conflict(format!("Server {}/{name} already exists", user.name)))
+    Err(taken())
 }

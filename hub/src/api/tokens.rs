@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use hub_core::id::TokenId;
 use hub_core::scope::{Client, Membership, RawScope, Rights, Scope, Target};
 use hub_core::secret::Secret;
-use hub_core::{scope, token};
+use hub_core::{role, scope, token};
 use hub_store::{HUB_CLIENT, NewToken, Token, TokenOwner, User};
 use serde_json::{Map, Value, json};
 
@@ -31,8 +31,8 @@ pub struct Wish {
     pub note: String,
     /// Seconds; `None` for as long as the hub allows.
     pub expires_in: Option<u64>,
-    /// Empty for all its owner may do.
-    pub scopes: Vec<String>,
+    /// `None` for those of the role `token`; an empty list tells no more than whose token it is.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// The person itself as a caller: what the rights of the person's tokens are measured against.
@@ -43,7 +43,10 @@ pub async fn as_owner(app: &App, user: &User) -> Result<Caller, Problem> {
 
 /// Makes a token for a user; returns its row and its text, which is told this once.
 pub async fn make(app: &App, by: &Actor, user: &User, wish: &Wish) -> Result<(Token, Secret), Problem> {
-    let scopes = if wish.scopes.is_empty() { vec!["inherit".to_owned()] } else { wish.scopes.clone() };
+    let scopes = match &wish.scopes {
+        Some(scopes) => scopes.clone(),
+        None => scopes_of_roles(app, &[role::TOKEN.name.to_owned()]).await?,
+    };
     let owner = as_owner(app, user).await?;
     check_scopes(app, &owner, &scopes).await?;
     let now = app.now();
@@ -194,7 +197,8 @@ async fn by_password(request: &HttpRequest, app: &App, auth: Option<&Value>) -> 
 }
 
 async fn wish(app: &App, object: &Map<String, Value>) -> Result<Wish, Problem> {
-    body::only(object, &["note", "expires_in", "scopes", "roles", "auth"])?;
+    // Older scripts name the user in the body too, as JupyterHub lets them.
+    body::only(object, &["note", "expires_in", "scopes", "roles", "auth", "username"])?;
     let expires_in = match object.get("expires_in") {
         None | Some(Value::Null) => None,
         Some(value) => {
@@ -207,8 +211,8 @@ async fn wish(app: &App, object: &Map<String, Value>) -> Result<Wish, Problem> {
         Some(_) if scopes.is_some() => {
             return Err(Problem::bad("Can only assign one of scopes or roles when creating tokens."));
         }
-        Some(roles) => scopes_of_roles(app, &roles).await?,
-        None => scopes.unwrap_or_default(),
+        Some(roles) => Some(scopes_of_roles(app, &roles).await?),
+        None => scopes,
     };
     Ok(Wish { note: body::text(object, "Token", "note")?.unwrap_or_default(), expires_in, scopes })
 }

@@ -73,7 +73,7 @@ fn state(request: &HttpRequest) -> Result<Option<UserState>, Problem> {
 fn sort(request: &HttpRequest) -> Result<Sort, Problem> {
     let text = url::argument(request, "sort").unwrap_or_else(|| "id".into());
     let descending = text.starts_with('-');
-    let key = match text.trim_start_matches('-') {
+    let key = match text.strip_prefix('-').unwrap_or(&text) {
         "id" => SortKey::Id,
         "name" => SortKey::Name,
         "last_activity" => SortKey::LastActivity,
@@ -157,7 +157,7 @@ pub async fn create_many(
     may_grant_admin(&who.0, admin)?;
     let names: Vec<String> =
         names.iter().map(|name| UserName::normalise(name, &app.config.auth.username_map)).collect();
-    let invalid: Vec<&str> = names.iter().map(String::as_str).filter(|name| UserName::parse(name).is_err()).collect();
+    let invalid: Vec<&str> = names.iter().map(String::as_str).filter(|name| !app.login.is_user_name(name)).collect();
     if !invalid.is_empty() {
         let word = if invalid.len() == 1 { "username" } else { "usernames" };
         return Err(Problem::bad(format!("Invalid {word}: {}", invalid.join(", "))));
@@ -199,6 +199,9 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
     }
     may_grant_admin(&who.0, admin)?;
     UserName::parse(&name).map_err(|error| Problem::bad(format!("Invalid username: {name}: {error}")))?;
+    if !app.login.is_user_name(&name) {
+        return Err(Problem::bad(format!("Invalid username: {name}")));
+    }
     let user = match create(&app, &Actor::of(&request, &app), &name, admin).await {
         Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("User {name} already exists"))),
         other => other?,
@@ -242,7 +245,9 @@ async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Pr
     if name == user.name {
         return Ok(());
     }
-    UserName::parse(&name).map_err(|_| Problem::bad(format!("Invalid username: {name}")))?;
+    if !app.login.is_user_name(&name) {
+        return Err(Problem::bad(format!("Invalid username: {name}")));
+    }
     let servers = app.store.servers_of(&[user.id]).await?;
     if servers.iter().any(view::is_active) {
         // Its route, its OAuth client and its environment carry the old name.

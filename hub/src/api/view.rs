@@ -128,6 +128,13 @@ impl<'a> UserModel<'a> {
         fields.name.then_some(Self { person, rights, fields, include_stopped, places })
     }
 
+    /// Whether the default server is to be shown, and was never made.
+    fn lacks_default(&self) -> bool {
+        let Person { user, groups, .. } = self.person;
+        let target = Target::Server { user: &user.name, name: "", groups };
+        self.include_stopped && self.person.server("").is_none() && self.rights.covers(Scope::ReadServers, &target)
+    }
+
     fn servers(&self) -> impl Iterator<Item = &'a Server> {
         let Person { user, groups, servers, .. } = self.person;
         let (include_stopped, rights) = (self.include_stopped, self.rights);
@@ -144,9 +151,14 @@ struct Servers<'m, 'a>(&'m UserModel<'a>);
 impl Serialize for Servers<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let UserModel { person, rights, places, .. } = self.0;
-        let models =
-            self.0.servers().map(|server| (&server.name, ServerModel::new(server, rights, &person.groups, places)));
-        serializer.collect_map(models)
+        let mut map = serializer.serialize_map(None)?;
+        if self.0.lacks_default() {
+            map.serialize_entry("", &never_made(&person.user.name, rights, &person.groups, places))?;
+        }
+        for server in self.0.servers() {
+            map.serialize_entry(&server.name, &ServerModel::new(server, rights, &person.groups, places))?;
+        }
+        map.end()
     }
 }
 
@@ -182,7 +194,7 @@ impl Serialize for UserModel<'_> {
         if fields.auth_state {
             map.serialize_entry("auth_state", &())?;
         }
-        if fields.servers || self.servers().next().is_some() {
+        if fields.servers || self.lacks_default() || self.servers().next().is_some() {
             map.serialize_entry("servers", &Servers(self))?;
         }
         if fields.user_info {

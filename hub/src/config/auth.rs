@@ -31,6 +31,10 @@ pub struct AuthConfig {
     pub username_pattern: Option<String>,
     /// Names at login, and the names they get in the hub.
     pub username_map: BTreeMap<String, String>,
+    /// Gives people the roles that the login method names, and takes all others from them, at each login.
+    pub manage_roles: bool,
+    /// At start, takes away every role that the login method gave, until the next login.
+    pub reset_managed_roles_on_startup: bool,
     /// How guessing passwords is slowed down, whatever the method.
     pub throttle: ThrottleConfig,
     /// Options of the method `password`.

@@ -86,7 +86,7 @@ pub struct HubConfig {
     /// How many entries a REST list returns at most.
     #[schemars(range(min = 1))]
     pub api_page_max_limit: u32,
-    /// Roles to create or update at start.
+    /// Roles there are, beside the four that every hub has. One that is not named any more is deleted at start.
     pub load_roles: Vec<RoleConfig>,
     /// Groups to create at start, by name.
     pub load_groups: BTreeMap<String, GroupConfig>,
@@ -99,26 +99,27 @@ pub struct HubConfig {
     pub worker_threads: Option<usize>,
 }
 
-/// A role and who has it.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+/// A role and who has it. A list of holders is exact, and one left out is empty, but for people who have the roles
+/// `user` and `admin`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct RoleConfig {
     /// Its name: lower-case letters, digits and hyphens.
     pub name: String,
     /// What it is for, in a sentence.
     #[serde(default)]
-    pub description: String,
+    pub description: Option<String>,
     /// What it allows.
     #[serde(default)]
-    pub scopes: Vec<String>,
+    pub scopes: Option<Vec<String>>,
     /// People who have it.
     #[serde(default)]
-    pub users: Vec<String>,
+    pub users: Option<Vec<String>>,
     /// Groups whose members have it.
     #[serde(default)]
-    pub groups: Vec<String>,
+    pub groups: Option<Vec<String>>,
     /// Services that have it.
     #[serde(default)]
-    pub services: Vec<String>,
+    pub services: Option<Vec<String>>,
 }
 
 /// A group of people.

@@ -100,7 +100,7 @@ fn access(hub: &HubConfig, blame: &mut impl Blame) {
         if !names.insert(&role.name) {
             blame(&key, &format!("is a second role {:?}", role.name), "Put the two together");
         }
-        if role.name == "admin" && !role.scopes.is_empty() {
+        if role.name == "admin" && role.scopes.is_some() {
             blame(&key, "cannot change what the role \"admin\" allows", "Take its scopes out, or use another name");
         }
     }

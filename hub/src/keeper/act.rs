@@ -6,7 +6,7 @@ use anyhow::Result;
 use hub_core::id::Generation;
 use hub_core::life::{Act, Phase};
 use hub_core::secret::Secret;
-use hub_core::{clock, token};
+use hub_core::{clock, role, token};
 use hub_store::{Address, Arrived, Prepared, Server};
 use spawners::{SaveError, Sight, StartError, Stop};
 
@@ -75,7 +75,8 @@ impl Inner {
     async fn prepare(&self, server: &Server, run: &mut Run) -> Result<Step> {
         breakpoint::pass("prepare.before");
         let secret = token::generate(&mut rand::rng());
-        let prepared = self.prepared(server, &secret);
+        let role = self.store.role(role::SERVER.name).await?.map(|role| role.scopes).unwrap_or_default();
+        let prepared = self.prepared(server, &secret, &role);
         let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else {
             return Ok(Step::after(false));
         };
@@ -86,10 +87,10 @@ impl Inner {
         self.start(&fresh, run).await
     }
 
-    fn prepared(&self, server: &Server, secret: &Secret) -> Prepared {
+    fn prepared(&self, server: &Server, secret: &Secret, role: &[String]) -> Prepared {
         let (now, mut random) = (self.now(), rand::rng());
         Prepared {
-            token: self.recipe.token(server, secret, &mut random, now),
+            token: self.recipe.token(server, secret, role, &mut random, now),
             client: self.recipe.client(server, secret, &mut random),
             deadline_at: now + self.settings.start_timeout,
             driver: self.driver.kind().to_owned(),

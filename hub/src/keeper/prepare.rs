@@ -61,8 +61,15 @@ impl Recipe {
         server_prefix(&self.base_url, user, server)
     }
 
-    /// The token of one start, as it is stored.
-    pub fn token(&self, server: &Server, secret: &Secret, random: &mut impl Rng, now: Time) -> NewToken {
+    /// The token of one start, as it is stored. `role` has the scopes of the role `server`.
+    pub fn token(
+        &self,
+        server: &Server,
+        secret: &Secret,
+        role: &[String],
+        random: &mut impl Rng,
+        now: Time,
+    ) -> NewToken {
         NewToken {
             owner: TokenOwner::User(server.user_id),
             hashed: Secret::new(token::hash(secret.expose(), token::GENERATED_ROUNDS, random)),
@@ -70,20 +77,21 @@ impl Recipe {
             client_id: HUB_CLIENT.to_owned(),
             session_id: None,
             note: format!("Server at {}", self.prefix(&server.user_name, &server.name)),
-            scopes: self.scopes_of_token(server),
+            scopes: self.scopes_of_token(server, role),
             expires_at: None,
             now,
         }
     }
 
     /// The server's scopes with its own name filled in, as JupyterHub stores them.
-    fn scopes_of_token(&self, server: &Server) -> Vec<String> {
+    fn scopes_of_token(&self, server: &Server, role: &[String]) -> Vec<String> {
         let own = format!("!server={}/{}", server.user_name, server.name);
         let resolve = |scope: &String| match scope.strip_suffix("!server") {
             Some(bare) => format!("{bare}{own}"),
             None => scope.clone(),
         };
-        let mut scopes: Vec<String> = self.token_scopes.iter().map(resolve).collect();
+        let wanted = if self.token_scopes.is_empty() { role } else { &self.token_scopes };
+        let mut scopes: Vec<String> = wanted.iter().map(resolve).collect();
         let activity = "users:activity!user".to_owned();
         if !scopes.contains(&activity) {
             scopes.push(activity);

@@ -66,9 +66,14 @@ impl Rules {
     pub fn names(&self, typed: &str) -> Option<Names> {
         let typed = typed.to_lowercase();
         let hub = UserName::parse(&UserName::normalise(&typed, &self.map)).ok()?;
-        let fits = self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(hub.as_str()));
+        let fits = self.fits(&hub);
         // The typed name is parsed as well: it is given to PAM and to the log.
         (fits && UserName::parse(&typed).is_ok()).then_some(Names { typed, hub })
+    }
+
+    /// Whether a name fits the configured pattern.
+    pub fn fits(&self, name: &UserName) -> bool {
+        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(name.as_str()))
     }
 
     /// Decides about somebody who is proven. `known`: in the database. `admin_by_group`: the method says so.

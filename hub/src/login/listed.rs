@@ -22,6 +22,12 @@ pub async fn sync(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), Sto
     for allowed in auth.allowed_users.iter().map(name) {
         ensure(store, &allowed, false, now).await?;
     }
+    Ok(())
+}
+
+/// Takes every right from who is blocked. After the roles of the configuration: a block is the last word.
+pub async fn block(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), StoreError> {
+    let name = |name: &String| UserName::normalise(name, &auth.username_map);
     for blocked in auth.blocked_users.iter().map(name) {
         if let Some(user) = store.user(&blocked).await? {
             strip(store, &user, now).await?;
@@ -81,6 +87,7 @@ mod tests {
         };
         for _ in 0..2 {
             sync(&store, &auth, now).await.unwrap();
+            block(&store, &auth, now).await.unwrap();
             assert!(store.user("ada").await.unwrap().unwrap().admin);
             assert!(!store.user("grace").await.unwrap().unwrap().admin);
         }

@@ -31,6 +31,7 @@ use self::throttle::Throttles;
 use self::turn::Turns;
 use crate::config::AuthConfig;
 use crate::config::auth::Authenticator;
+use crate::config::hub::RoleConfig;
 
 /// Longer passwords are refused unread: no method takes them, and hashing them is work.
 const LONGEST_PASSWORD: usize = 1024;
@@ -46,6 +47,8 @@ pub struct Identity {
     pub admin: Option<bool>,
     /// The groups to be in; `None` leaves what the database says.
     pub groups: Option<Vec<String>>,
+    /// The roles to have, and no others, where `auth.manage_roles` is set; `None` leaves what the database says.
+    pub roles: Option<Vec<RoleConfig>>,
     /// Whether a new password has to be chosen before anything else.
     pub must_change_password: bool,
 }
@@ -150,6 +153,11 @@ impl Login {
         }
     }
 
+    /// Whether a name, normalised before, can be a user's: as names are, and fitting `username_pattern`.
+    pub fn is_user_name(&self, name: &str) -> bool {
+        UserName::parse(name).is_ok_and(|name| self.rules.fits(&name))
+    }
+
     /// Whether any password lets in any name, so that the login page can say so.
     pub fn is_demo(&self) -> bool {
         matches!(self.method, Method::Demo(_))
@@ -229,6 +237,7 @@ impl Login {
                 name: names.hub.clone(),
                 admin: listed.or(admin),
                 groups: None,
+                roles: None,
                 must_change_password: must_change,
             }),
             Verdict::Blocked | Verdict::NotListed => {

@@ -65,7 +65,13 @@ impl Case {
 }
 
 fn welcome(name: &str, admin: Option<bool>, must_change_password: bool) -> Outcome {
-    Outcome::Welcome(Identity { name: UserName::parse(name).unwrap(), admin, groups: None, must_change_password })
+    Outcome::Welcome(Identity {
+        name: UserName::parse(name).unwrap(),
+        admin,
+        groups: None,
+        roles: None,
+        must_change_password,
+    })
 }
 
 const WRONG: Outcome = Outcome::Refused(Refusal::Wrong);

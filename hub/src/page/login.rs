@@ -16,6 +16,7 @@ use crate::http::origin::Origin;
 use crate::http::url::encode_pairs;
 use crate::http::{Answer, Problem, xsrf};
 use crate::login::{Identity, Outcome};
+use crate::roles::{self, Roles};
 
 /// So much of a name is shown again after a wrong password.
 const ECHOED: usize = 32;
@@ -111,13 +112,20 @@ async fn welcome(request: &HttpRequest, app: &App, identity: Identity) -> Answer
 /// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
 pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User, Problem> {
     let user = find_or_make(app, by, identity).await?;
-    if let Some(admin) = identity.admin.filter(|admin| *admin != user.admin) {
-        app.store.set_admin(user.id, admin).await?;
+    let admin = identity.admin.unwrap_or(user.admin);
+    // Whoever logs in has the role `user`, and `admin` or not as the flag says.
+    app.store.set_admin(user.id, admin).await?;
+    if admin != user.admin {
         let act = if admin { Act::AdminGrant } else { Act::AdminRevoke };
         app.audited(by, act, Object::User(&user.name), Value::Null).await;
     }
     if let Some(groups) = &identity.groups {
         app.store.set_groups(user.id, groups).await?;
+    }
+    if let Some(wanted) = identity.roles.as_ref().filter(|_| app.config.auth.manage_roles) {
+        let house = Roles { store: &app.store, catalogue: &app.catalogue, config: &app.config.hub };
+        let synced = roles::sync_person(&house, &user, wanted, identity.admin == Some(true)).await;
+        synced.map_err(|error| Problem::conflict(format!("{error:#}")))?;
     }
     app.store.touch_user(user.id, app.now()).await?;
     Ok(user)

@@ -64,7 +64,8 @@ async fn act(app: &App, by: &Actor, caller: &Caller, form: &Form) -> Result<Opti
                 "" => None,
                 text => Some(text.parse().map_err(|_| Problem::bad("The lifetime must be a number of seconds"))?),
             };
-            let scopes = form.all("scopes").flat_map(str::split_whitespace).map(str::to_owned).collect();
+            let scopes: Vec<String> = form.all("scopes").flat_map(str::split_whitespace).map(str::to_owned).collect();
+            let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
             let note = form.get("note").unwrap_or_default().trim();
             let note = if note.is_empty() { "Requested via token page" } else { note };
             let wish = Wish { note: note.to_owned(), expires_in, scopes };

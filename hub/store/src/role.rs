@@ -149,7 +149,7 @@ impl Store {
 
 impl Holder {
     /// The table that records it, the column of the holder, and its id.
-    fn place(self) -> (&'static str, &'static str, i64) {
+    pub(crate) fn place(self) -> (&'static str, &'static str, i64) {
         match self {
             Self::User(id) => ("user_role_map", "user_id", id.0),
             Self::Group(id) => ("group_role_map", "group_id", id.0),
@@ -159,7 +159,7 @@ impl Holder {
 }
 
 /// Keeps the admin flag in step with the role `admin`.
-async fn set_flag(tx: &mut Tx, holder: Holder, role: RoleId, admin: bool) -> Result<()> {
+pub(crate) async fn set_flag(tx: &mut Tx, holder: Holder, role: RoleId, admin: bool) -> Result<()> {
     let (table, id) = match holder {
         Holder::User(id) => ("users", id.0),
         Holder::Service(id) => ("services", id.0),

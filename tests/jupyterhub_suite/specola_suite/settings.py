@@ -2,8 +2,7 @@
 
 import sys
 
-from jupyterhub import orm, scopes
-from jupyterhub.roles import get_default_roles
+from jupyterhub import scopes
 from jupyterhub.tests import mocking
 
 # Options of the same name and meaning.
@@ -34,6 +33,11 @@ def options_of(app):
         value = app.tornado_settings.get(name, getattr(app, name, None))
         if isinstance(value, (bool, int, float, str, list, tuple)) and value != "":
             found["hub", name] = value
+    authenticator = app.tornado_settings["authenticator"]
+    if authenticator.username_pattern:
+        found["auth", "username_pattern"] = authenticator.username_pattern
+    if authenticator.username_map:
+        found["auth", "username_map"] = dict(authenticator.username_map)
     found["hub", "default_server_name"] = app.default_server_name
     found["hub", "oauth_require_pkce"] = bool(app.oauth_provider.request_validator.require_pkce)
     command, more = command_of(app.tornado_settings["spawner_class"])

@@ -1,18 +1,18 @@
 """The application object the tests get: JupyterHub's own, on Specola's database, with Specola behind its addresses."""
 
 import asyncio
-import sys
 import tempfile
 import time
+from collections import Counter
+from pathlib import Path
 from unittest import mock
 from urllib.parse import quote
 
 import requests
-from jupyterhub import orm, scopes
 from jupyterhub.spawner import Spawner
 from jupyterhub.tests import mocking, utils
-from jupyterhub.user import User
-from sqlalchemy import text
+from jupyterhub.user import User, UserDict
+from sqlalchemy import inspect, text
 from tornado.httputil import url_concat
 
 from . import settings
@@ -74,8 +74,11 @@ class StandIn(mocking.MockHub):
         self.users.clear()
         running = """SELECT u.name, s.name FROM specola_servers w JOIN spawners s ON s.id = w.spawner_id
                      JOIN users u ON u.id = s.user_id WHERE w.phase <> 'stopped' OR w.desired <> 'stopped'"""
-        for user_name, server_name in self.db.execute(text(running)).all():
-            self.rest("DELETE", server_path(user_name, server_name))
+        found = self.db.execute(text(running)).all()
+        allowed = {"allow_named_servers": True} if any(server_name for _, server_name in found) else {}
+        with mock.patch.dict(self.tornado_settings, allowed):
+            for user_name, server_name in found:
+                self.rest("DELETE", server_path(user_name, server_name))
         deadline = time.monotonic() + PATIENCE
         while self.db.execute(text(running)).first() and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -94,6 +97,10 @@ class StandIn(mocking.MockHub):
     def after_request(self):
         """What Specola wrote is read anew."""
         self.db.expire_all()
+        for user in self.users.values():
+            if inspect(user.orm_user).persistent and user.orm_user in self.db:
+                for name in set(user.spawners) - set(user.orm_spawners):
+                    user.spawners.pop(name)
 
     def rest(self, method, path, **kwargs):
         """Asks Specola's API as an administrator, for what the tests do by methods of Python objects."""
@@ -135,7 +142,13 @@ def install():
     utils.async_requests.executor.submit = submit_to_specola
     Spawner.pending = property(pending)
     Spawner.ready = property(lambda spawner: phase(spawner) == ("ready", "running"))
+    Spawner._spawn_pending = property(lambda spawner: pending(spawner) == "spawn")
+    Spawner._stop_pending = property(lambda spawner: pending(spawner) == "stop")
+    Spawner._spawn_future = property(lambda spawner: settled(spawner.user, spawner.name))
+    Spawner.api_token = property(token_of, lambda *_: None)
+    Spawner.user_options = property(lambda spawner: spawner.orm_spawner.user_options or {}, lambda *_: None)
     User.spawn, User.stop = spawn, stop
+    UserDict.count_active_users = count_active_users
 
 
 def phase(spawner):
@@ -157,6 +170,25 @@ def pending(spawner):
             return "stop"
         case _:
             return "spawn"
+
+
+def token_of(spawner):
+    """The token a running server was started with: Specola keeps its hash only."""
+    pid = (spawner.orm_spawner.state or {}).get("pid")
+    if pid is None:
+        return ""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if "=" in variable)["JUPYTERHUB_API_TOKEN"]
+
+
+def count_active_users(users):
+    counts = Counter()
+    for state in users.db.execute(text("SELECT phase, desired FROM specola_servers")):
+        if tuple(state) == ("ready", "running"):
+            counts.update(active=1, ready=1)
+        elif tuple(state) != ("stopped", "stopped"):
+            counts.update(active=1, pending=1, spawn_pending=int(state[1] == "running"))
+    return counts
 
 
 def server_path(user_name, server_name):

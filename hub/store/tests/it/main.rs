@@ -17,6 +17,7 @@ mod login;
 mod oauth;
 mod open;
 mod progress;
+mod role_sync;
 mod roles;
 mod routes;
 mod servers;
