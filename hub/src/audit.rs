@@ -103,6 +103,18 @@ acts! {
     ServerDelete = "server.delete",
     /// Somebody opened a server of somebody else.
     ServerAccess = "server.access",
+    /// A server was shared, or more of it.
+    ShareGrant = "share.grant",
+    /// What was shared was taken back.
+    ShareRevoke = "share.revoke",
+    /// A share code was exchanged for a share.
+    ShareAccept = "share.accept",
+    /// Somebody gave up what was shared.
+    ShareLeave = "share.leave",
+    /// A share code was made.
+    ShareCodeCreate = "share.code.create",
+    /// Share codes were deleted.
+    ShareCodeDelete = "share.code.delete",
     /// The hub began to serve.
     HubStart = "hub.start",
     /// The hub was asked to stop.

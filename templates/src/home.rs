@@ -5,7 +5,8 @@ use askama::Template;
 use crate::server::Server;
 use crate::{Frame, Href, Page, Place, sample};
 
-/// The home page. Its forms post `action` (`start`, `stop`, `delete`, `new`), `server_name` and `_xsrf` to `{base_url}home`.
+/// The home page. Its forms post `action` (`start`, `stop`, `delete`, `new`,
+/// `leave` with `owner`), `server_name` and `_xsrf` to `{base_url}home`.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub struct Home {
@@ -49,6 +50,10 @@ pub struct Share {
     pub ready: bool,
     /// Where it is used.
     pub url: Href,
+    /// Where it can be started, if the person may.
+    pub start: Option<Href>,
+    /// The group it is shared with, if not with the person alone. Only the person's own share can be left.
+    pub by_group: Option<String>,
 }
 
 /// A service in the list.

@@ -4,6 +4,7 @@
 //! escaped by the templates; links are [`Href`]s, which cannot carry a script.
 
 mod accent;
+pub mod accept_share;
 mod asset;
 pub mod error;
 pub mod frame;
@@ -16,6 +17,7 @@ pub mod not_running;
 pub mod oauth;
 pub mod sample;
 pub mod server;
+pub mod sharing;
 pub mod spawn;
 pub mod spawn_pending;
 pub mod stop_pending;
@@ -26,6 +28,7 @@ pub mod words;
 mod check;
 
 pub use accent::{Accent, BadAccent};
+pub use accept_share::AcceptShare;
 pub use askama::Template;
 pub use asset::{StaticFile, static_file, static_names, static_url, version_hash};
 pub use error::ErrorPage;
@@ -37,6 +40,7 @@ pub use logout::Logout;
 pub use new_password::NewPassword;
 pub use not_running::NotRunning;
 pub use oauth::Consent;
+pub use sharing::Sharing;
 pub use spawn::Spawn;
 pub use spawn_pending::SpawnPending;
 pub use stop_pending::StopPending;

@@ -23,6 +23,8 @@ pub struct Server {
     pub start: Href,
     /// Where its start can be watched: `/hub/spawn-pending/alice`.
     pub pending: Href,
+    /// Where it is shared, if the person may.
+    pub share: Option<Href>,
 }
 
 /// What a server is doing, and since when.

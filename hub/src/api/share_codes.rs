@@ -3,7 +3,6 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::clock::isoformat;
-use hub_core::id::ShareCodeId;
 use hub_store::{ShareCode, ShareQuery, Shares};
 use serde_json::{Map, Value, json};
 
@@ -11,6 +10,7 @@ use super::listing::Window;
 use super::shares::{named, scopes_in, server_model};
 use super::{body, users, view};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::guard::{OnServer, OnUser, rights};
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem};
@@ -18,21 +18,10 @@ use crate::sharing;
 
 fn model(app: &App, code: &ShareCode) -> Value {
     json!({
-        "server": server_model(app, &code.server), "scopes": code.as_scopes().current(), "id": id_of(code.id),
+        "server": server_model(app, &code.server), "scopes": code.as_scopes().current(), "id": sharing::code_id(code.id),
         "created_at": isoformat(code.created_at), "expires_at": view::time(code.expires_at),
         "exchange_count": code.exchange_count, "last_exchanged_at": view::time(code.last_exchanged_at),
     })
-}
-
-/// JupyterHub's name of a code: `sc_5`.
-pub fn id_of(id: ShareCodeId) -> String {
-    format!("sc_{id}")
-}
-
-/// Reads JupyterHub's name of a code.
-pub fn parse_id(text: &str) -> Option<ShareCodeId> {
-    let digits = text.strip_prefix("sc_")?;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok().map(ShareCodeId)).flatten()
 }
 
 /// Where a code is accepted: the path, with the code in it.
@@ -76,7 +65,12 @@ pub async fn list_of_server(request: HttpRequest, app: web::Data<App>, on: OnSer
 }
 
 /// `POST /share-codes/{user}/{server}`: the only answer that tells the code.
-pub async fn create(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: web::Bytes) -> Answer {
+pub async fn create(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::Shares>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["scopes", "expires_in"])?;
     let (asked, seconds) = (scopes_in(&object)?, expires_in(&object)?);
@@ -84,7 +78,7 @@ pub async fn create(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: we
     let owner = &on.user().name;
     let scopes = sharing::requested(&app, owner, &on.name, &asked)?;
     sharing::check_held(&app, &on.caller, (owner, &on.person.groups), &scopes)?;
-    let (row, code) = sharing::make_code(&app, named(&on)?, &scopes, seconds).await?;
+    let (row, code) = sharing::make_code(&app, &Actor::of(&request, &app), named(&on)?, &scopes, seconds).await?;
     let accept_url = accept_url(&app, code.expose());
     let full = users::places(&app).public_origin.map(|origin| format!("{origin}{accept_url}"));
     let mut model = model(&app, &row);
@@ -97,20 +91,20 @@ pub async fn create(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: we
 /// `DELETE /share-codes/{user}/{server}`: one by `?code=` or `?id=`, or all.
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnServer<rights::Shares>) -> Answer {
     let given = |name| argument(&request, name).filter(|text| !text.is_empty());
-    let server = named(&on)?;
+    let (server, by) = (named(&on)?, Actor::of(&request, &app));
     let (id, missing) = match (given("code"), given("id")) {
         (Some(code), _) => {
             let found = sharing::find_code(&app, &code).await?.filter(|code| code.server.id == server.id);
             (found.map(|code| code.id), "No matching code found".to_owned())
         }
-        (None, Some(id)) => (parse_id(&id), format!("No code found matching id={id}")),
+        (None, Some(id)) => (sharing::parse_code_id(&id), format!("No code found matching id={id}")),
         (None, None) => {
-            app.store.delete_share_codes_of(server.id).await?;
+            sharing::delete_codes(&app, &by, server).await?;
             return Ok(HttpResponse::NoContent().finish());
         }
     };
     let deleted = match id {
-        Some(id) => app.store.delete_share_code(server.id, id).await?,
+        Some(id) => sharing::delete_code(&app, &by, server, id).await?,
         None => false,
     };
     if deleted { Ok(HttpResponse::NoContent().finish()) } else { Err(Problem::new(StatusCode::NOT_FOUND, missing)) }
@@ -119,14 +113,6 @@ pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnServer<righ
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_is_read_whole_or_not_at_all() {
-        assert_eq!(parse_id("sc_12"), Some(ShareCodeId(12)));
-        for text in ["", "sc_", "12", "sc_+1", "sc_-1", "sc_1x", "sc_99999999999999999999", "SC_1"] {
-            assert_eq!(parse_id(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn a_life_is_a_whole_number_in_any_form() {

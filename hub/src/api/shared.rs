@@ -6,8 +6,10 @@ use hub_store::{Share, ShareWith, Shares};
 
 use super::{groups, shares};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::guard::{OnGroup, OnUser, rights};
 use crate::http::{Answer, Problem, url};
+use crate::sharing;
 
 /// The share that the rest of the path names.
 async fn find(request: &HttpRequest, app: &App, with: ShareWith, whose: &str) -> Result<Share, Problem> {
@@ -18,8 +20,8 @@ async fn find(request: &HttpRequest, app: &App, with: ShareWith, whose: &str) ->
     app.store.share(server.id, with, app.now()).await?.ok_or_else(missing)
 }
 
-async fn leave(app: &App, share: &Share) -> Answer {
-    app.store.delete_share(share.server.id, share.with).await?;
+async fn leave(request: &HttpRequest, app: &App, share: &Share) -> Answer {
+    sharing::leave(app, &Actor::of(request, app), share).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -37,7 +39,7 @@ pub async fn get_of_user(request: HttpRequest, app: web::Data<App>, on: OnUser<r
 /// `DELETE /users/{user}/shared/{owner}/{server}`
 pub async fn leave_by_user(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::UsersShares>) -> Answer {
     let share = find(&request, &app, ShareWith::User(on.user().id), &format!("user {}", on.user().name)).await?;
-    leave(&app, &share).await
+    leave(&request, &app, &share).await
 }
 
 /// `GET /groups/{group}/shared`
@@ -57,5 +59,5 @@ pub async fn get_of_group(request: HttpRequest, app: web::Data<App>, on: OnGroup
 pub async fn leave_by_group(request: HttpRequest, app: web::Data<App>, on: OnGroup<rights::GroupsShares>) -> Answer {
     let group = groups::find(&app, &on.name).await?;
     let share = find(&request, &app, ShareWith::Group(group.id), &format!("group {}", group.name)).await?;
-    leave(&app, &share).await
+    leave(&request, &app, &share).await
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::listing::Window;
 use super::{body, users};
 use crate::app::App;
+use crate::audit::Actor;
 use crate::http::guard::{OnServer, OnUser, rights};
 use crate::http::{Answer, Problem};
 use crate::sharing::{self, Whom};
@@ -85,7 +86,12 @@ pub async fn list_of_server(request: HttpRequest, app: web::Data<App>, on: OnSer
 }
 
 /// `POST /shares/{user}/{server}`: shares it, or extends what is shared already.
-pub async fn grant(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: web::Bytes) -> Answer {
+pub async fn grant(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::Shares>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["user", "group", "scopes"])?;
     let (whom, asked) = (whom_in(&object)?, scopes_in(&object)?);
@@ -94,27 +100,29 @@ pub async fn grant(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: web
     let server = named(&on)?;
     sharing::check_held(&app, &on.caller, (owner, &on.person.groups), &scopes)?;
     let with = sharing::find_to_grant(&app, &on.caller, &whom).await?;
-    let share = sharing::grant(&app, server, with, &scopes).await?;
+    let share = sharing::grant(&app, &Actor::of(&request, &app), server, with, &scopes).await?;
     Ok(HttpResponse::Ok().json(model(&app, &share)))
 }
 
 /// `PATCH /shares/{user}/{server}`: takes scopes from one share. An empty object when nothing is left.
-pub async fn revoke(app: web::Data<App>, on: OnServer<rights::Shares>, bytes: web::Bytes) -> Answer {
+pub async fn revoke(
+    request: HttpRequest,
+    app: web::Data<App>,
+    on: OnServer<rights::Shares>,
+    bytes: web::Bytes,
+) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["user", "group", "scopes"])?;
     let (whom, asked) = (whom_in(&object)?, scopes_in(&object)?);
     let scopes = app.catalogue.parse_all(&asked).map_err(|error| Problem::bad(error.to_string()))?;
     let server = named(&on)?;
     let scopes = Some(scopes.as_slice()).filter(|scopes| !scopes.is_empty());
-    let left = match sharing::find(&app, &whom).await? {
-        Some(with) => sharing::revoke(&app, server, with, scopes).await?,
-        None => None,
-    };
+    let left = sharing::revoke(&app, &Actor::of(&request, &app), server, &whom, scopes).await?;
     Ok(HttpResponse::Ok().json(left.map_or_else(|| json!({}), |share| model(&app, &share))))
 }
 
 /// `DELETE /shares/{user}/{server}`: nobody may use it any more.
-pub async fn revoke_all(app: web::Data<App>, on: OnServer<rights::Shares>) -> Answer {
-    app.store.delete_shares_of(named(&on)?.id).await?;
+pub async fn revoke_all(request: HttpRequest, app: web::Data<App>, on: OnServer<rights::Shares>) -> Answer {
+    sharing::revoke_all(&app, &Actor::of(&request, &app), named(&on)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -183,6 +183,7 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/invite", [get().to(page::password::invitation), post().to(page::password::accept)]))
         .service(page("/home", [get().to(page::home::show_home), post().to(page::home::act)]))
         .service(page("/token", [get().to(page::token::get), post().to(page::token::post)]))
+        .service(page("/accept-share", [get().to(page::accept_share::get), post().to(page::accept_share::post)]))
         .configure(starting)
         .service(page("/security/csp-report", [post().to(page::error::csp_report)]))
         .service(page("/error/{code}", [get().to(page::error::of_proxy)]))
@@ -200,6 +201,9 @@ fn pages(config: &mut ServiceConfig) {
 fn starting(config: &mut ServiceConfig) {
     for path in ["/spawn", "/spawn/{user}", "/spawn/{user}/{server}"] {
         config.service(page(path, [get().to(page::spawn::get), post().to(page::spawn::post)]));
+    }
+    for path in ["/share/{user}", "/share/{user}/{server}"] {
+        config.service(page(path, [get().to(page::share::get), post().to(page::share::post)]));
     }
     for path in ["/spawn-pending/{user}", "/spawn-pending/{user}/{server}"] {
         config.service(page(path, [get().to(page::pending::get), post().to(page::pending::post)]));

@@ -7,7 +7,7 @@ use hub_store::User;
 use pages::Home;
 use pages::home::NamedServers;
 
-use super::{Form, may, person, see_other, server, show, surround};
+use super::{Form, may, person, see_other, server, shared, show, surround};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::http::{Answer, Caller, Problem};
@@ -37,7 +37,7 @@ async fn page(
         servers: all
             .iter()
             .filter(|server| !server.name.is_empty())
-            .map(|of| server::shown(app, &user.name, &of.name, Some(of)))
+            .map(|of| shared::offer(app, caller, Some(of), server::shown(app, &user.name, &of.name, Some(of))))
             .collect(),
         limit,
         typed: typed.to_owned(),
@@ -46,10 +46,10 @@ async fn page(
     let page = Home {
         frame,
         owner: user.name.clone(),
-        default: server::shown(app, &user.name, "", of("")),
+        default: shared::offer(app, caller, of(""), server::shown(app, &user.name, "", of(""))),
         has_options: false,
         named,
-        shares: Vec::new(),
+        shares: shared::with_me(app, caller).await?,
         services: Vec::new(),
         error,
     };
@@ -65,8 +65,15 @@ pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -
     };
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let name = form.get("server_name").unwrap_or_default().trim();
-    match perform(&app, (&caller, Actor::of(&request, &app)), user, form.get("action").unwrap_or_default(), name).await
-    {
+    let by = Actor::of(&request, &app);
+    let done = match form.get("action").unwrap_or_default() {
+        "leave" => {
+            let owner = form.get("owner").unwrap_or_default();
+            shared::leave(&app, &by, &caller, owner, name).await.map(|()| see_other(&app.paths.hub("home")))
+        }
+        action => perform(&app, (&caller, by), user, action, name).await,
+    };
+    match done {
         Ok(response) => Ok(response),
         Err(problem) if problem.status().is_client_error() => {
             let text = problem.message().map(str::to_owned);

@@ -1,5 +1,6 @@
 //! The pages, one file each. A handler gathers what the page shows; looks and words are in the package `pages`.
 
+pub mod accept_share;
 pub mod error;
 pub mod home;
 pub mod login;
@@ -9,6 +10,8 @@ pub mod password;
 pub mod pending;
 pub mod server;
 pub mod session;
+pub mod share;
+pub mod shared;
 pub mod spawn;
 pub mod statics;
 pub mod token;

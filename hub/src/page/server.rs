@@ -26,6 +26,7 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Show
         open: at.open(),
         start: at.page("spawn"),
         pending: at.page("spawn-pending"),
+        share: None,
     }
 }
 

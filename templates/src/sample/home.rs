@@ -48,6 +48,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         open: path("user/lbassi/").join(name),
         start: path("hub/spawn/lbassi/").join(name),
         pending: path("hub/spawn-pending/lbassi/").join(name),
+        share: Some(path("hub/share/lbassi/").join(name)),
     }
 }
 
@@ -76,12 +77,29 @@ fn full() -> Home {
         has_options: true,
         named: Some(NamedServers { servers, limit: Some(6), typed: String::new() }),
         shares: vec![
-            Share { owner: "mlolli".to_owned(), server: String::new(), ready: true, url: path("user/mlolli/") },
+            Share {
+                owner: "mlolli".to_owned(),
+                server: String::new(),
+                ready: true,
+                url: path("user/mlolli/"),
+                start: None,
+                by_group: None,
+            },
             Share {
                 owner: "mlolli".to_owned(),
                 server: "spectra".to_owned(),
                 ready: false,
                 url: path("user/mlolli/spectra/"),
+                start: None,
+                by_group: Some("physics-2026".to_owned()),
+            },
+            Share {
+                owner: "gferri".to_owned(),
+                server: String::new(),
+                ready: false,
+                url: path("user/gferri/"),
+                start: Some(path("hub/spawn/gferri")),
+                by_group: None,
             },
         ],
         services: vec![service("Exchange", "Hand in exercises and get them back."), service("Grades", "")],
@@ -114,7 +132,14 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
         default: Server { name: String::new(), ..bad.clone() },
         has_options: true,
         named: Some(NamedServers { servers: vec![bad, starting], limit: Some(2), typed: text() }),
-        shares: vec![Share { owner: text(), server: text(), ready: false, url: path(HOSTILE) }],
+        shares: vec![Share {
+            owner: text(),
+            server: text(),
+            ready: false,
+            url: path(HOSTILE),
+            start: None,
+            by_group: Some(text()),
+        }],
         services: vec![Service { name: text(), description: Some(text()), url: path(HOSTILE) }],
         error: Some(text()),
     };

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod home;
 pub(crate) mod pending;
+pub(crate) mod sharing;
 pub(crate) mod spawn;
 pub(crate) mod token;
 
@@ -27,6 +28,8 @@ pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
     render::<crate::NotRunning>(&mut pages)?;
     render::<crate::TokenPage>(&mut pages)?;
     render::<crate::Consent>(&mut pages)?;
+    render::<crate::AcceptShare>(&mut pages)?;
+    render::<crate::Sharing>(&mut pages)?;
     render::<crate::ErrorPage>(&mut pages)?;
     Ok(pages)
 }

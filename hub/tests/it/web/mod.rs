@@ -9,4 +9,6 @@ mod oauth;
 mod password;
 mod rights;
 mod session;
+mod share_codes;
+mod shares;
 mod xsrf;
