@@ -13,4 +13,5 @@ mod proxy;
 mod quickstart;
 mod reference;
 mod restart;
+mod server_proxy;
 mod singleuser;
