@@ -206,6 +206,11 @@ impl std::fmt::Display for Object<'_> {
 impl App {
     /// Records that `by` did something. `detail` is a JSON object, or null, without secrets; long texts in it are cut.
     pub async fn audited(&self, by: &Actor, act: Act, object: Object<'_>, detail: Value) {
+        match act {
+            Act::UserCreate => crate::metrics::users_changed(1.0),
+            Act::UserDelete => crate::metrics::users_changed(-1.0),
+            _ => {}
+        }
         // What cannot be written is in the log; see the head of this file.
         let _ = write(&self.store, self.now(), by, act, object, detail).await;
     }
@@ -237,6 +242,7 @@ pub async fn write(
     tracing::info!(target: "specola::audit", actor = by.who, action = act.name(), object, detail = text, "act");
     let record = NewAudit { at, actor: by.who.clone(), action: act.name().to_owned(), object, detail: Some(detail) };
     let Err(error) = store.append_audit(&record).await else { return Ok(()) };
+    crate::metrics::audit_lost();
     let (actor, object) = (record.actor, record.object);
     tracing::error!(
         target: "specola::audit",

@@ -76,6 +76,7 @@ pub async fn want_running(
         Some(server) => server,
         None => create(app, by, user, name, None, None).await?,
     };
+    let begun = std::time::Instant::now();
     let limits = StartLimits {
         concurrent: Some(app.config.hub.concurrent_spawn_limit).filter(|limit| *limit > 0),
         active: Some(app.config.hub.active_server_limit).filter(|limit| *limit > 0),
@@ -86,6 +87,9 @@ pub async fn want_running(
     let full_name = || if name.is_empty() { user.name.clone() } else { format!("{}:{name}", user.name) };
     if wanted == WantRunning::Accepted {
         app.audited(by, Act::ServerStart, Object::Server(&user.name, name), Value::Null).await;
+    }
+    if let Some(reason) = refusal(wanted) {
+        crate::metrics::spawned("failure", reason, begun.elapsed());
     }
     match wanted {
         WantRunning::Accepted | WantRunning::AlreadyStarting => {
@@ -109,6 +113,16 @@ pub async fn want_running(
                 .advise("Try again in a few minutes.")
                 .retry_after(120))
         }
+    }
+}
+
+/// JupyterHub's word for a start that is refused, in its metrics.
+fn refusal(wanted: WantRunning) -> Option<&'static str> {
+    match wanted {
+        WantRunning::TooManyStarting => Some("throttled"),
+        WantRunning::TooManyActive => Some("too-many-users"),
+        WantRunning::Stopping => Some("already-pending"),
+        WantRunning::Accepted | WantRunning::AlreadyStarting | WantRunning::AlreadyReady | WantRunning::Gone => None,
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Shutdown {
 impl Parts {
     /// Serves until a signal or `POST /shutdown`. `announce` is called once everything answers.
     pub async fn run(self, announce: impl FnOnce(&App)) -> Result<()> {
-        let Parts { app, proxy, instance, control_token, tracker, stop, mut shutdown } = self;
+        let Parts { begun, app, proxy, instance, control_token, tracker, stop, mut shutdown } = self;
         let control = control::serve(app.clone(), control_token, &proxy.control_socket()).await?;
         let (control_handle, control_task) = (control.handle(), tokio::spawn(control));
         let hub = crate::http::server::serve(app.clone(), DRAIN_SECONDS)?;
@@ -33,6 +33,8 @@ impl Parts {
         let period = app.config.spawner.poll_interval.duration();
         tracker.spawn(task::survey::run(app.clone(), period.max(Duration::from_secs(1)), stop.clone()));
         tracker.spawn(task::seen::run(app.clone(), stop.clone()));
+        tracker.spawn(task::measure::users(app.clone(), stop.clone()));
+        tracker.spawn(task::measure::loop_interval(app.clone(), "the hub", stop.clone()));
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         if app.config.proxy.should_start {
             let status = proxy.ensure().await?;
@@ -41,6 +43,7 @@ impl Parts {
             tracker.spawn(async move { proxy.watch(stop).await });
         }
         began(&app).await;
+        crate::metrics::started(begun.elapsed());
         announce(&app);
         let (how, asked) = tokio::select! {
             how = signal() => (how?, None),
@@ -69,6 +72,7 @@ impl Parts {
             proxy.stop().await;
         }
         tell_what_goes_on(&app).await;
+        crate::events::end().await;
         app.store.close().await;
         // Last: whoever waits for the data folder finds it left.
         drop(instance);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use hub_core::clock::{Clock, SystemClock};
@@ -41,6 +41,7 @@ const TOKENS: usize = 20_000;
 
 /// The parts, before anything runs.
 pub struct Parts {
+    pub(crate) begun: Instant,
     /// What handlers use.
     pub app: Arc<App>,
     /// The proxy's process.
@@ -55,6 +56,9 @@ pub struct Parts {
 
 /// Opens the database and puts the parts together. Nothing listens yet.
 pub async fn assemble(config: Config) -> Result<Parts> {
+    crate::metrics::begin(&crate::config::environment::of_process())?;
+    crate::events::begin(&config.events)?;
+    let begun = Instant::now();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     std::fs::create_dir_all(&config.hub.data_dir)
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
@@ -110,7 +114,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         adopted_at,
         shutdown: sender,
     };
-    Ok(Parts { app: Arc::new(app), proxy, instance, control_token, tracker, stop, shutdown })
+    Ok(Parts { begun, app: Arc::new(app), proxy, instance, control_token, tracker, stop, shutdown })
 }
 
 /// One name a data folder, so that a restarted hub knows its own leases.

@@ -1,11 +1,14 @@
 //! JupyterHub's REST API, one file a resource. Shapes are in `view`, rights in the handlers' signatures.
 
 pub mod activity;
+pub mod audit;
 pub mod authorizations;
 pub mod body;
 pub mod groups;
+pub mod health;
 pub mod hub;
 pub mod listing;
+pub mod metrics;
 pub mod progress;
 pub mod proxy;
 pub mod servers;

@@ -1,7 +1,9 @@
 //! The command line: one file a command.
 
+pub mod audit;
 pub mod check_config;
 pub mod database;
+mod log;
 pub mod proxy;
 pub mod quickstart;
 pub mod serve;
@@ -34,6 +36,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     User(user::User),
     Token(token::Token),
+    Audit(audit::Audit),
     Proxy(Box<proxy::Proxy>),
 }
 
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
             Command::CheckConfig(arguments) => check_config::run(&arguments),
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
+            Command::Audit(arguments) => audit::run(arguments).await,
             Command::Proxy(arguments) => proxy::run(*arguments).await,
         }
     });
@@ -80,7 +84,7 @@ pub fn init_log(config: &Config) {
     // A second call, as in tests, keeps the first.
     let _ = match config.log.format {
         LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Json => builder.event_format(log::Lines).try_init(),
     };
 }
 

@@ -78,6 +78,8 @@ pub struct HubConfig {
     pub slow_stop_timeout: Seconds,
     /// Stops a person's servers when they log out.
     pub shutdown_on_logout: bool,
+    /// Asks for the right `read:metrics` before `/hub/metrics` is shown.
+    pub authenticate_prometheus: bool,
     /// Activity closer together than this is recorded once.
     pub activity_resolution: Seconds,
     /// How many entries a REST list returns when none is asked for.
@@ -173,6 +175,7 @@ impl Default for HubConfig {
             slow_spawn_timeout: Seconds(10.0),
             slow_stop_timeout: Seconds(10.0),
             shutdown_on_logout: false,
+            authenticate_prometheus: true,
             activity_resolution: Seconds(30.0),
             api_page_default_limit: 50,
             api_page_max_limit: 200,

@@ -10,9 +10,11 @@ mod check;
 pub mod cookie_secret;
 mod document;
 pub mod environment;
+pub mod events;
 pub mod hub;
 mod load;
 pub mod log;
+pub mod metrics;
 pub mod pages;
 pub mod problem;
 pub mod proxy;
@@ -36,8 +38,10 @@ use self::address::BasePath;
 pub use self::audit::AuditConfig;
 pub use self::auth::AuthConfig;
 pub use self::environment::Environment;
+pub use self::events::EventsConfig;
 pub use self::hub::HubConfig;
 pub use self::log::LogConfig;
+pub use self::metrics::MetricsConfig;
 pub use self::pages::PagesConfig;
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::proxy::ProxyConfig;
@@ -59,6 +63,10 @@ pub struct Config {
     pub pages: PagesConfig,
     /// What is written to standard error.
     pub log: LogConfig,
+    /// What is measured once in a while for `/hub/metrics`. Names as in JupyterHub's `PeriodicMetricsCollector`.
+    pub metrics: MetricsConfig,
+    /// Starts and stops of servers for other programs: JupyterHub's event `server-action`, one JSON object a line.
+    pub events: EventsConfig,
     /// The record of who did what to whom. It cannot be turned off.
     pub audit: AuditConfig,
     /// What was noticed while reading, without being wrong.
@@ -70,7 +78,7 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 7] = ["hub", "auth", "spawner", "proxy", "pages", "log", "audit"];
+const SECTIONS: [&str; 9] = ["hub", "auth", "spawner", "proxy", "pages", "log", "metrics", "events", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

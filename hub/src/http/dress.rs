@@ -7,21 +7,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest, ResponseError, web};
+use actix_web::{Error, ResponseError, web};
 
 use super::Problem;
-use super::caller::Asker;
-use super::etag;
-use super::origin::Origin;
+use super::{etag, record};
 use crate::app::{App, JUPYTERHUB_VERSION};
-use crate::page;
-
-/// An answer that took longer is logged even if nobody would care otherwise.
-const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// So much of a name and of an address goes into the log, in characters.
-const LOGGED_NAME: usize = 64;
-const LOGGED_URI: usize = 512;
+use crate::metrics::handlers::{self, Handler};
+use crate::{metrics, page};
 
 /// Dresses an answer.
 pub async fn dress<B: MessageBody + 'static>(
@@ -30,7 +22,16 @@ pub async fn dress<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begin = Instant::now();
     let app = request.app_data::<web::Data<App>>().cloned();
-    let mut response = match next.call(request).await {
+    let answered = if asks_only(&request, app.as_ref()) {
+        next.call(request).await
+    } else {
+        // On its own: what was begun is ended and recorded, though the client hangs up half-way.
+        match actix_web::rt::spawn(next.call(request)).await {
+            Ok(answered) => answered,
+            Err(error) => Err(actix_web::error::ErrorInternalServerError(error)),
+        }
+    };
+    let mut response = match answered {
         Ok(response) => response.map_into_boxed_body(),
         Err(error) => return Err(error),
     };
@@ -42,13 +43,20 @@ pub async fn dress<B: MessageBody + 'static>(
         response = as_page(response, &app).await;
     }
     headers(response.headers_mut(), &app, is_api);
-    log(&response, &app, begin);
+    record::record(&response, &app, begin.elapsed());
+    let handler = response.request().app_data::<Handler>().unwrap_or(&handlers::OUTSIDE).0;
+    metrics::request(response.request().method(), handler, response.status(), begin.elapsed());
     Ok(response)
+}
+
+/// Whether a request changes nothing: reading from the API. Pages are read with effects, such as a start.
+fn asks_only(request: &ServiceRequest, app: Option<&web::Data<App>>) -> bool {
+    request.method().is_safe() && app.is_none_or(|app| is_api(request.path(), app))
 }
 
 fn is_api(path: &str, app: &App) -> bool {
     let rest = path.strip_prefix(&app.paths.hub).unwrap_or_default();
-    (rest == "api" || rest.starts_with("api/")) && rest != "api/oauth2/authorize"
+    (rest == "api" || rest.starts_with("api/")) && !matches!(rest, "api/oauth2/authorize" | "api/metrics")
 }
 
 /// What the framework itself refuses (a body that is too large or breaks off) is told as all other errors are.
@@ -112,53 +120,4 @@ fn headers(headers: &mut HeaderMap, app: &App, is_api: bool) {
     if is_api {
         set("access-control-allow-headers", HeaderValue::from_static("accept, content-type, authorization"));
     }
-}
-
-fn log(response: &ServiceResponse<BoxBody>, app: &App, begin: Instant) {
-    let (request, status) = (response.request(), response.status());
-    let took = begin.elapsed();
-    let quiet = request.path().starts_with(&app.paths.hub("static/")) || request.path().ends_with("/health");
-    if status.is_server_error() {
-        tracing::error!("{}", line(request, app, status.as_u16(), took));
-    } else if status.is_client_error() {
-        tracing::warn!("{}", line(request, app, status.as_u16(), took));
-    } else if quiet && took < SLOW {
-        tracing::debug!("{}", line(request, app, status.as_u16(), took));
-    } else if tracing::enabled!(tracing::Level::INFO) {
-        tracing::info!("{}", line(request, app, status.as_u16(), took));
-    }
-}
-
-/// JupyterHub's line: `200 GET /hub/api/users (alice@10.0.0.1) 3.21ms`.
-fn line(request: &HttpRequest, app: &App, status: u16, took: std::time::Duration) -> String {
-    let extensions = request.extensions();
-    let caller = shorten(extensions.get::<Asker>().map_or("", |asker| &asker.name), LOGGED_NAME);
-    let address = Origin::of(request, app).address;
-    let millis = took.as_secs_f64() * 1000.0;
-    format!("{status} {} {} ({caller}@{address}) {millis:.2}ms", request.method(), safe_uri(request))
-}
-
-/// The address of a request without what must not be in a log: values that may be secrets, control characters, length.
-fn safe_uri(request: &HttpRequest) -> String {
-    let path = safe_path(request.path());
-    let Some(query) = request.uri().query() else { return shorten(path, LOGGED_URI) };
-    let secret = |key: &str| ["token", "auth", "key", "code", "state", "xsrf"].iter().any(|word| key.contains(word));
-    let pairs: Vec<String> = query
-        .split('&')
-        .map(|pair| match pair.split_once('=') {
-            Some((key, _)) if secret(&key.to_lowercase()) => format!("{key}=[secret]"),
-            _ => pair.to_owned(),
-        })
-        .collect();
-    shorten(&format!("{path}?{}", pairs.join("&")), LOGGED_URI)
-}
-
-/// What is asked for below `/authorizations` is a token or a cookie.
-fn safe_path(path: &str) -> &str {
-    const SECRETS: &str = "/api/authorizations/";
-    path.find(SECRETS).and_then(|at| path.get(..at + SECRETS.len())).unwrap_or(path)
-}
-
-fn shorten(text: &str, longest: usize) -> String {
-    text.chars().filter(|character| !character.is_control()).take(longest).collect()
 }

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Problem;
 use super::url::Paths;
+use crate::metrics::handlers;
 use crate::{api, oauth, page};
 
 /// The largest body of a request to the hub. Uploads go to labs, not here.
@@ -16,8 +17,8 @@ pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
     // Addresses are compared after decoding, so what they are compared with is decoded too.
     let hub = percent_decode_str(paths.hub.trim_end_matches('/')).decode_utf8_lossy();
     config.app_data(web::PayloadConfig::new(BODY));
-    config.service(scope(&format!("{hub}/api")).configure(rest));
-    config.service(scope(&hub).configure(pages));
+    config.service(scope(&format!("{hub}/api")).app_data(handlers::UNKNOWN_API).configure(rest));
+    config.service(scope(&hub).app_data(handlers::UNKNOWN_PAGE).configure(pages));
     config.default_service(web::to(page::user::outside));
 }
 
@@ -34,6 +35,7 @@ fn other_method() -> Route {
 /// A resource of the API: its methods, OPTIONS, and 405 for the rest.
 fn at(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resource {
     let resource = routes.into_iter().fold(resource(path), actix_web::Resource::route);
+    let resource = resource.app_data(handlers::of_api(path));
     resource.route(options()).default_service(other_method())
 }
 
@@ -42,6 +44,8 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("", [get().to(api::hub::root)]))
         .service(at("/", [get().to(api::hub::root)]))
         .service(at("/health", [get().to(api::hub::health)]))
+        .service(at("/metrics", [get().to(api::metrics::show)]))
+        .service(at("/audit", [get().to(api::audit::list)]))
         .service(at("/info", [get().to(api::hub::info)]))
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
         .service(at("/user", [get().to(api::users::whoami)]))
@@ -168,7 +172,8 @@ fn sharing(config: &mut ServiceConfig) {
 
 /// A page: its methods, and 405 for the rest.
 fn page(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resource {
-    routes.into_iter().fold(resource(path), actix_web::Resource::route).default_service(other_method())
+    let resource = routes.into_iter().fold(resource(path), actix_web::Resource::route);
+    resource.app_data(handlers::of_page(path)).default_service(other_method())
 }
 
 fn pages(config: &mut ServiceConfig) {
@@ -176,6 +181,8 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("", [get().to(page::login::with_slash)]))
         .service(page("/", [get().to(page::login::front)]))
         .service(page("/health", [get().to(api::hub::health)]))
+        .service(page("/health/ready", [get().to(api::health::ready)]))
+        .service(page("/metrics", [get().to(api::metrics::show)]))
         .service(page("/login", [get().to(page::login::form), post().to(page::login::submit)]))
         .service(page("/logout", [get().to(page::logout::logout)]))
         .service(page("/logout-everywhere", [post().to(page::logout::everywhere)]))
@@ -193,9 +200,16 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/static/{path:.*}", [get().to(page::statics::file)]))
         .service(page("/user-redirect", [get().to(page::user::redirect)]))
         .service(page("/user-redirect/{path:.*}", [get().to(page::user::redirect)]))
-        .route("/user/{user}", web::to(page::user::without_route))
-        .route("/user/{user}/{rest:.*}", web::to(page::user::without_route))
+        .configure(without_route)
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+}
+
+/// Any method: what was meant for a server that is not there.
+fn without_route(config: &mut ServiceConfig) {
+    for path in ["/user/{user}", "/user/{user}/{rest:.*}"] {
+        let resource = resource(path).app_data(handlers::of_page(path));
+        config.service(resource.route(web::to(page::user::without_route)));
+    }
 }
 
 fn starting(config: &mut ServiceConfig) {

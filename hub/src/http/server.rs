@@ -7,6 +7,7 @@ use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App as Actix, HttpServer, web};
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use super::{dress, routes};
 use crate::app::App;
@@ -30,7 +31,13 @@ pub fn application(
 /// Listens. `drain` is how many seconds requests in flight have when it stops.
 pub fn serve(app: Arc<App>, drain: u64) -> anyhow::Result<Server> {
     let (listen, workers) = (app.config.hub.hub_listen(), app.config.hub.worker_threads);
-    let server = HttpServer::new(move || application(app.clone()));
+    let server = HttpServer::new(move || {
+        // Ends with its thread.
+        let measured =
+            crate::task::measure::loop_interval(app.clone(), "a thread that answers", CancellationToken::new());
+        actix_web::rt::spawn(measured);
+        application(app.clone())
+    });
     let server = match workers {
         Some(workers) => server.workers(workers),
         None => server,

@@ -1,6 +1,6 @@
 //! The acts, one function each. Every one may be cut off anywhere and done again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hub_core::id::Generation;
@@ -14,6 +14,7 @@ use super::attend::Attended;
 use super::probe::Reply;
 use super::progress::Recorder;
 use super::{Inner, breakpoint, state_of};
+use crate::{events, metrics};
 
 /// What to do after an act.
 pub(crate) enum Step {
@@ -46,6 +47,8 @@ pub(crate) struct Run {
     /// Whether this run has had a try already. A deadline may have passed while no hub was at work, or none that could
     /// write: that alone must not fail a server.
     pub attended: bool,
+    /// When the spawner was first asked to stop it.
+    stopping: Option<Instant>,
     /// Whether the waiting user was told that the spawner is being asked.
     announced: bool,
 }
@@ -68,7 +71,7 @@ impl Inner {
             Act::Fail(cause) => self.fail(server, cause, sight, run).await,
             Act::Unroute => self.unroute(server).await,
             Act::Stop { force } => self.stop(server, force, run).await,
-            Act::Finish => self.finish(server).await,
+            Act::Finish => self.finish(server, run).await,
         }
     }
 
@@ -195,6 +198,7 @@ impl Inner {
 
     async fn route(&self, server: &Server, run: &mut Run) -> Result<Step> {
         breakpoint::pass("route.before");
+        let begun = Instant::now();
         let route = crate::task::routes::route_of(server, &self.recipe);
         let mut acknowledged = self.signals.follow_acknowledgements();
         let revision = self.store.put_route(&route.prefix, &route.target, &route.data).await?;
@@ -210,7 +214,10 @@ impl Inner {
             }
         };
         match self.attend(server, wait).await {
-            Attended::Done(Ok(())) => self.ready(server, run).await,
+            Attended::Done(Ok(())) => {
+                metrics::route_added(true, begun.elapsed());
+                self.ready(server, run).await
+            }
             Attended::Done(Err(error)) => Err(hub_store::StoreError::into(error)),
             Attended::Overtaken => Ok(Step::Again),
             Attended::Lost => self.lost_with_its_route(server).await,
@@ -245,6 +252,9 @@ impl Inner {
         }
         *run = Run { attended: true, ..Run::default() };
         let prefix = self.recipe.prefix(&server.user_name, &server.name);
+        let took = server.started.and_then(|started| (self.now() - started).to_std().ok());
+        metrics::spawned("success", "", took.unwrap_or_default());
+        events::server_action("start", server, self.now());
         tracing::info!(user = server.user_name, server = server.name, url = server.url.as_deref(), "ready");
         self.tell(server, 100, Phase::Ready, &format!("Server ready at {prefix}")).await;
         Ok(Step::Again)
@@ -252,7 +262,10 @@ impl Inner {
 
     async fn unroute(&self, server: &Server) -> Result<Step> {
         breakpoint::pass("unroute.before");
-        self.store.delete_route(&self.recipe.prefix(&server.user_name, &server.name)).await?;
+        let begun = Instant::now();
+        let deleted = self.store.delete_route(&self.recipe.prefix(&server.user_name, &server.name)).await;
+        metrics::route_deleted(deleted.is_ok(), begun.elapsed());
+        deleted?;
         self.signals.routes_changed();
         breakpoint::pass("unroute.route");
         let now = self.now();
@@ -270,24 +283,31 @@ impl Inner {
     async fn stop(&self, server: &Server, force: bool, run: &mut Run) -> Result<Step> {
         breakpoint::pass("stop.before");
         let identity = self.identity(server);
+        let begun = *run.stopping.get_or_insert_with(Instant::now);
         let asked = self.attend(server, self.driver.stop(&identity, state_of(server), Stop { force })).await;
         breakpoint::pass("stop.after");
         match asked {
             Attended::Done(Ok(())) | Attended::Overtaken => Ok(Step::Later(run.patience())),
             Attended::Done(Err(unreachable)) => {
                 tracing::warn!(user = server.user_name, server = server.name, "cannot stop it: {unreachable}");
+                metrics::stopped(false, begun.elapsed());
                 Ok(Step::Later(Duration::from_secs(1)))
             }
             Attended::Lost => Ok(Step::after(false)),
         }
     }
 
-    async fn finish(&self, server: &Server) -> Result<Step> {
+    async fn finish(&self, server: &Server, run: &mut Run) -> Result<Step> {
         breakpoint::pass("finish.before");
         let changed = self.store.finish(server.id, &self.holder, server.generation, self.now()).await?;
         breakpoint::pass("finish.after");
         if changed {
             tracing::info!(user = server.user_name, server = server.name, "stopped");
+            // One that ended by itself was not stopped by anybody.
+            if let Some(begun) = run.stopping.take() {
+                metrics::stopped(true, begun.elapsed());
+                events::server_action("stop", server, self.now());
+            }
             self.signals.progressed();
         }
         Ok(Step::after(changed))

@@ -74,6 +74,31 @@ pub fn code(cause: Cause) -> &'static str {
     }
 }
 
+/// Counts a failed start, with JupyterHub's words: `failure` for what was refused, `error` for what broke.
+fn count(server: &Server, failure: &Failure, now: clock::Time) {
+    if server.phase == Phase::Ready {
+        // It had started.
+        return;
+    }
+    let took = server.started.and_then(|started| (now - started).to_std().ok()).unwrap_or_default();
+    if server.phase == Phase::Routing {
+        crate::metrics::route_added(false, took);
+    }
+    let (status, reason) = match failure.refused {
+        true => ("failure", metric_reason(&failure.code)),
+        false if failure.code == code(Cause::Died) => ("error", "exited"),
+        false => ("error", ""),
+    };
+    crate::metrics::spawned(status, reason, took);
+}
+
+/// A code as the label of a metric. A driver chooses it, and each is a series.
+fn metric_reason(code: &str) -> &str {
+    let plain =
+        code.len() <= 32 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if plain { code } else { "other" }
+}
+
 impl Inner {
     pub(crate) async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
         let limit = match cause {
@@ -113,6 +138,7 @@ impl Inner {
         let stored = serde_json::to_value(failure)?;
         let changed = self.store.fail(server.id, &self.holder, server.generation, &stored, self.now()).await?;
         if changed {
+            count(server, failure, self.now());
             tracing::warn!(user = server.user_name, server = server.name, code = failure.code, "{}", failure.message);
             self.tell(server, 100, Phase::Stopping, &failure.message).await;
         }

@@ -110,6 +110,11 @@ impl Keeper {
         &self.0.recipe
     }
 
+    /// A proxy that was silent for longer counts as gone.
+    pub fn proxy_silence(&self) -> Duration {
+        self.0.settings.proxy_silence
+    }
+
     /// How a driver knows a server.
     pub fn identity(&self, server: &Server) -> Identity {
         self.0.identity(server)
@@ -289,9 +294,12 @@ impl Inner {
         if server.phase == Phase::Stopped {
             return Some(Sight::Absent);
         }
-        let identity = self.identity(server);
+        let (identity, begun) = (self.identity(server), std::time::Instant::now());
         match tokio::time::timeout(LOOK_PATIENCE, self.driver.look(&identity, state_of(server))).await {
-            Ok(Ok(sight)) => Some(sight),
+            Ok(Ok(sight)) => {
+                crate::metrics::polled(!matches!(sight, Sight::Absent | Sight::Exited { .. }), begun.elapsed());
+                Some(sight)
+            }
             Ok(Err(unreachable)) => {
                 tracing::warn!(user = server.user_name, server = server.name, "{unreachable}");
                 None

@@ -57,6 +57,7 @@ const REPORT: usize = 1024;
 pub async fn csp_report(bytes: web::Bytes) -> Answer {
     let report = String::from_utf8_lossy(&bytes);
     let report: String = report.chars().filter(|character| !character.is_control()).take(REPORT).collect();
+    crate::metrics::csp_report();
     tracing::warn!("content security report: {report}");
     Ok(HttpResponse::Ok().finish())
 }

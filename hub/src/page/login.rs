@@ -80,9 +80,10 @@ pub async fn submit(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes
         let text = "The login form was too old. Try again.".to_owned();
         return again(&request, &app, StatusCode::FORBIDDEN, name, Some(text));
     }
-    let origin = Origin::of(&request, &app);
+    let (origin, begun) = (Origin::of(&request, &app), std::time::Instant::now());
     let outcome =
         app.login.authenticate(&app.store, app.clock.as_ref(), name, &password, origin.address.parse().ok()).await;
+    crate::metrics::logged_in(matches!(outcome, Outcome::Welcome(_)), begun.elapsed());
     let (status, text) = match outcome {
         Outcome::Welcome(identity) => return welcome(&request, &app, identity).await,
         Outcome::Refused(refusal) => {

@@ -16,10 +16,12 @@ use crate::intent;
 
 /// `GET /logout`: ends this session, on the server and in the browser.
 pub async fn logout(request: HttpRequest, app: web::Data<App>) -> Answer {
+    let begun = std::time::Instant::now();
     let caller = xsrf::login(&request, &app, None).await?.map(|found| found.caller);
     if let Some(caller) = &caller {
         end_session(&request, &app, caller).await?;
     }
+    crate::metrics::logged_out(begun.elapsed());
     let (frame, _) = surround(&request, &app, None, "logout").parts();
     let servers_stopped = caller.is_some() && app.config.hub.shutdown_on_logout;
     let page = Logout { frame, servers_stopped, login_url: href(&app.paths.hub("login")), provider_url: None };

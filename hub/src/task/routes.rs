@@ -41,11 +41,14 @@ struct Difference {
 ///
 /// For what happened before a crash, for servers that JupyterHub started, and for what an operator's hand changed.
 pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Result<(), StoreError> {
+    let begun = std::time::Instant::now();
     // A server may stop or start between the reading and the writing. What was written too late shows in the next
     // round: whoever changes a row first, writes its route before or after that round, and is right either way.
     for _ in 0..ROUNDS {
         // Routes first: a server that becomes ready between the two queries keeps its route.
+        let asked = std::time::Instant::now();
         let (_, routes) = store.routes_snapshot().await?;
+        crate::metrics::routes_read(asked.elapsed());
         let servers = store.active_servers().await?;
         let difference = difference(&routes, &servers, recipe);
         if difference == Difference::default() {
@@ -61,6 +64,7 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
         }
         signals.routes_changed();
     }
+    crate::metrics::routes_checked(begun.elapsed());
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut listening = true;
+    let mut first = Some(std::time::Instant::now());
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -37,6 +38,9 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
             _ = ticks.tick() => {
                 if let Err(error) = once(&app.store, app.driver.as_ref(), &app.keeper).await {
                     tracing::warn!("survey: {error:#}");
+                }
+                if let Some(begun) = first.take() {
+                    crate::metrics::servers_found(begun.elapsed());
                 }
             }
         }
@@ -59,9 +63,11 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
 }
 
 async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
-    let identity = keeper.identity(server);
+    let (identity, begun) = (keeper.identity(server), std::time::Instant::now());
     // Unreachable is not absent: the keeper will find the same, and rest.
-    !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }))
+    let up = !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }));
+    crate::metrics::polled(up, begun.elapsed());
+    up
 }
 
 /// Stops what no row knows: left by an earlier start, or made by a hub that was late while another had finished.

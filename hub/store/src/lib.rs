@@ -9,6 +9,7 @@
 
 mod adopt;
 mod audit;
+mod census;
 mod claim;
 mod database;
 mod error;

@@ -72,7 +72,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 pub const OTHERWISE: &[(&str, &str)] = &[
     ("GET /services", "services are not there yet"),
     ("GET /proxy", "the proxy's part of the API is not there yet"),
-    ("GET /metrics", "metrics are not there yet"),
     (": /hub/admin", "the admin page is not there yet"),
     (
         "PATCH /users/alice/servers/second {\"display_name\"",

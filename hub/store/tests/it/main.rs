@@ -8,6 +8,7 @@ mod postgres;
 
 mod accounts;
 mod audit;
+mod census;
 mod claims;
 mod groups;
 mod intents;

@@ -92,3 +92,71 @@ async fn logins_are_recorded_and_of_a_wrong_name_no_more_than_its_beginning() {
         ]
     );
 }
+
+#[actix_web::test]
+async fn administrators_read_the_audit_page_by_page_and_by_what_they_look_for() {
+    let house = House::new().await;
+    let (site, token) = (house.site().await, house.token("root", &["inherit".to_owned()]).await);
+    for name in ["one", "two"] {
+        by_token(&site, &token, "POST", &format!("/hub/api/users/{name}"), None).await;
+        by_token(&site, &token, "DELETE", &format!("/hub/api/users/{name}"), None).await;
+    }
+    let read = async |query: &str| by_token(&site, &token, "GET", &format!("/hub/api/audit{query}"), None).await;
+    for (query, expected) in [
+        ("", &["user.delete", "user.create", "user.delete", "user.create"][..]),
+        ("?limit=1&offset=1", &["user.create"]),
+        ("?object=user:two", &["user.delete", "user.create"]),
+        ("?actor=user:root&action=user.create", &["user.create", "user.create"]),
+        ("?action=user.&limit=3", &["user.delete", "user.create", "user.delete"]),
+        ("?actor=user:alice", &[]),
+        ("?until=2020-01-01", &[]),
+        ("?since=2020-01-01T00:00:00Z&object=user:one", &["user.delete", "user.create"]),
+    ] {
+        let answer = read(query).await.json();
+        let actions: Vec<&str> = answer.as_array().unwrap().iter().filter_map(|act| act["action"].as_str()).collect();
+        assert_eq!(actions, expected, "{query}");
+    }
+    for query in ["?action=nothing", "?since=soon", "?limit=x"] {
+        assert_eq!(read(query).await.status, 400, "{query}");
+    }
+    let one = &read("?limit=1").await.json()[0];
+    assert_eq!((&one["actor"], &one["object"]), (&json!("user:root"), &json!("user:two")));
+    assert!(one["time"].as_str().unwrap().ends_with('Z') && one["detail"]["token"].is_string(), "{one}");
+}
+
+#[actix_web::test]
+async fn the_right_to_read_about_the_hub_alone_does_not_open_the_audit() {
+    let house = House::new().await;
+    let (site, app) = (house.site().await, house.app());
+    let role = hub_store::NewRole {
+        name: "watcher".to_owned(),
+        description: None,
+        scopes: vec!["read:hub".to_owned()],
+        managed_by_auth: false,
+    };
+    let role = app.store.sync_role(&role).await.unwrap();
+    app.store.assign_role(hub_store::Holder::User(house.user("bob").await.id), role).await.unwrap();
+    let token = house.token("bob", &["inherit".to_owned()]).await;
+    assert_eq!(by_token(&site, &token, "GET", "/hub/api/info", None).await.status, 200);
+    assert_eq!(by_token(&site, &token, "GET", "/hub/api/audit", None).await.status, 403);
+}
+
+#[actix_web::test]
+async fn who_opens_somebody_elses_server_is_recorded() {
+    let house = House::new().await;
+    let site = house.site().await;
+    super::oauth::with_server(&house).await;
+    for (name, act) in [("alice", "oauth.grant"), ("root", "server.access")] {
+        house.set_password(name, false).await;
+        let mut browser = Browser::logged_in(&site, name).await;
+        let path = "/hub/api/oauth2/authorize?client_id=jupyterhub-user-alice&response_type=code\
+                    &redirect_uri=%2Fuser%2Falice%2Foauth_callback";
+        let answer = browser.get(&site, path).await;
+        if answer.status == 200 {
+            let answer = browser.post(&site, path, &[("scopes", "access:servers!server=alice/")]).await;
+            assert_eq!(answer.status, 302, "{answer:?}");
+        }
+        let last = acts(&house).await.pop().unwrap();
+        assert_eq!(last, format!("user:{name} {act} server:alice/"));
+    }
+}

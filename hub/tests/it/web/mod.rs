@@ -5,6 +5,7 @@ mod audit;
 mod contract;
 mod hostile;
 mod house;
+mod metrics;
 mod oauth;
 mod password;
 mod rights;

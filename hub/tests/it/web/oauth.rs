@@ -11,7 +11,7 @@ const CLIENT: &str = "jupyterhub-user-alice";
 const REDIRECT: &str = "/user/alice/oauth_callback";
 
 /// Makes alice a server with an OAuth client, as the keeper does.
-async fn with_server(house: &House) {
+pub async fn with_server(house: &House) {
     let app = house.app();
     let alice = house.user("alice").await;
     let server = app.store.create_server(alice.id, "", None, None, app.now()).await.unwrap().unwrap();

@@ -134,6 +134,8 @@ async fn with_shares(house: &House) {
 fn hub() -> Vec<Row> {
     vec![
         row("hub::info", "GET", "/info", &[Scope::ReadHub], 200),
+        row("metrics::show", "GET", "/metrics", &[Scope::ReadMetrics], 200),
+        row("audit::list", "GET", "/audit", &[Scope::ReadHub], 200),
         row("proxy::list", "GET", "/proxy", &[Scope::Proxy], 200),
         row("proxy::check", "POST", "/proxy", &[Scope::Proxy], 200),
         row("proxy::change", "PATCH", "/proxy", &[Scope::Proxy], 200).with(json!({})),
@@ -212,7 +214,7 @@ async fn each_route_opens_to_its_right_and_to_nothing_less() {
 fn every_route_of_the_api_is_in_the_table() {
     let routes = include_str!("../../../src/http/routes.rs");
     let table: Vec<&str> = rows("a1").iter().map(|row| row.handler).collect();
-    let open = ["hub::root", "hub::health", "users::whoami"];
+    let open = ["hub::root", "hub::health", "health::ready", "users::whoami"];
     let by_any_token = ["authorizations::token", "authorizations::make", "authorizations::of_cookie"];
     let open = [&open[..], &by_any_token].concat();
     let mut found = 0;

@@ -1,0 +1,53 @@
+//! `GET /health/ready`: whether the hub can do its work. `GET /health`, in `hub.rs`, asks nobody.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::Answer;
+
+/// A part that says nothing for longer is not ready.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `GET /health/ready`: 200, or 503 with the part that is missing. Says nothing about what is the matter with it: that is
+/// in the log, and anybody may ask here.
+pub async fn ready(app: web::Data<App>) -> Answer {
+    // One after the other: whether a proxy is there is in the database.
+    let database = in_time(app.store.ping()).await;
+    let proxy = database && in_time(has_proxy(&app)).await;
+    let parts = json!({ "database": word(database), "proxy": if database { word(proxy) } else { "unknown" } });
+    let status = if database && proxy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok(HttpResponse::build(status).insert_header(("Cache-Control", "no-store")).json(json!({
+        "ready": status == StatusCode::OK,
+        "parts": parts,
+    })))
+}
+
+fn word(well: bool) -> &'static str {
+    if well { "ok" } else { "failed" }
+}
+
+/// Whether a proxy has been heard lately.
+async fn has_proxy(app: &App) -> anyhow::Result<()> {
+    let heard_since = app.now() - app.keeper.proxy_silence();
+    let proxies = app.store.list_proxies().await?;
+    anyhow::ensure!(proxies.iter().any(|proxy| proxy.seen_at > heard_since), "no proxy has been heard");
+    Ok(())
+}
+
+async fn in_time<E: std::fmt::Display>(answer: impl Future<Output = Result<(), E>>) -> bool {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!("not ready: {error}");
+            false
+        }
+        Err(_) => {
+            tracing::warn!("not ready: no answer within {PATIENCE:?}");
+            false
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Numbers for the metrics.
+
+use crate::error::Result;
+use crate::store::{Store, returned};
+use crate::value::params;
+use hub_core::clock::Time;
+
+impl Store {
+    /// How many servers can be used. An index holds just these.
+    pub async fn count_ready_servers(&self) -> Result<i64> {
+        let sql = "SELECT COUNT(*) AS total FROM specola_servers WHERE phase = 'ready'";
+        returned(self.pool.row(sql, params![]).await?, "total")
+    }
+
+    /// How many users there are. Walks an index of all of them: for once in a while.
+    pub async fn count_users(&self) -> Result<i64> {
+        returned(self.pool.row("SELECT COUNT(*) AS total FROM users", params![]).await?, "total")
+    }
+
+    /// How many users were active since each of these instants. Reads all users: for once in a while.
+    pub async fn count_active_users(&self, since: [Time; 3]) -> Result<[i64; 3]> {
+        let sql = "SELECT COUNT(CASE WHEN last_activity >= $1 THEN 1 END) AS first,
+                          COUNT(CASE WHEN last_activity >= $2 THEN 1 END) AS second,
+                          COUNT(CASE WHEN last_activity >= $3 THEN 1 END) AS third FROM users";
+        let [first, second, third] = since;
+        let row = self.pool.row(sql, params![first, second, third]).await?;
+        let row = row.ok_or_else(|| crate::error::StoreError::Corrupt("a count was not returned".to_owned()))?;
+        Ok([row.get("first")?, row.get("second")?, row.get("third")?])
+    }
+}
