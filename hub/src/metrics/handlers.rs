@@ -77,6 +77,8 @@ const PAGES: &[(&str, &str)] = &[
     ("/admin", "jupyterhub.handlers.pages.AdminHandler"),
     ("/token", "jupyterhub.handlers.pages.TokenPageHandler"),
     ("/accept-share", "jupyterhub.handlers.pages.AcceptShareHandler"),
+    ("/share/{}", "specola.share"),
+    ("/share/{}/{}", "specola.share"),
     ("/spawn", "jupyterhub.handlers.pages.SpawnHandler"),
     ("/spawn/{}", "jupyterhub.handlers.pages.SpawnHandler"),
     ("/spawn/{}/{}", "jupyterhub.handlers.pages.SpawnHandler"),
