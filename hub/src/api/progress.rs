@@ -100,7 +100,8 @@ impl Follower {
         let settled = view::is_ready(&server) || view::pending(&server) != Some("spawn");
         // While a start is only wanted, the rows of the last one are not about it.
         let current = server.phase != hub_core::life::Phase::Stopped || settled;
-        if current {
+        // Whoever asks when all is over is told only how it ended.
+        if current && !(settled && self.generation.is_none()) {
             if self.generation != Some(server.generation) {
                 (self.generation, self.after) = (Some(server.generation), 0);
             }

@@ -101,6 +101,9 @@ class StandIn(mocking.MockHub):
             if inspect(user.orm_user).persistent and user.orm_user in self.db:
                 for name in set(user.spawners) - set(user.orm_spawners):
                     user.spawners.pop(name)
+                for name, spawner in user.spawners.items():
+                    spawner.orm_spawner = user.orm_spawners[name]
+                    spawner.user_options = spawner.orm_spawner.user_options or {}
 
     def rest(self, method, path, **kwargs):
         """Asks Specola's API as an administrator, for what the tests do by methods of Python objects."""
@@ -145,8 +148,6 @@ def install():
     Spawner._spawn_pending = property(lambda spawner: pending(spawner) == "spawn")
     Spawner._stop_pending = property(lambda spawner: pending(spawner) == "stop")
     Spawner._spawn_future = property(lambda spawner: settled(spawner.user, spawner.name))
-    Spawner.api_token = property(token_of, lambda *_: None)
-    Spawner.user_options = property(lambda spawner: spawner.orm_spawner.user_options or {}, lambda *_: None)
     User.spawn, User.stop = spawn, stop
     UserDict.count_active_users = count_active_users
 
@@ -201,7 +202,8 @@ async def spawn(user, server_name="", options=None, handler=None):
     answer = app.rest("POST", server_path(user.name, server_name), json=body)
     answer.raise_for_status()
     await settled(user, server_name)
-    user.spawners[server_name].orm_spawner = user.orm_user.orm_spawners[server_name]
+    spawner = user.spawners[server_name]
+    spawner.api_token = token_of(spawner)
 
 
 async def stop(user, server_name=""):

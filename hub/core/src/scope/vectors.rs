@@ -115,20 +115,47 @@ fn the_scopes_are_jupyterhub_s() {
     }
 }
 
+fn agrees_with(vectors: &Vectors) {
+    scopes_expand_as_in_jupyterhub(vectors);
+    rights_intersect_as_in_jupyterhub(vectors);
+    verdicts_are_jupyterhub_s(vectors);
+    tokens_give_what_they_give_in_jupyterhub(vectors);
+    requests_are_granted_as_in_jupyterhub(vectors);
+}
+
 #[test]
-fn scopes_expand_as_in_jupyterhub() {
+fn scopes_are_understood_as_in_jupyterhub() {
+    agrees_with(&vectors());
+}
+
+/// Other cases at every run, made by JupyterHub itself where it is installed.
+#[test]
+fn scopes_are_understood_as_in_jupyterhub_in_thousands_of_random_cases() {
+    let Some(python) = std::env::var_os("SPECOLA_JUPYTERHUB_PYTHON") else {
+        eprintln!("skipped: SPECOLA_JUPYTERHUB_PYTHON names no Python with JupyterHub 6.1");
+        return;
+    };
+    let seed = std::process::id().to_string();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/make.py");
+    let output = std::process::Command::new(python).args([script, "4", &seed]).output().expect("Python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("seed {seed}");
+    let vectors: Vectors = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(vectors.expand.len() + vectors.intersect.len() + vectors.may.len() + vectors.token.len() > 2500);
+    agrees_with(&vectors);
+}
+
+fn scopes_expand_as_in_jupyterhub(vectors: &Vectors) {
     let catalogue = Catalogue::default();
-    for case in vectors().expand {
+    for case in &vectors.expand {
         let raw = catalogue.parse_all(&case.raw).unwrap();
         let rights = Rights::expand(&catalogue, &raw, owner(&case.owner), client(&case.client));
         assert_eq!(rights.scopes(), case.expanded, "{:?} {} {}", case.raw, case.owner, case.client);
     }
 }
 
-#[test]
-fn rights_intersect_as_in_jupyterhub() {
-    let vectors = vectors();
-    for case in vectors.intersect {
+fn rights_intersect_as_in_jupyterhub(vectors: &Vectors) {
+    for case in &vectors.intersect {
         let (a, b) = (exactly(&case.a), exactly(&case.b));
         let members = members(&vectors.groups, questions(&a, &b));
         assert_eq!(a.intersect(&b, &members).scopes(), case.both, "{:?} {:?}", case.a, case.b);
@@ -136,10 +163,8 @@ fn rights_intersect_as_in_jupyterhub() {
     }
 }
 
-#[test]
-fn verdicts_are_jupyterhub_s() {
-    let vectors = vectors();
-    for case in vectors.may {
+fn verdicts_are_jupyterhub_s(vectors: &Vectors) {
+    for case in &vectors.may {
         let groups = |user: &str| vectors.groups.get(user).map_or(&[][..], |groups| groups);
         let target = match case.target.as_deref().map(|target| target.split_once('=').unwrap()) {
             None => Target::Hub,
@@ -163,10 +188,9 @@ fn verdicts_are_jupyterhub_s() {
     }
 }
 
-#[test]
-fn tokens_give_what_they_give_in_jupyterhub() {
-    let (catalogue, vectors) = (Catalogue::default(), vectors());
-    for case in vectors.token {
+fn tokens_give_what_they_give_in_jupyterhub(vectors: &Vectors) {
+    let catalogue = Catalogue::default();
+    for case in &vectors.token {
         let (owner, client) = (owner(&case.owner), client(&case.client));
         let held = match owner {
             Owner::User(name) => Rights::of_user(&catalogue, name, &case.roles, []),
@@ -179,9 +203,8 @@ fn tokens_give_what_they_give_in_jupyterhub() {
     }
 }
 
-#[test]
-fn requests_are_granted_as_in_jupyterhub() {
-    let (catalogue, vectors) = (Catalogue::default(), vectors());
+fn requests_are_granted_as_in_jupyterhub(vectors: &Vectors) {
+    let catalogue = Catalogue::default();
     let set = |texts: &[String]| catalogue.parse_all(texts).unwrap().into_iter().collect::<BTreeSet<_>>();
     let members = members(&vectors.groups, vectors.groups.keys().cloned().collect());
     for case in &vectors.request {

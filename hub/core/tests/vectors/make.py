@@ -1,12 +1,14 @@
 """Makes the vectors beside this file with the code of JupyterHub 6.1 itself.
 
 Run it with the Python of an environment that has JupyterHub:  python make.py
+With a factor and a seed it prints so many times as many random vectors of scopes instead:  python make.py 10 4711
 """
 
 import base64
 import json
 import random
 import re
+import sys
 import warnings
 from itertools import product
 from pathlib import Path
@@ -101,19 +103,19 @@ def expanded(db, filters, most):
     return sorted(scopes.expand_scopes(some(filters, most), owner=owner_of(db, "user:alice")))
 
 
-def scope_vectors():
+def scope_vectors(times=1):
     db = hub()
     expand = []
     cases = [([name + filter_], "user:alice", CLIENTS[2]) for name in scopes.scope_definitions for filter_ in ("", "!user")]
     cases += [([name + filter_], "user:alice", CLIENTS[1])
               for name in ("servers", "shares", "admin:users", "access:services") for filter_ in FILTERS]
-    cases += [(some(FILTERS, 5), random.choice(OWNERS), random.choice(CLIENTS)) for _ in range(120)]
+    cases += [(some(FILTERS, 5), random.choice(OWNERS), random.choice(CLIENTS)) for _ in range(120 * times)]
     for raw, owner, client in cases:
         result = scopes.expand_scopes(raw, owner=owner_of(db, owner), oauth_client=client_of(db, client))
         expand.append({"raw": raw, "owner": owner, "client": client, "expanded": sorted(result)})
 
     intersect = []
-    for _ in range(150):
+    for _ in range(150 * times):
         a, b = expanded(db, NAMED, 4), expanded(db, NAMED, 4)
         both = scopes._intersect_expanded_scopes(a, b, db=db)
         intersect.append({"a": a, "b": b, "both": sorted(both)})
@@ -121,7 +123,7 @@ def scope_vectors():
     targets = [None, "user=alice", "user=bob", "user=dave", "server=alice/", "server=alice/gpu", "server=bob/x",
                "group=g1", "group=g2", "service=svc"]
     may = []
-    for _ in range(250):
+    for _ in range(250 * times):
         have = expanded(db, NAMED, 3)
         wanted = random.choice([one.partition("!")[0] for one in have] + ["servers", "read:hub"])
         target = random.choice(targets)
@@ -132,7 +134,7 @@ def scope_vectors():
         may.append({"have": have, "scope": wanted, "target": target, "verdict": verdict})
 
     token = []
-    for _ in range(150):
+    for _ in range(150 * times):
         owner, client = random.choice(OWNERS), random.choice(CLIENTS)
         role_scopes, stored = some(FILTERS, 5), some(FILTERS, 3)
         if random.random() < 0.1:
@@ -152,7 +154,7 @@ def scope_vectors():
                       "rights": sorted(scopes.get_scopes_for(orm_token))})
 
     request = []
-    for _ in range(100):
+    for _ in range(100 * times):
         client = random.choice(CLIENTS)
         wanted, have = set(some(FILTERS, 3)), set(some(FILTERS, 4)) | random.choice([set(), {"self"}])
         allowed, refused = scopes._resolve_requested_scopes(
@@ -160,8 +162,11 @@ def scope_vectors():
         request.append({"wanted": sorted(wanted), "have": sorted(have), "client": client,
                         "allowed": sorted(allowed), "refused": sorted(refused)})
     names = {name: [it["description"], it.get("subscopes", [])] for name, it in scopes.scope_definitions.items()}
-    write("scopes", {"names": names, "groups": GROUPS, "expand": expand, "intersect": intersect, "may": may,
-                     "token": token, "request": request})
+    return {"names": names, "groups": GROUPS, "expand": expand, "intersect": intersect, "may": may, "token": token,
+            "request": request}
+
+
+def role_vectors():
     defaults = [[one["name"], one["description"], one["scopes"]] for one in roles.get_default_roles()]
     write("roles", defaults)
 
@@ -323,7 +328,12 @@ def next_vectors():
 
 
 if __name__ == "__main__":
-    scope_vectors()
+    if len(sys.argv) > 1:
+        random.seed(int(sys.argv[2]))
+        print(json.dumps(scope_vectors(int(sys.argv[1]))))
+        sys.exit()
+    write("scopes", scope_vectors())
+    role_vectors()
     name_vectors()
     token_vectors()
     cookie_vectors()
