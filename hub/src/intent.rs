@@ -73,7 +73,10 @@ pub async fn want_running(
     options: Option<Value>,
 ) -> Result<Server, Problem> {
     let server = match app.store.server(user.id, name).await? {
-        Some(server) => server,
+        Some(server) => {
+            check_start(app, name)?;
+            server
+        }
         None => create(app, by, user, name, None, None).await?,
     };
     let begun = std::time::Instant::now();
@@ -161,12 +164,21 @@ pub async fn check_new_name(app: &App, user: &User, name: &str) -> Result<(), Pr
     Ok(())
 }
 
+/// Servers of before there was a rule for names may be started, where the configuration lets them.
+fn check_start(app: &App, name: &str) -> Result<(), Problem> {
+    if name.is_empty() || app.config.hub.allow_invalid_named_server_start || ServerName::parse(name).is_ok() {
+        return Ok(());
+    }
+    let text = format!("Starting invalid server_name {name:?} is disabled, contact your administrator");
+    Err(Problem::bad(text.replace('"', "'")))
+}
+
 /// Checks the name of a named server that is to be.
 pub fn check_name(app: &App, name: &str) -> Result<(), Problem> {
     if !app.config.hub.allow_named_servers {
         return Err(Problem::bad("Named servers are not enabled."));
     }
-    ServerName::parse(name).map_err(|error| Problem::bad(format!("Invalid server name: {error}")))?;
+    ServerName::parse(name).map_err(|_| Problem::bad(format!("Invalid server_name: '{name}'")))?;
     Ok(())
 }
 

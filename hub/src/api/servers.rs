@@ -26,7 +26,7 @@ fn start_body(bytes: &[u8]) -> Result<(Option<String>, Option<Value>), Problem> 
 }
 
 fn settings(object: &Map<String, Value>) -> Result<(Option<String>, Option<Value>), Problem> {
-    let display_name = match body::text(object, "Server", "display_name")? {
+    let display_name = match body::text(object, "Server", "display_name")?.filter(|text| !text.is_empty()) {
         Some(text) => {
             let parsed =
                 DisplayName::parse(&text).map_err(|error| Problem::bad(format!("Invalid display name: {error}")))?;

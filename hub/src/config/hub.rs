@@ -56,6 +56,8 @@ pub struct HubConfig {
     pub token_expires_in_max_seconds: u64,
     /// Lets people have further servers beside their default one.
     pub allow_named_servers: bool,
+    /// Lets servers be started whose names are older than the rule for names.
+    pub allow_invalid_named_server_start: bool,
     /// How many named servers one person may have; 0 means no limit.
     pub named_server_limit_per_user: u32,
     /// The name of the server started when none is named.
@@ -164,6 +166,7 @@ impl Default for HubConfig {
             oauth_require_pkce: false,
             token_expires_in_max_seconds: 0,
             allow_named_servers: false,
+            allow_invalid_named_server_start: true,
             named_server_limit_per_user: 0,
             default_server_name: String::new(),
             redirect_to_server: true,

@@ -2,6 +2,7 @@
 //! generation: who comes late changes nothing.
 
 use crate::claim::fresh;
+use crate::database::Tx;
 use crate::error::Result;
 use crate::oauth::{self, HUB_CLIENT, OAuthClient};
 use crate::server::{Address, Server};
@@ -60,6 +61,7 @@ impl Store {
                    state = CASE WHEN $4 THEN state ELSE '{}' END WHERE id = $1";
         let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state];
         let changed = tx.execute(sql, values).await? > 0;
+        user_was_there(&mut tx, id, prepared.now).await?;
         fresh(tx, id, changed).await
     }
 
@@ -119,4 +121,11 @@ impl Store {
         let row = self.pool.row("SELECT token_id FROM specola_servers WHERE spawner_id = $1", params![id]).await?;
         Ok(row.map(|row| row.get("token_id")).transpose()?.flatten())
     }
+}
+
+/// As JupyterHub does, a start and an end of a server count as activity of its user.
+pub(crate) async fn user_was_there(tx: &mut Tx, id: SpawnerId, now: Time) -> Result<()> {
+    let sql = "UPDATE users SET last_activity = $2 WHERE id IN (SELECT user_id FROM spawners WHERE id = $1)
+               AND (last_activity IS NULL OR last_activity < $2)";
+    tx.execute(sql, params![id, now]).await.map(drop)
 }

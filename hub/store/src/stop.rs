@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::oauth::HUB_CLIENT;
+use crate::start::user_was_there;
 use crate::store::Store;
 use crate::value::params;
 use hub_core::clock::Time;
@@ -65,6 +66,7 @@ impl Store {
         let sql = "UPDATE spawners SET server_id = NULL, oauth_client_id = NULL, started = NULL, last_activity = $2,
                    state = '{}' WHERE id = $1";
         tx.execute(sql, params![id, now]).await?;
+        user_was_there(&mut tx, id, now).await?;
         let sql = "UPDATE specola_servers SET phase = 'stopped', deadline_at = NULL, url = NULL, token_id = NULL
                    WHERE spawner_id = $1";
         tx.execute(sql, params![id]).await?;

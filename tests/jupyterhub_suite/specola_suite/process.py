@@ -49,13 +49,16 @@ class Specola:
     def public_url(self):
         return f"http://127.0.0.1:{self.port}{self.base_url}"
 
-    def configure(self, options):
-        """Starts the hub with these options, or anew when they are others than those it runs with."""
+    def configure(self, options, more=dict):
+        """Starts the hub with these options, or anew when they are others than those it runs with.
+
+        What `more` returns is only asked for then.
+        """
         if options == self.options and self.hub is not None and self.hub.poll() is None:
             return
         self.end_hub()
         self.options = options
-        (self.folder / "specola.toml").write_text(self.text(options))
+        (self.folder / "specola.toml").write_text(self.text({**options, **more()}))
         log = open(self.folder / "specola.log", "ab")
         self.hub = subprocess.Popen(
             [os.environ["SPECOLA_BIN"], "serve", "--config", self.folder / "specola.toml"],

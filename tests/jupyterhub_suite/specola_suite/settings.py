@@ -2,12 +2,14 @@
 
 import sys
 
-from jupyterhub import scopes
+from jupyterhub import orm, scopes
+from jupyterhub.roles import get_default_roles
 from jupyterhub.tests import mocking
 
 # Options of the same name and meaning.
 SAME = [
     "active_server_limit",
+    "allow_invalid_named_server_start",
     "allow_named_servers",
     "api_page_default_limit",
     "api_page_max_limit",
@@ -24,6 +26,7 @@ SAME = [
 ]
 
 BUILT_IN_SCOPES = set(scopes.scope_definitions)
+DEFAULT_ROLES = {role["name"]: sorted(role["scopes"]) for role in get_default_roles()}
 
 
 def options_of(app):
@@ -51,6 +54,20 @@ def options_of(app):
     if custom:
         found["hub", "custom_scopes"] = custom
     return found
+
+
+def roles_of(app):
+    """The roles in the database as configuration: a hub that starts deletes those it is not told of."""
+    found = []
+    for role in app.db.query(orm.Role).filter_by(managed_by_auth=False):
+        default = DEFAULT_ROLES.get(role.name)
+        if default == sorted(role.scopes):
+            continue
+        spec = {"name": role.name, "scopes": [one for one in role.scopes if one.split("!")[0] in scopes.scope_definitions]}
+        for kind in ("groups", "services") if default else ("users", "groups", "services"):
+            spec[kind] = [one.name for one in getattr(role, kind)]
+        found.append(spec)
+    return {("hub", "load_roles"): found}
 
 
 def command_of(spawner_class):

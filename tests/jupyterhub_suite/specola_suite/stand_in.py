@@ -92,7 +92,7 @@ class StandIn(mocking.MockHub):
         """What the test changed in its session, and in the settings, counts from now on."""
         self.asked += 1
         self.db.commit()
-        self.specola.configure(settings.options_of(self))
+        self.specola.configure(settings.options_of(self), lambda: settings.roles_of(self))
 
     def after_request(self):
         """What Specola wrote is read anew."""
