@@ -8,6 +8,7 @@ mod flow;
 mod life;
 mod likeness;
 mod login;
+mod observe;
 mod pages;
 mod proxy;
 mod quickstart;

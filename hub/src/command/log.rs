@@ -34,6 +34,8 @@ fn line(now: String, event: &Event<'_>) -> Value {
     fields.0.insert("time".into(), now.into());
     fields.0.insert("level".into(), event.metadata().level().as_str().to_lowercase().into());
     fields.0.insert("part".into(), event.metadata().target().into());
+    // Some of the libraries tell in fields alone.
+    fields.0.insert("message".into(), "".into());
     event.record(&mut fields);
     Value::Object(fields.0)
 }
