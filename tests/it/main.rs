@@ -15,4 +15,5 @@ mod quickstart;
 mod reference;
 mod restart;
 mod server_proxy;
+mod sharing;
 mod singleuser;

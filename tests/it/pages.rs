@@ -1,9 +1,10 @@
 //! The pages in a real browser: the main job from log-in to log-out, and a look at each page.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use http::Method;
 use tests::jupyterhub::PASSWORD;
 use tests::specola::Options;
-use tests::{Browser, Specola, need, place};
+use tests::{Body, Browser, Session, Specola, need, place};
 
 use crate::flow;
 
@@ -75,12 +76,35 @@ async fn look_at(browser: &Browser, specola: &Specola, path: &str, name: &str) -
     browser.look(tests::browser::LOOKS[0]).await
 }
 
+/// Bob's server is shared with alice, and hers with him.
+async fn look_at_sharing(browser: &Browser, specola: &Specola, alice: &mut Session) -> Result<()> {
+    let mut bob = specola.logged_in("bob").await?;
+    bob.start_server("bob").await?;
+    let invited = bob.api(Method::POST, "/share-codes/bob/", Body::Empty).await?.expect(&[200])?.json()?;
+    let path = invited["accept_url"].as_str().context("where to accept")?;
+    look_at(browser, specola, path, "accept-share").await?;
+    browser.go(&format!("{}{path}", specola.origin())).await?;
+    browser.click("form button").await?;
+    browser.arrives("bob's server", |url| url.path().starts_with("/user/bob") || url.path().contains("oauth2")).await?;
+    bob.stop_server("bob").await?;
+    let with = serde_json::json!({"user": "bob", "scopes": ["access:servers", "servers"]});
+    alice.api(Method::POST, "/shares/alice/", Body::Json(with)).await?.expect(&[200])?;
+    browser.go(&format!("{}/hub/home", specola.origin())).await?;
+    browser.click("#share").await?;
+    browser.shown("#share-link-make").await?;
+    browser.click("#share-link-make").await?;
+    browser.shown("#share-link").await?;
+    browser.screenshot("share-link").await?;
+    look_at(browser, specola, "/hub/share/alice", "share").await
+}
+
 #[tokio::test]
 async fn every_page_has_its_look_wide_and_narrow_light_and_dark() -> Result<()> {
     let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
     let options = Options::default()
         .set("hub", "allow_named_servers", "true")
         .set("hub", "redirect_to_server", "false")
+        .set("hub", "extra_user_scopes", "[\"shares!user\", \"read:users:name\", \"read:groups:name\"]")
         .set("spawner", "start_timeout", "600")
         .set("spawner.local", "interrupt_timeout", "1")
         .set("spawner.local", "term_timeout", "1");
@@ -93,6 +117,7 @@ async fn every_page_has_its_look_wide_and_narrow_light_and_dark() -> Result<()> 
     let mut alice = specola.logged_in("alice").await?;
     alice.start_server("alice").await?;
     alice.new_token("alice").await?;
+    look_at_sharing(&browser, &specola, &mut alice).await?;
     look_at(&browser, &specola, "/hub/home", "home-running").await?;
     look_at(&browser, &specola, "/hub/token", "token").await?;
     look_at(&browser, &specola, "/hub/no-such-page", "not-found").await?;
@@ -103,15 +128,14 @@ async fn every_page_has_its_look_wide_and_narrow_light_and_dark() -> Result<()> 
     // A start that takes as long as the page is looked at, then one that fails.
     specola.reconfigure(options.clone().small_lab("deaf.py")?).await?;
     let mut starting = alice.clone();
-    let asked =
-        tokio::spawn(async move { starting.api(http::Method::POST, "/users/alice/server", tests::Body::Empty).await });
+    let asked = tokio::spawn(async move { starting.api(Method::POST, "/users/alice/server", Body::Empty).await });
     browser.go(&format!("{}/hub/spawn-pending/alice", specola.origin())).await?;
     look_at(&browser, &specola, "/hub/spawn-pending/alice", "starting").await?;
     look_at(&browser, &specola, "/hub/home", "home-starting").await?;
     alice.stop_server("alice").await?;
     asked.await??;
     specola.reconfigure(options.small_lab("dies.py")?).await?;
-    alice.api(http::Method::POST, "/users/alice/server", tests::Body::Empty).await?;
+    alice.api(Method::POST, "/users/alice/server", Body::Empty).await?;
     alice.server_stopped("alice").await?;
     look_at(&browser, &specola, "/hub/spawn-pending/alice", "failed").await?;
     look_at(&browser, &specola, "/hub/home", "home-failed").await?;

@@ -13,6 +13,7 @@ use tests::specola::Options;
 use tests::{Answer, Body, JupyterHub, Mark, Session, Specola, need, place};
 
 mod requests;
+mod sharing;
 
 const PAGES: &str = "application/jupyterhub-pagination+json";
 
@@ -59,7 +60,8 @@ fn plain_text(key: &str, text: &str) -> String {
     let is_time = text.len() >= 20 && text.ends_with('Z') && text.as_bytes().get(10) == Some(&b'T');
     match key {
         _ if is_time => "a time".to_owned(),
-        "token" | "session_id" | "id" | "token_id" => format!("some {key}"),
+        "token" | "session_id" | "id" | "token_id" | "code" => format!("some {key}"),
+        "accept_url" => text.split('=').next().unwrap_or_default().to_owned(),
         // The order of a query says nothing.
         "url" if text.starts_with("http") => {
             let (path, query) = text.split_once('?').unwrap_or((text, ""));

@@ -27,6 +27,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         "/hub/user-redirect/lab/tree/x?a=b",
         "/hub/api/oauth2/authorize",
         "/hub/api/oauth2/authorize?client_id=nobody&redirect_uri=%2F&response_type=code",
+        "/hub/accept-share?code=nonsense",
         "/hub/logout",
         "/elsewhere?a=b",
         "/user/alice",
@@ -58,6 +59,8 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         "/hub/user-redirect/lab/tree/x?a=b",
         "/hub/api/oauth2/authorize",
         "/hub/api/oauth2/authorize?client_id=nobody&redirect_uri=%2F&response_type=code",
+        "/hub/accept-share",
+        "/hub/accept-share?code=nonsense",
         "/hub/error/503",
         "/hub/error/404",
         "/user/alice",
@@ -71,18 +74,26 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 /// Requests, by a part of their title, that are answered otherwise, and why. One that is not is an error too.
 pub const OTHERWISE: &[(&str, &str)] = &[
     ("GET /services", "services are not there yet"),
-    ("GET /proxy", "the proxy's part of the API is not there yet"),
     (": /hub/admin", "the admin page is not there yet"),
     (
         "PATCH /users/alice/servers/second {\"display_name\"",
         "options that were never set are an empty object, not null",
     ),
+    (
+        r#"PATCH /shares/alice/ {"scopes":["access:servers"]"#,
+        "a scope that is revoked without its filter means this server, as when it is granted; JupyterHub keeps it",
+    ),
+    (
+        r#"POST /shares/alice/ {"scopes":["custom:nonsense"]"#,
+        "what does not exist is a bad request, not a fault of the hub",
+    ),
+    (r#"POST /shares/alice/ {"user":""}"#, "an empty name is a bad request, not a fault of the hub"),
     (": /hub/logout", "a page of its own says that the log-out is done"),
 ];
 
 /// All requests to the API, in an order in which each finds what it needs.
 pub fn requests() -> Vec<Request> {
-    [reading(), people(), groups(), tokens(), servers()].concat()
+    [reading(), people(), groups(), tokens(), servers(), super::sharing::requests()].concat()
 }
 
 fn reading() -> Vec<Request> {
