@@ -73,6 +73,10 @@ acts! {
     AdminGrant = "user.admin.grant",
     /// A user is no administrator any more.
     AdminRevoke = "user.admin.revoke",
+    /// A log-in changed which groups somebody is in.
+    UserGroups = "user.groups",
+    /// A log-in changed which roles somebody has.
+    UserRoles = "user.roles",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.

@@ -6,7 +6,9 @@ use hub_core::clock::Time;
 use hub_core::name::UserName;
 use hub_core::token;
 use hub_store::{Holder, Store, StoreError, User};
+use serde_json::{Value, json};
 
+use crate::audit::{self, Act, Actor, Object};
 use crate::config::AuthConfig;
 
 /// Makes the database agree with the lists. Names that cannot be names were refused with the configuration.
@@ -15,8 +17,8 @@ pub async fn sync(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), Sto
     for admin in auth.admin_users.iter().map(name) {
         let user = ensure(store, &admin, true, now).await?;
         if !user.admin {
-            tracing::info!(user = admin, "made an administrator by auth.admin_users");
             store.set_admin(user.id, true).await?;
+            record(store, now, Act::AdminGrant, &admin, Value::Null).await;
         }
     }
     for allowed in auth.allowed_users.iter().map(name) {
@@ -43,13 +45,25 @@ async fn ensure(store: &Store, name: &str, admin: bool, now: Time) -> Result<Use
     match store.create_user(name, admin, &token::generate_id(&mut rand::rng()), now).await {
         // Another hub starts at the same time and was quicker.
         Err(StoreError::Conflict(context)) => store.user(name).await?.ok_or(StoreError::Conflict(context)),
-        made => made,
+        Ok(made) => {
+            record(store, now, Act::UserCreate, name, json!({ "admin": admin })).await;
+            Ok(made)
+        }
+        Err(error) => Err(error),
     }
+}
+
+/// Records what the configuration did. What cannot be written is in the log.
+async fn record(store: &Store, now: Time, act: Act, name: &str, detail: Value) {
+    let _ = audit::write(store, now, &Actor::part("config"), act, Object::User(name), detail).await;
 }
 
 /// Takes every right away, so that sessions and tokens of before are worth nothing.
 async fn strip(store: &Store, user: &User, now: Time) -> Result<(), StoreError> {
     store.set_admin(user.id, false).await?;
+    if user.admin {
+        record(store, now, Act::AdminRevoke, &user.name, Value::Null).await;
+    }
     store.set_groups(user.id, &[]).await?;
     let own = store.own_roles_of_users(&[user.id]).await?;
     for name in own.get(&user.id).into_iter().flatten() {

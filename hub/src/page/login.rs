@@ -1,5 +1,7 @@
 //! Logging in with a name and a password: the form, and what follows when it is right.
 
+use std::collections::BTreeSet;
+
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::secret::Secret;
@@ -121,15 +123,33 @@ pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User
         app.audited(by, act, Object::User(&user.name), Value::Null).await;
     }
     if let Some(groups) = &identity.groups {
+        let before = app.store.groups_of(user.id).await?;
         app.store.set_groups(user.id, groups).await?;
+        if !same(&before, groups) {
+            app.audited(by, Act::UserGroups, Object::User(&user.name), json!({ "groups": groups })).await;
+        }
     }
     if let Some(wanted) = identity.roles.as_ref().filter(|_| app.config.auth.manage_roles) {
         let house = Roles { store: &app.store, catalogue: &app.catalogue, config: &app.config.hub };
+        let before = own_roles(app, &user).await?;
         let synced = roles::sync_person(&house, &user, wanted, identity.admin == Some(true)).await;
         synced.map_err(|error| Problem::conflict(format!("{error:#}")))?;
+        let after = own_roles(app, &user).await?;
+        if !same(&before, &after) {
+            app.audited(by, Act::UserRoles, Object::User(&user.name), json!({ "roles": after })).await;
+        }
     }
     app.store.touch_user(user.id, app.now()).await?;
     Ok(user)
+}
+
+async fn own_roles(app: &App, user: &User) -> Result<Vec<String>, StoreError> {
+    Ok(app.store.own_roles_of_users(&[user.id]).await?.remove(&user.id).unwrap_or_default())
+}
+
+/// Whether two lists name the same, in whatever order.
+fn same(one: &[String], other: &[String]) -> bool {
+    one.iter().collect::<BTreeSet<_>>() == other.iter().collect::<BTreeSet<_>>()
 }
 
 async fn find_or_make(app: &App, by: &Actor, identity: &Identity) -> Result<User, StoreError> {

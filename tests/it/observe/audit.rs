@@ -57,6 +57,7 @@ async fn a_day_of_a_hub_is_in_the_audit() -> Result<()> {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())?.context("a user")?.name;
     let all = acts(&specola, &[])?;
     let expected = [
+        "hub:config user.create user:admin",
         "hub hub.start hub",
         "user:alice user.create user:alice",
         "user:alice login user:alice",

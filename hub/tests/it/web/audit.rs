@@ -160,3 +160,31 @@ async fn who_opens_somebody_elses_server_is_recorded() {
         assert_eq!(last, format!("user:{name} {act} server:alice/"));
     }
 }
+
+#[actix_web::test]
+async fn a_change_is_ended_and_recorded_though_the_client_hangs_up() {
+    let house = House::new().await;
+    let (site, token) = (house.site().await, house.token("root", &["inherit".to_owned()]).await);
+    let body = json!({ "usernames": ["one", "two", "three"] });
+    {
+        let mut asked = Box::pin(by_token(&site, &token, "POST", "/hub/api/users", Some(&body)));
+        assert!(futures_util::poll!(&mut asked).is_pending());
+    }
+    crate::harness::eventually("the record of the last", async || acts(&house).await.len() == 3).await;
+    assert!(house.app().store.user("three").await.unwrap().is_some());
+}
+
+#[actix_web::test]
+async fn a_record_that_cannot_be_written_is_counted_and_the_act_stands() {
+    use specola::audit::{Act, Actor, Object};
+    let house = House::with("authenticate_prometheus = false").await;
+    let (app, lost) = (house.app(), || {
+        let text = specola::metrics::text(0).unwrap();
+        let line = text.lines().find(|line| line.starts_with("specola_audit_lost_total ")).unwrap();
+        line.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
+    });
+    let before = lost();
+    app.store.close().await;
+    app.audited(&Actor::hub(), Act::HubStop, Object::Hub, Value::Null).await;
+    assert_eq!(lost(), before + 1);
+}
