@@ -106,6 +106,17 @@ impl Scope {
         let scope = scope.into();
         Self { meaning: words.scope(&scope), scope, selected: false }
     }
+
+    /// Explains a scope of a shared server, where everything said is about that server.
+    pub fn of_share(words: &'static crate::Words, scope: impl Into<String>) -> Self {
+        let scope = scope.into();
+        let meaning = match scope.split('!').next().unwrap_or_default() {
+            "access:servers" => words.share_use.to_owned(),
+            "servers" => words.share_manage.to_owned(),
+            other => words.scope(&format!("{other}!server")),
+        };
+        Self { meaning, scope, selected: false }
+    }
 }
 
 impl TokenPage {

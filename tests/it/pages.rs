@@ -94,7 +94,12 @@ async fn look_at_sharing(browser: &Browser, specola: &Specola, alice: &mut Sessi
     browser.shown("#share-link-make").await?;
     browser.click("#share-link-make").await?;
     browser.shown("#share-link").await?;
-    browser.screenshot("share-link").await?;
+    for look in tests::browser::LOOKS {
+        browser.look(look).await?;
+        assert!(!browser.scrolls_sideways().await?, "the link is wider than the window when {}", look.name);
+        browser.screenshot(&format!("share-link-{}", look.name)).await?;
+    }
+    browser.look(tests::browser::LOOKS[0]).await?;
     look_at(browser, specola, "/hub/share/alice", "share").await
 }
 

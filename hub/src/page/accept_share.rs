@@ -49,14 +49,12 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     let text = argument(&request, "code");
     let code = find(&app, &caller, text.as_deref(), &LOOKING).await?;
     let (frame, cookie) = surround(&request, &app, Some(&caller), "accept-share").parts();
-    // All concern this one server, so that its name beside each of them would say nothing.
     let scopes = code.as_scopes().current();
-    let plain = scopes.iter().map(|scope| scope.split('!').next().unwrap_or(scope));
     let page = AcceptShare {
         frame,
         url: href(&app.paths.server(&code.server.owner, &code.server.name)),
         next: href(&onward(&request, &app, &code)),
-        scopes: plain.map(|scope| Scope::explained(&ENGLISH, scope)).collect(),
+        scopes: scopes.into_iter().map(|scope| Scope::of_share(&ENGLISH, scope)).collect(),
         owner: code.server.owner,
         server: code.server.name,
         ready: code.server.ready,

@@ -198,16 +198,15 @@ fn expiry(seconds: i64, label: &str) -> Expiry {
     Expiry { seconds: u64::try_from(seconds).ok(), label: label.to_owned(), selected }
 }
 
-/// All concern this one server, so that its name beside each of them would say nothing.
-fn explained(scopes: &[String]) -> Vec<Scope> {
-    scopes.iter().map(|scope| Scope::explained(&ENGLISH, scope.split('!').next().unwrap_or(scope))).collect()
+fn explained(scopes: Vec<String>) -> Vec<Scope> {
+    scopes.into_iter().map(|scope| Scope::of_share(&ENGLISH, scope)).collect()
 }
 
 fn granted(share: &Share) -> Granted {
     Granted {
         is_group: matches!(share.with, ShareWith::Group(_)),
         name: share.with_name.clone(),
-        scopes: explained(&share.scopes),
+        scopes: explained(share.as_scopes().current()),
         created: share.created_at,
         expires_at: share.expires_at,
     }
@@ -216,7 +215,7 @@ fn granted(share: &Share) -> Granted {
 fn invitation(code: &ShareCode) -> Invitation {
     Invitation {
         id: sharing::code_id(code.id),
-        scopes: explained(&code.scopes),
+        scopes: explained(code.as_scopes().current()),
         created: code.created_at,
         expires_at: code.expires_at,
         used: code.exchange_count,

@@ -9,7 +9,7 @@ use crate::words::ENGLISH;
 use crate::{AcceptShare, Sharing};
 
 fn explained(scopes: &[&str]) -> Vec<Scope> {
-    scopes.iter().map(|scope| Scope::explained(&ENGLISH, *scope)).collect()
+    scopes.iter().map(|scope| Scope::of_share(&ENGLISH, *scope)).collect()
 }
 
 fn invited() -> AcceptShare {
@@ -19,7 +19,7 @@ fn invited() -> AcceptShare {
         server: "spectra".to_owned(),
         url: path("user/mlolli/spectra/"),
         ready: true,
-        scopes: explained(&["access:servers", "start:servers"]),
+        scopes: explained(&["access:servers!server=mlolli/spectra", "servers!server=mlolli/spectra", "read:servers"]),
         code: Secret::new("Zq3mZ0h1yT7X9Y0dJr2kVw5bN8cL4sP6uG1aE-fHoQI"),
         next: path("user/mlolli/spectra/lab/tree/spectra.ipynb"),
     }
@@ -41,7 +41,7 @@ pub(crate) fn accept() -> Vec<(&'static str, AcceptShare)> {
         server: text(),
         url: path(HOSTILE),
         ready: false,
-        scopes: vec![Scope::explained(&ENGLISH, HOSTILE)],
+        scopes: vec![Scope::of_share(&ENGLISH, HOSTILE)],
         code: Secret::new(HOSTILE),
         next: path(HOSTILE),
     };
@@ -97,7 +97,7 @@ fn full() -> Sharing {
 
 pub(crate) fn sharing() -> Vec<(&'static str, Sharing)> {
     let text = || HOSTILE.to_owned();
-    let bad = || vec![Scope::explained(&ENGLISH, HOSTILE)];
+    let bad = || vec![Scope::of_share(&ENGLISH, HOSTILE)];
     let share = Granted { is_group: true, name: text(), scopes: bad(), created: ago(1), expires_at: Some(ago(-1)) };
     let hostile = Sharing {
         frame: hostile(),

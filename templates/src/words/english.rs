@@ -194,6 +194,8 @@ pub static ENGLISH: Words = Words {
     consent_allow: "Allow",
     consent_as: "You are logged in as {}.",
 
+    share_use: "use it, with its files and programs",
+    share_manage: "start and stop it",
     share: "Share",
     share_start: "Start",
     share_ask: "It does not run. Ask {} to start it.",
@@ -221,7 +223,7 @@ pub static ENGLISH: Words = Words {
     sharing_link_made: "Your new link",
     sharing_link_help: "Copy it now and send it: it is not shown again.",
     sharing_list: "Shared with",
-    sharing_list_help: "Who is revoked loses access to new connections at once.",
+    sharing_list_help: "Who is revoked can open nothing new; what is open now may last some minutes.",
     sharing_empty: "Nobody yet.",
     sharing_since: "Since",
     sharing_links: "Links",
@@ -231,7 +233,7 @@ pub static ENGLISH: Words = Words {
     sharing_unused: "never",
     sharing_used_once: "once",
     sharing_used: "{} times",
-    sharing_end: "Stop sharing",
+    sharing_end: "Stop all sharing",
 
     go_home: "Go to your servers",
     error_code: "Error {}",

@@ -68,7 +68,7 @@ table! {
     // Consent
     consent_title, consent_asks, consent_only_identify, consent_can, consent_sends, consent_allow, consent_as,
     // Sharing
-    share, share_start, share_ask, share_by_group, share_leave, share_leave_of,
+    share_use, share_manage, share, share_start, share_ask, share_by_group, share_leave, share_leave_of,
     accept_title, accept_by, accept_stopped, accept_can, accept_then, accept_yes,
     sharing_title, sharing_help, sharing_grant_title, sharing_name, sharing_kind, sharing_user, sharing_group, sharing_manage,
     sharing_grant, sharing_link_title, sharing_link_what, sharing_link_make, sharing_link_made, sharing_link_help, sharing_list,
