@@ -204,7 +204,7 @@ pub static ENGLISH: Words = Words {
     share_leave_of: "Leave what {} shares",
     accept_title: "Use a shared server?",
     accept_by: "{} shares a server with you:",
-    accept_stopped: "The server does not run now. You may need to ask {} to start it.",
+    accept_stopped: "The server is not currently running. You may need to ask {} to start it.",
     accept_can: "You will be able to",
     accept_then: "You will go on to",
     accept_yes: "Accept",

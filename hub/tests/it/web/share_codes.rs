@@ -180,7 +180,7 @@ async fn accepting_leads_on_within_this_site_only() {
         query.append_pair("code", &text).extend_pairs(next.map(|next| ("next", next)));
         let path = format!("/hub/accept-share?{}", query.finish());
         let page = bob.get(&site, &path).await;
-        assert!(page.status == 200 && page.text.contains("does not run now"), "{next:?}: {page:?}");
+        assert!(page.status == 200 && page.text.contains("not currently running"), "{next:?}: {page:?}");
         assert!(!page.text.contains("evil.example") && !page.text.contains("javascript:"), "{next:?}");
         let answer = bob.post(&site, &path, &[]).await;
         assert_eq!((answer.status, answer.header("location")), (302, expected), "{next:?}");
