@@ -232,6 +232,12 @@ impl App {
     }
 }
 
+/// Records what the configuration did to a user, while the parts of the hub are put together.
+pub async fn by_config(store: &Store, at: Time, act: Act, user: &str, detail: Value) {
+    // What cannot be written is in the log.
+    let _ = write(store, at, &Actor::part("config"), act, Object::User(user), detail).await;
+}
+
 /// Does what `audited` promises, for commands too. The error is in the log already.
 pub async fn write(
     store: &Store,

@@ -12,6 +12,7 @@ use hub_core::token;
 use hub_store::{Group, Holders, NewRole, Store, StoreError, User};
 use serde_json::{Value, json};
 
+use crate::audit::{self, Act};
 use crate::config::hub::{GroupConfig, RoleConfig};
 use crate::config::{AuthConfig, Config, HubConfig};
 
@@ -267,7 +268,9 @@ impl Sync<'_> {
             return Ok(None);
         }
         let cookie_id = token::generate_id(&mut rand::rng());
-        self.store.create_user(&name, false, &cookie_id, self.now).await.map(Some)
+        let user = self.store.create_user(&name, false, &cookie_id, self.now).await?;
+        audit::by_config(self.store, self.now, Act::UserCreate, &name, json!({ "admin": false })).await;
+        Ok(Some(user))
     }
 }
 

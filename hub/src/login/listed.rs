@@ -8,7 +8,7 @@ use hub_core::token;
 use hub_store::{Holder, Store, StoreError, User};
 use serde_json::{Value, json};
 
-use crate::audit::{self, Act, Actor, Object};
+use crate::audit::{self, Act};
 use crate::config::AuthConfig;
 
 /// Makes the database agree with the lists. Names that cannot be names were refused with the configuration.
@@ -18,7 +18,7 @@ pub async fn sync(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), Sto
         let user = ensure(store, &admin, true, now).await?;
         if !user.admin {
             store.set_admin(user.id, true).await?;
-            record(store, now, Act::AdminGrant, &admin, Value::Null).await;
+            audit::by_config(store, now, Act::AdminGrant, &admin, Value::Null).await;
         }
     }
     for allowed in auth.allowed_users.iter().map(name) {
@@ -46,23 +46,18 @@ async fn ensure(store: &Store, name: &str, admin: bool, now: Time) -> Result<Use
         // Another hub starts at the same time and was quicker.
         Err(StoreError::Conflict(context)) => store.user(name).await?.ok_or(StoreError::Conflict(context)),
         Ok(made) => {
-            record(store, now, Act::UserCreate, name, json!({ "admin": admin })).await;
+            audit::by_config(store, now, Act::UserCreate, name, json!({ "admin": admin })).await;
             Ok(made)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Records what the configuration did. What cannot be written is in the log.
-async fn record(store: &Store, now: Time, act: Act, name: &str, detail: Value) {
-    let _ = audit::write(store, now, &Actor::part("config"), act, Object::User(name), detail).await;
-}
-
 /// Takes every right away, so that sessions and tokens of before are worth nothing.
 async fn strip(store: &Store, user: &User, now: Time) -> Result<(), StoreError> {
     store.set_admin(user.id, false).await?;
     if user.admin {
-        record(store, now, Act::AdminRevoke, &user.name, Value::Null).await;
+        audit::by_config(store, now, Act::AdminRevoke, &user.name, Value::Null).await;
     }
     store.set_groups(user.id, &[]).await?;
     let own = store.own_roles_of_users(&[user.id]).await?;
