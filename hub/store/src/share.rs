@@ -167,8 +167,9 @@ impl Shares {
             Self::OfOwner(id) => ("s.user_id = $2", id.into()),
             Self::WithGroup(id) => ("h.group_id = $2", id.into()),
             Self::WithUser(id) => {
-                let either = "(h.user_id = $2 OR h.group_id IN (SELECT m.group_id FROM user_group_map m
-                              WHERE m.user_id = $2))";
+                // Not an OR: PostgreSQL would read the whole table.
+                let either = "h.id IN (SELECT a.id FROM shares a WHERE a.user_id = $2 UNION
+                    SELECT b.id FROM shares b JOIN user_group_map m ON m.group_id = b.group_id WHERE m.user_id = $2)";
                 (either, id.into())
             }
         }

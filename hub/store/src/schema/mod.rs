@@ -36,8 +36,13 @@ const OLDER_REVISIONS: [&str; 18] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 4] =
-    [include_str!("specola.sql"), include_str!("audit.sql"), include_str!("scale.sql"), include_str!("census.sql")];
+const STEPS: [&str; 5] = [
+    include_str!("specola.sql"),
+    include_str!("audit.sql"),
+    include_str!("scale.sql"),
+    include_str!("census.sql"),
+    include_str!("sharing.sql"),
+];
 
 /// Tables that only JupyterHub's schema has under these names together.
 const JUPYTERHUB_TABLES: [&str; 16] = [
