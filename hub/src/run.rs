@@ -84,7 +84,7 @@ impl Parts {
 async fn began(app: &App) {
     let detail = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
     app.audited(&Actor::hub(), Act::HubStart, Object::Hub, detail).await;
-    match crate::audit::config_changes(app).await {
+    match crate::changes::since_last_start(app).await {
         Ok(Some(changed)) => {
             let detail = serde_json::json!({ "options": changed });
             app.audited(&Actor::hub(), Act::ConfigChange, Object::Hub, detail).await;
