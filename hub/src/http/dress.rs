@@ -28,7 +28,7 @@ pub async fn dress<B: MessageBody + 'static>(
         // On its own: what was begun is ended and recorded, though the client hangs up half-way.
         match actix_web::rt::spawn(next.call(request)).await {
             Ok(answered) => answered,
-            Err(error) => Err(actix_web::error::ErrorInternalServerError(error)),
+            Err(error) => Err(Problem::internal("request", error).into()),
         }
     };
     let mut response = match answered {
