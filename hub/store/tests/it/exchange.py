@@ -5,7 +5,7 @@ import sys
 from datetime import timezone
 from importlib.util import find_spec
 
-from jupyterhub import orm, roles
+from jupyterhub import orm, roles, scopes
 from sqlalchemy import create_engine, inspect
 
 
@@ -114,5 +114,34 @@ def survived(url):
     }
 
 
-part = {"create": create, "inspect": inspect_tables, "read": read, "survived": survived}[sys.argv[1]]
+def share(url):
+    """Ann shares her server with bob, with his group, and by a code."""
+    db = session(url)
+    bob = orm.User(name="bob")
+    server = orm.Spawner(user=orm.User(name="ann"), name="")
+    staff = orm.Group(name="staff", users=[bob])
+    db.add_all([server, staff, bob])
+    db.commit()
+    orm.Share.grant(db, server, bob, scopes=["read:servers!server=ann/"])
+    orm.Share.grant(db, server, staff)
+    return {"code": orm.ShareCode.new(db, server, scopes=["access:servers"])[1]}
+
+
+def shared(url):
+    """What became of it in our hands, as JupyterHub's rights see it."""
+    db = session(url)
+    bob = orm.User.find(db, "bob")
+    code = db.query(orm.ShareCode).one()
+    found = [code.exchange_count, code.last_exchanged_at.isoformat(), code.scopes]
+    shares = sorted([share.kind, share.scopes] for share in map(with_kind, db.query(orm.Share)))
+    rights = sorted(scope for scope in scopes.get_scopes_for(bob) if "server=" in scope)
+    return {"code": found, "shares": shares, "rights": rights}
+
+
+def with_kind(share):
+    share.kind = "group" if share.group else "user"
+    return share
+
+
+part = {"share": share, "shared": shared, "create": create, "inspect": inspect_tables, "read": read, "survived": survived}[sys.argv[1]]
 print(json.dumps(part(with_driver(sys.argv[2]))))

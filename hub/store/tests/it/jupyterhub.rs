@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Runs a part of `exchange.py` in the interpreter that has JupyterHub. `None`, with a line that says so, where
 /// there is none.
-fn python(part: &str, url: &str) -> Option<serde_json::Value> {
+pub fn python(part: &str, url: &str) -> Option<serde_json::Value> {
     let Some(python) = std::env::var_os("SPECOLA_JUPYTERHUB_PYTHON") else {
         eprintln!("skipped: SPECOLA_JUPYTERHUB_PYTHON names no Python with JupyterHub 6.1");
         return None;
@@ -20,7 +20,7 @@ fn python(part: &str, url: &str) -> Option<serde_json::Value> {
 }
 
 /// A database of the same kind without any table.
-fn empty(database: &Database) -> String {
+pub fn empty(database: &Database) -> String {
     match database.store.dialect() {
         "sqlite" => format!("sqlite:///{}", database.directory.path().join("theirs.sqlite").display()),
         _ => crate::postgres::new_database().unwrap(),

@@ -216,7 +216,34 @@ async fn each_exchange_counts_and_none_is_too_late(Database { store, .. }: Datab
     assert_eq!(store.shares_with(bob, at(99)).await.unwrap().len(), 1, "what was exchanged stays");
 }
 
+async fn shares_and_codes_change_hands_with_jupyterhub(database: Database) {
+    let url = crate::jupyterhub::empty(&database);
+    let Some(made) = crate::jupyterhub::python("share", &url) else { return };
+    let store = Store::open(&url, crate::harness::options()).await.unwrap();
+    let bob = store.user("bob").await.unwrap().unwrap().id;
+    // Made by JupyterHub a moment ago by its own clock.
+    let now = hub_core::clock::Clock::now(&hub_core::clock::SystemClock);
+    let shares = store.shares_with(bob, now).await.unwrap();
+    let scopes: Vec<_> = shares.iter().flat_map(|share| share.as_scopes().current()).collect();
+    assert_eq!(scopes, ["read:servers!server=ann/", "access:servers!server=ann/"]);
+    let text = made["code"].as_str().unwrap();
+    let codes = store.share_codes_by_prefix(hub_core::token::prefix(text), now).await.unwrap();
+    assert!(codes.len() == 1 && hub_core::token::verify(codes[0].hashed.expose(), text));
+    let more = hub_core::scope::Catalogue::default().parse_all(codes[0].as_scopes().current()).unwrap();
+    store.rename_user(shares[0].server.owner_id, "anna").await.unwrap();
+    store.exchange_share_code(codes[0].id, bob, now, |share| share.extended(&more)).await.unwrap().unwrap();
+    store.close().await;
+    let access = "access:servers!server=anna/";
+    let both = json!([access, "read:servers!server=anna/"]);
+    let expected = json!({
+        "code": [1, now.format("%Y-%m-%dT%H:%M:%S%.6f").to_string(), [access]], "shares": [["group", [access]], ["user", both]],
+        "rights": both,
+    });
+    assert_eq!(crate::jupyterhub::python("shared", &url).unwrap(), expected);
+}
+
 both!(
+    shares_and_codes_change_hands_with_jupyterhub,
     a_share_is_made_extended_reduced_and_ended,
     two_at_once_make_one_share,
     shares_are_listed_by_server_owner_and_holder,
