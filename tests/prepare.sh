@@ -67,7 +67,7 @@ prepare_jupyterhub() {
 
 # JupyterHub and what its own tests need, to run them against Specola.
 prepare_jupyterhub_suite() {
-    if make_environment jupyterhub-suite 'jupyterhub==6.1.*' 'pytest==8.*' 'pytest-asyncio==1.*' 'requests-mock==1.*' 'beautifulsoup4==4.*' 'psycopg2-binary==2.*'; then
+    if make_environment jupyterhub-suite 'jupyterhub==6.1.*' 'pytest==8.*' 'pytest-asyncio==1.*' 'pytest-timeout==2.*' 'requests-mock==1.*' 'beautifulsoup4==4.*' 'psycopg2-binary==2.*'; then
         export SPECOLA_JUPYTERHUB_SUITE_PYTHON=$prepared/jupyterhub-suite/bin/python
     else
         note_skip 'pytest could not be installed: the tests of JupyterHub do not run against Specola'

@@ -5,6 +5,7 @@ mod crash;
 mod database;
 mod fault;
 mod flow;
+mod jupyterhub_suite;
 mod life;
 mod likeness;
 mod login;

@@ -48,6 +48,11 @@ pub fn jupyterhub5() -> Option<PathBuf> {
     python("SPECOLA_JUPYTERHUB5_PYTHON", "jupyterhub-5")
 }
 
+/// The interpreter that has JupyterHub 6.1 and what its own tests need.
+pub fn jupyterhub_suite() -> Option<PathBuf> {
+    python("SPECOLA_JUPYTERHUB_SUITE_PYTHON", "jupyterhub-suite")
+}
+
 /// Real configurable-http-proxy.
 pub fn configurable_http_proxy() -> Option<PathBuf> {
     let given = std::env::var_os("SPECOLA_CHP").map(PathBuf::from);

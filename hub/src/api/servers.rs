@@ -29,7 +29,7 @@ fn settings(object: &Map<String, Value>) -> Result<(Option<String>, Option<Value
     let display_name = match body::text(object, "Server", "display_name")?.filter(|text| !text.is_empty()) {
         Some(text) => {
             let parsed =
-                DisplayName::parse(&text).map_err(|error| Problem::bad(format!("Invalid display name: {error}")))?;
+                DisplayName::parse(&text).map_err(|error| Problem::bad(format!("Invalid display_name: {error}")))?;
             Some(parsed.as_str().to_owned())
         }
         None => None,

@@ -1,6 +1,6 @@
 //! The table of addresses: path, method, handler. What a handler asks of its caller is in its signature.
 
-use actix_web::web::{self, ServiceConfig, delete, get, patch, post, put, resource, scope};
+use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource, scope};
 use actix_web::{HttpResponse, Route};
 use percent_encoding::percent_decode_str;
 
@@ -194,10 +194,10 @@ fn pages(config: &mut ServiceConfig) {
         .configure(starting)
         .service(page("/security/csp-report", [post().to(page::error::csp_report)]))
         .service(page("/error/{code}", [get().to(page::error::of_proxy)]))
-        .service(page("/logo", [get().to(page::statics::logo)]))
-        .service(page("/accent.css", [get().to(page::statics::accent)]))
-        .service(page("/extra.css", [get().to(page::statics::extra)]))
-        .service(page("/static/{path:.*}", [get().to(page::statics::file)]))
+        .service(page("/logo", [get().to(page::statics::logo), head().to(page::statics::logo)]))
+        .service(page("/accent.css", [get().to(page::statics::accent), head().to(page::statics::accent)]))
+        .service(page("/extra.css", [get().to(page::statics::extra), head().to(page::statics::extra)]))
+        .service(page("/static/{path:.*}", [get().to(page::statics::file), head().to(page::statics::file)]))
         .service(page("/user-redirect", [get().to(page::user::redirect)]))
         .service(page("/user-redirect/{path:.*}", [get().to(page::user::redirect)]))
         .configure(without_route)

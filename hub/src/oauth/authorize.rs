@@ -53,7 +53,10 @@ pub async fn ask(request: HttpRequest, app: web::Data<App>) -> Answer {
     if !consent::is_needed(&app, &wish.client, &caller, &granted).await? {
         return grant(&request, &app, &caller, &wish, &granted).await;
     }
-    page::oauth::show(&request, &app, &caller, &wish.client.row, &granted).await
+    // That a client may open itself needs no words.
+    let required = wish.client.required();
+    let told = granted.into_iter().filter(|scope| !required.contains(scope)).collect();
+    page::oauth::show(&request, &app, &caller, &wish.client.row, &told).await
 }
 
 /// `POST /api/oauth2/authorize`: the person agreed.
@@ -63,7 +66,12 @@ pub async fn agree(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
     let Some(caller) = xsrf::page_caller(&request, &app, field("_xsrf")).await? else {
         return Ok(page::to_login(&request, &app));
     };
-    let asked: Vec<String> = fields.iter().filter(|(key, _)| key == "scopes").map(|(_, value)| value.clone()).collect();
+    let mut asked: Vec<String> =
+        fields.iter().filter(|(key, _)| key == "scopes").map(|(_, value)| value.clone()).collect();
+    if asked.is_empty() {
+        // The page said no more than this.
+        asked.push(consent::IDENTIFY.to_owned());
+    }
     let wish = match read(&request, &app, &caller, &asked).await? {
         Ok(wish) => wish,
         Err(redirect) => return Ok(redirect),
@@ -87,11 +95,12 @@ async fn read(
     let unknown =
         || Problem::bad("Invalid client_id parameter value.").advise("Go back to your server and open it again.");
     let client = Client::find(app, &argument("client_id").unwrap_or_default()).await?.ok_or_else(unknown)?;
-    if argument("redirect_uri").as_deref() != Some(&client.row.redirect_uri) {
+    // A client has one address: not to name it is to mean it.
+    if argument("redirect_uri").is_some_and(|uri| uri != client.row.redirect_uri) {
         return Err(Problem::bad("Mismatching redirect URI."));
     }
     let (redirect_uri, state) = (client.row.redirect_uri.clone(), argument("state"));
-    match check(app, caller, client, asked, &argument) {
+    match check(app, caller, client, asked, &argument).await {
         Ok(wish) => Ok(Ok(wish)),
         Err(Ended::Problem(problem)) => Err(problem),
         Err(Ended::Error(error, description)) => {
@@ -101,14 +110,18 @@ async fn read(
     }
 }
 
-fn check(
+async fn check(
     app: &App,
     caller: &Caller,
     client: Client,
     asked: &[String],
     argument: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Request, Ended> {
-    if argument("response_type").as_deref() != Some("code") {
+    let response_type = argument("response_type");
+    if response_type.is_none() {
+        return Err(Ended::Error("invalid_request", "Missing response_type parameter."));
+    }
+    if response_type.as_deref() != Some("code") {
         return Err(Ended::Error("unsupported_response_type", "Only response_type=code is supported"));
     }
     let method = pkce::Method::parse(argument("code_challenge_method").as_deref());
@@ -120,14 +133,15 @@ fn check(
         }
         (None, _) => None,
     };
+    let wanted = consent::requested(app, &client, caller, asked)
+        .await?
+        .map_err(|_| Ended::Error("invalid_scope", "The client may not ask for these scopes"))?;
     if !client.admits(caller) {
         let what = &client.row.description;
         return Err(Problem::forbidden(format!("You do not have permission to access {what}"))
             .advise("Ask its owner or the people who run this hub.")
             .into());
     }
-    let wanted = consent::requested(app, &client, caller, asked)
-        .map_err(|_| Ended::Error("invalid_scope", "The client may not ask for these scopes"))?;
     Ok(Request { client, state: argument("state"), challenge, wanted })
 }
 

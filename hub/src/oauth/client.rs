@@ -64,8 +64,8 @@ impl Client {
     }
 
     /// What its tokens always may: identify the person, and open what is behind the client.
-    pub fn required(&self, caller: &Caller) -> Vec<RawScope> {
-        let mut scopes = scope::identify_scopes(caller.scope_owner());
+    pub fn required(&self) -> Vec<RawScope> {
+        let mut scopes = scope::identify_anybody();
         scopes.extend(scope::access_scopes(self.scope_client()));
         scopes
     }

@@ -10,33 +10,51 @@ use crate::app::App;
 use crate::http::held::groups_of_name;
 use crate::http::{Caller, Problem};
 
+/// Asks for nothing beyond what is always granted.
+pub const IDENTIFY: &str = "identify";
+
 /// The client asked for what it may not ask for.
 pub struct NotAllowed;
 
-/// What was asked for, checked against what the client may ask for. Nothing asked means all of that.
-pub fn requested(
+/// What was asked for, checked against what the client may ask for: scopes, or as of old the names of roles. Nothing
+/// asked means all of that.
+pub async fn requested(
     app: &App,
     client: &Client,
     caller: &Caller,
     asked: &[String],
-) -> Result<BTreeSet<RawScope>, NotAllowed> {
-    let required: BTreeSet<RawScope> = client.required(caller).into_iter().collect();
+) -> Result<Result<BTreeSet<RawScope>, NotAllowed>, Problem> {
+    let required: BTreeSet<RawScope> = client.required().into_iter().collect();
     let mut may_ask: BTreeSet<RawScope> = client.allowed(&app.catalogue).into_iter().collect();
     may_ask.extend(required.iter().cloned());
-    // `identify` is what older clients ask for; it is always granted.
-    let asked: Vec<&String> = asked.iter().filter(|scope| *scope != "identify" && !scope.is_empty()).collect();
+    let asked: Vec<&String> = asked.iter().filter(|scope| !scope.is_empty()).collect();
     if asked.is_empty() {
-        return Ok(may_ask);
+        return Ok(Ok(may_ask));
     }
-    let mut wanted = required;
-    for text in asked {
-        let scope = app.catalogue.parse(text).map_err(|_| NotAllowed)?;
-        if !may_ask.contains(&scope) {
-            return Err(NotAllowed);
-        }
-        wanted.insert(scope);
+    // What older clients ask for: no more than is always granted.
+    let asked: Vec<&String> = asked.into_iter().filter(|scope| *scope != IDENTIFY).collect();
+    let parsed: Result<BTreeSet<RawScope>, _> = asked.iter().map(|text| app.catalogue.parse(text)).collect();
+    let parsed = match parsed {
+        Ok(scopes) => Some(scopes),
+        Err(_) => scopes_of_roles(app, &asked).await?,
+    };
+    let Some(mut wanted) = parsed else { return Ok(Err(NotAllowed)) };
+    wanted.extend(required);
+    let (owner, of) = (caller.scope_owner(), client.scope_client());
+    let allowed = Rights::expand(&app.catalogue, &may_ask, owner, of);
+    let members = members(app, &Rights::expand(&app.catalogue, &wanted, owner, of), &allowed).await?;
+    let grant = scope::resolve_requested(&app.catalogue, &wanted, &may_ask, owner, of, &members);
+    Ok(if grant.refused.is_empty() { Ok(wanted) } else { Err(NotAllowed) })
+}
+
+/// The scopes of roles, if all of these are names of roles.
+async fn scopes_of_roles(app: &App, names: &[&String]) -> Result<Option<BTreeSet<RawScope>>, Problem> {
+    let mut scopes = BTreeSet::new();
+    for name in names {
+        let Some(role) = app.store.role(name).await? else { return Ok(None) };
+        scopes.extend(role.scopes.iter().filter_map(|text| app.catalogue.parse(text).ok()));
     }
-    Ok(wanted)
+    Ok(Some(scopes))
 }
 
 /// What is granted of it: what the person holds. The rest is dropped, as JupyterHub does.
@@ -46,7 +64,7 @@ pub async fn granted(
     caller: &Caller,
     wanted: &BTreeSet<RawScope>,
 ) -> Result<BTreeSet<RawScope>, Problem> {
-    let mut have: BTreeSet<RawScope> = client.required(caller).into_iter().collect();
+    let mut have: BTreeSet<RawScope> = client.required().into_iter().collect();
     have.extend(app.catalogue.parse("inherit").ok());
     if let Some(user) = caller.user() {
         let roles = app.store.roles_of_user(user.id).await?;

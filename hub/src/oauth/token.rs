@@ -29,6 +29,9 @@ fn refuse(status: StatusCode, error: &str, description: &str) -> HttpResponse {
 pub async fn exchange(app: web::Data<App>, bytes: web::Bytes) -> Answer {
     let fields = form_pairs(&String::from_utf8_lossy(&bytes));
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    if field("grant_type") == Some("refresh_token") {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "unauthorized_client", "There are no refresh tokens"));
+    }
     if field("grant_type") != Some("authorization_code") {
         return Ok(refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Only authorization_code is supported"));
     }
@@ -38,16 +41,28 @@ pub async fn exchange(app: web::Data<App>, bytes: web::Bytes) -> Answer {
     let Some(client) = client.filter(known) else {
         return Ok(refuse(StatusCode::UNAUTHORIZED, "invalid_client", "The client is unknown or its secret is wrong"));
     };
-    let code = field("code").unwrap_or_default();
+    let Some(code) = field("code").filter(|code| !code.is_empty()) else {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Missing code parameter."));
+    };
     let taken = app.store.take_code(code, &client.row.identifier, app.now()).await?;
-    let good = |code: &Code| is_for(code, field("redirect_uri"), field("code_verifier"));
-    let Some(taken) = taken.filter(good) else {
+    let Some(taken) = taken else {
         return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code is wrong, used or expired"));
     };
+    // The code is used up by a mistake too: whoever makes one may have stolen it.
+    if taken.redirect_uri.as_deref() != field("redirect_uri") {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Mismatching redirect URI."));
+    }
+    let verifier = field("code_verifier");
+    if taken.code_challenge.is_some() && verifier.is_none() {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Code verifier required."));
+    }
+    if !is_proven(&taken, verifier) {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code verifier does not fit the challenge"));
+    }
     issue(&app, &client, taken).await
 }
 
-fn is_for(code: &Code, redirect_uri: Option<&str>, verifier: Option<&str>) -> bool {
+fn is_proven(code: &Code, verifier: Option<&str>) -> bool {
     let challenge = code
         .code_challenge
         .as_deref()
@@ -57,7 +72,7 @@ fn is_for(code: &Code, redirect_uri: Option<&str>, verifier: Option<&str>) -> bo
         Some((_, None)) => return false,
         None => None,
     };
-    code.redirect_uri.as_deref() == redirect_uri && pkce::verify(challenge, verifier)
+    pkce::verify(challenge, verifier)
 }
 
 async fn issue(app: &App, client: &Client, code: Code) -> Answer {

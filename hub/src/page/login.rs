@@ -33,6 +33,8 @@ pub async fn with_slash(request: HttpRequest, app: web::Data<App>) -> Answer {
 /// `GET /hub/`
 pub async fn front(request: HttpRequest, app: web::Data<App>) -> Answer {
     match xsrf::page_caller(&request, &app, None).await? {
+        // Where everybody is sent, known or not.
+        None if app.config.hub.default_url.is_some() => Ok(found(&default_page(&request, &app))),
         Some(_) => Ok(found(&next(&request, &app).unwrap_or_else(|| default_page(&request, &app)))),
         None => Ok(to_login(&request, &app)),
     }

@@ -21,6 +21,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use hub_core::next_url;
 use hub_core::scope::{Scope, Target};
+use hub_store::User;
 use pages::words::ENGLISH;
 use pages::{Frame, Href, Nav, Page, Person, Theme};
 
@@ -29,7 +30,7 @@ use crate::config::pages::Severity;
 use crate::http::caller::Owner;
 use crate::http::origin::Origin;
 use crate::http::url::{argument, arguments, encode_pairs, form_pairs};
-use crate::http::{Answer, Caller, Problem, xsrf};
+use crate::http::{Answer, Caller, Problem, guard, xsrf};
 
 /// What surrounds a page, with the `_xsrf` cookie to set beside it.
 pub struct Surround {
@@ -174,6 +175,25 @@ pub async fn person(
     let field = form.and_then(|form| form.get("_xsrf").map(str::to_owned)).or_else(|| argument(request, "_xsrf"));
     let caller = xsrf::page_caller(request, app, field.as_deref()).await?;
     Ok(caller.ok_or_else(|| to_login(request, app)))
+}
+
+/// The user a page's path names, with groups, for a caller who holds the scope on the server; refused in JupyterHub's
+/// way: 404 to who holds it for something else, 403 to who does not hold it at all, whether or not the user exists.
+pub async fn on_server(
+    app: &App,
+    caller: &Caller,
+    scope: Scope,
+    user: &str,
+    server: &str,
+) -> Result<(User, Vec<String>), Problem> {
+    let found = app.store.user(user).await?;
+    let groups = match &found {
+        Some(user) => app.store.groups_of(user.id).await?,
+        None => Vec::new(),
+    };
+    let target = Target::Server { user, name: server, groups: &groups };
+    guard::require(caller.rights.may_any(&[scope], &target), &[scope])?;
+    Ok((found.ok_or_else(Problem::not_found)?, groups))
 }
 
 /// Whether the caller may do something with a server.

@@ -9,7 +9,7 @@ use pages::spawn_pending::{LogLine, SpawnPending, timeline};
 use pages::words::ENGLISH;
 use pages::{NotRunning, StopPending};
 
-use super::{Form, found, href, may, next, person, see_other, server, show, surround};
+use super::{Form, found, href, may, next, on_server, person, see_other, server, show, surround};
 use crate::api::view;
 use crate::app::App;
 use crate::audit::Actor;
@@ -23,11 +23,7 @@ async fn target(
     caller: &Caller,
 ) -> Result<(User, Vec<String>, String, Option<Server>), Problem> {
     let (user, name) = (piece(request, "user")?, piece(request, "server")?);
-    let user = app.store.user(&user).await?.ok_or_else(Problem::not_found)?;
-    let groups = app.store.groups_of(user.id).await?;
-    if !may(caller, Scope::ReadServers, &user.name, &groups, &name) {
-        return Err(Problem::not_found());
-    }
+    let (user, groups) = on_server(app, caller, Scope::Servers, &user, &name).await?;
     let server = app.store.server(user.id, &name).await?;
     Ok((user, groups, name, server))
 }

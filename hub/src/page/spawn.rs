@@ -7,7 +7,7 @@ use hub_store::User;
 use pages::Spawn;
 use serde_json::{Map, Value, json};
 
-use super::{Form, found, href, may, next, person, see_other, show, surround};
+use super::{Form, found, href, next, on_server, person, see_other, show, surround};
 use crate::api::view;
 use crate::app::App;
 use crate::audit::Actor;
@@ -20,14 +20,9 @@ async fn target(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(Us
     let (user, server) = (piece(request, "user")?, piece(request, "server")?);
     let own = caller.user().ok_or_else(Problem::not_found)?;
     let server = if user.is_empty() { app.config.hub.default_server_name.clone() } else { server };
-    let user = if user.is_empty() || user == own.name { Some(own.clone()) } else { app.store.user(&user).await? };
-    let user = user.ok_or_else(Problem::not_found)?;
-    let groups = app.store.groups_of(user.id).await?;
-    if may(caller, Scope::Servers, &user.name, &groups, &server) {
-        Ok((user, server))
-    } else {
-        Err(Problem::not_found())
-    }
+    let user = if user.is_empty() { own.name.clone() } else { user };
+    let (user, _) = on_server(app, caller, Scope::Servers, &user, &server).await?;
+    Ok((user, server))
 }
 
 /// The place to watch a start, with the way on.

@@ -84,7 +84,9 @@ pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer 
         let origin = Origin::of(&request, &app);
         let origin = format!("{}://{}", origin.scheme, origin.host);
         let path = outside_path(&request, &app);
-        let body = stopped_message(&app.paths, &origin, &user.name, &name, &path);
+        // As JupyterHub says it: without the base path.
+        let path = path.strip_prefix(app.paths.base.trim_end_matches('/')).unwrap_or(&path);
+        let body = stopped_message(&app.paths, &origin, &user.name, &name, path);
         return Ok(HttpResponse::build(STOPPED).json(body));
     }
     if let Some("spawn") = server.and_then(view::pending) {

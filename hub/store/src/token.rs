@@ -172,7 +172,8 @@ fn token(row: &Row) -> Result<Token> {
     Ok(Token {
         id: row.get("id")?,
         owner,
-        hashed: row.get("hashed")?,
+        // JupyterHub allows a token without a hash: it opens nothing.
+        hashed: row.get::<Option<Secret>>("hashed")?.unwrap_or_else(|| Secret::new("")),
         prefix: row.get::<Option<String>>("prefix")?.unwrap_or_default(),
         client_id: row.get("client_id")?,
         client_description: row.get("description")?,

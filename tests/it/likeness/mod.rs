@@ -12,6 +12,7 @@ use tests::jupyterhub::{Ground, PASSWORD};
 use tests::specola::Options;
 use tests::{Answer, Body, JupyterHub, Mark, Session, Specola, need, place};
 
+mod oauth;
 mod requests;
 mod sharing;
 

@@ -54,6 +54,8 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    if report.failed and stand_in.StandIn.current is not None:
+        report.sections.append(("Specola's log", stand_in.StandIn.current.what_the_hub_said()[-4000:]))
     entry = entry_of(item)
     if entry is not None and (report.when == "call" or not report.passed):
         ended.setdefault(entry, set()).add("passed" if report.passed and not hasattr(report, "wasxfail") else "not")

@@ -37,7 +37,8 @@ class Specola:
         self.folder = Path(folder)
         self.base_url = base_url
         self.port, self.hub_port = free_port(), free_port()
-        self.mark = uuid.uuid4().hex
+        # The one this process has, so that whoever started it finds everything.
+        self.mark = os.environ.get(MARK) or uuid.uuid4().hex
         self.hub = None
         self.options = None
 
@@ -134,7 +135,7 @@ class Specola:
     def processes(self):
         mark = f"{MARK}={self.mark}".encode()
         for path in Path("/proc").iterdir():
-            if path.name.isdigit():
+            if path.name.isdigit() and int(path.name) != os.getpid():
                 try:
                     if mark in (path / "environ").read_bytes().split(b"\0"):
                         yield int(path.name)

@@ -1,5 +1,6 @@
 """What the tests change in JupyterHub's settings, as options of Specola."""
 
+import os
 import sys
 
 from jupyterhub import orm, scopes
@@ -87,5 +88,7 @@ def command_of(spawner_class):
         # Stops as slowly as it starts.
         return shell('trap "sleep 2; kill $!; exit" INT TERM; sleep 2; "$@" & wait $!; wait $!'), {}
     if issubclass(spawner_class, mocking.InstrumentedSpawner):
-        return [sys.executable, "-m", "jupyterhub.singleuser"], {}
+        # A real single-user server, where there is one.
+        python = os.environ.get("SPECOLA_JUPYTERHUB_PYTHON", sys.executable)
+        return [python, "-m", "jupyterhub.singleuser", *(["--allow-root"] if os.getuid() == 0 else [])], {}
     return serve, {}

@@ -50,7 +50,11 @@ class StandIn(mocking.MockHub):
         self.hub_port = self.specola.hub_port
         with mock.patch.dict("os.environ", {"JUPYTERHUB_TEST_DB_URL": self.specola.database}):
             await super().initialize([])
+        # Its own proxy has the routes without being told.
         self.proxy.api_request = no_proxy_api
+        for name in ("add_user", "delete_user", "add_all_services", "add_all_users", "add_service", "delete_service"):
+            setattr(self.proxy, name, nothing_to_do)
+        self.proxy.get_all_routes = self.routes
         StandIn.current = self
 
     async def start(self):
@@ -88,6 +92,9 @@ class StandIn(mocking.MockHub):
         self.db.expunge_all()
         self._service_map.clear()
 
+    async def routes(self):
+        return self.rest("GET", "proxy").json()
+
     def before_request(self):
         """What the test changed in its session, and in the settings, counts from now on."""
         self.asked += 1
@@ -105,6 +112,10 @@ class StandIn(mocking.MockHub):
                     spawner.orm_spawner = user.orm_spawners[name]
                     spawner.user_options = spawner.orm_spawner.user_options or {}
 
+    def what_the_hub_said(self):
+        """The end of Specola's log, for tests that fail."""
+        return self.specola.log() if self.specola else ""
+
     def rest(self, method, path, **kwargs):
         """Asks Specola's API as an administrator, for what the tests do by methods of Python objects."""
         self.before_request()
@@ -117,6 +128,10 @@ class StandIn(mocking.MockHub):
 
 
 StandIn.current = None
+
+
+async def nothing_to_do(*args, **kwargs):
+    """What JupyterHub tells its proxy, and Specola has told its own."""
 
 
 async def no_proxy_api(*args, **kwargs):

@@ -64,6 +64,12 @@ pub fn identify_scopes(owner: Owner<'_>) -> Vec<RawScope> {
     }
 }
 
+/// The same before it is known who somebody is, as OAuth tokens store them.
+pub fn identify_anybody() -> Vec<RawScope> {
+    let own = |scope| RawScope { name: ScopeName::Known(scope), filter: Filter::Holder(Kind::User) };
+    [Scope::ReadUsersGroups, Scope::ReadUsersName].map(own).into()
+}
+
 /// The scopes of which one opens the server or service behind an OAuth client.
 pub fn access_scopes(client: Client<'_>) -> Vec<RawScope> {
     match client {

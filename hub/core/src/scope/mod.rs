@@ -18,7 +18,7 @@ mod vectors;
 
 pub use catalogue::{Catalogue, Custom, Scope};
 pub use describe::{Description, describe};
-pub use expand::{Client, Owner, Share, access_scopes, identify_scopes};
+pub use expand::{Client, Owner, Share, access_scopes, identify_anybody, identify_scopes};
 pub use fields::{GroupFields, ServiceFields, UserFields};
 pub use intersect::{Membership, questions};
 pub use reach::{Filters, Reach, Target};

@@ -7,6 +7,7 @@ mod hostile;
 mod house;
 mod metrics;
 mod oauth;
+mod page_rights;
 mod password;
 mod rights;
 mod session;

@@ -155,7 +155,7 @@ fn rows(token: &str) -> Vec<Row> {
 }
 
 /// All scopes but those that are, or bring, one of these.
-fn all_but(house: &House, without: &[Scope]) -> Vec<String> {
+pub fn all_but(house: &House, without: &[Scope]) -> Vec<String> {
     let app = house.app();
     let brings = |scope: Scope| {
         let held = Rights::expand(&app.catalogue, &[RawScope::plain(scope)], Owner::User("root"), Client::Hub);
