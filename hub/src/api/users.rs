@@ -120,7 +120,8 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
         let session = if caller.by_token() { caller.session_id() } else { None };
         model.insert("token_id".into(), id.into());
         model.insert("session_id".into(), session.into());
-        model.insert("scopes".into(), json!(rights.scopes()));
+        // Not those that were added to show the caller itself.
+        model.insert("scopes".into(), json!(caller.rights.scopes()));
     }
     Ok(HttpResponse::Ok().json(model))
 }

@@ -86,10 +86,22 @@ def pytest_sessionfinish(session):
 
 
 @pytest.fixture(autouse=True)
-def nothing_left():
+def nothing_left(request):
     """Each test finds the hub as the first one did."""
-    if stand_in.StandIn.current is not None:
-        stand_in.StandIn.current.asked = 0
+    app = request.getfixturevalue("app") if "app" in request.fixturenames else None
+    stand_in.StandIn.current = app
+    if app is not None:
+        app.asked = 0
     yield
-    if stand_in.StandIn.current is not None:
-        stand_in.StandIn.current.clean_up()
+    stand_in.StandIn.current = app
+    if app is not None:
+        app.clean_up()
+
+
+@pytest.fixture(autouse=True, scope="module")
+async def none_left():
+    """Tests that start a hub of their own leave it."""
+    yield
+    for app in list(stand_in.StandIn.alive):
+        app.specola.end()
+    stand_in.StandIn.alive.clear()

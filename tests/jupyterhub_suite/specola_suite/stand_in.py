@@ -20,6 +20,12 @@ from .process import Specola
 
 PATIENCE = 30
 BASE_URL = "/@/space%20word/"
+ROUTE = (
+    "UPDATE specola_counters SET value = value + 1 WHERE name = 'routes'",
+    """INSERT OR REPLACE INTO specola_routes (prefix, target, data, revision, deleted)
+       SELECT :prefix, :target, '{}', value, 0 FROM specola_counters WHERE name = 'routes'""",
+)
+ROUTED = """SELECT MIN(p.revision) >= c.value FROM specola_proxies p, specola_counters c WHERE c.name = 'routes'"""
 # What no test leaves to the next, by table.
 LEFT = {
     "users": "name NOT IN ('admin', 'user')",
@@ -52,16 +58,18 @@ class StandIn(mocking.MockHub):
             await super().initialize([])
         # Its own proxy has the routes without being told.
         self.proxy.api_request = no_proxy_api
-        for name in ("add_user", "delete_user", "add_all_services", "add_all_users", "add_service", "delete_service"):
+        for name in ("add_user", "delete_user", "add_all_users", "delete_service"):
             setattr(self.proxy, name, nothing_to_do)
+        self.proxy.add_all_services, self.proxy.add_service = self.add_services, self.add_service
         self.proxy.get_all_routes = self.routes
-        StandIn.current = self
+        StandIn.alive.append(self)
 
     async def start(self):
         """Specola has started already."""
 
     async def stop(self):
-        StandIn.current = None
+        if self in StandIn.alive:
+            StandIn.alive.remove(self)
         self.db.close()
         self.specola.end()
         self.db_file.close()
@@ -91,6 +99,24 @@ class StandIn(mocking.MockHub):
         self.db.commit()
         self.db.expunge_all()
         self._service_map.clear()
+
+    async def add_services(self, services):
+        for service in services.values():
+            if service.server:
+                await self.add_service(service)
+
+    async def add_service(self, service):
+        """Services are started by the tests; what leads to them is Specola's."""
+        self.db.commit()
+        for sql in ROUTE:
+            values = {"prefix": service.proxy_spec, "target": service.server.host}
+            self.db.execute(text(sql), values if ":prefix" in sql else {})
+        self.db.commit()
+        deadline = time.monotonic() + PATIENCE
+        while not self.db.execute(text(ROUTED)).scalar():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no route to {service.name}")
+            await asyncio.sleep(0.02)
 
     async def routes(self):
         return self.rest("GET", "proxy").json()
@@ -127,7 +153,8 @@ class StandIn(mocking.MockHub):
             self.after_request()
 
 
-StandIn.current = None
+# Those that run, and the one the test of the moment is about.
+StandIn.alive, StandIn.current = [], None
 
 
 async def nothing_to_do(*args, **kwargs):
