@@ -111,13 +111,10 @@ class Specola:
         return (self.folder / "specola.log").read_text(errors="replace")[-20_000:]
 
     def end_hub(self):
+        """As a crash would: the next one takes over at once, and what runs goes on."""
         if self.hub is not None:
-            self.hub.terminate()
-            try:
-                self.hub.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.hub.kill()
-                self.hub.wait()
+            self.hub.kill()
+            self.hub.wait()
             self.hub = None
 
     def end(self):

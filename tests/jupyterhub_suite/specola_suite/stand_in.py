@@ -9,6 +9,7 @@ from unittest import mock
 from urllib.parse import quote
 
 import requests
+from jupyterhub import orm
 from jupyterhub.spawner import Spawner
 from jupyterhub.tests import mocking, utils
 from jupyterhub.user import User, UserDict
@@ -124,6 +125,10 @@ class StandIn(mocking.MockHub):
     def before_request(self):
         """What the test changed in its session, and in the settings, counts from now on."""
         self.asked += 1
+        trusted = self.tornado_settings.get("oauth_no_confirm_list", set())
+        for service in self.db.query(orm.Service).filter(orm.Service.oauth_client_id.is_not(None)):
+            if bool(service.oauth_no_confirm) != (service.oauth_client_id in trusted):
+                service.oauth_no_confirm = service.oauth_client_id in trusted
         self.db.commit()
         self.specola.configure(settings.options_of(self), lambda: settings.roles_of(self))
 
