@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web;
 use hub_core::id::SpawnerId;
 use hub_core::name::ServerName;
-use hub_store::{Server, StartLimits, User, WantRunning, WantStopped};
+use hub_store::{Judged, Server, StartLimits, Store, StoreError, User, WantRunning, WantStopped};
 use serde_json::Value;
 
 use crate::api::view;
@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::http::Problem;
 use crate::keeper::failure::Failure;
-use crate::keeper::{breakpoint, state_of};
+use crate::keeper::{Keeper, breakpoint, state_of};
 
 /// Another hub may bring the server on: its row is read this often while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
@@ -192,6 +192,21 @@ pub async fn want_stopped(app: &App, by: &Actor, server: &Server) -> Result<(), 
         app.audited(by, Act::ServerStop, Object::Server(&server.user_name, &server.name), Value::Null).await;
     }
     Ok(())
+}
+
+/// Writes the intent to stop a server that was judged idle, if it still is, and tells the keeper. Returns whether it
+/// did.
+pub async fn want_idle_stopped(
+    store: &Store,
+    keeper: &Keeper,
+    judged: &Judged,
+    remove: bool,
+) -> Result<bool, StoreError> {
+    let wanted = store.want_idle_stopped(judged, remove, keeper.0.now()).await?;
+    if wanted {
+        keeper.nudge(judged.id);
+    }
+    Ok(wanted)
 }
 
 /// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for

@@ -171,6 +171,11 @@ impl Frame {
         self.words.relative(*time, self.now)
     }
 
+    /// Whether an instant is past, or comes within seconds.
+    pub fn passed(&self, time: &Time) -> bool {
+        (*time - self.now).num_seconds() < 10
+    }
+
     /// An instant for people, in UTC, to the minute.
     pub fn exact(&self, time: &Time) -> String {
         time.format("%Y-%m-%d %H:%M UTC").to_string()

@@ -5,7 +5,7 @@ use askama::Template;
 use crate::server::Server;
 use crate::{Frame, Href, Page, Place, sample};
 
-/// The home page. Its forms post `action` (`start`, `stop`, `delete`, `new`,
+/// The home page. Its forms post `action` (`start`, `stop`, `keep`, `delete`, `new`,
 /// `leave` with `owner`), `server_name` and `_xsrf` to `{base_url}home`.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]

@@ -17,6 +17,8 @@ pub struct Server {
     pub summary: Option<String>,
     /// When it was last used.
     pub last_activity: Option<Time>,
+    /// When it will be stopped because nobody uses it, or because of its age.
+    pub ends: Option<Ending>,
     /// Where it is used: `/user/alice/`.
     pub open: Href,
     /// Where its options are chosen: `/hub/spawn/alice`.
@@ -25,6 +27,17 @@ pub struct Server {
     pub pending: Href,
     /// Where it is shared, if the person may.
     pub share: Option<Href>,
+}
+
+/// When a running server will be stopped by the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// The earliest instant.
+    pub at: Time,
+    /// Whether using the server puts it off.
+    pub unless_used: bool,
+    /// Whether to offer to put it off.
+    pub soon: bool,
 }
 
 /// What a server is doing, and since when.

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod crash;
+mod cull;
 mod database;
 mod fault;
 mod flow;

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod cookie;
+pub mod cull;
 pub mod fernet;
 pub mod id;
 pub mod life;

@@ -271,26 +271,31 @@ pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights
     if on.caller.user().is_some_and(|caller| caller.id == on.user().id) {
         return Err(Problem::bad("Cannot delete yourself!"));
     }
-    let by = Actor::of(&request, &app);
-    let mine = app.store.servers_of(&[on.user().id]).await?;
+    remove(&app, &Actor::of(&request, &app), on.user()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes a user for good, with all servers, which are stopped first.
+pub async fn remove(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
+    let mine = app.store.servers_of(&[user.id]).await?;
     for server in mine.iter().filter(|server| view::is_active(server)) {
-        intent::want_stopped(&app, &by, server).await?;
+        intent::want_stopped(app, by, server).await?;
     }
     for server in mine.iter().filter(|server| view::is_active(server)) {
-        if !intent::wait_for(&app, server.id, intent::Until::Stopped).await? {
-            let name = &on.user().name;
+        if !intent::wait_for(app, server.id, intent::Until::Stopped).await? {
+            let name = &user.name;
             return Err(Problem::bad(format!("{name}'s server is in the process of stopping, please wait.")));
         }
     }
     for server in &mine {
-        intent::remove(&app, &by, server.id).await?;
+        intent::remove(app, by, server.id).await?;
     }
-    if !app.store.servers_of(&[on.user().id]).await?.is_empty() {
+    if !app.store.servers_of(&[user.id]).await?.is_empty() {
         // One was started or made meanwhile; without its row nobody would ever stop it.
-        return Err(Problem::conflict(format!("{} has started a server again", on.user().name)));
+        return Err(Problem::conflict(format!("{} has started a server again", user.name)));
     }
-    if app.store.delete_user(on.user().id).await? {
-        app.audited(&by, Act::UserDelete, Object::User(&on.user().name), Value::Null).await;
+    if app.store.delete_user(user.id).await? {
+        app.audited(by, Act::UserDelete, Object::User(&user.name), Value::Null).await;
     }
-    Ok(HttpResponse::NoContent().finish())
+    Ok(())
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 mod check;
 pub mod cookie_secret;
+pub mod culler;
 mod document;
 pub mod environment;
 pub mod events;
@@ -37,6 +38,7 @@ use serde::Deserialize;
 use self::address::BasePath;
 pub use self::audit::AuditConfig;
 pub use self::auth::AuthConfig;
+pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
 pub use self::hub::HubConfig;
@@ -57,6 +59,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What a person's server is started with.
     pub spawner: SpawnerConfig,
+    /// When servers that nobody uses are stopped. Does what jupyterhub-idle-culler does, without a service.
+    pub culler: CullerConfig,
     /// The proxy in front of the hub and of people's servers. It reads these when it starts.
     pub proxy: ProxyConfig,
     /// What people see: name, logo, colour and words of your own.
@@ -78,7 +82,8 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 9] = ["hub", "auth", "spawner", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 10] =
+    ["hub", "auth", "spawner", "culler", "proxy", "pages", "log", "metrics", "events", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

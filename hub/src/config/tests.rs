@@ -207,6 +207,8 @@ fn who_can_log_in_is_worth_a_warning() {
     assert!(!warned("[auth]\nauthenticator = \"pam\"\nadmin_users = [\"ada\"]", "Nobody can log in"));
     assert!(!warned("", "Nobody can log in"));
     assert!(warned("[auth]\nauthenticator = \"pam\"\nallow_all = true", "Everybody with an account"));
+    assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));
+    assert!(!warned("[culler]\ntimeout = 60", "culler.timeout is less"), "while it is off");
     assert!(warned("[hub]\nbind_url = \"http://:8000\"", "Passwords would travel unencrypted"));
     assert!(!warned("[hub]\nbind_url = \"http://:8000\"\npublic_url = \"https://hub.org\"", "Passwords would travel"));
 }
@@ -224,6 +226,7 @@ fn rules_between_options_are_checked() {
         ("[hub]\ndb_url = \"mysql://x\"", "hub.db_url has to begin with sqlite:/// or postgresql://"),
         ("[auth]\nallowed_users = [\"a/b\"]", "auth.allowed_users contains \"a/b\""),
         ("[hub.custom_scopes]\n\"read:x\" = {}", "hub.custom_scopes.read:x has to begin with \"custom:\""),
+        ("[culler]\ntimeout = 0", "culler.timeout has to be more than 0 seconds"),
         ("[spawner]\nmem_guarantee = 2\nmem_limit = 1", "spawner.mem_guarantee is more than mem_limit"),
     ];
     for (text, told) in table {

@@ -13,7 +13,7 @@ use super::address::{check_host, is_loopback};
 use super::auth::Authenticator;
 use super::problem::Problem;
 use super::unit::Seconds;
-use super::{AuthConfig, Config, HubConfig, LogConfig, PagesConfig, SpawnerConfig};
+use super::{AuthConfig, Config, CullerConfig, HubConfig, LogConfig, PagesConfig, SpawnerConfig};
 
 /// Every problem of a configuration whose single values are right.
 pub fn validate(config: &Config) -> Vec<Problem> {
@@ -26,6 +26,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     auth(&config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
+    culler(&config.culler, &mut blame);
     pages(&config.pages, &mut blame);
     log(&config.log, &mut blame);
     problems
@@ -170,6 +171,12 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     }
 }
 
+fn culler(culler: &CullerConfig, blame: &mut impl Blame) {
+    if culler.timeout.is_zero() {
+        blame("culler.timeout", "has to be more than 0 seconds", "To stop no idle server, set culler.enabled = false");
+    }
+}
+
 fn positive(key: &str, seconds: Seconds, blame: &mut impl Blame) {
     if seconds.is_zero() {
         blame(key, "has to be more than 0 seconds", "");
@@ -220,6 +227,11 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     if auth.authenticator == Authenticator::Password && auth.allow_all == Some(true) {
         say("auth.allow_all adds nothing to the method \"password\": only who was given a password has one".into());
+    }
+    // Labs tell that they are busy every five minutes, a tenth more or less.
+    if config.culler.enabled && config.culler.timeout.0 < 330.0 {
+        say("culler.timeout is less than the 5 minutes between two reports of a lab: busy servers would be stopped"
+            .into());
     }
     let hub = &config.hub;
     if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
-use hub_store::User;
+use hub_store::{Server, User};
 use pages::Home;
 use pages::home::NamedServers;
 
@@ -32,13 +32,13 @@ async fn page(
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let all = app.store.servers_of(&[user.id]).await?;
     let of = |name: &str| all.iter().find(|server| server.name == name);
+    let shown = |name: &str, of: Option<&Server>| pages::server::Server {
+        ends: of.and_then(|of| server::ending(app, of, &caller.groups)),
+        ..shared::offer(app, caller, of, server::shown(app, &user.name, name, of))
+    };
     let limit = Some(app.config.hub.named_server_limit_per_user).filter(|limit| *limit > 0);
     let named = app.config.hub.allow_named_servers.then(|| NamedServers {
-        servers: all
-            .iter()
-            .filter(|server| !server.name.is_empty())
-            .map(|of| shared::offer(app, caller, Some(of), server::shown(app, &user.name, &of.name, Some(of))))
-            .collect(),
+        servers: all.iter().filter(|server| !server.name.is_empty()).map(|of| shown(&of.name, Some(of))).collect(),
         limit,
         typed: typed.to_owned(),
     });
@@ -46,7 +46,7 @@ async fn page(
     let page = Home {
         frame,
         owner: user.name.clone(),
-        default: shared::offer(app, caller, of(""), server::shown(app, &user.name, "", of(""))),
+        default: shown("", of("")),
         has_options: false,
         named,
         shares: shared::with_me(app, caller).await?,
@@ -102,6 +102,12 @@ async fn perform(
             allowed(Scope::StartServers)?;
             intent::want_running(app, &by, user, name, None).await?;
             Ok(see_other(&app.paths.server_page("spawn-pending", &user.name, name)))
+        }
+        "keep" => {
+            allowed(Scope::UsersActivity)?;
+            let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
+            app.store.touch_server(server.id, app.now()).await?;
+            Ok(see_other(&app.paths.hub("home")))
         }
         "stop" | "delete" => {
             allowed(Scope::DeleteServers)?;

@@ -5,7 +5,7 @@ use hub_core::clock::Time;
 use hub_core::life::Phase;
 use hub_store::Server;
 use pages::Href;
-use pages::server::{Failure, Server as Shown, State};
+use pages::server::{Ending, Failure, Server as Shown, State};
 use pages::words::ENGLISH;
 
 use super::href;
@@ -13,6 +13,7 @@ use crate::api::view;
 use crate::app::App;
 use crate::http::url::Paths;
 use crate::intent;
+use crate::task::cull;
 
 /// One server, running or not; `None` for a default server that was never made.
 pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Shown {
@@ -23,11 +24,21 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Show
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
         summary: None,
         last_activity: server.and_then(|server| server.last_activity),
+        ends: None,
         open: at.open(),
         start: at.page("spawn"),
         pending: at.page("spawn-pending"),
         share: None,
     }
+}
+
+/// When the culler will stop a server of somebody in these groups.
+pub fn ending(app: &App, server: &Server, groups: &[String]) -> Option<Ending> {
+    let rules = app.config.culler.rules().filter(|_| view::is_ready(server))?;
+    let end = rules.end_of(&cull::running(server), groups)?;
+    // Offered in the second half of the time: before that it would be noise.
+    let half = rules.timeout_for(groups).is_some_and(|timeout| end.at - app.now() < timeout / 2);
+    Some(Ending { at: end.at, unless_used: end.by_idleness, soon: half })
 }
 
 /// The name that people see, where it says more than the name in the address.

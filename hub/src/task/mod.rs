@@ -2,6 +2,7 @@
 //! activity, clean-up.
 
 pub mod cleanup;
+pub mod cull;
 pub mod measure;
 pub mod proxy_process;
 pub mod routes;

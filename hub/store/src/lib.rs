@@ -11,6 +11,7 @@ mod adopt;
 mod audit;
 mod census;
 mod claim;
+mod cull;
 mod database;
 mod error;
 mod event;
@@ -42,6 +43,7 @@ mod value;
 mod version;
 
 pub use audit::{AuditQuery, NewAudit};
+pub use cull::Judged;
 pub use error::{Context, OpenError, Result, StoreError};
 pub use event::{Event, NewEvent};
 pub use group::{Group, GroupQuery};

@@ -213,7 +213,7 @@ pub(crate) fn page_limit(limit: Option<u32>) -> Value {
     limit.map_or(i64::MAX, i64::from).into()
 }
 
-fn user(row: &Row) -> Result<User> {
+pub(crate) fn user(row: &Row) -> Result<User> {
     Ok(User {
         id: row.get("id")?,
         name: row.get::<Option<String>>("name")?.unwrap_or_default(),

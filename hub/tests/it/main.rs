@@ -6,6 +6,7 @@
 
 mod adoption;
 mod cancel;
+mod cull;
 mod database;
 mod driver;
 mod failure;

@@ -3,7 +3,7 @@
 use super::{HOSTILE, admin, ago, hostile, path, student};
 use crate::Home;
 use crate::home::{NamedServers, Service, Share};
-use crate::server::{Failure, Server, State};
+use crate::server::{Ending, Failure, Server, State};
 
 /// The failure of a server that ran out of memory.
 pub(crate) fn failure() -> Failure {
@@ -45,6 +45,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         state,
         summary: Some(summary.to_owned()).filter(|summary| !summary.is_empty()),
         last_activity: None,
+        ends: None,
         open: path("user/lbassi/").join(name),
         start: path("hub/spawn/lbassi/").join(name),
         pending: path("hub/spawn-pending/lbassi/").join(name),
@@ -55,6 +56,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
 fn full() -> Home {
     let mut default = server("", State::Ready { since: ago(9000) }, "Base image, 2 cores, 4 GB");
     default.last_activity = Some(ago(180));
+    default.ends = Some(Ending { at: ago(-1500), unless_used: true, soon: true });
     let mut stopped = server("thesis", State::Stopped, "R and Stan, 4 cores, 16 GB");
     stopped.display_name = Some("Thesis figures".to_owned());
     stopped.last_activity = Some(ago(12 * 86400));

@@ -50,6 +50,10 @@ pub static ENGLISH: Words = Words {
     since_asked: "Asked to stop",
     since_failed: "Failed",
     last_used: "Last used",
+    stops: "Stops",
+    stops_unless_used: " unless it is used",
+    stops_now: "Stops in a moment",
+    keep_running: "Keep running",
 
     login_title: "Log in",
     login_with: "Log in with {}",

@@ -36,7 +36,7 @@ table! {
     facts_separator,
     // States
     state_stopped, state_starting, state_ready, state_stopping, state_failed, since_started, since_asked, since_failed,
-    last_used,
+    last_used, stops, stops_unless_used, stops_now, keep_running,
     // Login
     login_title, login_with, login_or, username, password, show_password, login_submit, terms_before, terms_link,
     insecure,

@@ -10,6 +10,7 @@ mod accounts;
 mod audit;
 mod census;
 mod claims;
+mod cull;
 mod groups;
 mod intents;
 mod jupyterhub;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod contract;
+mod cull;
 mod hostile;
 mod house;
 mod metrics;

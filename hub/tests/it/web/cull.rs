@@ -1,0 +1,99 @@
+//! The culler of users, and what the home page tells of the end of a server.
+
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::SpawnerId;
+use hub_core::life::Phase;
+use hub_core::secret::Secret;
+use hub_store::{Address, Arrived, NewToken, OAuthClient, Prepared, StartLimits, TokenOwner};
+use serde_json::Value;
+use specola::app::App;
+use specola::task::cull;
+
+use super::house::{Browser, House};
+
+const CULLER: &str = "[culler]\nenabled = true\ntimeout = 3600\ncull_users = true\ncull_admin_users = false\n";
+
+#[actix_web::test]
+async fn users_who_are_away_are_deleted_and_administrators_kept() {
+    let house = House::with(CULLER).await;
+    let app = house.app();
+    let long_ago = app.now() - TimeDelta::hours(2);
+    for (name, admin) in [("away", false), ("boss", true), ("has-lab", false), ("stopped", false), ("back", false)] {
+        app.store.create_user(name, admin, &format!("cookie-of-{name}"), long_ago).await.unwrap();
+    }
+    app.store.touch_user(house.user("back").await.id, app.now()).await.unwrap();
+    running(&app, "has-lab", "", app.now()).await;
+    app.store.create_server(house.user("stopped").await.id, "one", None, None, long_ago).await.unwrap();
+    cull::once(&app, &app.config.culler.rules().unwrap()).await.unwrap();
+    for (name, there) in
+        [("away", false), ("stopped", false), ("boss", true), ("has-lab", true), ("back", true), ("alice", true)]
+    {
+        assert_eq!(app.store.user(name).await.unwrap().is_some(), there, "{name}");
+    }
+}
+
+#[actix_web::test]
+async fn home_tells_when_an_idle_server_stops_and_offers_to_keep_it() {
+    let house = House::with(&format!("{CULLER}max_age = 36000\n")).await;
+    house.set_password("alice", false).await;
+    let (site, app) = (house.site().await, house.app());
+    let minutes = |minutes| app.now() - TimeDelta::minutes(minutes);
+    running(&app, "alice", "", minutes(10)).await;
+    running(&app, "alice", "late", minutes(35)).await;
+    let old = running(&app, "alice", "old", minutes(599)).await;
+    app.store.touch_server(old, app.now()).await.unwrap();
+    let mut browser = Browser::logged_in(&site, "alice").await;
+    let page = browser.get(&site, "/hub/home").await.text;
+    let ends: Vec<&str> =
+        page.split("class=\"ends\"").skip(1).map(|rest| rest.split("</span>").next().unwrap()).collect();
+    let tells = |index: usize, words: &[&str]| words.iter().all(|word| ends[index].contains(word));
+    assert!(tells(0, &["Stops", "in 49 minutes", "unless it is used"]), "{ends:?}");
+    assert!(tells(1, &["Stops", "in 24 minutes", "unless it is used"]), "{ends:?}");
+    assert!(ends[2].contains("in 59 seconds") && !ends[2].contains("unless"), "its age ends it: {ends:?}");
+    assert!(page.contains("id=\"keep-late\"") && !page.contains("id=\"keep\"") && !page.contains("keep-old"));
+    let answer = browser.post(&site, "/hub/home", &[("action", "keep"), ("server_name", "late")]).await;
+    assert_eq!(answer.status, 303);
+    let page = browser.get(&site, "/hub/home").await.text;
+    assert!(page.contains("in 59 minutes") && !page.contains("keep-late"), "{page}");
+    let answer = browser.post(&site, "/hub/home", &[("action", "keep"), ("server_name", "none")]).await;
+    assert_eq!(answer.status, 404);
+}
+
+/// A row of a server as the keeper leaves it, ready and not used since it was started.
+pub async fn running(app: &App, user: &str, name: &str, since: Time) -> SpawnerId {
+    let user = app.store.user(user).await.unwrap().unwrap();
+    let id = app.store.create_server(user.id, name, None, None, since).await.unwrap().unwrap().id;
+    app.store.want_running(id, None, &Value::Null, StartLimits::default(), since).await.unwrap();
+    app.store.claim(id, "test", since, TimeDelta::seconds(30)).await.unwrap().unwrap();
+    let identifier = format!("jupyterhub-user-{}-{name}", user.name);
+    let client = OAuthClient {
+        identifier: identifier.clone(),
+        description: format!("Server at /user/{}/{name}", user.name),
+        secret: Secret::new("hash"),
+        redirect_uri: "/user/x/oauth_callback".to_owned(),
+        allowed_scopes: Vec::new(),
+    };
+    let token = NewToken {
+        owner: TokenOwner::User(user.id),
+        hashed: Secret::new(format!("sha512:1:5a17:{id}")),
+        prefix: "abcd".to_owned(),
+        client_id: identifier,
+        session_id: None,
+        note: "a note".to_owned(),
+        scopes: Vec::new(),
+        expires_at: None,
+        now: since,
+    };
+    let driver = "local".to_owned();
+    let prepared = Prepared { token, client, driver, deadline_at: since, keep_state: false, now: since };
+    let generation = app.store.prepare(id, "test", &prepared).await.unwrap().unwrap().generation;
+    let (proto, ip) = ("http".to_owned(), "127.0.0.1".to_owned());
+    let address = Address { proto, ip, port: 1, base_url: String::new(), cookie_name: String::new() };
+    let arrived = Arrived { address, state: None, deadline_at: since, now: since };
+    assert!(app.store.arrive(id, "test", generation, &arrived).await.unwrap());
+    for phase in [Phase::Routing, Phase::Ready] {
+        assert!(app.store.advance(id, "test", generation, phase, None, since).await.unwrap());
+    }
+    id
+}
