@@ -34,17 +34,17 @@ async fn run(modules: &'static [&'static str]) -> Result<()> {
     Ok(())
 }
 
+/// Side by side: they wait more than they work.
 #[tokio::test]
-async fn jupyterhubs_tests_of_its_api_pass() -> Result<()> {
-    run(&["test_api"]).await
-}
-
-#[tokio::test]
-async fn jupyterhubs_tests_of_rights_pass() -> Result<()> {
-    run(&["test_roles", "test_scopes", "test_shares"]).await
-}
-
-#[tokio::test]
-async fn jupyterhubs_tests_of_pages_and_servers_pass() -> Result<()> {
-    run(&["test_pages", "test_named_servers", "test_services", "test_services_auth"]).await
+async fn jupyterhubs_own_tests_pass() -> Result<()> {
+    let (api, rights, pages, services) = tokio::join!(
+        run(&["test_api"]),
+        run(&["test_roles", "test_scopes", "test_shares"]),
+        run(&["test_pages", "test_named_servers"]),
+        run(&["test_services", "test_services_auth"]),
+    );
+    let failed: Vec<String> =
+        [api, rights, pages, services].into_iter().filter_map(|run| Some(format!("{:#}", run.err()?))).collect();
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("\n\n"));
+    Ok(())
 }

@@ -27,7 +27,7 @@ pub async fn sync(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), Sto
     Ok(())
 }
 
-/// Takes every right from who is blocked. After the roles of the configuration: a block is the last word.
+/// Takes every right from who is blocked, and stops their servers. After the roles of the configuration: a block is the last word.
 pub async fn block(store: &Store, auth: &AuthConfig, now: Time) -> Result<(), StoreError> {
     let name = |name: &String| UserName::normalise(name, &auth.username_map);
     for blocked in auth.blocked_users.iter().map(name) {
@@ -68,13 +68,18 @@ async fn strip(store: &Store, user: &User, now: Time) -> Result<(), StoreError> 
     }
     store.set_cookie_id(user.id, &token::generate_id(&mut rand::rng())).await?;
     store.revoke_sessions_of(user.id, now).await?;
+    for server in store.servers_of(&[user.id]).await? {
+        // The keeper, once it runs, finds that it is to be stopped; one that is stopped stays so.
+        store.want_stopped(server.id, now).await?;
+    }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use hub_store::OpenOptions;
+    use hub_core::life::Desired;
+    use hub_store::{OpenOptions, StartLimits};
 
     use super::*;
 
@@ -85,6 +90,8 @@ mod tests {
         let url = format!("sqlite:///{}", folder.path().join("hub.sqlite").display());
         let store = Store::open(&url, OpenOptions::new(now)).await.unwrap();
         let eve = store.create_user("eve", true, &"0".repeat(32), now).await.unwrap();
+        let server = store.create_server(eve.id, "", None, None, now).await.unwrap().unwrap();
+        store.want_running(server.id, None, &json!({}), StartLimits::default(), now).await.unwrap();
         let group = store.create_group("staff", &serde_json::json!({})).await.unwrap();
         store.add_members(group.id, &[eve.id]).await.unwrap();
         let list = |name: &str| [name.to_owned()].into();
@@ -101,6 +108,8 @@ mod tests {
             assert!(!store.user("grace").await.unwrap().unwrap().admin);
         }
         let blocked = store.user("eve").await.unwrap().unwrap();
+        let server = store.server_by_id(server.id).await.unwrap().unwrap();
+        assert_eq!(server.desired, Desired::Stopped);
         assert!(!blocked.admin && blocked.cookie_id != eve.cookie_id);
         assert!(store.groups_of(eve.id).await.unwrap().is_empty());
         assert!(store.roles_of_user(eve.id).await.unwrap().is_empty());
