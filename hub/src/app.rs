@@ -9,6 +9,7 @@ use hub_store::Store;
 use spawners::Spawner;
 
 use crate::config::Config;
+use crate::hook::Hooks;
 use crate::http::caller::{Holder, TokenDigest};
 use crate::http::url::Paths;
 use crate::keeper::Keeper;
@@ -43,6 +44,8 @@ pub struct App {
     pub driver: Arc<dyn Spawner>,
     /// How people prove who they are.
     pub login: Login,
+    /// The operator's own programs and addresses that are asked or told.
+    pub hooks: Arc<Hooks>,
     /// What cookies are signed with.
     pub cookie_secret: CookieSecret,
     /// How pages look.

@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod hook;
 pub mod http;
 pub mod instance;
 pub mod intent;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::{Config, cookie_secret};
+use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::Instance;
 use crate::keeper::prepare::Recipe;
@@ -80,7 +81,8 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
     let holder = holder(&config.hub.data_dir);
-    let settings = settings(&config);
+    let hooks = Arc::new(hooks(&config)?);
+    let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
         store.clone(),
         clock.clone(),
@@ -95,7 +97,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     store.put_route(&paths.base, &config.hub.hub_url(), &serde_json::json!({ "hub": true })).await?;
     let proxy = proxy_process(&config);
     let control_token = Secret::new(proxy.prepare()?);
-    let login = Login::new(&config.auth)?;
+    let login = Login::new(&config.auth)?.with_hooks(&config.hooks);
     let site = Arc::new(site(&config, &paths)?);
     let app = App {
         people: Register::default(),
@@ -109,6 +111,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         keeper,
         driver,
         login,
+        hooks,
         cookie_secret: secret,
         site,
         adopted_at,
@@ -147,7 +150,19 @@ fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     Local::open(local).context("cannot open the folder of the local spawner")
 }
 
-fn settings(config: &Config) -> Settings {
+/// The variable with the keys of what is kept of people, newest first, as JupyterHub reads it.
+const CRYPT_KEY: &str = "JUPYTERHUB_CRYPT_KEY";
+
+fn hooks(config: &Config) -> Result<Hooks> {
+    let keys = std::env::var(CRYPT_KEY).ok();
+    let hooks = Hooks::new(&config.hooks, keys.as_deref()).context(CRYPT_KEY)?;
+    if config.auth.enable_auth_state && !hooks.auth_states.has_key() {
+        return Err(anyhow!("auth.enable_auth_state needs a key: set {CRYPT_KEY}, such as by `openssl rand -hex 32`"));
+    }
+    Ok(hooks)
+}
+
+fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     let local = &config.spawner.local;
     let stop = [local.interrupt_timeout, local.term_timeout].iter().map(|seconds| seconds.duration()).sum::<Duration>();
     Settings {
@@ -155,6 +170,7 @@ fn settings(config: &Config) -> Settings {
         http_timeout: config.spawner.http_timeout.duration(),
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
+        hooks,
     }
 }
 

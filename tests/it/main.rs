@@ -6,6 +6,7 @@ mod cull;
 mod database;
 mod fault;
 mod flow;
+mod hooks;
 mod jupyterhub_suite;
 mod life;
 mod likeness;

@@ -7,14 +7,15 @@ use hub_core::secret::Secret;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::callout::CalloutConfig;
 use super::unit::Seconds;
 
 /// How people prove who they are, and who of them is let in.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuthConfig {
-    /// The method: `password` (kept in the hub's database), `pam` (the machine's own accounts) or `demo` (anybody;
-    /// for development on this machine only).
+    /// The method: `password` (kept in the hub's database), `pam` (the machine's own accounts), `external` (a
+    /// program or an address of your own) or `demo` (anybody; for development on this machine only).
     pub authenticator: Authenticator,
     /// Who may log in.
     pub allowed_users: BTreeSet<String>,
@@ -35,12 +36,19 @@ pub struct AuthConfig {
     pub manage_roles: bool,
     /// At start, takes away every role that the login method gave, until the next login.
     pub reset_managed_roles_on_startup: bool,
+    /// Puts people into the groups the login method or the hook `post_auth` tells of, and takes them out of all others,
+    /// at each login. Without it what they say of groups is passed over.
+    pub manage_groups: bool,
+    /// Keeps what the login method tells of a person (`auth_state`), encrypted with `JUPYTERHUB_CRYPT_KEY`.
+    pub enable_auth_state: bool,
     /// How guessing passwords is slowed down, whatever the method.
     pub throttle: ThrottleConfig,
     /// Options of the method `password`.
     pub password: PasswordConfig,
     /// Options of the method `pam`.
     pub pam: PamConfig,
+    /// The method `external`: who is asked.
+    pub external: CalloutConfig,
     /// Options of the method `demo`.
     pub demo: DemoConfig,
 }
@@ -54,6 +62,8 @@ pub enum Authenticator {
     Password,
     /// The machine's own accounts.
     Pam,
+    /// A program or an address of the operator's.
+    External,
     /// Anybody; for development.
     Demo,
 }
@@ -64,6 +74,7 @@ impl Authenticator {
         match self {
             Self::Password => "password",
             Self::Pam => "pam",
+            Self::External => "external",
             Self::Demo => "demo",
         }
     }

@@ -77,12 +77,20 @@ fn option_of(shape: &Shape, key: &str) -> Vec<String> {
 }
 
 fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut Vec<Problem>) {
-    let hub = &mut config.hub;
+    let (hub, hooks) = (&mut config.hub, &mut config.hooks);
+    let callouts = [
+        ("hooks.pre_spawn.secret", &mut hooks.pre_spawn),
+        ("hooks.auth_state.secret", &mut hooks.auth_state),
+        ("hooks.post_stop.secret", &mut hooks.post_stop),
+        ("hooks.post_auth.secret", &mut hooks.post_auth),
+        ("auth.external.secret", &mut config.auth.external),
+    ];
+    let callouts = callouts.map(|(key, callout)| (key, &mut callout.secret, &callout.secret_file));
     let files = [
         ("hub.db_url", &mut hub.db_url, &hub.db_url_file),
         ("auth.demo.password", &mut config.auth.demo.password, &config.auth.demo.password_file),
     ];
-    for (key, secret, file) in files {
+    for (key, secret, file) in files.into_iter().chain(callouts) {
         let Some(file) = file else { continue };
         let file_key = format!("{key}_file");
         if secret.is_some() {

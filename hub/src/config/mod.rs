@@ -6,6 +6,7 @@
 pub mod address;
 pub mod audit;
 pub mod auth;
+pub mod callout;
 mod check;
 pub mod cookie_secret;
 pub mod culler;
@@ -38,6 +39,7 @@ use serde::Deserialize;
 use self::address::BasePath;
 pub use self::audit::AuditConfig;
 pub use self::auth::AuthConfig;
+pub use self::callout::{CalloutConfig, HooksConfig};
 pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
@@ -61,6 +63,8 @@ pub struct Config {
     pub spawner: SpawnerConfig,
     /// When servers that nobody uses are stopped. Does what jupyterhub-idle-culler does, without a service.
     pub culler: CullerConfig,
+    /// Programs and addresses of your own that are asked or told when something happens: see [hooks.md](hooks.md).
+    pub hooks: HooksConfig,
     /// The proxy in front of the hub and of people's servers. It reads these when it starts.
     pub proxy: ProxyConfig,
     /// What people see: name, logo, colour and words of your own.
@@ -82,8 +86,8 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 10] =
-    ["hub", "auth", "spawner", "culler", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 11] =
+    ["hub", "auth", "spawner", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

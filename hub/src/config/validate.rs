@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::address::{check_host, is_loopback};
 use super::auth::Authenticator;
+use super::callout::CalloutConfig;
 use super::problem::Problem;
 use super::unit::Seconds;
 use super::{AuthConfig, Config, CullerConfig, HubConfig, LogConfig, PagesConfig, SpawnerConfig};
@@ -27,6 +28,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     culler(&config.culler, &mut blame);
+    callouts(config, &mut blame);
     pages(&config.pages, &mut blame);
     log(&config.log, &mut blame);
     problems
@@ -177,6 +179,25 @@ fn culler(culler: &CullerConfig, blame: &mut impl Blame) {
     }
 }
 
+fn callouts(config: &Config, blame: &mut impl Blame) {
+    for (key, callout) in every_callout(config) {
+        for (option, what, remedy) in callout.problems() {
+            blame(&format!("{key}.{option}"), &what, remedy);
+        }
+    }
+    let none = |callout: &CalloutConfig| callout.url.is_none() && callout.command.is_empty();
+    let remedy = "Name a program (command) or an address (url)";
+    if config.auth.authenticator == Authenticator::External && none(&config.auth.external) {
+        blame("auth.authenticator", "is \"external\", and [auth.external] names nobody to ask", remedy);
+    }
+}
+
+/// Everybody who may be asked, with the section that says so.
+fn every_callout(config: &Config) -> impl Iterator<Item = (&'static str, &CalloutConfig)> {
+    let others = [("auth.external", &config.auth.external)];
+    config.hooks.each().into_iter().chain(others)
+}
+
 fn positive(key: &str, seconds: Seconds, blame: &mut impl Blame) {
     if seconds.is_zero() {
         blame(key, "has to be more than 0 seconds", "");
@@ -232,6 +253,9 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if config.culler.enabled && config.culler.timeout.0 < 330.0 {
         say("culler.timeout is less than the 5 minutes between two reports of a lab: busy servers would be stopped"
             .into());
+    }
+    for (key, _) in every_callout(config).filter(|(_, callout)| callout.is_exposed()) {
+        say(format!("Names, and for logins passwords, would travel unencrypted to {key}.url: use an https address"));
     }
     let hub = &config.hub;
     if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {

@@ -11,6 +11,7 @@ use hub_store::{Address, Arrived, Prepared, Server};
 use spawners::{SaveError, Sight, StartError, Stop};
 
 use super::attend::Attended;
+use super::hook::{Amended, Before};
 use super::probe::Reply;
 use super::progress::Recorder;
 use super::{Inner, breakpoint, state_of};
@@ -51,6 +52,8 @@ pub(crate) struct Run {
     stopping: Option<Instant>,
     /// Whether the waiting user was told that the spawner is being asked.
     announced: bool,
+    /// What the hooks made of the start.
+    pub amended: Option<Amended>,
 }
 
 /// Between two questions to a server that does not answer yet.
@@ -113,7 +116,11 @@ impl Inner {
         if !std::mem::replace(&mut run.announced, true) {
             self.tell(server, 10, Phase::Starting, "Starting the server").await;
         }
-        let plan = self.recipe.plan(server, self.identity(server), &token);
+        let plan = match self.before_start(server, &token, run).await? {
+            Before::Go(plan) => plan,
+            Before::End(step) => return Ok(step),
+        };
+        breakpoint::pass("start.hooked");
         let recorder = Recorder { keeper: self, server: server.id, generation: server.generation };
         match self.attend(server, self.driver.start(&plan, state_of(server), &recorder)).await {
             Attended::Done(Ok(_)) => {
@@ -299,6 +306,7 @@ impl Inner {
 
     async fn finish(&self, server: &Server, run: &mut Run) -> Result<Step> {
         breakpoint::pass("finish.before");
+        self.note_stop(server).await;
         let changed = self.store.finish(server.id, &self.holder, server.generation, self.now()).await?;
         breakpoint::pass("finish.after");
         if changed {
@@ -308,6 +316,7 @@ impl Inner {
                 metrics::stopped(true, begun.elapsed());
                 events::server_action("stop", server, self.now());
             }
+            self.stop_is_over(server).await;
             self.signals.progressed();
         }
         Ok(Step::after(changed))

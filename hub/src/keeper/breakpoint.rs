@@ -7,6 +7,7 @@ pub const NAMES: &[&str] = &[
     "prepare.before",
     "prepare.after",
     "start.before",
+    "start.hooked",
     "start.saved",
     "start.after",
     "arrive.after",

@@ -8,6 +8,7 @@ pub mod attend;
 pub mod breakpoint;
 pub mod environment;
 pub mod failure;
+mod hook;
 pub mod prepare;
 pub mod probe;
 pub mod progress;
@@ -28,6 +29,8 @@ use tokio_util::task::TaskTracker;
 
 use act::Step;
 use signals::Signals;
+
+use crate::hook::Hooks;
 
 /// A lease runs out this long after its last renewal; the next hub waits at most this long after a crash.
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
@@ -59,6 +62,8 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// A proxy that was silent for longer does not delay anybody.
     pub proxy_silence: Duration,
+    /// Who is asked before a start and told after a stop.
+    pub hooks: Arc<Hooks>,
 }
 
 /// The keeper; cheap to clone.

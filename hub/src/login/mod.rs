@@ -5,10 +5,12 @@
 
 pub mod allow;
 mod demo;
+mod external;
 mod hash;
 pub mod listed;
 pub mod pam;
 pub mod password;
+mod post_auth;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -25,13 +27,17 @@ use tokio::sync::Semaphore;
 
 use self::allow::{Rules, Verdict};
 use self::demo::Demo;
+use self::external::External;
 use self::pam::Pam;
 pub use self::password::Passwords;
+use self::post_auth::PostAuth;
 use self::throttle::Throttles;
 use self::turn::Turns;
-use crate::config::AuthConfig;
 use crate::config::auth::Authenticator;
 use crate::config::hub::RoleConfig;
+use crate::config::{AuthConfig, HooksConfig};
+use crate::hook::auth_state::AuthState;
+use crate::hook::person::Person;
 
 /// Longer passwords are refused unread: no method takes them, and hashing them is work.
 const LONGEST_PASSWORD: usize = 1024;
@@ -51,6 +57,8 @@ pub struct Identity {
     pub roles: Option<Vec<RoleConfig>>,
     /// Whether a new password has to be chosen before anything else.
     pub must_change_password: bool,
+    /// What the method tells for later; not kept unless `auth.enable_auth_state`.
+    pub auth_state: Option<AuthState>,
 }
 
 /// What became of a login.
@@ -70,7 +78,7 @@ pub enum Outcome {
 }
 
 /// Why a login was refused. `Display` is the sentence for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Name or password is wrong; which of them is not told.
     #[error("Invalid username or password")]
@@ -84,13 +92,18 @@ pub enum Refusal {
     /// The person is who they say, and may not use this hub.
     #[error("Your account may not use this hub. Ask its operators for access.")]
     NotAllowed,
+    /// For a reason that a program of the operator's gave, in a sentence for people.
+    #[error("{0}")]
+    Said(String),
 }
 
 /// What one method says of a name and a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Proof {
     /// It is they. `admin` and `must_change` as in `Identity`.
     Proven { admin: Option<bool>, must_change: bool },
+    /// It is they, as somebody else knows them: that one's name, rights and groups.
+    Told(Person),
     /// It is not, or they may not.
     Disproven(Refusal),
     /// It could not be found out, for a reason to be logged.
@@ -115,6 +128,7 @@ pub enum LoginError {
 enum Method {
     Password(Passwords),
     Pam(Pam),
+    External(Box<External>),
     Demo(Demo),
 }
 
@@ -126,6 +140,8 @@ pub struct Login {
     throttles: Throttles,
     turns: Turns,
     room: Semaphore,
+    post_auth: PostAuth,
+    manage_groups: bool,
 }
 
 impl Login {
@@ -134,6 +150,7 @@ impl Login {
         let method = match auth.authenticator {
             Authenticator::Password => Method::Password(Passwords::new(&auth.password)?),
             Authenticator::Pam => Method::Pam(Pam::new(&auth.pam)?),
+            Authenticator::External => Method::External(Box::new(External::new(&auth.external))),
             Authenticator::Demo => Method::Demo(Demo::new(&auth.demo)),
         };
         Ok(Self {
@@ -142,14 +159,26 @@ impl Login {
             throttles: Throttles::new(&auth.throttle),
             turns: Turns::default(),
             room: Semaphore::new(MOST_AT_ONCE),
+            post_auth: PostAuth::default(),
+            manage_groups: auth.manage_groups,
         })
+    }
+
+    /// The same with the hook `post_auth` of the configuration.
+    pub fn with_hooks(self, hooks: &HooksConfig) -> Self {
+        Self { post_auth: PostAuth::new(hooks), ..self }
+    }
+
+    /// Whether what is known of a person comes from elsewhere at each login.
+    pub fn tells_auth_state(&self) -> bool {
+        matches!(self.method, Method::External(_))
     }
 
     /// The passwords in the hub's database, when they are what people log in with.
     pub fn passwords(&self) -> Option<&Passwords> {
         match &self.method {
             Method::Password(passwords) => Some(passwords),
-            Method::Pam(_) | Method::Demo(_) => None,
+            Method::Pam(_) | Method::External(_) | Method::Demo(_) => None,
         }
     }
 
@@ -211,46 +240,73 @@ impl Login {
             return Ok(Outcome::Throttled { retry_after });
         }
         let proof = match password.expose().len() {
-            1..=LONGEST_PASSWORD => self.prove(store, names, password).await,
-            0 if self.is_demo() => self.prove(store, names, password).await,
+            1..=LONGEST_PASSWORD => self.prove(store, names, password, address).await,
+            0 if self.is_demo() => self.prove(store, names, password, address).await,
             _ => Proof::Disproven(Refusal::Wrong),
         };
-        match proof {
-            Proof::Unknown(cause) => Err(cause),
+        let (person, must_change) = match proof {
+            Proof::Unknown(cause) => return Err(cause),
             Proof::Disproven(refusal) => {
                 tracing::warn!(name = shown(&names.typed), ?address, ?refusal, "login refused");
                 self.throttles.failed(store, &keys, clock.now()).await.map_err(said)?;
-                Ok(Outcome::Refused(refusal))
+                return Ok(Outcome::Refused(refusal));
             }
-            Proof::Proven { admin, must_change } => {
-                self.throttles.succeeded(store, &keys).await.map_err(said)?;
-                let known = store.user(names.hub.as_str()).await.map_err(said)?.is_some();
-                Ok(self.admit(names, known, admin, must_change))
-            }
+            Proof::Proven { admin, must_change } => (Person { admin, ..Person::default() }, must_change),
+            Proof::Told(person) => (person, false),
+        };
+        self.throttles.succeeded(store, &keys).await.map_err(said)?;
+        let Some(name) = self.name_of(names, &person) else {
+            return Err("the login method told a name that cannot be a user's".to_owned());
+        };
+        let known = store.user(name.as_str()).await.map_err(said)?.is_some();
+        let outcome = match self.admit(name, known, person, must_change) {
+            Outcome::Welcome(identity) => self.post_auth.ask(identity, address).await?,
+            refused => refused,
+        };
+        Ok(self.without_foreign_groups(outcome))
+    }
+
+    /// The name in the hub: what the method told, or what was typed.
+    fn name_of(&self, names: &allow::Names, person: &Person) -> Option<UserName> {
+        match &person.name {
+            Some(told) => self.rules.names(told).map(|names| names.hub),
+            None => Some(names.hub.clone()),
         }
     }
 
-    fn admit(&self, names: &allow::Names, known: bool, admin: Option<bool>, must_change: bool) -> Outcome {
-        let verdict = self.rules.verdict(&names.hub, known, admin == Some(true));
+    /// Groups are the hub's own unless `manage_groups` says otherwise.
+    fn without_foreign_groups(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Welcome(identity) if !self.manage_groups => {
+                Outcome::Welcome(Identity { groups: None, ..identity })
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn admit(&self, name: UserName, known: bool, person: Person, must_change: bool) -> Outcome {
+        let verdict = self.rules.verdict(&name, known, person.admin == Some(true));
         match verdict {
             Verdict::Allowed { admin: listed } => Outcome::Welcome(Identity {
-                name: names.hub.clone(),
-                admin: listed.or(admin),
-                groups: None,
-                roles: None,
+                name,
+                admin: listed.or(person.admin),
+                groups: person.groups,
+                roles: person.roles,
                 must_change_password: must_change,
+                auth_state: person.auth_state,
             }),
             Verdict::Blocked | Verdict::NotListed => {
-                tracing::warn!(name = shown(names.hub.as_str()), ?verdict, "login refused by the allow rules");
+                tracing::warn!(name = shown(name.as_str()), ?verdict, "login refused by the allow rules");
                 Outcome::Refused(Refusal::NotAllowed)
             }
         }
     }
 
-    async fn prove(&self, store: &Store, names: &allow::Names, password: &Secret) -> Proof {
+    async fn prove(&self, store: &Store, names: &allow::Names, password: &Secret, address: Option<IpAddr>) -> Proof {
         match &self.method {
             Method::Password(passwords) => passwords.prove(store, names.hub.as_str(), password).await,
             Method::Pam(pam) => pam.prove(&names.typed, password).await,
+            Method::External(external) => external.prove(&names.typed, password, address).await,
             Method::Demo(demo) => demo.prove(password),
         }
     }

@@ -71,6 +71,7 @@ fn welcome(name: &str, admin: Option<bool>, must_change_password: bool) -> Outco
         groups: None,
         roles: None,
         must_change_password,
+        auth_state: None,
     })
 }
 

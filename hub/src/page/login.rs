@@ -141,6 +141,10 @@ pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User
             app.audited(by, Act::UserRoles, Object::User(&user.name), json!({ "roles": after })).await;
         }
     }
+    if app.config.auth.enable_auth_state && (identity.auth_state.is_some() || app.login.tells_auth_state()) {
+        let states = &app.hooks.auth_states;
+        states.write(&app.store, user.id, identity.auth_state.as_ref(), app.now()).await?;
+    }
     app.store.touch_user(user.id, app.now()).await?;
     Ok(user)
 }

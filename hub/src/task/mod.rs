@@ -1,6 +1,7 @@
 //! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
 //! activity, clean-up.
 
+pub mod after_stop;
 pub mod cleanup;
 pub mod cull;
 pub mod measure;

@@ -8,6 +8,7 @@
 //! transaction, and no transaction is open across anything but the database.
 
 mod adopt;
+mod after_stop;
 mod audit;
 mod census;
 mod claim;
@@ -42,6 +43,7 @@ mod user;
 mod value;
 mod version;
 
+pub use after_stop::AfterStop;
 pub use audit::{AuditQuery, NewAudit};
 pub use cull::Judged;
 pub use error::{Context, OpenError, Result, StoreError};

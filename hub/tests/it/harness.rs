@@ -281,6 +281,7 @@ pub fn settings() -> Settings {
         http_timeout: seconds(HTTP_TIMEOUT),
         stop_timeout: seconds(STOP_TIMEOUT),
         proxy_silence: Duration::from_secs(15),
+        hooks: Arc::default(),
     }
 }
 

@@ -36,13 +36,14 @@ const OLDER_REVISIONS: [&str; 18] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("specola.sql"),
     include_str!("audit.sql"),
     include_str!("scale.sql"),
     include_str!("census.sql"),
     include_str!("sharing.sql"),
     include_str!("cull.sql"),
+    include_str!("after_stop.sql"),
 ];
 
 /// Tables that only JupyterHub's schema has under these names together.

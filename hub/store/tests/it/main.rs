@@ -7,6 +7,7 @@ mod harness;
 mod postgres;
 
 mod accounts;
+mod after_stop;
 mod audit;
 mod census;
 mod claims;

@@ -1,0 +1,64 @@
+//! What a login method keeps about a person: encrypted in the database as JupyterHub does, in clear for hooks only.
+
+use hub_core::clock::Time;
+use hub_core::fernet::{KeyError, KeyRing};
+use hub_core::id::UserId;
+use hub_store::{Store, StoreError};
+use serde_json::Value;
+
+/// The state of one person. It holds tokens and the like, so it is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthState(pub Value);
+
+impl std::fmt::Debug for AuthState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AuthState(…)")
+    }
+}
+
+/// Reads and writes states, where there is a key.
+#[derive(Default)]
+pub struct AuthStates(Option<KeyRing>);
+
+impl std::fmt::Debug for AuthStates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AuthStates(key: {})", self.0.is_some())
+    }
+}
+
+impl AuthStates {
+    /// `keys` as in `JUPYTERHUB_CRYPT_KEY`; without it nothing is read or written.
+    pub fn new(keys: Option<&str>) -> Result<Self, KeyError> {
+        Ok(Self(keys.filter(|keys| !keys.trim().is_empty()).map(KeyRing::parse).transpose()?))
+    }
+
+    /// Whether there is a key.
+    pub fn has_key(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The state of a person; null when there is none, no key, or no key that fits, as in JupyterHub.
+    pub async fn read(&self, store: &Store, user: UserId) -> Result<Value, StoreError> {
+        let Some(keys) = &self.0 else { return Ok(Value::Null) };
+        let Some(sealed) = store.auth_state(user).await? else { return Ok(Value::Null) };
+        let state = keys.open(&sealed).and_then(|opened| serde_json::from_slice(&opened.plain).ok());
+        if state.is_none() {
+            tracing::warn!(%user, "the auth_state kept in the database cannot be read with the present key");
+        }
+        Ok(state.unwrap_or_default())
+    }
+
+    /// Keeps the state of a person, or takes it away. Without a key nothing is written.
+    pub async fn write(
+        &self,
+        store: &Store,
+        user: UserId,
+        state: Option<&AuthState>,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let Some(keys) = &self.0 else { return Ok(()) };
+        let sealed = state.map(|AuthState(state)| keys.seal(state.to_string().as_bytes(), now, &mut rand::rng()));
+        store.set_auth_state(user, sealed.as_deref()).await?;
+        Ok(())
+    }
+}

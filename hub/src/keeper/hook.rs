@@ -1,0 +1,155 @@
+//! Hooks before a start and after a stop, as the keeper asks them.
+//!
+//! Before a start they are asked once a generation, after the token was made and before the spawner hears anything; a
+//! hub that dies there makes a new generation, so a hook may be asked twice for one wish, under two generations. After
+//! a stop only a row is written here: `task/after_stop.rs` tells it.
+
+use anyhow::Result;
+use callout::Callout;
+use hub_core::id::Generation;
+use hub_core::secret::Secret;
+use hub_store::Server;
+use serde_json::{Value, json};
+use spawners::Plan;
+
+use super::act::{Run, Step};
+use super::attend::Attended;
+use super::prepare::Recipe;
+use super::{Inner, LEASE};
+use crate::hook::SILENT;
+use crate::hook::before::{self, Said, Situation};
+
+/// What a start of one generation came to after the hooks were asked.
+pub(crate) struct Amended {
+    generation: Generation,
+    recipe: Recipe,
+    options: Value,
+}
+
+/// Whether a start goes on.
+pub(crate) enum Before {
+    /// With this plan.
+    Go(Box<Plan>),
+    /// Not now; the step that follows.
+    End(Step),
+}
+
+/// What the hooks said together.
+enum Verdict {
+    Go(Box<Amended>),
+    Refused(String),
+    /// For the log.
+    Silent(String),
+}
+
+impl Inner {
+    /// Plans a start, and asks the hooks about it, unless this run did already.
+    pub(crate) async fn before_start(&self, server: &Server, token: &Secret, run: &mut Run) -> Result<Before> {
+        if run.amended.as_ref().is_none_or(|amended| amended.generation != server.generation) {
+            match self.attend(server, self.ask_hooks(server)).await {
+                Attended::Done(Ok(Verdict::Go(amended))) => run.amended = Some(*amended),
+                Attended::Done(Ok(Verdict::Refused(sentence))) => {
+                    let failure = self.failure(server, "refused_by_hook", sentence, String::new(), true);
+                    return self.failed(server, &failure).await.map(Before::End);
+                }
+                Attended::Done(Ok(Verdict::Silent(what))) => {
+                    tracing::error!(user = server.user_name, server = server.name, "not started: {what}");
+                    let failure = self.failure(server, "hook_failed", SILENT.to_owned(), String::new(), false);
+                    return self.failed(server, &failure).await.map(Before::End);
+                }
+                Attended::Done(Err(error)) => return Err(error),
+                Attended::Overtaken => return Ok(Before::End(Step::Again)),
+                Attended::Lost => return Ok(Before::End(Step::after(false))),
+            }
+        }
+        let (recipe, options) = match &run.amended {
+            Some(amended) => (&amended.recipe, amended.options.clone()),
+            None => (&self.recipe, Value::Null),
+        };
+        let mut plan = recipe.plan(server, self.identity(server), token);
+        plan.options = options;
+        Ok(Before::Go(Box::new(plan)))
+    }
+
+    async fn ask_hooks(&self, server: &Server) -> Result<Verdict> {
+        let hooks = &self.settings.hooks;
+        let (mut situation, mut recipe) = (self.situation(server).await?, self.recipe.clone());
+        let asked = [("auth_state", &hooks.auth_state, true), ("pre_spawn", &hooks.pre_spawn, hooks.send_auth_state)];
+        for (call, callout, tells_state) in asked {
+            let Some(callout) = callout else { continue };
+            let mut question = situation.question(call);
+            if tells_state {
+                question["auth_state"] = hooks.auth_states.read(&self.store, server.user_id).await?;
+            }
+            match ask(callout, &question).await {
+                Ok(Said::Go(changes)) => changes.apply(&mut recipe, &mut situation),
+                Ok(Said::Refuse(sentence)) => return Ok(Verdict::Refused(sentence)),
+                Err(what) => return Ok(Verdict::Silent(format!("hooks.{call}: {what}"))),
+            }
+        }
+        let options = json!({
+            "user_options": situation.user_options, "groups": situation.groups, "admin": situation.admin,
+        });
+        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options })))
+    }
+
+    async fn situation(&self, server: &Server) -> Result<Situation> {
+        let user = self.store.user_by_id(server.user_id).await?;
+        Ok(Situation {
+            user: server.user_name.clone(),
+            admin: user.is_some_and(|user| user.admin),
+            groups: self.store.groups_of(server.user_id).await?,
+            server: server.name.clone(),
+            prefix: self.recipe.prefix(&server.user_name, &server.name),
+            id: self.id_of(server),
+            generation: server.generation.0,
+            user_options: server.user_options.clone().unwrap_or_default(),
+        })
+    }
+
+    fn id_of(&self, server: &Server) -> String {
+        format!("{}:{}", self.recipe.hub, server.id)
+    }
+
+    /// Notes, before a stop comes to its end, that it is to be told: noted afterwards, a crash could swallow it. Trouble
+    /// is logged only, since nothing may hold up a stop.
+    pub(crate) async fn note_stop(&self, server: &Server) {
+        if self.settings.hooks.post_stop.is_none() {
+            return;
+        }
+        let failure =
+            server.failure.as_ref().map(|failure| json!({ "code": failure["code"], "message": failure["message"] }));
+        let question = json!({
+            "specola": callout::VERSION,
+            "call": "post_stop",
+            "user": { "name": server.user_name },
+            "server": {
+                "id": self.id_of(server),
+                "name": server.name,
+                "prefix": self.recipe.prefix(&server.user_name, &server.name),
+                "generation": server.generation,
+            },
+            "failure": failure,
+        });
+        let noted = self.store.note_after_stop(server.id, server.generation, &question, self.now() + LEASE).await;
+        if let Err(error) = noted {
+            tracing::error!(user = server.user_name, server = server.name, "hooks.post_stop will not be told: {error}");
+        }
+    }
+
+    /// Lets a noted stop be told at once.
+    pub(crate) async fn stop_is_over(&self, server: &Server) {
+        if self.settings.hooks.post_stop.is_none() {
+            return;
+        }
+        if let Err(error) = self.store.after_stop_is_due(server.id, server.generation, self.now()).await {
+            tracing::warn!(user = server.user_name, server = server.name, "hooks.post_stop is told later: {error}");
+        }
+    }
+}
+
+/// The error is for the log.
+async fn ask(callout: &Callout, question: &Value) -> Result<Said, String> {
+    let answer = callout.ask(question).await.map_err(|trouble| trouble.to_string())?;
+    before::read(answer).map_err(|what| format!("the answer is not understood ({what})"))
+}
