@@ -36,6 +36,12 @@ pub struct App {
     pub tokens: Memory<TokenDigest, Holder>,
     /// When tokens and people were last seen, to be written.
     pub seen: crate::task::seen::Seen,
+    /// Secrets that were proved right.
+    pub proofs: crate::http::proof::Proofs,
+    /// The services as pages show them.
+    pub services: crate::service::board::Board,
+    /// This hub among others with the same database.
+    pub holder: String,
     /// All scopes of this hub.
     pub catalogue: Catalogue,
     /// Who brings servers to the state their rows ask for.

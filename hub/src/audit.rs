@@ -117,6 +117,12 @@ acts! {
     ShareCodeCreate = "share.code.create",
     /// Share codes were deleted.
     ShareCodeDelete = "share.code.delete",
+    /// A service was made through the API.
+    ServiceCreate = "service.create",
+    /// A service was deleted through the API.
+    ServiceDelete = "service.delete",
+    /// The process of a service was started.
+    ServiceStart = "service.start",
     /// The hub began to serve.
     HubStart = "hub.start",
     /// The hub was asked to stop.

@@ -21,6 +21,7 @@ pub mod page;
 pub mod people;
 pub mod roles;
 pub mod run;
+pub mod service;
 pub mod sharing;
 pub mod start;
 pub mod task;

@@ -38,6 +38,8 @@ impl Parts {
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         tracker.spawn(task::cull::run(app.clone(), stop.clone()));
         tracker.spawn(task::after_stop::run(app.clone(), stop.clone()));
+        tracker.spawn(crate::service::run::run(app.clone(), stop.clone()));
+        tracker.spawn(crate::service::health::run(app.clone(), stop.clone()));
         if app.config.proxy.should_start {
             let status = proxy.ensure().await?;
             tracing::debug!(pid = status.pid, "proxy");

@@ -68,14 +68,16 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let epoch = store.epoch().await?;
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;
     let catalogue = catalogue(&config)?;
+    let paths = Paths::new(config.hub.base_path().as_str());
     crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
     crate::roles::check(&config.hub, &catalogue)?;
+    crate::service::sync::check(&config.hub, &catalogue)?;
+    crate::service::sync::sync(&store, &config, &paths.base, clock.now()).await?;
     let managed = Managed { roles: Vec::new(), reset: config.auth.reset_managed_roles_on_startup };
     crate::roles::sync(&store, &config, &managed, clock.now()).await?;
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let paths = Paths::new(config.hub.base_path().as_str());
     let driver: Arc<dyn Spawner> = Arc::new(local_driver(&config, &epoch)?);
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
@@ -89,7 +91,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         driver.clone(),
         settings,
         recipe,
-        holder,
+        holder.clone(),
         signals,
         tracker.clone(),
         stop.clone(),
@@ -107,6 +109,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         paths,
         store,
         clock,
+        proofs: crate::http::proof::Proofs::default(),
+        services: crate::service::board::Board::default(),
+        holder,
         catalogue,
         keeper,
         driver,

@@ -63,6 +63,8 @@ pub struct Service {
     pub name: String,
     /// What it is, in a sentence.
     pub description: Option<String>,
+    /// Whether it answered when it was last asked, or was never asked.
+    pub answers: bool,
     /// Where it is.
     pub url: Href,
 }

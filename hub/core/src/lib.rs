@@ -14,5 +14,6 @@ pub mod pkce;
 pub mod role;
 pub mod scope;
 pub mod secret;
+pub mod service;
 pub mod token;
 pub mod xsrf;

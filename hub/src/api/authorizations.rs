@@ -26,7 +26,7 @@ pub async fn token(request: HttpRequest, app: web::Data<App>, who: Anyone) -> An
     rights.identify(holder.scope_owner());
     let model: Value = match &holder.owner {
         Owner::User(user) => users::model(&app, user, &rights, false).await?,
-        Owner::Service(service) => users::service_itself(service),
+        Owner::Service(service) => users::service_itself(&app, service, &rights).await?,
     };
     Ok(HttpResponse::Ok().json(model))
 }

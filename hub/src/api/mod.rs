@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod progress;
 pub mod proxy;
 pub mod servers;
+pub mod services;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;

@@ -72,7 +72,7 @@ pub async fn make(app: &App, by: &Actor, user: &User, wish: &Wish) -> Result<(To
 }
 
 /// Nobody may give what he lacks.
-async fn check_scopes(app: &App, owner: &Caller, scopes: &[String]) -> Result<(), Problem> {
+pub(super) async fn check_scopes(app: &App, owner: &Caller, scopes: &[String]) -> Result<(), Problem> {
     if scopes.iter().any(|scope| scope == "inherit") {
         return Ok(());
     }
@@ -89,7 +89,8 @@ async fn check_scopes(app: &App, owner: &Caller, scopes: &[String]) -> Result<()
         return Ok(());
     }
     let (lacking, name) = (lacking.join(", "), owner.name());
-    Err(Problem::bad(format!("Not assigning requested scopes {lacking} not held by User {name}")))
+    let kind = if owner.user().is_some() { "User" } else { "Service" };
+    Err(Problem::bad(format!("Not assigning requested scopes {lacking} not held by {kind} {name}")))
 }
 
 fn lifetime(app: &App, wanted: Option<u64>) -> Result<Option<TimeDelta>, Problem> {

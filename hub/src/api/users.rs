@@ -110,7 +110,7 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
     rights.identify(caller.scope_owner());
     let mut model = match &caller.owner {
         Owner::User(user) => model(&app, user, &rights, include_stopped(&request)).await?,
-        Owner::Service(service) => service_itself(service),
+        Owner::Service(service) => service_itself(&app, service, &rights).await?,
     };
     let id = match &caller.via {
         crate::http::caller::Via::Token { id, .. } => Some(format!("a{id}")),
@@ -126,12 +126,11 @@ pub async fn whoami(request: HttpRequest, app: web::Data<App>, who: Anyone) -> A
     Ok(HttpResponse::Ok().json(model))
 }
 
-/// A service as it sees itself.
-pub fn service_itself(service: &Service) -> Value {
-    json!({
-        "kind": "service", "name": service.spec.name, "admin": service.spec.admin, "roles": [],
-        "url": null, "prefix": null, "command": [], "pid": 0, "info": null, "display": null,
-    })
+/// A service as it sees itself, as far as the rights reveal.
+pub async fn service_itself(app: &App, service: &Service, rights: &Rights) -> Result<Value, Problem> {
+    let roles = app.store.roles_of_service(service.id).await?;
+    let roles: Vec<String> = roles.into_iter().map(|role| role.name).collect();
+    Ok(view::service_itself(service, &roles, &app.paths, rights).unwrap_or_else(|| json!({})))
 }
 
 /// Only administrators make administrators, whatever else a caller may do.

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use hub_core::clock::{Time, isoformat};
 use hub_core::life::{Desired, Phase};
 use hub_core::scope::{Rights, Scope, Target, UserFields};
-use hub_store::{Group, Server, Token};
+use hub_store::{Group, Server, Service, Token};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -217,6 +217,59 @@ pub fn group(group: &Group, members: &[String], roles: &[String], rights: &Right
         model.insert("users".into(), json!(members));
         let properties = if group.properties.is_null() { empty() } else { &group.properties };
         model.insert("properties".into(), properties.clone());
+    }
+    if fields.roles {
+        model.insert("roles".into(), json!(roles));
+    }
+    Some(model.into())
+}
+
+/// One service, as far as the rights reveal. What was never said has JupyterHub's defaults.
+pub fn service(service: &Service, roles: &[String], paths: &Paths, rights: &Rights) -> Option<Value> {
+    let spec = &service.spec;
+    let info = if spec.info.is_null() { empty() } else { &spec.info };
+    let display = json!(spec.display.unwrap_or(true));
+    let url = json!(spec.url.as_deref().unwrap_or_default());
+    service_model(service, roles, paths, rights, [("url", url), ("info", info.clone()), ("display", display)])
+}
+
+/// A service as `GET /user` tells of it: from its row alone, so that what was never said is null.
+pub fn service_itself(service: &Service, roles: &[String], paths: &Paths, rights: &Rights) -> Option<Value> {
+    let spec = &service.spec;
+    let mut said = service_model(
+        service,
+        roles,
+        paths,
+        rights,
+        [("url", json!(spec.url)), ("info", spec.info.clone()), ("display", json!(spec.display))],
+    )?;
+    if let Some(pid) = said.get_mut("pid") {
+        *pid = json!(0);
+    }
+    Some(said)
+}
+
+fn service_model(
+    service: &Service,
+    roles: &[String],
+    paths: &Paths,
+    rights: &Rights,
+    said: [(&str, Value); 3],
+) -> Option<Value> {
+    let (spec, fields) = (&service.spec, rights.service_fields(&service.spec.name));
+    if !fields.name {
+        return None;
+    }
+    let mut model = Map::new();
+    model.insert("kind".into(), "service".into());
+    model.insert("name".into(), spec.name.clone().into());
+    model.insert("admin".into(), spec.admin.into());
+    if fields.content {
+        let prefix = spec.url.as_ref().map(|_| hub_core::service::prefix(&paths.base, &spec.name));
+        model.insert("prefix".into(), prefix.unwrap_or_default().into());
+        model.insert("command".into(), json!(spec.command));
+        model.insert("pid".into(), json!(service.pid.unwrap_or(0)));
+        model.extend(said.map(|(key, value)| (key.to_owned(), value)));
     }
     if fields.roles {
         model.insert("roles".into(), json!(roles));

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::address::{BasePath, BindUrl, HttpUrl};
+use super::service::{ServiceConfig, TokenConfig};
 use super::unit::Seconds;
 
 /// The hub itself: addresses, database, cookies, tokens and the limits on servers.
@@ -98,6 +99,14 @@ pub struct HubConfig {
     pub custom_scopes: BTreeMap<String, ScopeConfig>,
     /// Scopes everybody has beside those of the role `user`.
     pub extra_user_scopes: Vec<String>,
+    /// Services beside people's servers.
+    pub services: Vec<ServiceConfig>,
+    /// Tokens of services that were made elsewhere. A service that is not in `services` is made for them.
+    pub service_tokens: Vec<TokenConfig>,
+    /// Tokens of people that were made elsewhere. Prefer a service with the rights it needs.
+    pub api_tokens: Vec<TokenConfig>,
+    /// How often the services with a url are asked whether they answer; 0 means never.
+    pub service_check_interval: Seconds,
     /// How many threads serve requests; without it, one a processor.
     #[schemars(range(min = 1, max = 1024))]
     pub worker_threads: Option<usize>,
@@ -186,6 +195,10 @@ impl Default for HubConfig {
             load_groups: BTreeMap::new(),
             custom_scopes: BTreeMap::new(),
             extra_user_scopes: Vec::new(),
+            services: Vec::new(),
+            service_tokens: Vec::new(),
+            api_tokens: Vec::new(),
+            service_check_interval: Seconds(60.0),
             worker_threads: None,
         }
     }

@@ -22,6 +22,7 @@ pub mod problem;
 pub mod proxy;
 pub mod reference;
 pub mod secret_file;
+pub mod service;
 mod shape;
 pub mod spawner;
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     secrets(&config.hub, &mut blame);
     limits(&config.hub, &mut blame);
     access(&config.hub, &mut blame);
+    super::service::validate(&config.hub, &mut blame);
     auth(&config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);

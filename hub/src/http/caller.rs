@@ -214,7 +214,7 @@ pub async fn by_token(app: &App, text: &str) -> Result<Option<Arc<Caller>>, Prob
 
 async fn holder_of(app: &App, text: &str, now: Time) -> Result<Option<Holder>, Problem> {
     let candidates = app.store.tokens_by_prefix(token::prefix(text), now).await?;
-    let found = candidates.into_iter().find(|candidate| token::verify(candidate.hashed.expose(), text));
+    let found = candidates.into_iter().find(|candidate| app.proofs.verify(candidate.hashed.expose(), text));
     let Some(token) = found else { return Ok(None) };
     let owner = owner_of(app, &token, now).await?;
     Ok(owner.map(|(caller, until)| Holder { token, caller: Arc::new(caller), until }))

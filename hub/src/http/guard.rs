@@ -84,6 +84,12 @@ pub mod rights {
         ReadGroupsShares [ReadGroupsShares];
         /// End what is shared with a group.
         GroupsShares [GroupsShares];
+        /// See services in lists.
+        ListServices [ListServices];
+        /// See a service.
+        ReadService [ReadServices, ReadServicesName, ReadRolesServices];
+        /// Make and delete services.
+        AdminServices [AdminServices];
         /// See what the hub is made of.
         ReadHub [ReadHub];
         /// See and mend routes.
@@ -132,6 +138,15 @@ pub struct OnGroup<R> {
     /// Who asks.
     pub caller: Arc<Caller>,
     /// The group's name.
+    pub name: String,
+    right: PhantomData<R>,
+}
+
+/// A caller with a right on the service that the path names. Whether the service exists is for the handler to find.
+pub struct OnService<R> {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// The service's name.
     pub name: String,
     right: PhantomData<R>,
 }
@@ -299,6 +314,21 @@ impl<R: Right> FromRequest for OnGroup<R> {
             let (_, caller) = recognise(&request).await?;
             let name = url::piece(&request, "group")?;
             require(caller.rights.may_any(R::ANY_OF, &Target::Group(&name)), R::ANY_OF)?;
+            Ok(Self { caller, name, right: PhantomData })
+        })
+    }
+}
+
+impl<R: Right> FromRequest for OnService<R> {
+    type Error = Problem;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let (_, caller) = recognise(&request).await?;
+            let name = url::piece(&request, "service")?;
+            require(caller.rights.may_any(R::ANY_OF, &Target::Service(&name)), R::ANY_OF)?;
             Ok(Self { caller, name, right: PhantomData })
         })
     }

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod held;
 pub mod origin;
 pub mod problem;
+pub mod proof;
 pub mod record;
 pub mod routes;
 pub mod server;

@@ -77,6 +77,11 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/authorizations/cookie/{name}", [get().to(api::authorizations::of_cookie)]))
         .service(at("/authorizations/cookie/{name}/{value}", [get().to(api::authorizations::of_cookie)]))
         .configure(sharing)
+        .service(at("/services", [get().to(api::services::list)]))
+        .service(at(
+            "/services/{service}",
+            [get().to(api::services::get), post().to(api::services::create), delete().to(api::services::delete)],
+        ))
         .service(at("/oauth2/authorize", [get().to(oauth::authorize::ask), post().to(oauth::authorize::agree)]))
         .service(at("/oauth2/token", [post().to(oauth::token::exchange)]))
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));

@@ -37,7 +37,12 @@ impl Default for Prober {
 impl Prober {
     /// Asks `{url}api`, where `url` ends in the server's prefix. Redirects count as answers.
     pub async fn ask(&self, url: &str) -> Reply {
-        let request = match Request::get(format!("{url}api")).body(Empty::new()) {
+        self.ask_at(&format!("{url}api")).await
+    }
+
+    /// Asks an address as it is.
+    pub async fn ask_at(&self, url: &str) -> Reply {
+        let request = match Request::get(url).body(Empty::new()) {
             Ok(request) => request,
             Err(error) => return Reply::NotYet(format!("its address {url} is not valid: {error}")),
         };

@@ -37,7 +37,8 @@ pub async fn exchange(app: web::Data<App>, bytes: web::Bytes) -> Answer {
     }
     let (identifier, secret) = (field("client_id").unwrap_or_default(), field("client_secret").unwrap_or_default());
     let client = Client::find(&app, identifier).await?;
-    let known = |client: &Client| secret.len() <= token::LONGEST && token::verify(client.row.secret.expose(), secret);
+    let known =
+        |client: &Client| secret.len() <= token::LONGEST && app.proofs.verify(client.row.secret.expose(), secret);
     let Some(client) = client.filter(known) else {
         return Ok(refuse(StatusCode::UNAUTHORIZED, "invalid_client", "The client is unknown or its secret is wrong"));
     };

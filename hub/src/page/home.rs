@@ -5,13 +5,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
 use hub_store::{Server, User};
 use pages::Home;
-use pages::home::NamedServers;
+use pages::home::{NamedServers, Service};
 
-use super::{Form, may, person, see_other, server, shared, show, surround};
+use super::{Form, href, may, person, see_other, server, shared, show, surround};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
+use crate::service::board::Shown;
 
 /// `GET /home`
 pub async fn show_home(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -50,10 +51,20 @@ async fn page(
         has_options: false,
         named,
         shares: shared::with_me(app, caller).await?,
-        services: Vec::new(),
+        services: app.services.of(caller).iter().map(|shown| tile(app, shown)).collect(),
         error,
     };
     show(&page, status, cookie)
+}
+
+/// A service in the list.
+fn tile(app: &App, shown: &Shown) -> Service {
+    Service {
+        name: shown.service.spec.name.clone(),
+        description: shown.description(),
+        url: href(&shown.path(&app.paths.base)),
+        answers: shown.answers != Some(false),
+    }
 }
 
 /// `POST /home`: what the page's buttons do in a browser without scripts.

@@ -31,6 +31,7 @@ use crate::http::caller::Owner;
 use crate::http::origin::Origin;
 use crate::http::url::{argument, arguments, encode_pairs, form_pairs};
 use crate::http::{Answer, Caller, Problem, guard, xsrf};
+use crate::service::board::Shown;
 
 /// What surrounds a page, with the `_xsrf` cookie to set beside it.
 pub struct Surround {
@@ -54,7 +55,7 @@ pub fn surround(request: &HttpRequest, app: &App, caller: Option<&Caller>, place
     let frame = Frame {
         site: app.site.clone(),
         person,
-        nav: Nav { services: Vec::new(), admin: false },
+        nav: Nav { services: caller.map_or_else(Vec::new, |caller| services(app, caller)), admin: false },
         announcements: announcements(app, place),
         xsrf,
         theme: Theme::System,
@@ -62,6 +63,12 @@ pub fn surround(request: &HttpRequest, app: &App, caller: Option<&Caller>, place
         now: app.now(),
     };
     Surround { frame, cookie }
+}
+
+/// The services somebody may open, for the top bar.
+fn services(app: &App, caller: &Caller) -> Vec<pages::Link> {
+    let link = |shown: &Shown| pages::Link::new(shown.service.spec.name.clone(), href(&shown.path(&app.paths.base)));
+    app.services.of(caller).iter().map(link).collect()
 }
 
 fn announcements(app: &App, place: &str) -> Vec<pages::Announcement> {

@@ -2,7 +2,7 @@
 
 use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
-use hub_store::{Route, Server, Store, StoreError};
+use hub_store::{Route, Server, Service, Store, StoreError};
 use serde_json::json;
 
 use crate::keeper::prepare::Recipe;
@@ -18,6 +18,38 @@ pub fn route_of(server: &Server, recipe: &Recipe) -> Route {
     }
 }
 
+/// The route of a service that has a url.
+pub fn route_of_service(service: &Service, recipe: &Recipe) -> Option<Route> {
+    let spec = &service.spec;
+    Some(Route {
+        prefix: hub_core::service::prefix(&recipe.base_url, &spec.name),
+        target: target_of(spec.url.as_deref()?),
+        data: json!({ "service": spec.name, "jupyterhub": true }),
+        revision: 0,
+    })
+}
+
+/// Gives a service its route at once.
+pub async fn put_service(
+    store: &Store,
+    recipe: &Recipe,
+    signals: &Signals,
+    service: &Service,
+) -> Result<(), StoreError> {
+    if let Some(route) = route_of_service(service, recipe) {
+        store.put_route(&route.prefix, &route.target, &route.data).await?;
+        signals.routes_changed();
+    }
+    Ok(())
+}
+
+/// Takes the route of a service away at once.
+pub async fn delete_service(store: &Store, recipe: &Recipe, signals: &Signals, name: &str) -> Result<(), StoreError> {
+    store.delete_route(&hub_core::service::prefix(&recipe.base_url, name)).await?;
+    signals.routes_changed();
+    Ok(())
+}
+
 /// Scheme, host and port of a server's address: the path is the browser's own.
 fn target_of(url: &str) -> String {
     match url::Url::parse(url) {
@@ -29,7 +61,7 @@ fn target_of(url: &str) -> String {
 /// So often a difference is looked for and put right before the next survey does it.
 const ROUNDS: usize = 3;
 
-/// What differs between routes and servers.
+/// What differs between routes and what should have one.
 #[derive(Debug, Default, PartialEq)]
 struct Difference {
     put: Vec<Route>,
@@ -37,7 +69,7 @@ struct Difference {
     delete: Vec<String>,
 }
 
-/// Gives each server that can be used its route, and takes away those that belong to none.
+/// Gives each server that can be used and each service with a url its route, and takes away those that belong to none.
 ///
 /// For what happened before a crash, for servers that JupyterHub started, and for what an operator's hand changed.
 pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Result<(), StoreError> {
@@ -50,16 +82,17 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
         let (_, routes) = store.routes_snapshot().await?;
         crate::metrics::routes_read(asked.elapsed());
         let servers = store.active_servers().await?;
-        let difference = difference(&routes, &servers, recipe);
+        let services = store.list_services().await?;
+        let difference = difference(&routes, &servers, &services, recipe);
         if difference == Difference::default() {
             break;
         }
         for route in &difference.put {
-            tracing::info!(prefix = route.prefix, "putting back the route of a running server");
+            tracing::info!(prefix = route.prefix, "putting a route in place");
             store.put_route(&route.prefix, &route.target, &route.data).await?;
         }
         for prefix in &difference.delete {
-            tracing::info!(prefix, "removing a route that belongs to no running server");
+            tracing::info!(prefix, "removing a route that belongs to no running server and no service");
             store.delete_route(prefix).await?;
         }
         signals.routes_changed();
@@ -68,24 +101,20 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
     Ok(())
 }
 
-fn difference(routes: &[Route], servers: &[Server], recipe: &Recipe) -> Difference {
+fn difference(routes: &[Route], servers: &[Server], services: &[Service], recipe: &Recipe) -> Difference {
     let is_there = |route: &Route| {
         routes
             .iter()
             .any(|there| there.prefix == route.prefix && there.target == route.target && there.data == route.data)
     };
-    let wanted: Vec<Route> =
-        servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe)).collect();
-    // The hub's own route, and any that others have made, are not the concern of servers.
-    let of_a_server = |route: &&Route| route.data.get("jupyterhub").is_some_and(|mark| mark == true);
+    let of_servers = servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe));
+    let of_services = services.iter().filter_map(|service| route_of_service(service, recipe));
+    let wanted: Vec<Route> = of_servers.chain(of_services).collect();
+    // The hub's own route, and any that others have made, are not the concern of these.
+    let ours = |route: &&Route| route.data.get("jupyterhub").is_some_and(|mark| mark == true);
     let belongs = |route: &&Route| wanted.iter().any(|wanted| wanted.prefix == route.prefix);
     Difference {
-        delete: routes
-            .iter()
-            .filter(of_a_server)
-            .filter(|route| !belongs(route))
-            .map(|route| route.prefix.clone())
-            .collect(),
+        delete: routes.iter().filter(ours).filter(|route| !belongs(route)).map(|route| route.prefix.clone()).collect(),
         put: wanted.into_iter().filter(|route| !is_there(route)).collect(),
     }
 }

@@ -133,8 +133,8 @@ impl InChild {
     }
 }
 
-/// Marks every open file but the standard three to be closed by exec, whoever opened it.
-fn forget_descriptors() {
+/// Marks every open file but the standard three to be closed by exec, whoever opened it. For a child after fork.
+pub fn forget_descriptors() {
     // SAFETY: a plain system call without pointers.
     let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if marked == 0 {
@@ -146,8 +146,8 @@ fn forget_descriptors() {
     }
 }
 
-/// Undoes what the hub, or what started it, decided about signals.
-fn default_signals() {
+/// Undoes what the hub, or what started it, decided about signals. For a child after fork.
+pub fn default_signals() {
     for number in 1..=64 {
         // SAFETY: takes no handler of ours; for numbers that cannot be set it has no effect but an error.
         unsafe { libc::signal(number, libc::SIG_DFL) };

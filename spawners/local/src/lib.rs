@@ -14,7 +14,7 @@ mod listener;
 mod log;
 mod name;
 mod port;
-mod process;
+pub mod process;
 mod run;
 mod search;
 mod shared;
@@ -23,6 +23,7 @@ mod watch;
 
 pub use config::{Config, Mode};
 pub use driver::Local;
+pub use launch::{default_signals, forget_descriptors};
 
 /// The environment variable by which a server's processes are found: `hub:spawner:generation`.
 pub const MARKER: &str = "SPECOLA_SERVER";

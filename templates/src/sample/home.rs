@@ -71,6 +71,7 @@ fn full() -> Home {
         name: name.to_owned(),
         description: Some(description.to_owned()).filter(|text| !text.is_empty()),
         url: path("services/").join(name).join("/"),
+        answers: name != "Grades",
     };
     Home {
         frame: student(),
@@ -142,7 +143,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
             start: None,
             by_group: Some(text()),
         }],
-        services: vec![Service { name: text(), description: Some(text()), url: path(HOSTILE) }],
+        services: vec![Service { name: text(), description: Some(text()), url: path(HOSTILE), answers: false }],
         error: Some(text()),
     };
     vec![

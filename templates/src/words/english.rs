@@ -104,6 +104,7 @@ pub static ENGLISH: Words = Words {
     share_of: "Shared by {}",
     share_default: "Server of {}",
     services_title: "Services",
+    service_silent: "Does not answer",
 
     spawn_title: "Start your server",
     spawn_title_named: "Start “{}”",

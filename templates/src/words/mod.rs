@@ -47,7 +47,8 @@ table! {
     logged_out, logged_out_running, logged_out_stopped, log_in_again, provider_logout,
     // Home
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
-    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default,     services_title,
+    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
+    service_silent,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_what,     // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,

@@ -36,7 +36,7 @@ const OLDER_REVISIONS: [&str; 18] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("specola.sql"),
     include_str!("audit.sql"),
     include_str!("scale.sql"),
@@ -44,6 +44,7 @@ const STEPS: [&str; 7] = [
     include_str!("sharing.sql"),
     include_str!("cull.sql"),
     include_str!("after_stop.sql"),
+    include_str!("services.sql"),
 ];
 
 /// Tables that only JupyterHub's schema has under these names together.
