@@ -18,5 +18,6 @@ mod quickstart;
 mod reference;
 mod restart;
 mod server_proxy;
+mod services;
 mod sharing;
 mod singleuser;

@@ -11,7 +11,7 @@ use tests::specola::Options;
 use tests::{Body, Kernel, Session, Specola, need, place, until};
 
 /// The values of the hidden fields of this name in a page.
-fn hidden(page: &str, name: &str) -> Vec<String> {
+pub fn hidden(page: &str, name: &str) -> Vec<String> {
     let field = format!("name=\"{name}\" value=\"");
     page.split(&field).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }

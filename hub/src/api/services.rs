@@ -23,8 +23,7 @@ use crate::task::routes;
 const TIMEOUT: i32 = 30;
 
 /// The keys of a service that is to be made, and what each has to be.
-const KEYS: [(&str, Kind); 15] = [
-    ("name", Kind::Text),
+const KEYS: [(&str, Kind); 13] = [
     ("admin", Kind::Flag),
     ("url", Kind::Text),
     ("oauth_client_allowed_scopes", Kind::List),
@@ -38,7 +37,6 @@ const KEYS: [(&str, Kind); 15] = [
     ("user", Kind::Text),
     ("oauth_client_id", Kind::Text),
     ("oauth_redirect_uri", Kind::Text),
-    ("timeout", Kind::Number),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +45,6 @@ enum Kind {
     Flag,
     List,
     Object,
-    Number,
 }
 
 /// The model of a service, as far as the caller may see it; empty when that is nothing.
@@ -138,7 +135,8 @@ pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnService<rig
 }
 
 fn check_kinds(object: &Map<String, Value>) -> Result<(), Problem> {
-    let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+    // The name is the path's; another one in the body is passed over, as by JupyterHub.
+    let known: Vec<&str> = KEYS.iter().map(|(key, _)| *key).chain(["name"]).collect();
     body::only(object, &known)?;
     for (key, kind) in KEYS {
         let Some(value) = object.get(key) else { continue };
@@ -147,7 +145,6 @@ fn check_kinds(object: &Map<String, Value>) -> Result<(), Problem> {
             Kind::Flag => (value.is_boolean(), "a boolean"),
             Kind::List => (value.as_array().is_some_and(|list| list.iter().all(Value::is_string)), "a list of strings"),
             Kind::Object => (value.is_object(), "an object"),
-            Kind::Number => (value.as_i64().is_some_and(|number| (1..=3600).contains(&number)), "1 to 3600 seconds"),
         };
         if !right {
             return Err(Problem::bad(format!("service.{key} must be {name}")));
@@ -164,7 +161,6 @@ fn read(app: &App, name: &str, object: &Map<String, Value>) -> Result<Wanted, Pr
         let items = object.get(key).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    let timeout = object.get("timeout").and_then(Value::as_i64).and_then(|seconds| i32::try_from(seconds).ok());
     let spec = ServiceSpec {
         name: name.to_owned(),
         admin: flag("admin").unwrap_or(false),
@@ -177,7 +173,7 @@ fn read(app: &App, name: &str, object: &Map<String, Value>) -> Result<Wanted, Pr
         cwd: text("cwd"),
         environment: object.get("environment").cloned().unwrap_or_default(),
         user: text("user"),
-        timeout: timeout.unwrap_or(TIMEOUT),
+        timeout: TIMEOUT,
         from_config: false,
         oauth_client_id: None,
     };

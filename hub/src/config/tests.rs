@@ -246,3 +246,40 @@ fn a_file_that_cannot_be_read_is_told() {
     let told = Config::load(Some(&path), &Environment::new()).unwrap_err().to_string();
     assert!(told.ends_with("is not a text in UTF-8"), "{told}");
 }
+
+#[test]
+fn a_service_is_refused_with_its_line_and_what_to_do() {
+    let service = |rest: &str| format!("[[hub.services]]\nname = \"grades\"\n{rest}\n");
+    for (text, told) in [
+        (service("url = \"https://127.0.0.1:1\""), "hub.services[0].url begins with https"),
+        (service("url = \"grades:80\""), "hub.services[0].url does not begin with http://"),
+        (service("api_token = \"short\""), "hub.services[0].api_token is of no use"),
+        (service("cwd = \"/srv\""), "hub.services[0].cwd says how to run a command, and there is none"),
+        (service("oauth_client_id = \"grades\""), "hub.services[0] cannot be an OAuth client"),
+        (service("oauth_no_confirm = true"), "hub.services[0] cannot be an OAuth client"),
+        (service("url = \"http://h:1\"\n[[hub.services]]\nname = \"grades\""), "is a second service \"grades\""),
+        (service("colour = \"red\""), "colour"),
+        (service("command = \"run\""), "command"),
+        ("[[hub.services]]\nname = \"../x\"\n".to_owned(), "hub.services[0].name is of no use"),
+        ("[[hub.services]]\nadmin = true\n".to_owned(), "name"),
+        ("[[hub.api_tokens]]\nname = \"alice\"\n".to_owned(), "hub.api_tokens[0] has no token"),
+    ] {
+        let lines = errors(&text);
+        assert!(lines.iter().any(|line| line.contains(told)), "{text}{lines:#?}");
+    }
+    let twice = "[[hub.service_tokens]]\nname = \"a\"\ntoken = \"0123456789\"\n\
+                 [[hub.api_tokens]]\nname = \"b\"\ntoken = \"0123456789\"\n";
+    let lines = errors(twice);
+    assert!(lines.iter().any(|line| line.contains("is the same token as another one here")), "{lines:#?}");
+    assert!(!lines.concat().contains("0123456789"), "secrets are not told");
+}
+
+#[test]
+fn the_token_of_a_service_is_read_from_its_file() {
+    let case = Case::new();
+    let file = case.file("token", "a-token-of-grades\n");
+    let text = format!("[[hub.services]]\nname = \"grades\"\napi_token_file = {:?}\n", file.display().to_string());
+    let config = case.load(&text).unwrap();
+    assert_eq!(config.hub.services[0].api_token.as_ref().unwrap().expose(), "a-token-of-grades");
+    assert!(config.hub.services[0].timeout().duration().as_secs() == 30 && !config.hub.services[0].is_managed());
+}

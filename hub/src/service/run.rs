@@ -108,7 +108,9 @@ impl Keeper {
         };
         let pid = child.id().map(i64::from);
         store.set_service_pid(row.id, pid).await?;
-        self.app.audited(&Actor::hub(), Act::ServiceStart, Object::Service(&row.spec.name), json!({ "pid": pid })).await;
+        self.app
+            .audited(&Actor::hub(), Act::ServiceStart, Object::Service(&row.spec.name), json!({ "pid": pid }))
+            .await;
         let words = [child.stdout.take().map(Words::Out), child.stderr.take().map(Words::Err)];
         let mut relays = JoinSet::new();
         for words in words.into_iter().flatten() {

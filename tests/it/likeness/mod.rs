@@ -14,6 +14,7 @@ use tests::{Answer, Body, JupyterHub, Mark, Session, Specola, need, place};
 
 mod oauth;
 mod requests;
+pub mod services;
 mod sharing;
 
 const PAGES: &str = "application/jupyterhub-pagination+json";
@@ -95,13 +96,16 @@ fn compare(place: &str, theirs: &Value, ours: &Value, lines: &mut Vec<String>) {
 }
 
 /// Asks everything of one hub, and gives what it said to each request.
-async fn ask(origin: &str) -> Result<Vec<(String, Value)>> {
+async fn ask(origin: &str, listener: &str) -> Result<Vec<(String, Value)>> {
     let mut people = std::collections::BTreeMap::new();
     people.insert("nobody", Session::new(origin)?);
     for name in ["admin", "alice", "bob"] {
         let mut session = Session::logged_in(origin, name, PASSWORD).await?;
         let token = session.new_token(name).await?;
         people.insert(name, session.with_token(&token));
+    }
+    for (name, token) in services::ASKERS.into_iter().chain([("made", "token-of-made-1")]) {
+        people.insert(name, Session::new(origin)?.with_token(token));
     }
     let alice = people.get_mut("alice").context("alice")?;
     let narrow = json!({"scopes": ["read:users!user"], "note": "narrow"});
@@ -115,6 +119,7 @@ async fn ask(origin: &str) -> Result<Vec<(String, Value)>> {
     for (who, method, path, body) in requests::requests() {
         let session = people.get_mut(who).with_context(|| who.to_owned())?;
         let title = format!("{who}: {method} {path} {}", body.as_ref().map(Value::to_string).unwrap_or_default());
+        let body = body.map(|body| services::with_listener(&body, listener)).transpose()?;
         let body = body.map_or(Body::Empty, Body::Json);
         let answer = session.api(method.parse()?, path, body).await.with_context(|| title.clone())?;
         answers.push((title, said(&answer)));
@@ -144,14 +149,16 @@ async fn the_rest_api_answers_as_jupyterhubs() -> Result<()> {
     let plain = place::plain_python()?.display().to_string();
     let more =
         format!("c.Spawner.cmd = [{plain:?}, {lab:?}]\nc.Spawner.args = []\nc.JupyterHub.allow_named_servers = True\n");
+    let listener = services::listen().await?;
+    let more = more + &services::theirs(&listener)?;
     let ground = Ground::new(folder.path())?;
     let jupyterhub = JupyterHub::configured(ground, &python, &proxy, Mark::default(), &more).await?;
-    let theirs = ask(&jupyterhub.ground.origin()).await.with_context(|| jupyterhub.log())?;
+    let theirs = ask(&jupyterhub.ground.origin(), &listener).await.with_context(|| jupyterhub.log())?;
 
     let options =
         Options::default().set("hub", "allow_named_servers", "true").set("hub", "redirect_to_server", "false");
-    let specola = Specola::start(options.small_lab("quick.py")?).await?;
-    let ours = ask(&specola.origin()).await?;
+    let specola = Specola::start(services::ours(options.small_lab("quick.py")?, &listener)).await?;
+    let ours = ask(&specola.origin(), &listener).await?;
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (theirs, ours) in theirs.iter().zip(&ours) {
         let mut here = Vec::new();

@@ -27,6 +27,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         "/hub/user-redirect/lab/tree/x?a=b",
         "/hub/api/oauth2/authorize",
         "/hub/api/oauth2/authorize?client_id=nobody&redirect_uri=%2F&response_type=code",
+        "/hub/api/oauth2/authorize?client_id=service-grades&redirect_uri=%2Fservices%2Fgrades%2Foauth_callback&response_type=code",
         "/hub/accept-share?code=nonsense",
         "/hub/logout",
         "/elsewhere?a=b",
@@ -35,6 +36,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         "/user/alice/lab?a=b",
         "/user/alice/api/kernels",
         "/services/none",
+        "/services/none/",
     ];
     let person = [
         "/",
@@ -59,6 +61,7 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
         "/hub/user-redirect/lab/tree/x?a=b",
         "/hub/api/oauth2/authorize",
         "/hub/api/oauth2/authorize?client_id=nobody&redirect_uri=%2F&response_type=code",
+        "/hub/api/oauth2/authorize?client_id=service-grades&redirect_uri=%2Fservices%2Fgrades%2Foauth_callback&response_type=code",
         "/hub/accept-share",
         "/hub/accept-share?code=nonsense",
         "/hub/error/503",
@@ -73,7 +76,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 
 /// Requests, by a part of their title, that are answered otherwise, and why. One that is not is an error too.
 pub const OTHERWISE: &[(&str, &str)] = &[
-    ("GET /services", "services are not there yet"),
     (": /hub/admin", "the admin page is not there yet"),
     (
         "PATCH /users/alice/servers/second {\"display_name\"",
@@ -88,12 +90,17 @@ pub const OTHERWISE: &[(&str, &str)] = &[
         "what does not exist is a bad request, not a fault of the hub",
     ),
     (r#"POST /shares/alice/ {"user":""}"#, "an empty name is a bad request, not a fault of the hub"),
+    (
+        r#"POST /services/refused {"oauth_client_allowed_scopes":["nonsense"]"#,
+        "what does not exist is a bad request, not a fault of the hub",
+    ),
     (": /hub/logout", "a page of its own says that the log-out is done"),
 ];
 
 /// All requests to the API, in an order in which each finds what it needs.
 pub fn requests() -> Vec<Request> {
-    [reading(), people(), groups(), tokens(), servers(), super::sharing::requests()].concat()
+    [reading(), people(), groups(), tokens(), servers(), super::sharing::requests(), super::services::requests()]
+        .concat()
 }
 
 fn reading() -> Vec<Request> {

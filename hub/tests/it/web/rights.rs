@@ -23,7 +23,7 @@ struct Row {
 }
 
 fn row(handler: &'static str, method: &'static str, path: &str, any_of: &'static [Scope], right: u16) -> Row {
-    let named = path.starts_with("/users/") || path.starts_with("/groups/");
+    let named = ["/users/", "/groups/", "/services/"].iter().any(|of| path.starts_with(of));
     let elsewhere = if named { 404 } else { 403 };
     Row { handler, method, path: path.to_owned(), body: None, any_of, lacking: 403, elsewhere, right }
 }
@@ -42,6 +42,7 @@ const READ_USER: &[Scope] = &[
     Scope::ReadUsersActivity,
     Scope::ReadRolesUsers,
 ];
+const READ_SERVICE: &[Scope] = &[Scope::ReadServices, Scope::ReadServicesName, Scope::ReadRolesServices];
 const READ_GROUP: &[Scope] = &[Scope::ReadGroups, Scope::ReadGroupsName, Scope::ReadRolesGroups];
 
 fn users(token: &str) -> Vec<Row> {
@@ -90,6 +91,16 @@ fn groups() -> Vec<Row> {
             .with(json!({ "users": ["alice"] })),
         row("groups::set_properties", "PUT", "/groups/physics/properties", &[Groups], 200).with(json!({ "a": 1 })),
         row("groups::delete", "DELETE", "/groups/physics", &[DeleteGroups], 204),
+    ]
+}
+
+fn services() -> Vec<Row> {
+    use Scope::{AdminServices, ListServices};
+    vec![
+        Row { elsewhere: 200, ..row("services::list", "GET", "/services", &[ListServices], 200) },
+        row("services::create", "POST", "/services/made", &[AdminServices], 201).with(json!({ "display": false })),
+        row("services::get", "GET", "/services/made", READ_SERVICE, 200),
+        row("services::delete", "DELETE", "/services/made", &[AdminServices], 200),
     ]
 }
 
@@ -151,7 +162,7 @@ pub fn table(token: &str) -> Vec<(&'static str, &'static str, String, Option<Val
 }
 
 fn rows(token: &str) -> Vec<Row> {
-    [users(token), servers(), sharing(), groups(), hub()].into_iter().flatten().collect()
+    [users(token), servers(), sharing(), groups(), services(), hub()].into_iter().flatten().collect()
 }
 
 /// All scopes but those that are, or bring, one of these.
@@ -167,7 +178,11 @@ pub fn all_but(house: &House, without: &[Scope]) -> Vec<String> {
 }
 
 fn only(scope: Scope, path: &str) -> String {
-    let filter = if path.starts_with("/groups") { "group=others" } else { "user=bob" };
+    let filter = match path {
+        path if path.starts_with("/groups") => "group=others",
+        path if path.starts_with("/services") => "service=others",
+        _ => "user=bob",
+    };
     format!("{}!{filter}", scope.as_str())
 }
 

@@ -1,0 +1,19 @@
+//! Services: processes of the hub and programs of others, at their addresses, with their tokens and OAuth clients.
+
+mod opened;
+mod processes;
+mod runtime;
+
+use tests::specola::Options;
+
+/// An inline table of TOML for each service.
+pub fn configured(options: Options, services: &[String]) -> Options {
+    let tables: Vec<String> = services.iter().map(|service| format!("{{ {service} }}")).collect();
+    options.set("hub", "services", &format!("[{}]", tables.join(", ")))
+}
+
+/// A list of TOML.
+pub fn words(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", words.join(", "))
+}
