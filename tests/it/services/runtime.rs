@@ -57,7 +57,7 @@ async fn a_service_made_by_the_api_is_served_until_it_is_deleted() -> Result<()>
 async fn what_the_configuration_names_no_longer_is_gone_with_route_and_tokens() -> Result<()> {
     let listener = listen().await?;
     let service = format!("name = \"kept\", url = {listener:?}, api_token = {TOKEN:?}");
-    let mut specola = Specola::start(configured(Options::default(), &[service.clone()])).await?;
+    let mut specola = Specola::start(configured(Options::default(), &[service])).await?;
     let mut admin = specola.logged_in("admin").await?;
     assert_eq!((page(&specola, "kept").await?.0, asks(&specola, TOKEN).await?), (200, 200));
     admin.api(Method::DELETE, "/services/kept", Body::Empty).await?.expect(&[405])?;
