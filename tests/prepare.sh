@@ -75,10 +75,19 @@ prepare_jupyterhub_suite() {
 }
 
 prepare_jupyterhub5() {
-    if make_environment jupyterhub-5 'jupyterhub==5.*' 'jupyterlab==4.*'; then
+    if make_environment jupyterhub-5 'jupyterhub==5.*' 'jupyterlab==4.*' 'psycopg2-binary==2.*'; then
         export SPECOLA_JUPYTERHUB5_PYTHON=$prepared/jupyterhub-5/bin/python
     else
         note_skip 'JupyterHub 5.x could not be installed: its single-user server is not tested'
+    fi
+}
+
+# JupyterHub 4, for the databases it makes.
+prepare_jupyterhub4() {
+    if make_environment jupyterhub-4 'jupyterhub==4.1.*' 'sqlalchemy<2.1' 'psycopg2-binary==2.*'; then
+        export SPECOLA_JUPYTERHUB4_PYTHON=$prepared/jupyterhub-4/bin/python
+    else
+        note_skip 'JupyterHub 4.1 could not be installed: its databases are not upgraded in tests'
     fi
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+pub mod adopt;
 pub mod audit;
 pub mod check_config;
 pub mod database;
@@ -36,6 +37,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     User(user::User),
     Token(token::Token),
+    Adopt(adopt::Adopt),
     Audit(audit::Audit),
     Proxy(Box<proxy::Proxy>),
 }
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
             Command::CheckConfig(arguments) => check_config::run(&arguments),
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
+            Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,
             Command::Proxy(arguments) => proxy::run(*arguments).await,
         }

@@ -134,12 +134,21 @@ pub enum OpenError {
     /// JupyterHub supports it, Specola does not.
     #[error("{0} databases are not supported: use sqlite:/// or postgresql://")]
     Unsupported(String),
-    /// An older JupyterHub made it.
+    /// JupyterHub 4 or 5 made it, or one of the first of 6.
     #[error(
-        "the database has the schema {found} of an older JupyterHub, {expected} is needed: back it up, run \
-         `jupyterhub upgrade-db` of JupyterHub 6.1 on it, then start again"
+        "the database has the schema {found} of an older JupyterHub, {expected} is needed: `specola adopt --yes` \
+         brings it there and makes a backup first (so does `jupyterhub upgrade-db` of JupyterHub 6.1)"
     )]
     OlderSchema { found: String, expected: &'static str },
+    /// A JupyterHub from before 4 made it.
+    #[error(
+        "the database has the schema {found} of a JupyterHub older than 4, from which the way leads through \
+         JupyterHub itself: back it up, run `jupyterhub upgrade-db` of JupyterHub 6.1 on it, then start again"
+    )]
+    AncientSchema { found: String },
+    /// There is nothing to take over.
+    #[error("{0}")]
+    Nothing(String),
     /// A JupyterHub that this version does not know made it.
     #[error(
         "the database has the schema {found}, which this version does not know ({expected} is needed): use a newer \

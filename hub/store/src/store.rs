@@ -118,7 +118,7 @@ async fn check_file(path: &Path, options: &OpenOptions) -> Result<(), OpenError>
     schema::judge(&survey?).map(drop)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -166,7 +166,7 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
     Ok(Pool::Sqlite { writer, readers })
 }
 
-async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Result<Pool> {
+pub(crate) async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Result<Pool> {
     let milliseconds = options.busy_timeout.as_millis().to_string();
     let connect = connect.options([("lock_timeout", milliseconds.as_str()), ("timezone", "UTC")]);
     // The pool would try again until its timeout; a first connection of our own tells at once what is wrong.

@@ -4,6 +4,7 @@
 
 use crate::database::Tx;
 use crate::error::{OpenError, Result, StoreError};
+use crate::migration;
 use crate::row::Row;
 use crate::value::params;
 use std::borrow::Cow;
@@ -11,14 +12,11 @@ use std::borrow::Cow;
 /// JupyterHub 6.1's alembic head.
 pub(crate) const ALEMBIC_HEAD: &str = "f460b0348206";
 
-/// Revisions that came before the head, newest of the list last or not: only membership counts.
-const OLDER_REVISIONS: [&str; 18] = [
-    "0eee8c825d24",
+/// Revisions from before those that `migration` knows.
+const OLDER_REVISIONS: [&str; 12] = [
     "19c0846f6344",
     "1cebaf56856c",
-    "3c2384c5aae1",
     "3ec6993fe20c",
-    "4621fec11365",
     "4dc2d5a8c53c",
     "56cc5a70207e",
     "651f5419b74d",
@@ -26,11 +24,8 @@ const OLDER_REVISIONS: [&str; 18] = [
     "896818069c98",
     "99a28a4418e1",
     "af4cbdb2d13c",
-    "afd65840b69e",
-    "be8ecf03ddac",
     "d68c98b66cd4",
     "eeb276e51423",
-    "ff1860e38070",
 ];
 
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
@@ -48,7 +43,7 @@ const STEPS: [&str; 8] = [
 ];
 
 /// Tables that only JupyterHub's schema has under these names together.
-const JUPYTERHUB_TABLES: [&str; 16] = [
+pub(crate) const JUPYTERHUB_TABLES: [&str; 16] = [
     "users",
     "groups",
     "roles",
@@ -70,9 +65,16 @@ const JUPYTERHUB_TABLES: [&str; 16] = [
 /// What a database holds.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Survey {
-    tables: Vec<String>,
-    alembic: Option<String>,
-    specola: Option<i64>,
+    pub(crate) tables: Vec<String>,
+    pub(crate) alembic: Option<String>,
+    pub(crate) specola: Option<i64>,
+}
+
+impl Survey {
+    /// Whether there is a table of this name.
+    pub(crate) fn has(&self, table: &str) -> bool {
+        self.tables.iter().any(|name| name == table)
+    }
 }
 
 /// What is missing in a database that may be used.
@@ -85,7 +87,7 @@ pub(crate) struct Missing {
 
 /// Decides whether a database may be used.
 pub(crate) fn judge(survey: &Survey) -> Result<Missing, OpenError> {
-    let has = |table: &str| survey.tables.iter().any(|name| name == table);
+    let has = |table: &str| survey.has(table);
     let known = STEPS.len() as i64;
     let specola = survey.specola.unwrap_or(0);
     if specola > known {
@@ -93,9 +95,10 @@ pub(crate) fn judge(survey: &Survey) -> Result<Missing, OpenError> {
     }
     match survey.alembic.as_deref() {
         Some(ALEMBIC_HEAD) => Ok(Missing { jupyterhub: !has("users"), specola }),
-        Some(found) if OLDER_REVISIONS.contains(&found) => {
+        Some(found) if !migration::from_revision(found).is_empty() => {
             Err(OpenError::OlderSchema { found: found.to_owned(), expected: ALEMBIC_HEAD })
         }
+        Some(found) if OLDER_REVISIONS.contains(&found) => Err(OpenError::AncientSchema { found: found.to_owned() }),
         Some(found) => Err(OpenError::UnknownSchema { found: found.to_owned(), expected: ALEMBIC_HEAD }),
         None if JUPYTERHUB_TABLES.iter().any(|table| has(table)) => Err(OpenError::NoVersion),
         None => Ok(Missing { jupyterhub: true, specola }),
@@ -143,6 +146,29 @@ pub(crate) async fn complete(tx: &mut Tx, missing: &Missing) -> Result<()> {
             params![version.to_string()],
         )
         .await?;
+    }
+    Ok(())
+}
+
+/// The columns of JupyterHub's tables, as pairs of table and column, in their order.
+pub(crate) fn columns() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let mut table = "";
+    JUPYTERHUB.lines().filter_map(move |line| {
+        if let Some(name) = line.strip_prefix("CREATE TABLE ") {
+            table = name.trim_end_matches(" (");
+        }
+        let name = line.strip_prefix("    ")?.split(' ').next()?;
+        (name != "CONSTRAINT").then_some((table, name.trim_matches('"')))
+    })
+}
+
+/// Creates one of JupyterHub's tables, with its indexes.
+pub(crate) async fn create_table(tx: &mut Tx, table: &str) -> Result<()> {
+    let heads = [format!("CREATE TABLE {table} ("), format!("CREATE INDEX ix_{table}_")];
+    let statements = JUPYTERHUB.split_inclusive(";\n").map(str::trim_start);
+    let wanted: Vec<_> = statements.filter(|text| heads.iter().any(|head| text.starts_with(head))).collect();
+    for statement in wanted {
+        tx.script(dialect(tx, statement)).await?;
     }
     Ok(())
 }
@@ -210,7 +236,10 @@ mod tests {
     #[test]
     fn every_refusal_has_a_reason_of_its_own() {
         let users = ["alembic_version", "users"];
-        assert!(matches!(judge(&holds(&users, Some("afd65840b69e"), None)), Err(OpenError::OlderSchema { .. })));
+        for revision in ["0eee8c825d24", "4621fec11365", "afd65840b69e"] {
+            assert!(matches!(judge(&holds(&users, Some(revision), None)), Err(OpenError::OlderSchema { .. })));
+        }
+        assert!(matches!(judge(&holds(&users, Some("651f5419b74d"), None)), Err(OpenError::AncientSchema { .. })));
         assert!(matches!(judge(&holds(&users, Some("ffffffffffff"), None)), Err(OpenError::UnknownSchema { .. })));
         assert!(matches!(judge(&holds(&["users"], None, None)), Err(OpenError::NoVersion)));
         assert!(matches!(judge(&holds(&users, None, None)), Err(OpenError::NoVersion)));

@@ -143,5 +143,15 @@ def with_kind(share):
     return share
 
 
-part = {"share": share, "shared": shared, "create": create, "inspect": inspect_tables, "read": read, "survived": survived}[sys.argv[1]]
-print(json.dumps(part(with_driver(sys.argv[2]))))
+PARTS = {
+    "create": create,
+    "inspect": inspect_tables,
+    "read": read,
+    "share": share,
+    "shared": shared,
+    "survived": survived,
+}
+
+if __name__ == "__main__":
+    part = PARTS[sys.argv[1]]
+    print(json.dumps(part(with_driver(sys.argv[2]))))

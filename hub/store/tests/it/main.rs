@@ -28,4 +28,5 @@ mod services;
 mod shares;
 mod tokens;
 mod trouble;
+mod upgrade;
 mod version;

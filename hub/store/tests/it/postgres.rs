@@ -39,6 +39,11 @@ struct Cluster {
 
 /// Makes an empty database and returns its URL. `None`, with a line that says so, where PostgreSQL is not installed.
 pub fn new_database() -> Option<String> {
+    made_of("template0")
+}
+
+/// Makes a database with the same content as another, which nobody may be connected to.
+pub fn made_of(template: &str) -> Option<String> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let cluster = CLUSTER.get_or_init(start).as_ref()?;
@@ -46,7 +51,7 @@ pub fn new_database() -> Option<String> {
     let made = Command::new(cluster.bin.join("createdb"))
         .arg("-h")
         .arg(&cluster.directory)
-        .args(["-U", "postgres", &name])
+        .args(["-U", "postgres", "-T", template, &name])
         .status()
         .expect("createdb runs");
     assert!(made.success(), "createdb failed");
