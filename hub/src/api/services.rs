@@ -112,7 +112,7 @@ pub async fn create(
             return Err(Problem::bad("api_token is in use already"));
         }
     }
-    routes::put_service(&app.store, app.keeper.recipe(), app.keeper.signals(), &service).await?;
+    routes::put_service(&app, &service).await?;
     app.services.nudge();
     let detail = json!({ "admin": service.spec.admin, "url": service.spec.url });
     app.audited(&Actor::of(&request, &app), Act::ServiceCreate, Object::Service(&on.name), detail).await;

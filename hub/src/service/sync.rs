@@ -16,6 +16,7 @@ use super::spec::Wanted;
 use super::tokens::{self, Chosen};
 use crate::config::service::ServiceConfig;
 use crate::config::{Config, HubConfig};
+use crate::task::routes;
 
 /// Seconds, for a service that is only a name with a token.
 const TIMEOUT: i32 = 30;
@@ -58,6 +59,7 @@ pub async fn sync(store: &Store, config: &Config, base_url: &str, now: Time) -> 
         let owner = TokenOwner::User(person(store, config, &given.name, now).await?);
         kept.extend(choose(store, owner, secret, &given.name, now).await?);
     }
+    routes::reconcile_services(store, base_url).await?;
     let gone = store.delete_config_tokens_but(&kept).await?;
     if gone > 0 {
         tracing::info!(tokens = gone, "deleted tokens that the configuration does not name any more");

@@ -1,10 +1,13 @@
 //! Which routes there should be, and putting right what is not so.
 
+use std::time::Duration;
+
 use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
 use hub_store::{Route, Server, Service, Store, StoreError};
 use serde_json::json;
 
+use crate::app::App;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 
@@ -19,28 +22,31 @@ pub fn route_of(server: &Server, recipe: &Recipe) -> Route {
 }
 
 /// The route of a service that has a url.
-pub fn route_of_service(service: &Service, recipe: &Recipe) -> Option<Route> {
+pub fn route_of_service(service: &Service, base_url: &str) -> Option<Route> {
     let spec = &service.spec;
     Some(Route {
-        prefix: hub_core::service::prefix(&recipe.base_url, &spec.name),
+        prefix: hub_core::service::prefix(base_url, &spec.name),
         target: target_of(spec.url.as_deref()?),
         data: json!({ "service": spec.name, "jupyterhub": true }),
         revision: 0,
     })
 }
 
-/// Gives a service its route at once.
-pub async fn put_service(
-    store: &Store,
-    recipe: &Recipe,
-    signals: &Signals,
-    service: &Service,
-) -> Result<(), StoreError> {
-    if let Some(route) = route_of_service(service, recipe) {
-        store.put_route(&route.prefix, &route.target, &route.data).await?;
-        signals.routes_changed();
-    }
-    Ok(())
+/// Gives a service its route, and waits a little until the proxies have it: whoever made the service opens it next.
+pub async fn put_service(app: &App, service: &Service) -> Result<(), StoreError> {
+    let (keeper, signals) = (&app.keeper, app.keeper.signals());
+    let Some(route) = route_of_service(service, &keeper.recipe().base_url) else { return Ok(()) };
+    let mut acknowledged = signals.follow_acknowledgements();
+    let revision = app.store.put_route(&route.prefix, &route.target, &route.data).await?;
+    signals.routes_changed();
+    let wait = async {
+        while !keeper.is_in_force(revision).await? {
+            let _ = tokio::time::timeout(AGAIN, acknowledged.changed()).await;
+        }
+        Ok(())
+    };
+    // A proxy that is away gets the route when it is back.
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or(Ok(()))
 }
 
 /// Takes the route of a service away at once.
@@ -58,6 +64,10 @@ fn target_of(url: &str) -> String {
     }
 }
 
+/// For so long a new service waits for the proxies.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the rows are asked whether the proxies have it, which another hub may have heard.
+const AGAIN: Duration = Duration::from_millis(250);
 /// So often a difference is looked for and put right before the next survey does it.
 const ROUNDS: usize = 3;
 
@@ -101,20 +111,45 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
     Ok(())
 }
 
+/// Puts the routes of services right before the hub serves, so that it begins with those of its configuration.
+pub async fn reconcile_services(store: &Store, base_url: &str) -> Result<(), StoreError> {
+    let (_, routes) = store.routes_snapshot().await?;
+    let services = store.list_services().await?;
+    let wanted: Vec<Route> = services.iter().filter_map(|service| route_of_service(service, base_url)).collect();
+    for route in wanted.iter().filter(|route| !routes.iter().any(|there| is_same(there, route))) {
+        store.put_route(&route.prefix, &route.target, &route.data).await?;
+    }
+    let of_service = |route: &&Route| is_ours(route) && route.data.get("service").is_some();
+    for route in routes.iter().filter(of_service) {
+        if !wanted.iter().any(|wanted| wanted.prefix == route.prefix) {
+            store.delete_route(&route.prefix).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The hub's own route, and any that others have made, are not the concern of servers and services.
+fn is_ours(route: &Route) -> bool {
+    route.data.get("jupyterhub").is_some_and(|mark| mark == true)
+}
+
+fn is_same(one: &Route, other: &Route) -> bool {
+    one.prefix == other.prefix && one.target == other.target && one.data == other.data
+}
+
 fn difference(routes: &[Route], servers: &[Server], services: &[Service], recipe: &Recipe) -> Difference {
-    let is_there = |route: &Route| {
-        routes
-            .iter()
-            .any(|there| there.prefix == route.prefix && there.target == route.target && there.data == route.data)
-    };
+    let is_there = |route: &Route| routes.iter().any(|there| is_same(there, route));
     let of_servers = servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe));
-    let of_services = services.iter().filter_map(|service| route_of_service(service, recipe));
+    let of_services = services.iter().filter_map(|service| route_of_service(service, &recipe.base_url));
     let wanted: Vec<Route> = of_servers.chain(of_services).collect();
-    // The hub's own route, and any that others have made, are not the concern of these.
-    let ours = |route: &&Route| route.data.get("jupyterhub").is_some_and(|mark| mark == true);
     let belongs = |route: &&Route| wanted.iter().any(|wanted| wanted.prefix == route.prefix);
     Difference {
-        delete: routes.iter().filter(ours).filter(|route| !belongs(route)).map(|route| route.prefix.clone()).collect(),
+        delete: routes
+            .iter()
+            .filter(|route| is_ours(route))
+            .filter(|route| !belongs(route))
+            .map(|route| route.prefix.clone())
+            .collect(),
         put: wanted.into_iter().filter(|route| !is_there(route)).collect(),
     }
 }
