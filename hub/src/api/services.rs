@@ -93,10 +93,10 @@ pub async fn create(
     let object = object.ok_or_else(|| Problem::bad("Invalid service data"))?;
     check_kinds(object)?;
     let wanted = read(&app, &on.name, object)?;
-    check_grant(&app, &on.caller, &wanted.spec).await?;
     if !wanted.spec.command.is_empty() {
         return Err(Problem::bad(format!("Can not create managed service {} at runtime", on.name)));
     }
+    check_grant(&app, &on.caller, &wanted.spec).await?;
     let secret = check_token(&app, wanted.api_token.as_ref()).await?;
     let client = wanted.client(None, &mut rand::rng());
     match app.store.put_service(&wanted.spec, client.as_ref(), wanted.address.as_ref(), Existing::Refuse).await? {
@@ -187,12 +187,14 @@ fn read(app: &App, name: &str, object: &Map<String, Value>) -> Result<Wanted, Pr
 }
 
 /// Nobody may give what he lacks: neither to the service itself, nor through it to whoever has it act for others.
+///
+/// A client with `inherit` acts as whoever opens it, and asks them before. One that does not ask could act as the first
+/// administrator who follows a link; that takes an administrator, unlike in JupyterHub.
 async fn check_grant(app: &App, caller: &Caller, spec: &ServiceSpec) -> Result<(), Problem> {
     let mut wanted = spec.oauth_client_allowed_scopes.clone();
-    let all_of_a_person = wanted.iter().any(|scope| scope == "inherit");
-    if spec.admin || all_of_a_person {
-        // Whatever an administrator who opens the service may do.
-        wanted.retain(|scope| scope != "inherit");
+    let inherits = wanted.iter().any(|scope| scope == "inherit");
+    wanted.retain(|scope| scope != "inherit");
+    if spec.admin || (inherits && spec.oauth_no_confirm == Some(true)) {
         wanted.extend(role::ADMIN.scopes.iter().map(|scope| (*scope).to_owned()));
     }
     if wanted.is_empty() { Ok(()) } else { tokens::check_scopes(app, caller, &wanted).await }

@@ -239,7 +239,7 @@ impl Inner {
     }
 
     /// Whether at least one proxy is connected, and all that are have this revision.
-    async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
+    pub(super) async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
         let heard_since = self.now() - self.settings.proxy_silence;
         let proxies = self.store.list_proxies().await?;
         let mut connected = proxies.iter().filter(|proxy| proxy.seen_at > heard_since).peekable();

@@ -70,12 +70,14 @@ impl Store {
         Ok(id)
     }
 
-    /// Deletes the tokens that the configuration had made, and those JupyterHub made for services from its own, but
-    /// for those that are still wanted. Returns how many.
+    /// Deletes the tokens that the configuration had made, and those JupyterHub made for services of its own, but for
+    /// those that are still wanted. Services of the API keep theirs, on which JupyterHub writes the same note. Returns
+    /// how many.
     pub async fn delete_config_tokens_but(&self, wanted: &[TokenId]) -> Result<u64> {
         let wanted: Vec<i64> = wanted.iter().map(|id| id.0).collect();
         let sql = "DELETE FROM api_tokens WHERE (id IN (SELECT token_id FROM specola_config_tokens)
-                   OR (service_id IS NOT NULL AND note = 'from config')) AND NOT (id = ANY($1))";
+                   OR (note = 'from config' AND service_id IN (SELECT id FROM services WHERE from_config)))
+                   AND NOT (id = ANY($1))";
         self.pool.execute(sql, params![wanted]).await
     }
 

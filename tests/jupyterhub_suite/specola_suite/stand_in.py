@@ -130,7 +130,19 @@ class StandIn(mocking.MockHub):
             if bool(service.oauth_no_confirm) != (service.oauth_client_id in trusted):
                 service.oauth_no_confirm = service.oauth_client_id in trusted
         self.db.commit()
-        self.specola.configure(settings.options_of(self), lambda: settings.roles_of(self))
+        kept = []
+        self.specola.configure(settings.options_of(self), lambda: self.at_start(kept))
+        for service in kept:
+            service.from_config = True
+        self.db.commit()
+
+    def at_start(self, kept):
+        """More options for a hub that starts. It deletes services of the configuration that are not in its own."""
+        for service in self.db.query(orm.Service).filter_by(from_config=True):
+            service.from_config = False
+            kept.append(service)
+        self.db.commit()
+        return settings.roles_of(self)
 
     def after_request(self):
         """What Specola wrote is read anew."""

@@ -3,7 +3,7 @@
 use crate::harness::{Database, at, both, new_token};
 use chrono::TimeDelta;
 use hub_core::secret::Secret;
-use hub_store::{Existing, OAuthClient, Put, ServiceAddress, ServiceSpec, StoreError, TokenOwner};
+use hub_store::{Existing, NewToken, OAuthClient, Put, ServiceAddress, ServiceSpec, StoreError, TokenOwner};
 use serde_json::json;
 
 fn full() -> ServiceSpec {
@@ -143,6 +143,15 @@ async fn tokens_of_the_configuration_go_when_it_does_not_name_them(Database { st
     assert_eq!(store.delete_config_tokens_but(&[kept]).await.unwrap(), 1);
     let left: Vec<_> = store.tokens_of(owner, at(0)).await.unwrap().into_iter().map(|token| token.id).collect();
     assert_eq!(left, [kept, by_hand]);
+
+    // What JupyterHub made: it writes the same note on tokens that came by the API.
+    let named = ServiceSpec { name: "named".into(), timeout: 5, from_config: true, ..ServiceSpec::default() };
+    for (owner, deleted) in [(owner, 0), (TokenOwner::Service(store.sync_service(&named).await.unwrap()), 1)] {
+        let hashed = if deleted == 0 { "four" } else { "five" };
+        let token = NewToken { note: "from config".into(), ..new_token(owner, hashed) };
+        store.insert_token(&token).await.unwrap();
+        assert_eq!(store.delete_config_tokens_but(&[kept]).await.unwrap(), deleted);
+    }
 }
 
 both!(
