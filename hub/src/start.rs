@@ -10,6 +10,7 @@ use hub_core::cookie::CookieSecret;
 use hub_core::scope::{Catalogue, Custom};
 use hub_core::secret::Secret;
 use hub_store::{OpenOptions, Store};
+use spawner_external::External;
 use spawner_local::Local;
 use spawners::Spawner;
 use tokio::sync::watch;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::config::spawner::Driver;
 use crate::config::{Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
@@ -78,7 +80,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let driver: Arc<dyn Spawner> = Arc::new(local_driver(&config, &epoch)?);
+    let driver = driver(&config, &epoch)?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
@@ -150,6 +152,16 @@ fn catalogue(config: &Config) -> Result<Catalogue> {
     Catalogue::new(custom.collect()).context("custom_scopes")
 }
 
+fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
+    Ok(match config.spawner.driver {
+        Driver::Local => Arc::new(local_driver(config, epoch)?),
+        Driver::External => {
+            let callout = config.spawner.external.callout().context("[spawner.external] names nobody to ask")?;
+            Arc::new(External::new(epoch, callout))
+        }
+    })
+}
+
 fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     let local = config.spawner.local(epoch, &config.hub.data_dir);
     Local::open(local).context("cannot open the folder of the local spawner")
@@ -168,8 +180,11 @@ fn hooks(config: &Config) -> Result<Hooks> {
 }
 
 fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
-    let local = &config.spawner.local;
-    let stop = [local.interrupt_timeout, local.term_timeout].iter().map(|seconds| seconds.duration()).sum::<Duration>();
+    let (local, external) = (&config.spawner.local, &config.spawner.external);
+    let stop = match config.spawner.driver {
+        Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
+        Driver::External => external.timeout.duration(),
+    };
     Settings {
         start_timeout: config.spawner.start_timeout.duration(),
         http_timeout: config.spawner.http_timeout.duration(),

@@ -1,6 +1,7 @@
 //! Black-box tests, one module a way through the house.
 
 mod adoption;
+mod bridge;
 mod crash;
 mod cull;
 mod database;

@@ -11,6 +11,8 @@ pub mod mark;
 pub mod place;
 pub mod postgres;
 pub mod session;
+pub mod slapd;
+pub mod slurm;
 pub mod specola;
 pub mod wait;
 

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod bridge;
 pub mod check_config;
 pub mod database;
 mod log;
@@ -39,6 +40,7 @@ enum Command {
     Token(token::Token),
     Adopt(adopt::Adopt),
     Audit(audit::Audit),
+    Bridge(bridge::Bridge),
     Proxy(Box<proxy::Proxy>),
 }
 
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
             Command::Token(arguments) => token::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,
+            Command::Bridge(arguments) => bridge::run(&arguments),
             Command::Proxy(arguments) => proxy::run(*arguments).await,
         }
     });

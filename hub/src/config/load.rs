@@ -84,6 +84,7 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
         ("hooks.post_stop.secret", &mut hooks.post_stop),
         ("hooks.post_auth.secret", &mut hooks.post_auth),
         ("auth.external.secret", &mut config.auth.external),
+        ("spawner.external.secret", &mut config.spawner.external),
     ];
     let callouts = callouts.map(|(key, callout)| (key, &mut callout.secret, &callout.secret_file));
     let files = [

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::callout::CalloutConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SpawnerConfig {
-    /// Where servers run: `local`, as processes of this machine.
+    /// Where servers run: `local`, as processes of this machine; `external`, where a program or an address of your own
+    /// starts them: see [hooks.md](hooks.md).
     pub driver: Driver,
     /// The command of a server; a list when it has arguments of its own.
     pub cmd: Vec<String>,
@@ -52,6 +54,8 @@ pub struct SpawnerConfig {
     pub disable_user_config: bool,
     /// Options of the driver `local`.
     pub local: LocalConfig,
+    /// The driver `external`: who is asked to start, to look and to stop.
+    pub external: CalloutConfig,
 }
 
 /// Where servers run.
@@ -61,6 +65,8 @@ pub enum Driver {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Wherever a program or an address of the operator's starts them.
+    External,
 }
 
 impl Driver {
@@ -68,6 +74,7 @@ impl Driver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::External => "external",
         }
     }
 }
@@ -133,6 +140,7 @@ impl Default for SpawnerConfig {
             debug: false,
             disable_user_config: false,
             local: LocalConfig::default(),
+            external: CalloutConfig::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::address::{check_host, is_loopback};
 use super::auth::Authenticator;
 use super::callout::CalloutConfig;
 use super::problem::Problem;
+use super::spawner::Driver;
 use super::unit::Seconds;
 use super::{AuthConfig, Config, CullerConfig, HubConfig, LogConfig, PagesConfig, SpawnerConfig};
 
@@ -191,11 +192,14 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
     if config.auth.authenticator == Authenticator::External && none(&config.auth.external) {
         blame("auth.authenticator", "is \"external\", and [auth.external] names nobody to ask", remedy);
     }
+    if config.spawner.driver == Driver::External && none(&config.spawner.external) {
+        blame("spawner.driver", "is \"external\", and [spawner.external] names nobody to ask", remedy);
+    }
 }
 
 /// Everybody who may be asked, with the section that says so.
 fn every_callout(config: &Config) -> impl Iterator<Item = (&'static str, &CalloutConfig)> {
-    let others = [("auth.external", &config.auth.external)];
+    let others = [("auth.external", &config.auth.external), ("spawner.external", &config.spawner.external)];
     config.hooks.each().into_iter().chain(others)
 }
 

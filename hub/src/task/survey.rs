@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
 use hub_store::{Server, Store};
@@ -16,6 +17,9 @@ use crate::keeper::{Keeper, state_of};
 
 /// Nudges of a driver that wait to be heard.
 const NUDGES: usize = 1024;
+
+/// So many servers are looked at at the same time: a spawner that asks another program takes a while for each.
+const LOOKS: usize = 16;
 
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
@@ -51,11 +55,13 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
 /// Nudges every ready server that is gone, clears away what belongs to no row, and puts routes right.
 pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyhow::Result<()> {
     let rows = store.active_servers().await?;
-    for server in rows.iter().filter(|server| server.phase == Phase::Ready) {
+    let ready = rows.iter().filter(|server| server.phase == Phase::Ready);
+    let looks = futures_util::stream::iter(ready).for_each_concurrent(LOOKS, async |server| {
         if !is_up(driver, keeper, server).await {
             keeper.nudge(server.id);
         }
-    }
+    });
+    looks.await;
     // Each for itself: a spawner that cannot be asked keeps no route from being put right.
     let cleared = clear_strays(store, driver, &rows).await;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
