@@ -91,6 +91,15 @@ prepare_jupyterhub4() {
     fi
 }
 
+# Asks everything that a description of a REST API knows.
+prepare_schemathesis() {
+    if make_environment schemathesis 'schemathesis==4.*'; then
+        export SPECOLA_SCHEMATHESIS_PYTHON=$prepared/schemathesis/bin/python
+    else
+        note_skip 'schemathesis could not be installed: the REST API is not compared with its description'
+    fi
+}
+
 # Real configurable-http-proxy, with the node of the machine or one from PyPI.
 prepare_configurable_http_proxy() {
     if have configurable-http-proxy; then

@@ -5,6 +5,7 @@ mod bridge;
 mod crash;
 mod cull;
 mod database;
+mod description;
 mod fault;
 mod flow;
 mod hooks;

@@ -53,6 +53,11 @@ pub fn jupyterhub_suite() -> Option<PathBuf> {
     python("SPECOLA_JUPYTERHUB_SUITE_PYTHON", "jupyterhub-suite")
 }
 
+/// The interpreter that has schemathesis.
+pub fn schemathesis() -> Option<PathBuf> {
+    python("SPECOLA_SCHEMATHESIS_PYTHON", "schemathesis")
+}
+
 /// Real configurable-http-proxy.
 pub fn configurable_http_proxy() -> Option<PathBuf> {
     let given = std::env::var_os("SPECOLA_CHP").map(PathBuf::from);

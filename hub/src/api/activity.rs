@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, NaiveDateTime, TimeDelta};
 use hub_core::clock::Time;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::body;
 use crate::app::App;
@@ -18,7 +18,8 @@ pub async fn report(app: web::Data<App>, on: OnUser<rights::Activity>, bytes: we
     let must = || Problem::bad("body must be a json dict with at least one of `last_activity` or `servers`");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     let own = object.get("last_activity").filter(|value| !value.is_null());
-    let servers = object.get("servers").filter(|value| !value.is_null());
+    let is_empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
+    let servers = object.get("servers").filter(|value| !is_empty(value));
     if own.is_none() && servers.is_none() {
         return Err(must());
     }

@@ -31,6 +31,15 @@ pub fn only(object: &Map<String, Value>, known: &[&str]) -> Result<(), Problem> 
     if unknown.is_empty() { Ok(()) } else { Err(Problem::bad(format!("Invalid JSON keys: {}", unknown.join(", ")))) }
 }
 
+/// As `only`, and none of them may be null: JupyterHub's models of users and groups take that for a wrong type.
+pub fn only_given(object: &Map<String, Value>, model: &str, known: &[&str]) -> Result<(), Problem> {
+    only(object, known)?;
+    match object.iter().find(|(_, value)| value.is_null()) {
+        Some((key, _)) => Err(Problem::bad(format!("{model}.{key} must not be null"))),
+        None => Ok(()),
+    }
+}
+
 /// A list of texts.
 pub fn texts(object: &Map<String, Value>, model: &str, key: &str) -> Result<Option<Vec<String>>, Problem> {
     let wrong = || Problem::bad(format!("{model}.{key} must be a list of strings"));

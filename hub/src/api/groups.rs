@@ -98,7 +98,7 @@ pub async fn create_many(
 ) -> Answer {
     let must = || Problem::bad("Must specify at least one group to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
-    body::only(&object, &["groups", "users"])?;
+    body::only_given(&object, "Group", &["groups", "users"])?;
     let mut names = body::texts(&object, "Group", "groups")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
@@ -130,7 +130,7 @@ pub async fn create_one(
     bytes: web::Bytes,
 ) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
-    body::only(&object, &["name", "users", "roles"])?;
+    body::only_given(&object, "Group", &["name", "users", "roles"])?;
     check_name(&on.name)?;
     if app.store.group(&on.name).await?.is_some() {
         return Err(Problem::conflict(format!("Group {} already exists", on.name)));
@@ -152,7 +152,7 @@ pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnGroup<right
 async fn members_in(app: &App, bytes: &[u8]) -> Result<Named, Problem> {
     let must = || Problem::bad("Must specify at least one user");
     let object = body::object(bytes)?.ok_or_else(must)?;
-    body::only(&object, &["users"])?;
+    body::only_given(&object, "Group", &["users"])?;
     let users = named_users(app, &object).await?;
     if users.ids.is_empty() { Err(must()) } else { Ok(users) }
 }

@@ -68,9 +68,13 @@ fn accepts_envelope(request: &HttpRequest) -> bool {
 
 fn number(request: &HttpRequest, name: &str) -> Result<Option<u32>, Problem> {
     let Some(text) = url::argument(request, name) else { return Ok(None) };
-    let number: i64 =
-        text.trim().parse().map_err(|_| Problem::bad(format!("Invalid argument type, {name} must be an integer")))?;
-    Ok(Some(u32::try_from(number.unsigned_abs()).unwrap_or(u32::MAX)))
+    let text = text.trim();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Problem::bad(format!("Invalid argument type, {name} must be an integer")));
+    }
+    // The sign says nothing, as with JupyterHub; what is too large for a number is as large as one can be.
+    Ok(Some(digits.parse().unwrap_or(u32::MAX)))
 }
 
 fn next_url(request: &HttpRequest, app: &App, offset: i64, limit: u32) -> String {

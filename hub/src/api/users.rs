@@ -152,7 +152,7 @@ pub async fn create_many(
     let must = || Problem::bad("Must specify at least one user to create");
     let object = body::object(&bytes)?.ok_or_else(must)?;
     let names = body::texts(&object, "User", "usernames")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
-    body::only(&object, &["usernames", "admin"])?;
+    body::only_given(&object, "User", &["usernames", "admin"])?;
     let admin = body::flag(&object, "User", "admin")?.unwrap_or(false);
     may_grant_admin(&who.0, admin)?;
     let names: Vec<String> =
@@ -192,7 +192,7 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
     let any_of = [Scope::AdminUsers];
     crate::http::guard::require(who.0.rights.may_any(&any_of, &target), &any_of)?;
     let object = body::object(&bytes)?.unwrap_or_default();
-    body::only(&object, &["name", "admin", "groups", "roles", "auth_state"])?;
+    body::only_given(&object, "User", &["name", "admin", "groups", "roles", "auth_state"])?;
     let admin = body::flag(&object, "User", "admin")?.unwrap_or(false);
     if app.store.user(&name).await?.is_some() {
         return Err(Problem::conflict(format!("User {name} already exists")));
@@ -217,7 +217,7 @@ pub async fn change(
     bytes: web::Bytes,
 ) -> Answer {
     let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
-    body::only(&object, &["name", "admin"])?;
+    body::only_given(&object, "User", &["name", "admin"])?;
     let admin = body::flag(&object, "User", "admin")?;
     if on.user().admin && may_grant_admin(&on.caller, true).is_err() {
         return Err(Problem::forbidden("Only admins can modify other admins"));

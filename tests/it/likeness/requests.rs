@@ -99,8 +99,23 @@ pub const OTHERWISE: &[(&str, &str)] = &[
 
 /// All requests to the API, in an order in which each finds what it needs.
 pub fn requests() -> Vec<Request> {
-    [reading(), people(), groups(), tokens(), servers(), super::sharing::requests(), super::services::requests()]
-        .concat()
+    let parts = [reading(), people(), groups(), tokens(), servers(), proxy()];
+    let others = [super::sharing::requests(), super::services::requests(), super::corners::requests()];
+    [parts.concat(), others.concat()].concat()
+}
+
+fn proxy() -> Vec<Request> {
+    vec![
+        ("admin", "POST", "/proxy", None),
+        ("alice", "POST", "/proxy", None),
+        ("alice", "PATCH", "/proxy", Some(json!({}))),
+        ("admin", "PATCH", "/proxy", None),
+        ("admin", "PATCH", "/proxy", Some(json!([1]))),
+        ("admin", "PATCH", "/proxy", Some(json!({}))),
+        ("admin", "GET", "/proxy?limit=nonsense", None),
+        ("nobody", "GET", "/proxy", None),
+        ("pages", "GET", "/proxy?limit=1&offset=7", None),
+    ]
 }
 
 fn reading() -> Vec<Request> {
