@@ -48,6 +48,19 @@ pub fn generate_oauth(random: &mut impl Rng) -> Secret {
     Secret::new((0..OAUTH_LENGTH).map(pick).collect::<String>())
 }
 
+/// What the database holds of an OAuth code: `.` and 35 characters of base64 of its SHA-256, which the column of JupyterHub
+/// has room for. A code is random and lives for minutes, so that neither salt nor rounds are needed.
+pub fn hash_code(code: &str) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let hash = URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(code.as_bytes()));
+    format!(".{}", hash.get(..35).unwrap_or_default())
+}
+
+/// Whether a text can be a code as JupyterHub keeps it, in clear; a hash of ours never can.
+pub fn is_plain_code(code: &str) -> bool {
+    !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 /// Makes a share code: 32 random bytes in URL-safe base64, 43 characters.
 pub fn generate_share_code(random: &mut impl Rng) -> Secret {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -164,6 +177,13 @@ mod tests {
             assert!(oauth.expose().bytes().all(|byte| byte.is_ascii_alphanumeric()));
             assert_eq!(generate_share_code(&mut random).expose().len(), 43);
         }
+    }
+
+    #[test]
+    fn a_hashed_code_fits_its_column_and_is_no_code() {
+        let hashed = hash_code("aB3");
+        assert_eq!(hashed.len(), 36);
+        assert!(hashed != hash_code("aB4") && !is_plain_code(&hashed) && is_plain_code("aB3") && !is_plain_code(""));
     }
 
     #[test]

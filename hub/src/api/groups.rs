@@ -61,14 +61,27 @@ fn check_name(name: &str) -> Result<(), Problem> {
     GroupName::parse(name).map(drop).map_err(|error| Problem::bad(format!("Invalid group name: {error}")))
 }
 
-async fn create(app: &App, by: &Actor, name: &str, members: &Named) -> Result<Group, Problem> {
-    let group = match app.store.create_group(name, &json!({})).await {
-        Err(StoreError::Conflict(_)) => return Err(Problem::conflict(format!("Group {name} already exists"))),
+/// Makes groups with their members: all of them, or none.
+async fn create(app: &App, by: &Actor, names: &[String], members: &Named) -> Result<Vec<Group>, Problem> {
+    let groups = match app.store.create_groups(names, &members.ids).await {
+        Err(StoreError::Conflict(_)) => return Err(Problem::conflict(taken(app, names).await?)),
+        Err(StoreError::Missing(_)) => return Err(Problem::bad("A user of the new groups has just been deleted")),
         other => other?,
     };
-    app.store.add_members(group.id, &members.ids).await?;
-    app.audited(by, Act::GroupCreate, Object::Group(name), json!({ "users": members.names })).await;
-    Ok(group)
+    for name in names {
+        app.audited(by, Act::GroupCreate, Object::Group(name), json!({ "users": members.names })).await;
+    }
+    Ok(groups)
+}
+
+/// Says which of the names exists already.
+async fn taken(app: &App, names: &[String]) -> Result<String, Problem> {
+    for name in names {
+        if app.store.group(name).await?.is_some() {
+            return Ok(format!("Group {name} already exists"));
+        }
+    }
+    Ok("A group of this name was just made and deleted".to_owned())
 }
 
 /// `GET /groups`
@@ -89,7 +102,7 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
     Ok(window.answer(&request, &app, &models, page.total))
 }
 
-/// `POST /groups`: all of them or none, as far as can be told before the first is made.
+/// `POST /groups`: all of them or none.
 pub async fn create_many(
     request: HttpRequest,
     app: web::Data<App>,
@@ -105,14 +118,8 @@ pub async fn create_many(
     let members = named_users(&app, &object).await?;
     for name in &names {
         check_name(name)?;
-        if app.store.group(name).await?.is_some() {
-            return Err(Problem::conflict(format!("Group {name} already exists")));
-        }
     }
-    let (mut created, by) = (Vec::new(), Actor::of(&request, &app));
-    for name in &names {
-        created.push(create(&app, &by, name, &members).await?);
-    }
+    let created = create(&app, &Actor::of(&request, &app), &names, &members).await?;
     Ok(HttpResponse::Created().json(models(&app, &created, &who.0).await?))
 }
 
@@ -136,8 +143,9 @@ pub async fn create_one(
         return Err(Problem::conflict(format!("Group {} already exists", on.name)));
     }
     let members = named_users(&app, &object).await?;
-    let group = create(&app, &Actor::of(&request, &app), &on.name, &members).await?;
-    Ok(HttpResponse::Created().json(model(&app, &group, &on.caller).await?))
+    let name = std::slice::from_ref(&on.name);
+    let groups = create(&app, &Actor::of(&request, &app), name, &members).await?;
+    Ok(HttpResponse::Created().json(models(&app, &groups, &on.caller).await?.pop().unwrap_or_else(|| json!({}))))
 }
 
 /// `DELETE /groups/{group}`

@@ -136,6 +136,11 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "The hub's disk is full, so nothing can be saved.")
                     .advise("Tell the people who run this hub. Your files and running servers are not affected.")
             }
+            // Too long, out of range, a NUL: nobody else but the one who asks can have brought it.
+            StoreError::Invalid(_) => {
+                tracing::warn!("database: {error}");
+                Self::bad("The request holds a value that cannot be saved: too long, out of range, or with a NUL")
+            }
             other => Self::internal("database", other),
         }
     }

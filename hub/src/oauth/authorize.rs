@@ -155,7 +155,7 @@ async fn grant(
     let Some(user) = caller.user() else { return Err(Problem::forbidden("Only people can authorise applications")) };
     let code = token::generate_oauth(&mut rand::rng());
     let new = NewCode {
-        code: code.expose().to_owned(),
+        code: code.clone(),
         client_id: wish.client.row.identifier.clone(),
         user_id: user.id,
         redirect_uri: wish.client.row.redirect_uri.clone(),
@@ -175,7 +175,7 @@ async fn grant(
     };
     let detail = json!({ "client": new.client_id, "scopes": new.scopes });
     app.audited(&Actor::of(request, app), act, object, detail).await;
-    Ok(redirect(&wish.client.row.redirect_uri, [("code", new.code)], wish.state.clone()))
+    Ok(redirect(&wish.client.row.redirect_uri, [("code", code.expose().to_owned())], wish.state.clone()))
 }
 
 fn redirect<const N: usize>(uri: &str, pairs: [(&str, String); N], state: Option<String>) -> HttpResponse {

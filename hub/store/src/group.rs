@@ -42,6 +42,27 @@ impl Store {
         Ok(Group { id: returned(row, "id")?, name: name.to_owned(), properties: properties.clone() })
     }
 
+    /// Creates groups with these members, all or none. `Conflict` when a name is taken, `Missing` when a user is gone.
+    pub async fn create_groups(&self, names: &[String], members: &[UserId]) -> Result<Vec<Group>> {
+        let mut tx = self.pool.begin().await?;
+        let mut groups = Vec::new();
+        // In the order of names: two who make the same groups at once would otherwise wait for each other.
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        for name in sorted {
+            let sql = "INSERT INTO groups (name, properties) VALUES ($1, '{}') RETURNING id, name, properties";
+            let row = tx.row(sql, params![name]).await?;
+            let made = Group { id: returned(row, "id")?, name: name.clone(), properties: serde_json::json!({}) };
+            for user in members {
+                add(&mut tx, *user, made.id).await?;
+            }
+            groups.push(made);
+        }
+        tx.commit().await?;
+        groups.sort_by_key(|group| names.iter().position(|name| *name == group.name));
+        Ok(groups)
+    }
+
     /// Deletes a group; its members stay.
     pub async fn delete_group(&self, id: GroupId) -> Result<bool> {
         self.changed("DELETE FROM groups WHERE id = $1", params![id]).await

@@ -8,6 +8,7 @@ use crate::value::params;
 use hub_core::clock::Time;
 use hub_core::id::UserId;
 use hub_core::secret::Secret;
+use hub_core::token;
 
 /// The client of the hub itself, which its own tokens belong to.
 pub const HUB_CLIENT: &str = "jupyterhub";
@@ -30,8 +31,8 @@ pub struct OAuthClient {
 /// A code to record.
 #[derive(Debug, Clone)]
 pub struct NewCode {
-    /// At most 36 characters.
-    pub code: String,
+    /// As the client gets it; the database has its hash.
+    pub code: Secret,
     pub client_id: String,
     pub user_id: UserId,
     pub redirect_uri: String,
@@ -79,7 +80,7 @@ impl Store {
                    code_challenge, code_challenge_method) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let values = params![
             &code.client_id,
-            &code.code,
+            token::hash_code(code.code.expose()),
             now.timestamp() + CODE_SECONDS,
             &code.redirect_uri,
             &code.session_id,
@@ -94,9 +95,12 @@ impl Store {
     /// Takes a code away from the database and returns it, if it was there for this client and had not expired.
     /// Of two that ask at once, one gets it.
     pub async fn take_code(&self, code: &str, client_id: &str, now: Time) -> Result<Option<Code>> {
-        let sql = "DELETE FROM oauth_codes WHERE code = $1 AND client_id = $2 RETURNING user_id, redirect_uri,
-                   session_id, scopes, code_challenge, code_challenge_method, expires_at";
-        let Some(row) = self.pool.write_row(sql, params![code, client_id]).await? else { return Ok(None) };
+        // One that JupyterHub made stands there in clear. A hash that somebody read in the database is not such a one.
+        let plain = Some(code).filter(|code| token::is_plain_code(code));
+        let sql = "DELETE FROM oauth_codes WHERE (code = $1 OR code = $3) AND client_id = $2 RETURNING user_id,
+                   redirect_uri, session_id, scopes, code_challenge, code_challenge_method, expires_at";
+        let values = params![token::hash_code(code), client_id, plain];
+        let Some(row) = self.pool.write_row(sql, values).await? else { return Ok(None) };
         let fresh = row.get::<Option<i64>>("expires_at")?.is_none_or(|until| until > now.timestamp());
         let Some(user_id) = row.get("user_id")? else { return Ok(None) };
         let code = Code {

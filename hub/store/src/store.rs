@@ -95,6 +95,7 @@ impl Store {
         crate::role::ensure_default_roles(&mut tx).await?;
         crate::oauth::ensure_hub_client(&mut tx).await?;
         crate::adopt::adopt(&mut tx, now).await?;
+        crate::token::note_highest_id(&mut tx).await?;
         Ok(tx.commit().await?)
     }
 }

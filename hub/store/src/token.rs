@@ -147,9 +147,14 @@ pub(crate) async fn insert(tx: &mut Tx, token: &NewToken) -> Result<TokenId> {
         TokenOwner::User(id) => (Some(id), None),
         TokenOwner::Service(id) => (None, Some(id)),
     };
-    let sql = "INSERT INTO api_tokens (user_id, service_id, hashed, prefix, client_id, session_id, created, expires_at,
-               note, scopes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id";
-    let values = params![
+    const NAMES: &str = "user_id, service_id, hashed, prefix, client_id, session_id, created, expires_at, note, scopes";
+    const VALUES: &str = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10";
+    let id = next_id(tx).await?;
+    let sql = match id {
+        Some(_) => format!("INSERT INTO api_tokens ({NAMES}, id) VALUES ({VALUES}, $11) RETURNING id"),
+        None => format!("INSERT INTO api_tokens ({NAMES}) VALUES ({VALUES}) RETURNING id"),
+    };
+    let mut values = params![
         user,
         service,
         &token.hashed,
@@ -161,7 +166,30 @@ pub(crate) async fn insert(tx: &mut Tx, token: &NewToken) -> Result<TokenId> {
         &token.note,
         &token.scopes,
     ];
+    values.extend(id.map(Value::from));
     returned(tx.row(sql, values).await?, "id")
+}
+
+/// The id of the next token, where the database would give that of a deleted one again: SQLite takes the highest there
+/// is, and one more. Whoever revokes a token by its id must not meet the next one. PostgreSQL never goes back.
+async fn next_id(tx: &mut Tx) -> Result<Option<i64>> {
+    if matches!(tx, Tx::Postgres(_)) {
+        return Ok(None);
+    }
+    note_highest_id(tx).await?;
+    let sql = "UPDATE specola_counters SET value = value + 1 WHERE name = 'tokens' RETURNING value";
+    returned(tx.row(sql, params![]).await?, "value").map(Some)
+}
+
+/// Remembers the highest id of a token there is, so that it is not given again. JupyterHub may have made some as well.
+pub(crate) async fn note_highest_id(tx: &mut Tx) -> Result<()> {
+    if matches!(tx, Tx::Postgres(_)) {
+        return Ok(());
+    }
+    let sql =
+        "INSERT INTO specola_counters (name, value) SELECT 'tokens', COALESCE(MAX(id), 0) FROM api_tokens WHERE TRUE
+               ON CONFLICT (name) DO UPDATE SET value = MAX(specola_counters.value, excluded.value)";
+    tx.execute(sql, params![]).await.map(drop)
 }
 
 fn token(row: &Row) -> Result<Token> {

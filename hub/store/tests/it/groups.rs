@@ -59,7 +59,38 @@ async fn the_groups_of_a_user_are_made_exactly_those_named(Database { store, .. 
     assert_eq!(store.groups_of(ann).await.unwrap(), [""; 0]);
 }
 
+async fn several_groups_are_made_with_their_members_or_none_is(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let names = ["b".to_owned(), "a".to_owned()];
+    let made = store.create_groups(&names, &[ann]).await.unwrap();
+    assert_eq!(made.iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(store.groups_of(ann).await.unwrap(), ["a", "b"]);
+    let again = store.create_groups(&["0".to_owned(), "b".to_owned(), "c".to_owned()], &[ann]).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "{again:?}");
+    let stranger = store.create_groups(&["d".to_owned()], &[ann, UserId(9999)]).await;
+    assert!(matches!(stranger, Err(StoreError::Missing(_))), "{stranger:?}");
+    assert_eq!(store.list_groups(&GroupQuery::default()).await.unwrap().total, 2);
+}
+
+async fn of_many_who_make_the_same_groups_at_once_one_does(Database { store, .. }: Database) {
+    let tasks = (0..6).map(|turn| {
+        let (store, mut names) = (store.clone(), ["a", "b", "c"].map(str::to_owned));
+        names.rotate_left(turn % 3);
+        tokio::spawn(async move { store.create_groups(&names, &[]).await })
+    });
+    let mut made = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        match task.await.unwrap() {
+            Ok(_) => made += 1,
+            Err(error) => assert!(matches!(error, StoreError::Conflict(_)), "{error:?}"),
+        }
+    }
+    assert_eq!((made, store.list_groups(&GroupQuery::default()).await.unwrap().total), (1, 3));
+}
+
 both!(
+    several_groups_are_made_with_their_members_or_none_is,
+    of_many_who_make_the_same_groups_at_once_one_does,
     a_group_is_made_found_changed_and_deleted,
     groups_are_listed_in_pages,
     members_come_and_go,

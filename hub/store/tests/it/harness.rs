@@ -5,6 +5,7 @@ use hub_core::id::{SpawnerId, UserId};
 use hub_core::secret::Secret;
 use hub_store::{HUB_CLIENT, NewToken, OpenOptions, Server, StartLimits, Store, TokenOwner, User, WantRunning};
 use serde_json::json;
+use sqlx::{Connection, Executor, Row};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -14,6 +15,38 @@ pub struct Database {
     pub url: String,
     /// Removed with the test.
     pub directory: TempDir,
+}
+
+impl Database {
+    /// Runs a statement as another program does.
+    pub async fn hand(&self, sql: &str) {
+        self.text(sql).await;
+    }
+
+    /// The one text that a query finds.
+    pub async fn cell(&self, sql: &str) -> String {
+        self.text(sql).await.unwrap()
+    }
+
+    async fn text(&self, sql: &str) -> Option<String> {
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        match self.url.strip_prefix("sqlite:///") {
+            Some(path) => {
+                let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{path}")).await.unwrap();
+                let row = connection.fetch_optional(sql).await.unwrap();
+                row.map(|row| row.get(0))
+            }
+            None => {
+                let (name, socket) =
+                    self.url.strip_prefix("postgresql://postgres@/").unwrap().split_once("?host=").unwrap();
+                let options =
+                    sqlx::postgres::PgConnectOptions::new_without_pgpass().socket(socket).username("postgres");
+                let mut connection = sqlx::PgConnection::connect_with(&options.database(name)).await.unwrap();
+                let row = connection.fetch_optional(sql).await.unwrap();
+                row.map(|row| row.get(0))
+            }
+        }
+    }
 }
 
 /// Makes a test of each function named, on each database.

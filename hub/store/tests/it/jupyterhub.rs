@@ -2,6 +2,7 @@
 
 use crate::harness::{Database, at, both, options, server, user, want_running};
 use hub_core::life::{Desired, Phase};
+use hub_core::secret::Secret;
 use hub_store::{NewCode, Store, TokenOwner};
 use std::process::Command;
 
@@ -54,7 +55,7 @@ async fn jupyterhub_reads_and_changes_what_we_wrote(database: Database) {
     crate::servers::bring_up(store, lab).await;
     store.set_groups(ann.id, &["staff".to_owned()]).await.unwrap();
     let code = NewCode {
-        code: "c".to_owned(),
+        code: Secret::new("c"),
         client_id: "jupyterhub".to_owned(),
         user_id: ann.id,
         redirect_uri: "/".to_owned(),
@@ -72,7 +73,7 @@ async fn jupyterhub_reads_and_changes_what_we_wrote(database: Database) {
             ["bea", false, "2027-01-15T08:00:00.250000", ["user"], [], null, 0],
         ],
         "servers": [["", "http://127.0.0.1:4000", "2027-01-15T08:00:02.250000", {"pid": 42}, "jupyterhub-user-ann-"]],
-        "codes": [["c", 1_800_000_300, ["self"]]],
+        "codes": [[hub_core::token::hash_code("c"), 1_800_000_300, ["self"]]],
         "clients": ["jupyterhub", "jupyterhub-user-ann-"],
     });
     assert_eq!(read, expected);

@@ -7,7 +7,7 @@ use hub_store::{CODE_SECONDS, HUB_CLIENT, NewCode, OAuthClient, StoreError};
 
 fn new_code(user_id: UserId, code: &str) -> NewCode {
     NewCode {
-        code: code.to_owned(),
+        code: Secret::new(code),
         client_id: HUB_CLIENT.to_owned(),
         user_id,
         redirect_uri: "/user/ann/oauth_callback".to_owned(),
@@ -75,7 +75,29 @@ async fn an_expired_code_is_worth_nothing(Database { store, .. }: Database) {
     assert!(matches!(stray, Err(StoreError::Missing(_))), "{stray:?}");
 }
 
+async fn a_code_cannot_be_read_in_the_database(database: Database) {
+    let store = &database.store;
+    let ann = user(store, "ann").await.id;
+    store.insert_code(&new_code(ann, "c1"), at(0)).await.unwrap();
+    let held = database.cell("SELECT code FROM oauth_codes").await;
+    assert_eq!(held, hub_core::token::hash_code("c1"));
+    assert_eq!(store.take_code(&held, HUB_CLIENT, at(1)).await.unwrap(), None, "what was read is no code");
+    assert!(store.take_code("c1", HUB_CLIENT, at(1)).await.unwrap().is_some());
+}
+
+async fn a_code_that_jupyterhub_made_is_exchanged(database: Database) {
+    let store = &database.store;
+    let ann = user(store, "ann").await.id;
+    let sql = "INSERT INTO oauth_codes (client_id, code, expires_at, redirect_uri, session_id, user_id, scopes)
+               VALUES ('jupyterhub', 'theirs', 1800000300, '/', 's', USER, '[]')";
+    database.hand(&sql.replace("USER", &ann.0.to_string())).await;
+    assert!(store.take_code("theirs", HUB_CLIENT, at(1)).await.unwrap().is_some());
+    assert_eq!(store.take_code("theirs", HUB_CLIENT, at(1)).await.unwrap(), None);
+}
+
 both!(
+    a_code_cannot_be_read_in_the_database,
+    a_code_that_jupyterhub_made_is_exchanged,
     a_client_is_made_replaced_and_deleted,
     a_code_is_exchanged_once_by_its_client,
     of_many_who_exchange_a_code_at_once_one_gets_it,

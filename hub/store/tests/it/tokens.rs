@@ -39,6 +39,28 @@ async fn a_token_is_found_by_its_prefix_until_it_expires(Database { store, .. }:
     assert_eq!((token.last_activity, token.session_id), (None, None));
 }
 
+async fn the_id_of_a_deleted_token_is_not_given_again(database: Database) {
+    let store = &database.store;
+    let ann = user(store, "ann").await.id;
+    let owner = TokenOwner::User(ann);
+    let first = store.insert_token(&new_token(owner, "aaaa-1")).await.unwrap();
+    store.delete_token(first).await.unwrap();
+    let second = store.insert_token(&new_token(owner, "aaaa-2")).await.unwrap();
+    assert!(second > first, "{second:?}");
+    // JupyterHub makes one while it has the database; it is deleted after we have come back.
+    let id = second.0 + 40;
+    let sql = "INSERT INTO api_tokens (id, user_id, hashed, prefix, client_id, scopes) VALUES (ID, USER, 'x', 'aaaa', 'jupyterhub', '[]')";
+    database.hand(&sql.replace("ID", &id.to_string()).replace("USER", &ann.0.to_string())).await;
+    let again = Store::open(&database.url, crate::harness::options()).await.unwrap();
+    database.hand("DELETE FROM api_tokens").await;
+    let third = again.insert_token(&new_token(owner, "aaaa-3")).await.unwrap();
+    match again.dialect() {
+        "sqlite" => assert_eq!(third.0, id + 1),
+        _ => assert!(third > second),
+    }
+    again.close().await;
+}
+
 async fn tokens_belong_to_users_or_services(Database { store, .. }: Database) {
     let ann = TokenOwner::User(user(&store, "ann").await.id);
     let spec = ServiceSpec { name: "cull".into(), timeout: 30, ..ServiceSpec::default() };
@@ -123,7 +145,7 @@ async fn what_has_run_out_is_purged_and_nothing_else(Database { store, url, .. }
     }
     for (code, seconds) in [("old", -600), ("new", 0)] {
         let code = NewCode {
-            code: code.to_owned(),
+            code: Secret::new(code),
             client_id: "jupyterhub".to_owned(),
             user_id: ann,
             redirect_uri: String::new(),
@@ -148,6 +170,7 @@ async fn what_has_run_out_is_purged_and_nothing_else(Database { store, url, .. }
 }
 
 both!(
+    the_id_of_a_deleted_token_is_not_given_again,
     a_token_is_found_by_its_prefix_until_it_expires,
     tokens_belong_to_users_or_services,
     a_token_needs_an_owner_a_client_and_a_hash_of_its_own,
