@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bridge;
 pub mod check_config;
 pub mod database;
+pub mod import_config;
 mod log;
 pub mod proxy;
 pub mod quickstart;
@@ -39,6 +40,7 @@ enum Command {
     User(user::User),
     Token(token::Token),
     Adopt(adopt::Adopt),
+    ImportConfig(import_config::ImportConfig),
     Audit(audit::Audit),
     Bridge(bridge::Bridge),
     Proxy(Box<proxy::Proxy>),
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,
+            Command::ImportConfig(arguments) => import_config::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(&arguments),
             Command::Proxy(arguments) => proxy::run(*arguments).await,

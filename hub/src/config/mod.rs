@@ -23,7 +23,7 @@ pub mod proxy;
 pub mod reference;
 pub mod secret_file;
 pub mod service;
-mod shape;
+pub mod shape;
 pub mod spawner;
 #[cfg(test)]
 mod tests;

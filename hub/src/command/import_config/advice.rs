@@ -1,0 +1,58 @@
+//! What to do instead of a setting that was not carried over.
+
+use super::read::Setting;
+
+/// One sentence for an operator.
+pub fn instead(setting: &Setting) -> &'static str {
+    let chosen = setting.plain.as_str().unwrap_or_default().to_lowercase();
+    match (setting.class.as_str(), setting.trait_name.as_str()) {
+        ("JupyterHub", "authenticator_class") if chosen.contains("oauth") || chosen.contains("openid") => {
+            "Identity providers are no login method yet; auth.authenticator = \"external\" can ask a program (docs/hooks.md)."
+        }
+        ("JupyterHub", "authenticator_class") => {
+            "Run the class behind auth.authenticator = \"external\" with the bridge (docs/hooks.md)."
+        }
+        ("JupyterHub", "spawner_class") => {
+            "Run the class behind the driver \"external\" with the bridge (docs/hooks.md)."
+        }
+        ("JupyterHub", "proxy_class") | ("ConfigurableHTTPProxy" | "TraefikProxy", _) => {
+            "Leave it out: `specola proxy` is started with the hub, options are in [proxy]."
+        }
+        ("Spawner" | "LocalProcessSpawner" | "KubeSpawner" | "DockerSpawner", "pre_spawn_hook") => {
+            "Make it a program or a webhook: [hooks.pre_spawn] (docs/hooks.md)."
+        }
+        (_, "post_stop_hook") => "Make it a program or a webhook: [hooks.post_stop] (docs/hooks.md).",
+        (_, "auth_state_hook") => "Make it a program or a webhook: [hooks.auth_state] (docs/hooks.md).",
+        (_, "post_auth_hook") => "Make it a program or a webhook: [hooks.post_auth] (docs/hooks.md).",
+        (_, "pre_spawn_hook") => "Make it a program or a webhook: [hooks.pre_spawn] (docs/hooks.md).",
+        (_, "options_form" | "options_from_form" | "profile_list") => {
+            "Options at start are not there yet; a program in [hooks.pre_spawn] can choose by user and group."
+        }
+        ("CryptKeeper", _) => "Put the keys into the environment of the hub: JUPYTERHUB_CRYPT_KEY.",
+        ("JupyterHub", "ssl_key" | "ssl_cert" | "internal_ssl") => {
+            "Let nginx or haproxy end TLS in front of the proxy, and set hub.public_url and hub.trusted_downstream_ips."
+        }
+        ("JupyterHub", "template_paths" | "template_vars" | "logo_file" | "jinja_environment_options") => {
+            "Pages are branded in [pages]: name, logo_file, accent, login_text, announcements, extra_css_file."
+        }
+        ("JupyterHub", "cleanup_servers" | "cleanup_proxy") => {
+            "Leave it out: servers and proxy outlive the hub; `specola serve --stop-all` ends them."
+        }
+        ("JupyterHub", "log_level") | ("Application", "log_level") => "Use log.level.",
+        ("JupyterHub", "tornado_settings") => {
+            "Leave it out; slow_spawn_timeout and slow_stop_timeout are options of [hub]."
+        }
+        ("JupyterHub", "admin_users") => "Use auth.admin_users.",
+        ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
+        ("JupyterHub", "subdomain_host") => "Not there yet: all servers share the host of the hub.",
+        ("KubeSpawner" | "DockerSpawner" | "SwarmSpawner" | "SystemUserSpawner", _) => {
+            "Docker and Kubernetes are no drivers yet."
+        }
+        ("JupyterHub" | "Spawner" | "Authenticator", _) => {
+            "See docs/configuration.md for what there is; without it the default counts."
+        }
+        _ => {
+            "It belongs to a class that Specola does not run; with the bridge it keeps its own configuration (docs/hooks.md)."
+        }
+    }
+}

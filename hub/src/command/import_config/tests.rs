@@ -1,0 +1,140 @@
+//! Configurations as sites write them, run by a real Python and checked by our own loader.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// The configuration that is made of a sample, and what was not carried: place and name, with the advice.
+async fn imported(sample: &str) -> (Config, BTreeMap<String, String>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jupyterhub_config.py");
+    std::fs::write(&file, sample).unwrap();
+    let output = folder.path().join("specola.toml");
+    let read = read::read(Path::new("python3"), &file).await.unwrap();
+    assert!(read.failure.is_none(), "{:?}", read.failure);
+    let mut carried = carry::carry(read.settings);
+    settle(&mut carried, &output, "jupyterhub_config.py").unwrap();
+    let config = Config::load(Some(&output), &Environment::new()).unwrap();
+    let left = carried.left.iter().map(|left| {
+        let Setting { class, trait_name, line, .. } = &left.setting;
+        // The line that is told is the one that sets it.
+        let text = sample.lines().nth(usize::try_from(*line).unwrap() - 1).unwrap();
+        assert!(text.contains(trait_name.as_str()), "{trait_name} is not in line {line}: {text}");
+        (format!("{class}.{trait_name}"), format!("{}: {}", left.why, left.instead))
+    });
+    let left = left.collect();
+    let text = std::fs::read_to_string(&output).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "a draft was left");
+    (config, left, text)
+}
+
+fn names(left: &BTreeMap<String, String>) -> Vec<&str> {
+    left.keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_hub_on_one_machine_is_carried_but_for_its_own_classes() {
+    let (config, left, text) = imported(include_str!("samples/one_machine.py")).await;
+    assert_eq!(
+        names(&left),
+        ["ConfigurableHTTPProxy.api_url", "JupyterHub.cleanup_servers", "JupyterHub.spawner_class"]
+    );
+    assert!(left["JupyterHub.spawner_class"].contains("UserCreatingSpawner"), "{left:?}");
+    assert!(left["JupyterHub.cleanup_servers"].contains("--stop-all"), "{left:?}");
+    assert_eq!(config.hub.hub_port, 15001);
+    assert!(!config.proxy.should_start);
+    assert!(config.auth.admin_users.contains("rector") && config.auth.allowed_users.contains("bob"));
+    assert_eq!(config.spawner.environment["PATH"], "/opt/env/bin:/usr/bin");
+    assert_eq!(config.hub.load_groups["staff"].users, ["ann"]);
+    assert_eq!(config.hub.load_groups["guests"].users, ["bob"]);
+    assert_eq!(config.hub.services.len(), 1);
+    assert_eq!(config.hub.extra_user_scopes, ["shares!user"]);
+    assert!(text.contains("mem_limit = \"2G\" # line 33"), "{text}");
+}
+
+#[tokio::test]
+async fn of_a_hub_on_kubernetes_what_has_a_place_is_carried() {
+    let (config, left, _) = imported(include_str!("samples/kubernetes.py")).await;
+    assert_eq!(
+        names(&left),
+        [
+            "Authenticator.post_auth_hook",
+            "ConfigurableHTTPProxy.api_url",
+            "GenericOAuthenticator.client_secret",
+            "JupyterHub.authenticator_class",
+            "JupyterHub.hub_bind_url",
+            "JupyterHub.spawner_class",
+            "KubeSpawner.image",
+            "KubeSpawner.pre_spawn_hook",
+            "KubeSpawner.profile_list",
+        ]
+    );
+    assert!(left["KubeSpawner.pre_spawn_hook"].contains("the function pre_spawn"), "{left:?}");
+    assert!(left["KubeSpawner.pre_spawn_hook"].contains("[hooks.pre_spawn]"), "{left:?}");
+    assert!(!format!("{left:?}").contains("never-shown"), "a secret is told");
+    assert_eq!(config.hub.base_path().as_str(), "/jupyter/");
+    assert_eq!(config.hub.database_url().expose(), "postgresql://hub@db/jupyterhub");
+    assert_eq!(config.hub.load_roles.len(), 2);
+    assert_eq!(config.hub.services.len(), 1);
+    assert_eq!(config.spawner.default_url.as_deref(), Some("/lab"));
+    assert_eq!(config.spawner.notebook_dir, None);
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_accepted_is_listed_and_the_rest_is_carried() {
+    let (config, left, _) = imported(include_str!("samples/batch.py")).await;
+    assert_eq!(
+        names(&left),
+        [
+            "JupyterHub.active_server_limit",
+            "JupyterHub.authenticator_class",
+            "JupyterHub.spawner_class",
+            "JupyterHub.ssl_key",
+            "SlurmSpawner.batch_script",
+            "SlurmSpawner.req_partition",
+        ]
+    );
+    assert!(left["JupyterHub.active_server_limit"].contains("whole number"), "{left:?}");
+    assert!(left["JupyterHub.authenticator_class"].contains("made here from jupyterhub.auth.PAMAuthenticator"));
+    assert_eq!(config.hub.bind_url.listen(), "10.0.0.1:8443");
+    assert_eq!(config.hub.cookie_secret.unwrap().expose(), "5a".repeat(32));
+    assert_eq!(config.auth.pam.service, "sshd");
+    assert_eq!(config.auth.username_map["root"], "nobody");
+    assert_eq!(config.spawner.args, ["--debug"]);
+}
+
+#[tokio::test]
+async fn the_examples_of_the_documentation_are_carried() {
+    let (config, left, _) = imported(include_str!("samples/documentation.py")).await;
+    assert_eq!(names(&left), ["JupyterHub.tornado_settings"]);
+    assert_eq!(config.hub.bind_url.listen(), "127.0.0.1:9000");
+    assert_eq!(config.hub.base_path().as_str(), "/base/");
+    assert_eq!(config.auth.allow_all, Some(true));
+    assert_eq!(config.hub.custom_scopes["custom:grades:read"].description, "read grades");
+}
+
+#[tokio::test]
+async fn a_file_that_fails_tells_the_line_and_what_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.py");
+    std::fs::write(&file, "c.JupyterHub.hub_port = 1\nprint('to nobody')\nraise ValueError('no such room')\n").unwrap();
+    let read = read::read(Path::new("python3"), &file).await.unwrap();
+    let failure = read.failure.unwrap();
+    assert_eq!((failure.line, failure.what.as_str(), read.settings.len()), (3, "ValueError: no such room", 1));
+    std::fs::write(&file, "c.JupyterHub.hub_port = = 1\n").unwrap();
+    let failure = read::read(Path::new("python3"), &file).await.unwrap().failure.unwrap();
+    assert!(failure.what.starts_with("SyntaxError") && failure.line == 1, "{failure:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_said_in_a_sentence() {
+    let nothing = read::read(Path::new("python3"), Path::new("/nonexistent.py")).await.unwrap_err();
+    assert_eq!(nothing.to_string(), "there is no file /nonexistent.py");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.py");
+    std::fs::write(&file, "import os\nos._exit(3)\n").unwrap();
+    let ended = read::read(Path::new("python3"), &file).await.unwrap_err();
+    assert!(ended.to_string().contains("could not be run (exit status: 3)"), "{ended}");
+    let missing = read::read(Path::new("/no/python"), &file).await.unwrap_err();
+    assert_eq!(missing.to_string(), "cannot run /no/python");
+}
