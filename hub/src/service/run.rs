@@ -220,8 +220,7 @@ async fn relay(service: &str, stream: impl AsyncRead + Unpin) {
         match (&mut stream).take(LINE).read_until(b'\n', &mut line).await {
             Ok(0) => return,
             Ok(_) => {
-                let text = String::from_utf8_lossy(&line);
-                let text = text.trim_end();
+                let text = plain(&line);
                 if !text.is_empty() {
                     tracing::info!(target: "service", service, "{text}");
                 }
@@ -231,5 +230,20 @@ async fn relay(service: &str, stream: impl AsyncRead + Unpin) {
                 return;
             }
         }
+    }
+}
+
+/// A line as text, without what would steer a terminal.
+fn plain(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim_end().chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_service_cannot_steer_the_terminal_that_shows_the_log() {
+        assert_eq!(super::plain(b"a\tb \x1b[2Jc\r\n"), "a\tb \u{fffd}[2Jc");
+        assert_eq!(super::plain(b"\xff\n"), "\u{fffd}");
     }
 }

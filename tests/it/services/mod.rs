@@ -3,6 +3,7 @@
 mod opened;
 mod processes;
 mod runtime;
+mod shown;
 
 use tests::Mark;
 use tests::specola::Options;

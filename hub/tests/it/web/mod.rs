@@ -11,6 +11,7 @@ mod oauth;
 mod page_rights;
 mod password;
 mod rights;
+mod services;
 mod session;
 mod share_codes;
 mod shares;
