@@ -247,5 +247,16 @@ async fn a_program_of_the_operators_says_who_may_log_in() -> Result<()> {
 
     alice.start_server("alice@example").await?;
     assert_eq!(state.asked()?[0]["auth_state"], json!({"ticket": "t-1"}), "what was kept is told before a start");
-    alice.stop_server("alice@example").await
+    alice.stop_server("alice@example").await?;
+
+    // It is encrypted where it is kept, and only who may read it is shown it.
+    hook.answers(r#"{"name": "admin"}"#)?;
+    let mut admin = specola.logged_in("admin").await?;
+    for (session, shown) in [(&mut admin, json!({"ticket": "t-1"})), (&mut alice, Value::Null)] {
+        let model = session.api(Method::GET, "/users/alice@example", Body::Empty).await?.expect(&[200])?.json()?;
+        assert_eq!(model["auth_state"], shown, "{model}");
+    }
+    let database = fs::read(specola.ground.folder.join("jupyterhub.sqlite"))?;
+    assert!(!database.windows(8).any(|bytes| bytes == b"\"ticket\""), "it stands nowhere in clear");
+    Ok(())
 }

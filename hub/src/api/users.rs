@@ -97,6 +97,13 @@ fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
 /// `GET /users/{user}`
 pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadUser>) -> Answer {
     let (stopped, places) = (include_stopped(&request), places(&app));
+    let reveals = app.hooks.auth_states.has_key()
+        && on.caller.rights.user_fields(&on.person.user.name, &on.person.groups).auth_state;
+    if reveals {
+        let mut model = model_of(&app, &on.person, &on.caller.rights, stopped);
+        model["auth_state"] = app.hooks.auth_states.read(&app.store, on.user().id).await?;
+        return Ok(HttpResponse::Ok().json(model));
+    }
     match UserModel::new(&on.person, &on.caller.rights, stopped, &places) {
         Some(model) => Ok(HttpResponse::Ok().json(model)),
         None => Ok(HttpResponse::Ok().json(json!({}))),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
-use crate::config::spawner::LocalMode;
+use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{Config, reference};
 
 /// Check a configuration: name each problem with its line, or say what would run.
@@ -73,6 +73,9 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn run_as(config: &Config) -> &'static str {
+    if config.spawner.driver == Driver::External {
+        return "what [spawner.external] makes of it";
+    }
     let root = nix::unistd::Uid::effective().is_root();
     match config.spawner.local.mode {
         Some(LocalMode::System) => "the system user of that name",
