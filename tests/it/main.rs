@@ -2,6 +2,7 @@
 
 mod adoption;
 mod bridge;
+mod change_of_hands;
 mod crash;
 mod cull;
 mod database;

@@ -36,7 +36,7 @@ pub fn instead(setting: &Setting) -> &'static str {
             "Pages are branded in [pages]: name, logo_file, accent, login_text, announcements, extra_css_file."
         }
         ("JupyterHub", "cleanup_servers" | "cleanup_proxy") => {
-            "Leave it out: servers and proxy outlive the hub; `specola serve --stop-all` ends them."
+            "Leave it out: servers and proxy outlive the hub; `specola serve --stop-all` ends the proxy too."
         }
         ("JupyterHub", "log_level") | ("Application", "log_level") => "Use log.level.",
         ("JupyterHub", "tornado_settings") => {
