@@ -5,7 +5,7 @@ use askama::Template;
 use crate::words::fill;
 use crate::{Frame, Href, Page, sample};
 
-/// The options page. The form posts the fields' names and `_xsrf` to `action`, as `multipart/form-data`.
+/// The options page. The form posts the fields' names and `_xsrf` to `action`.
 #[derive(Debug, Template)]
 #[template(path = "spawn.html")]
 pub struct Spawn {

@@ -3,6 +3,7 @@
 pub mod accept_share;
 pub mod error;
 pub mod home;
+pub mod link;
 pub mod login;
 pub mod logout;
 pub mod oauth;

@@ -5,15 +5,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
 use hub_store::User;
 use pages::Spawn;
+use pages::spawn::{Field, Input, Section};
 use serde_json::{Map, Value, json};
 
-use super::{Form, found, href, next, on_server, person, see_other, show, surround};
+use super::{Form, found, href, link, next, on_server, person, see_other, show, surround};
 use crate::api::view;
 use crate::app::App;
 use crate::audit::Actor;
+use crate::http::origin::Origin;
 use crate::http::url::{encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
+
+/// So many characters fit into a field for an option.
+const LONGEST_OPTION: u32 = 4096;
 
 /// Whose server a path is about, when the caller may start it.
 async fn target(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(User, String), Problem> {
@@ -31,7 +36,7 @@ fn watch(request: &HttpRequest, app: &App, user: &str, server: &str) -> String {
     format!("{}{}", app.paths.server_page("spawn-pending", user, server), next.unwrap_or_default())
 }
 
-/// `GET /spawn…`: starts the server, unless it runs. Nothing is asked as long as there are no options.
+/// `GET /spawn…`: starts the server, unless it runs; asks first when the link is, or may be, somebody else's.
 pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     let caller = match person(&request, &app, None).await? {
         Ok(caller) => caller,
@@ -45,18 +50,24 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
         let open = open.unwrap_or_else(|| app.paths.server(&user.name, &name));
         return Ok(found(&if ready { open } else { watch(&request, &app, &user.name, &name) }));
     }
-    if is_foreign(&request) {
-        // Another site's link may open this page, but the start is a click of the person's own.
-        return ask(&request, &app, &caller, &user, &name, StatusCode::OK, None);
-    }
     let options = options(form_pairs(request.query_string()));
+    if asks_first(&request, &app, options.is_some()) {
+        // Another site's link may open this page, but the start is a click of the person's own.
+        return ask(&request, &app, &caller, (&user, &name), options.as_ref(), None);
+    }
     start(&request, &app, &caller, &user, &name, options).await
 }
 
-/// Whether the browser says that a page of another origin led here, be it a neighbour below the same domain.
-fn is_foreign(request: &HttpRequest) -> bool {
-    let site = request.headers().get("sec-fetch-site").map(|value| value.as_bytes());
-    site.is_some_and(|site| !matches!(site, b"same-origin" | b"none"))
+fn asks_first(request: &HttpRequest, app: &App, has_options: bool) -> bool {
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let origin = Origin::of(request, app);
+    link::asks_first(&link::Way {
+        site: header("sec-fetch-site"),
+        upgrade: header("upgrade-insecure-requests"),
+        referer: header("referer"),
+        origin: &format!("{}://{}", origin.scheme, origin.host),
+        has_options,
+    })
 }
 
 /// `POST /spawn…`
@@ -94,36 +105,60 @@ async fn start(
     name: &str,
     options: Option<Value>,
 ) -> Result<HttpResponse, Problem> {
-    match intent::want_running(app, &Actor::of(request, app), user, name, options).await {
+    match intent::want_running(app, &Actor::of(request, app), user, name, options.clone()).await {
         Ok(_) => Ok(see_other(&watch(request, app, &user.name, name))),
         Err(problem) if problem.status().is_client_error() => {
-            let text = problem.message().map(str::to_owned);
-            ask(request, app, caller, user, name, problem.status(), text)
+            ask(request, app, caller, (user, name), options.as_ref(), Some(problem))
         }
         Err(problem) => Err(problem),
     }
 }
 
+/// The page with the button; `options` stand in it to be seen and changed.
 fn ask(
     request: &HttpRequest,
     app: &App,
     caller: &Caller,
-    user: &User,
-    name: &str,
-    status: StatusCode,
-    error: Option<String>,
+    (user, name): (&User, &str),
+    options: Option<&Value>,
+    refused: Option<Problem>,
 ) -> Answer {
     let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
-    let action = request.uri().path_and_query().map_or("", |path| path.as_str());
+    let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
     let page = Spawn {
-        frame,
-        action: href(action),
+        action: href(&format!("{}{}", request.path(), next.unwrap_or_default())),
         for_user: Some(user.name.clone()).filter(|name| name != caller.name()),
         server_name: name.to_owned(),
-        sections: Vec::new(),
-        error,
+        sections: options.and_then(Value::as_object).map(|options| given(options, &frame)).into_iter().collect(),
+        error: refused.as_ref().and_then(|problem| problem.message().map(str::to_owned)),
+        frame,
     };
-    show(&page, status, cookie)
+    show(&page, refused.map_or(StatusCode::OK, |problem| problem.status()), cookie)
+}
+
+/// A field for each value of each option.
+fn given(options: &Map<String, Value>, frame: &pages::Frame) -> Section {
+    let values = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let fields = options.iter().flat_map(|(key, value)| {
+        values(value).into_iter().map(|value| Field {
+            name: key.clone(),
+            label: key.clone(),
+            help: None,
+            error: None,
+            input: Input::Text {
+                value: value.as_str().unwrap_or_default().to_owned(),
+                placeholder: String::new(),
+                required: false,
+                most: LONGEST_OPTION,
+            },
+        })
+    });
+    Section {
+        title: frame.words.spawn_given.to_owned(),
+        help: Some(frame.words.spawn_given_help.to_owned()),
+        folded: false,
+        fields: fields.collect(),
+    }
 }
 
 #[cfg(test)]

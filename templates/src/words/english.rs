@@ -109,6 +109,8 @@ pub static ENGLISH: Words = Words {
     spawn_title: "Start your server",
     spawn_title_named: "Start “{}”",
     spawn_for: "This server belongs to {}.",
+    spawn_given: "Options of the link",
+    spawn_given_help: "The link that led here chose them. Start only if you know what they do.",
     spawn_plain: "There is nothing to choose. It takes a moment to start, and opens by itself.",
     start_server: "Start server",
     start_what: "Start {}",

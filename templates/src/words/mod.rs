@@ -50,7 +50,7 @@ table! {
     named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
     service_silent,
     // Options
-    spawn_title, spawn_title_named, spawn_for, spawn_plain, start_server, start_what,     // Starting
+    spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,     // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,
     phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
     // Stopping

@@ -90,3 +90,25 @@ async fn a_link_of_another_site_starts_no_server() {
     assert_eq!(alice.send(&site, link).await.status, 303);
     assert!(house.app().store.server(id, "").await.unwrap().is_some());
 }
+
+#[actix_web::test]
+async fn options_of_a_link_are_shown_and_start_only_with_a_click() {
+    let house = House::new().await;
+    house.set_password("alice", false).await;
+    let site = house.site().await;
+    let mut alice = Browser::logged_in(&site, "alice").await;
+    let id = house.user("alice").await.id;
+    // After a log-in on the way, anybody's link is one of the same origin.
+    let link = "/hub/spawn?opt-image=evil%22%3E%3Cb%3E&opt-env=a&opt-env=b&next=%2Fuser%2Falice%2Flab&_xsrf=x";
+    let asked = alice.send(&site, request("GET", link).insert_header(("Sec-Fetch-Site", "same-origin"))).await;
+    assert_eq!(asked.status, 200);
+    assert!(asked.text.contains("name=\"image\"") && !asked.text.contains("<b>"), "{}", asked.text);
+    assert_eq!(asked.text.matches("name=\"env\"").count(), 2);
+    assert!(asked.text.contains("action=\"/hub/spawn?next=%2Fuser%2Falice%2Flab\""), "{}", asked.text);
+    assert!(!asked.text.contains("multipart"), "what cannot be read must not be sent");
+    assert!(house.app().store.server(id, "").await.unwrap().is_none());
+    let click = alice.post(&site, "/hub/spawn?next=%2Fuser%2Falice%2Flab", &[("image", "fine"), ("env", "a")]).await;
+    assert_eq!(click.header("location"), "/hub/spawn-pending/alice?next=%2Fuser%2Falice%2Flab");
+    let options = house.app().store.server(id, "").await.unwrap().unwrap().user_options;
+    assert_eq!(options, Some(serde_json::json!({ "image": ["fine"], "env": ["a"] })));
+}
