@@ -77,7 +77,7 @@ pub async fn want_running(
             check_start(app, name)?;
             server
         }
-        None => create(app, by, user, name, None, None).await?,
+        None => create(app, by, user, name, None, None).await?.0,
     };
     let begun = std::time::Instant::now();
     let limits = StartLimits {
@@ -129,7 +129,8 @@ fn refusal(wanted: WantRunning) -> Option<&'static str> {
     }
 }
 
-/// Makes the row of a server, after the rules for names and numbers.
+/// Makes the row of a server, after the rules for names and numbers. Tells whether it did: somebody else may have made
+/// the same at this moment.
 pub async fn create(
     app: &App,
     by: &Actor,
@@ -137,15 +138,17 @@ pub async fn create(
     name: &str,
     display_name: Option<&str>,
     options: Option<&Value>,
-) -> Result<Server, Problem> {
+) -> Result<(Server, bool), Problem> {
     if !name.is_empty() {
         check_new_name(app, user, name).await?;
     }
     let display_name = display_name.unwrap_or(name);
-    let created = app.store.create_server(user.id, name, Some(display_name), options, app.now()).await?;
+    let created = app.store.find_or_create_server(user.id, name, Some(display_name), options, app.now()).await?;
     let full_name = || format!("{}/{name}", user.name);
     let created = created.ok_or_else(|| Problem::conflict(format!("Server {} already exists", full_name())))?;
-    app.audited(by, Act::ServerCreate, Object::Server(&user.name, name), Value::Null).await;
+    if created.1 {
+        app.audited(by, Act::ServerCreate, Object::Server(&user.name, name), Value::Null).await;
+    }
     Ok(created)
 }
 

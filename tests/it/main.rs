@@ -1,6 +1,8 @@
 //! Black-box tests, one module a way through the house.
 
 mod adoption;
+mod advisories;
+mod bad_input;
 mod bridge;
 mod change_of_hands;
 mod crash;

@@ -33,6 +33,8 @@ pub enum Body {
     Json(Value),
     /// Said to be JSON, whatever it is.
     Raw(&'static str),
+    /// As `Raw`, of any bytes.
+    Bytes(Vec<u8>),
     Form(Vec<(String, String)>),
 }
 
@@ -197,6 +199,7 @@ impl Session {
             Body::Empty => (None, Bytes::new()),
             Body::Json(value) => (Some("application/json"), value.to_string().into()),
             Body::Raw(text) => (Some("application/json"), text.into()),
+            Body::Bytes(bytes) => (Some("application/json"), bytes.into()),
             Body::Form(fields) => {
                 let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
                 (Some("application/x-www-form-urlencoded"), text.into())

@@ -46,6 +46,7 @@ pub fn texts(object: &Map<String, Value>, model: &str, key: &str) -> Result<Opti
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(items)) => {
+            items.iter().filter_map(Value::as_str).try_for_each(|item| without_nul(item, model, key))?;
             items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<_>>().map(Some).ok_or_else(wrong)
         }
         Some(_) => Err(wrong()),
@@ -56,8 +57,17 @@ pub fn texts(object: &Map<String, Value>, model: &str, key: &str) -> Result<Opti
 pub fn text(object: &Map<String, Value>, model: &str, key: &str) -> Result<Option<String>, Problem> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::String(text)) => without_nul(text, model, key).map(|()| Some(text.clone())),
         Some(_) => Err(Problem::bad(format!("{model}.{key} must be a string"))),
+    }
+}
+
+/// Not every database can hold that character, or be asked for it.
+fn without_nul(text: &str, model: &str, key: &str) -> Result<(), Problem> {
+    if text.contains('\0') {
+        Err(Problem::bad(format!("{model}.{key} must not contain a NUL character")))
+    } else {
+        Ok(())
     }
 }
 

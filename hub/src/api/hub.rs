@@ -41,6 +41,7 @@ pub async fn shutdown(
     bytes: web::Bytes,
 ) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
+    body::only(&object, &["proxy", "servers"])?;
     let flag = |key: &str| match object.get(key) {
         None => Ok(None),
         Some(serde_json::Value::Bool(flag)) => Ok(Some(*flag)),

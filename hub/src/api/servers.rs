@@ -80,6 +80,7 @@ pub async fn stop(
     bytes: web::Bytes,
 ) -> Answer {
     let object = body::object(&bytes)?.unwrap_or_default();
+    body::only(&object, &["remove"])?;
     let remove = body::flag(&object, "Server", "remove")?.unwrap_or(false);
     if !on.name.is_empty() && !app.config.hub.allow_named_servers {
         return Err(Problem::bad("Named servers are not enabled."));
@@ -124,14 +125,16 @@ pub async fn put(
     on: OnServer<rights::StartServers>,
     bytes: web::Bytes,
 ) -> Answer {
+    let exists = || Problem::conflict(format!("Server {}/{} already exists", on.user().name, on.name));
     if on.server().is_some() || on.name.is_empty() {
-        return Err(Problem::conflict(format!("Server {}/{} already exists", on.user().name, on.name)));
+        return Err(exists());
     }
     let object = body::object(&bytes)?.unwrap_or_default();
     body::only(&object, &["display_name", "user_options"])?;
     let (display_name, options) = settings(&object)?;
     let by = Actor::of(&request, &app);
-    let server = intent::create(&app, &by, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await?;
+    let made = intent::create(&app, &by, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await?;
+    let (server, true) = made else { return Err(exists()) };
     let places = users::places(&app);
     Ok(HttpResponse::Created().json(ServerModel::new(&server, &on.caller.rights, &on.person.groups, &places)))
 }

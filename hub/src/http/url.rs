@@ -67,10 +67,12 @@ pub fn client_of_server(user: &str, server: &str) -> String {
 /// A piece of the request's path, decoded once. Missing pieces are empty.
 pub fn piece(request: &HttpRequest, name: &str) -> Result<String, Problem> {
     let raw = request.match_info().get(name).unwrap_or_default();
-    percent_decode_str(raw)
+    let text = percent_decode_str(raw)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Problem::bad("The path holds bytes that are not UTF-8"))
+        .map_err(|_| Problem::bad("The path holds bytes that are not UTF-8"))?;
+    // Nothing has such a name, and not every database can be asked for it.
+    if text.contains('\0') { Err(Problem::not_found()) } else { Ok(text) }
 }
 
 /// The values of one query parameter, decoded, in their order.

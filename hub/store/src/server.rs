@@ -126,11 +126,24 @@ impl Store {
         options: Option<&serde_json::Value>,
         now: Time,
     ) -> Result<Option<Server>> {
+        Ok(self.find_or_create_server(user, name, display_name, options, now).await?.map(|(server, _)| server))
+    }
+
+    /// As `create_server`, and tells whether it was made by this call.
+    pub async fn find_or_create_server(
+        &self,
+        user: UserId,
+        name: &str,
+        display_name: Option<&str>,
+        options: Option<&serde_json::Value>,
+        now: Time,
+    ) -> Result<Option<(Server, bool)>> {
         let mut tx = self.pool.begin().await?;
         if !lock_names(&mut tx, user).await? {
             return Ok(None);
         }
-        let id = match named(&mut tx, user, name).await? {
+        let known = named(&mut tx, user, name).await?;
+        let id = match known {
             Some(id) => id,
             None => {
                 let sql = "INSERT INTO spawners (user_id, name, display_name, user_options, state)
@@ -140,7 +153,7 @@ impl Store {
         };
         crate::adopt::ensure_row(&mut tx, id, now).await?;
         tx.commit().await?;
-        self.server_by_id(id).await
+        Ok(self.server_by_id(id).await?.map(|server| (server, known.is_none())))
     }
 
     /// Deletes a server that is stopped and not wanted; tells whether it did.

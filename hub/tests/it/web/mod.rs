@@ -4,6 +4,7 @@
 mod audit;
 mod contract;
 mod cull;
+mod defects;
 mod hostile;
 mod house;
 mod metrics;

@@ -1,0 +1,76 @@
+//! Every class of bug that JupyterHub had an advisory for, or a defect that is not copied, has a test here:
+//! `docs/develop.md` names them, and this keeps the names true.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use tests::place;
+
+/// All functions that are marked as tests below a folder, and the names that macros make tests of.
+fn tests_below(folder: &Path, found: &mut BTreeSet<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if !path.ends_with("target") && !path.ends_with(".git") {
+                tests_below(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path)?;
+            let lines: Vec<&str> = text.lines().map(str::trim).collect();
+            let name = |line: &str| {
+                let rest = line.split_once("fn ")?.1;
+                Some(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()?.to_owned())
+            };
+            let marked = lines.windows(2).filter(|two| two[0].starts_with("#[") && two[0].contains("test"));
+            found.extend(marked.filter_map(|two| name(two[1])));
+            if let Some((_, listed)) = text.split_once("\nboth!(") {
+                let listed = listed.split_once(");").map_or(listed, |(listed, _)| listed);
+                found.extend(listed.split(',').map(|name| name.trim().to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_class_of_advisory_has_a_test_that_exists() -> Result<()> {
+    let root = place::package().parent().context("the folder above")?.to_owned();
+    let mut tests = BTreeSet::new();
+    tests_below(&root, &mut tests)?;
+    ensure!(tests.len() > 300, "only {} tests found", tests.len());
+    let text = std::fs::read_to_string(root.join("docs/develop.md"))?;
+    let section = text.split_once("\n## Advisories\n").context("no section")?.1;
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let rows: Vec<&str> =
+        section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| What")).collect();
+    ensure!(rows.len() >= 30, "{} rows", rows.len());
+    for row in rows {
+        let cell = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        ensure!(!named.is_empty(), "no test: {row}");
+        for name in named {
+            ensure!(tests.contains(name), "no test is called {name}: {row}");
+        }
+    }
+    for id in [
+        "CVE-2019-10255",
+        "CVE-2020-36191",
+        "CVE-2021-41247",
+        "CVE-2024-28233",
+        "CVE-2024-41942",
+        "CVE-2026-33709",
+        "CVE-2026-40864",
+        "CVE-2026-54338",
+        "GHSA-c4gm-pwx9-9w8j",
+        "GHSA-69wv-m5fw-2fhp",
+        "CVE-2024-28179",
+        "CVE-2023-48311",
+        "CVE-2022-31027",
+        "CVE-2026-34052",
+        "CVE-2026-40934",
+    ] {
+        ensure!(section.contains(id), "{id} is missing");
+    }
+    Ok(())
+}
