@@ -151,6 +151,26 @@ async fn a_hook_that_is_not_there_starts_nothing_and_a_start_can_be_cancelled_wh
 }
 
 #[tokio::test]
+async fn a_webhook_or_a_spawner_that_is_not_there_starts_nothing_and_says_so() -> Result<()> {
+    let url = format!("\"http://127.0.0.1:{}/hook\"", place::free_port()?);
+    let webhook = options(&[])?.set("hooks.pre_spawn", "url", &url).set("hooks.pre_spawn", "secret", "\"wonderland\"");
+    let mut specola = Specola::start(webhook).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let told = failed_start(&mut alice, "alice").await?;
+    assert!(told.contains("A check before the start of your server did not work"), "{told}");
+    assert!(specola.log().contains("hooks.pre_spawn: it cannot be reached"), "{}", specola.log());
+    alice.server_stopped("alice").await?;
+
+    let spawner = options(&[])?.set("spawner", "driver", "\"external\"");
+    specola.reconfigure(spawner.set("spawner.external", "command", "[\"/nowhere/spawner\"]")).await?;
+    let told = failed_start(&mut alice, "alice").await?;
+    assert!(told.contains("What starts servers does not work. Ask the people who run this hub."), "{told}");
+    assert!(specola.log().contains("/nowhere/spawner cannot be started: No such file"), "{}", specola.log());
+    assert!(!specola.log().contains("wonderland"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_hook_after_the_stop_is_told_again_until_it_answers_and_holds_nothing_up() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let hook = Hook::new(folder.path(), "stop");
