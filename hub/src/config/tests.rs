@@ -90,7 +90,7 @@ fn a_wrong_type_is_told_with_what_is_expected() {
         ("[spawner]\nstart_timeout = nan", "spawner.start_timeout is not a finite number"),
         (
             "[auth]\nauthenticator = \"pan\"",
-            "auth.authenticator has to be one of \"password\", \"pam\" or \"demo\". Did you mean \"pam\"?",
+            "auth.authenticator has to be one of \"password\", \"pam\", \"external\" or \"demo\". Did you mean \"pam\"?",
         ),
         ("[auth]\nusername_pattern = \"(\"", "auth.username_pattern has to be a regular expression"),
         ("[pages]\naccent = \"red\"", "pages.accent has to be a colour such as \"#0b6e99\""),
