@@ -40,6 +40,8 @@ pub struct App {
     pub proofs: crate::http::proof::Proofs,
     /// The services as pages show them.
     pub services: crate::service::board::Board,
+    /// What operators tell people on top of pages.
+    pub announcements: crate::announcements::Board,
     /// This hub among others with the same database.
     pub holder: String,
     /// All scopes of this hub.

@@ -123,6 +123,12 @@ acts! {
     ServiceDelete = "service.delete",
     /// The process of a service was started.
     ServiceStart = "service.start",
+    /// An announcement was written.
+    AnnouncementCreate = "announcement.create",
+    /// An announcement was changed.
+    AnnouncementChange = "announcement.change",
+    /// An announcement was deleted.
+    AnnouncementDelete = "announcement.delete",
     /// The hub began to serve.
     HubStart = "hub.start",
     /// The hub was asked to stop.

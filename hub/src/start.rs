@@ -98,6 +98,8 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         tracker.clone(),
         stop.clone(),
     );
+    let announcements = crate::announcements::Board::default();
+    announcements.refresh(&store).await?;
     store.put_route(&paths.base, &config.hub.hub_url(), &serde_json::json!({ "hub": true })).await?;
     let proxy = proxy_process(&config);
     let control_token = Secret::new(proxy.prepare()?);
@@ -113,6 +115,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         clock,
         proofs: crate::http::proof::Proofs::default(),
         services: crate::service::board::Board::default(),
+        announcements,
         holder,
         catalogue,
         keeper,

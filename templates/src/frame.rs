@@ -74,6 +74,10 @@ pub struct Nav {
     pub services: Vec<Link>,
     /// Whether to offer the admin panel (scope `admin-ui`).
     pub admin: bool,
+    /// Whether to offer the page where announcements are written.
+    pub announcements: bool,
+    /// Whether to offer the groups.
+    pub groups: bool,
 }
 
 /// How much an announcement matters.
@@ -103,10 +107,17 @@ impl Severity {
 pub struct Announcement {
     /// How much it matters.
     pub severity: Severity,
-    /// What it says, as plain text.
+    /// What it says, as plain text. Addresses in it become links.
     pub text: String,
-    /// Where to read more.
-    pub link: Option<Link>,
+}
+
+/// A piece of an announcement's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Shown as it is.
+    Text(String),
+    /// An address of the web.
+    Link(Href),
 }
 
 impl Announcement {
@@ -114,6 +125,37 @@ impl Announcement {
     pub fn id(&self) -> String {
         format!("{:016x}", crate::asset::fnv1a(self.text.as_bytes()))
     }
+
+    /// The text with its addresses found. Only `http://` and `https://` are, and only those that are safe as links.
+    pub fn pieces(&self) -> Vec<Piece> {
+        pieces(&self.text)
+    }
+}
+
+fn pieces(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    for word in text.split_inclusive(char::is_whitespace) {
+        let address = word.trim_end().trim_start_matches(['(', '"', '“', '‘']);
+        // What ends a sentence or closes a bracket is no part of the address.
+        let address = address.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '"', '\'', '”', '’']);
+        let web = address.starts_with("https://") || address.starts_with("http://");
+        match Href::parse(address).ok().filter(|_| web).zip(word.split_once(address)) {
+            Some((link, (before, after))) => {
+                plain.push_str(before);
+                if !plain.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                }
+                pieces.push(Piece::Link(link));
+                plain.push_str(after);
+            }
+            None => plain.push_str(word),
+        }
+    }
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    pieces
 }
 
 /// Light or dark, as long as the person has not chosen in this browser.
@@ -184,5 +226,35 @@ impl Frame {
     /// An instant for machines.
     pub fn machine(&self, time: &Time) -> String {
         time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let piece = |piece: Piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Link(link) => format!("<{link}>"),
+        };
+        pieces(text).into_iter().map(piece).collect()
+    }
+
+    #[test]
+    fn addresses_in_a_text_become_links_if_they_are_safe() {
+        let table = [
+            ("", ""),
+            ("No link, at 12:00.", "No link, at 12:00."),
+            ("See https://status.example/a?b=1#c.", "See <https://status.example/a?b=1#c>."),
+            ("(http://a.example) and\nhttps://b.example!", "(<http://a.example>) and\n<https://b.example>!"),
+            ("javascript:alert(1) data:x //evil ftp://a", "javascript:alert(1) data:x //evil ftp://a"),
+            ("https:// https://\"onclick=x", "https:// https://\"onclick=x"),
+            ("xhttps://a.example", "xhttps://a.example"),
+            ("https://a.example/<script>", "https://a.example/<script>"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(told(text), shown);
+        }
     }
 }

@@ -5,9 +5,11 @@
 
 mod accent;
 pub mod accept_share;
+pub mod announcements;
 mod asset;
 pub mod error;
 pub mod frame;
+pub mod groups;
 pub mod home;
 mod href;
 pub mod login;
@@ -29,10 +31,12 @@ mod check;
 
 pub use accent::{Accent, BadAccent};
 pub use accept_share::AcceptShare;
+pub use announcements::Announcements;
 pub use askama::Template;
 pub use asset::{StaticFile, static_file, static_names, static_url, version_hash};
 pub use error::ErrorPage;
 pub use frame::{Announcement, Frame, Link, Nav, Person, Severity, Site, Theme};
+pub use groups::{Group, Groups};
 pub use home::Home;
 pub use href::{BadHref, Href};
 pub use login::Login;

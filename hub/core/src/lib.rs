@@ -2,6 +2,7 @@
 //!
 //! Nothing in here does I/O or reads the clock; time and randomness are arguments.
 
+pub mod announcement;
 pub mod clock;
 pub mod cookie;
 pub mod cull;

@@ -41,8 +41,13 @@ pub async fn find(app: &App, name: &str) -> Result<Group, Problem> {
 
 /// The users named in a body; all of them must exist.
 async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Named, Problem> {
+    users_of(app, body::texts(object, "Group", "users")?.unwrap_or_default()).await
+}
+
+/// The users of these names; all of them must exist.
+pub async fn users_of(app: &App, names: Vec<String>) -> Result<Named, Problem> {
     let mut named = Named::default();
-    for name in body::texts(object, "Group", "users")?.unwrap_or_default() {
+    for name in names {
         let user = app.store.user(&name).await?;
         named.ids.push(user.ok_or_else(|| Problem::bad(format!("No such user: {name}")))?.id);
         named.names.push(name);
@@ -50,9 +55,9 @@ async fn named_users(app: &App, object: &Map<String, Value>) -> Result<Named, Pr
     Ok(named)
 }
 
-/// Users that a body names.
+/// Users that a body or a form names.
 #[derive(Default)]
-struct Named {
+pub struct Named {
     ids: Vec<UserId>,
     names: Vec<String>,
 }
@@ -72,6 +77,12 @@ async fn create(app: &App, by: &Actor, names: &[String], members: &Named) -> Res
         app.audited(by, Act::GroupCreate, Object::Group(name), json!({ "users": members.names })).await;
     }
     Ok(groups)
+}
+
+/// Makes one empty group; the group pages take the same road.
+pub async fn make(app: &App, by: &Actor, name: &str) -> Result<(), Problem> {
+    check_name(name)?;
+    create(app, by, &[name.to_owned()], &Named::default()).await.map(drop)
 }
 
 /// Says which of the names exists already.
@@ -151,10 +162,38 @@ pub async fn create_one(
 /// `DELETE /groups/{group}`
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnGroup<rights::DeleteGroups>) -> Answer {
     let group = find(&app, &on.name).await?;
-    if app.store.delete_group(group.id).await? {
-        app.audited(&Actor::of(&request, &app), Act::GroupDelete, Object::Group(&on.name), Value::Null).await;
-    }
+    remove(&app, &Actor::of(&request, &app), &group).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes a group.
+pub async fn remove(app: &App, by: &Actor, group: &Group) -> Result<(), Problem> {
+    if app.store.delete_group(group.id).await? {
+        app.audited(by, Act::GroupDelete, Object::Group(&group.name), Value::Null).await;
+    }
+    Ok(())
+}
+
+/// Makes users members.
+pub async fn join(app: &App, by: &Actor, group: &Group, users: &Named) -> Result<(), Problem> {
+    app.store.add_members(group.id, &users.ids).await?;
+    app.audited(by, Act::MembersAdd, Object::Group(&group.name), json!({ "users": users.names })).await;
+    Ok(())
+}
+
+/// Ends memberships.
+pub async fn leave(app: &App, by: &Actor, group: &Group, users: &Named) -> Result<(), Problem> {
+    app.store.remove_members(group.id, &users.ids).await?;
+    app.audited(by, Act::MembersRemove, Object::Group(&group.name), json!({ "users": users.names })).await;
+    Ok(())
+}
+
+/// Replaces the properties of a group.
+pub async fn put_properties(app: &App, by: &Actor, group: &Group, new: Map<String, Value>) -> Result<(), Problem> {
+    let keys: Vec<String> = new.keys().cloned().collect();
+    app.store.set_group_properties(group.id, &Value::Object(new)).await?;
+    app.audited(by, Act::GroupProperties, Object::Group(&group.name), json!({ "keys": keys })).await;
+    Ok(())
 }
 
 async fn members_in(app: &App, bytes: &[u8]) -> Result<Named, Problem> {
@@ -173,10 +212,7 @@ pub async fn add_users(
     bytes: web::Bytes,
 ) -> Answer {
     let group = find(&app, &on.name).await?;
-    let users = members_in(&app, &bytes).await?;
-    app.store.add_members(group.id, &users.ids).await?;
-    let detail = json!({ "users": users.names });
-    app.audited(&Actor::of(&request, &app), Act::MembersAdd, Object::Group(&on.name), detail).await;
+    join(&app, &Actor::of(&request, &app), &group, &members_in(&app, &bytes).await?).await?;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }
 
@@ -188,10 +224,7 @@ pub async fn remove_users(
     bytes: web::Bytes,
 ) -> Answer {
     let group = find(&app, &on.name).await?;
-    let users = members_in(&app, &bytes).await?;
-    app.store.remove_members(group.id, &users.ids).await?;
-    let detail = json!({ "users": users.names });
-    app.audited(&Actor::of(&request, &app), Act::MembersRemove, Object::Group(&on.name), detail).await;
+    leave(&app, &Actor::of(&request, &app), &group, &members_in(&app, &bytes).await?).await?;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }
 
@@ -203,11 +236,8 @@ pub async fn set_properties(
     bytes: web::Bytes,
 ) -> Answer {
     let group = find(&app, &on.name).await?;
-    let by = Actor::of(&request, &app);
     let properties = body::object(&bytes)?.ok_or_else(|| Problem::bad("Group properties must be a JSON object"))?;
-    let keys: Vec<String> = properties.keys().cloned().collect();
-    app.store.set_group_properties(group.id, &Value::Object(properties)).await?;
-    app.audited(&by, Act::GroupProperties, Object::Group(&on.name), json!({ "keys": keys })).await;
+    put_properties(&app, &Actor::of(&request, &app), &group, properties).await?;
     let group = find(&app, &on.name).await?;
     Ok(HttpResponse::Ok().json(model(&app, &group, &on.caller).await?))
 }

@@ -96,6 +96,8 @@ pub mod rights {
         Proxy [Proxy];
         /// All about servers.
         Servers [Servers];
+        /// Write announcements.
+        Announce [AdminUi];
         /// Stop the hub.
         Shutdown [Shutdown];
     }

@@ -19,6 +19,8 @@ pub fn configure(config: &mut ServiceConfig, paths: &Paths) {
     config.app_data(web::PayloadConfig::new(BODY));
     config.service(scope(&format!("{hub}/api")).app_data(handlers::UNKNOWN_API).configure(rest));
     config.service(scope(&hub).app_data(handlers::UNKNOWN_PAGE).configure(pages));
+    let base = percent_decode_str(&paths.base).decode_utf8_lossy();
+    config.configure(|config| announcement_service(config, &base));
     config.default_service(web::to(page::user::outside));
 }
 
@@ -77,6 +79,7 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/authorizations/cookie/{name}", [get().to(api::authorizations::of_cookie)]))
         .service(at("/authorizations/cookie/{name}/{value}", [get().to(api::authorizations::of_cookie)]))
         .configure(sharing)
+        .configure(announcements)
         .service(at("/services", [get().to(api::services::list)]))
         .service(at(
             "/services/{service}",
@@ -175,6 +178,33 @@ fn sharing(config: &mut ServiceConfig) {
     }
 }
 
+fn announcements(config: &mut ServiceConfig) {
+    config
+        .service(at("/announcements", [get().to(api::announcements::shown), post().to(api::announcements::create)]))
+        .service(at("/announcements/all", [get().to(api::announcements::all)]))
+        .service(at(
+            "/announcements/{announcement}",
+            [
+                get().to(api::announcements::get),
+                patch().to(api::announcements::change),
+                delete().to(api::announcements::delete),
+            ],
+        ));
+}
+
+/// Where JupyterHub's example service would be. An operator's own service of that name has a route that goes before.
+fn announcement_service(config: &mut ServiceConfig, base: &str) {
+    for rest in ["", "latest"] {
+        let routes = [
+            get().to(api::announcements::service_get),
+            post().to(api::announcements::service_post),
+            delete().to(api::announcements::service_delete),
+        ];
+        let resource = at(&format!("{base}services/announcement/{rest}"), routes);
+        config.service(resource.app_data(handlers::of_api("/announcements")));
+    }
+}
+
 /// A page: its methods, and 405 for the rest.
 fn page(path: &str, routes: impl IntoIterator<Item = Route>) -> actix_web::Resource {
     let resource = routes.into_iter().fold(resource(path), actix_web::Resource::route);
@@ -195,6 +225,9 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/invite", [get().to(page::password::invitation), post().to(page::password::accept)]))
         .service(page("/home", [get().to(page::home::show_home), post().to(page::home::act)]))
         .service(page("/token", [get().to(page::token::get), post().to(page::token::post)]))
+        .service(page("/announcements", [get().to(page::announcements::get), post().to(page::announcements::post)]))
+        .service(page("/groups", [get().to(page::groups::get), post().to(page::groups::post)]))
+        .service(page("/groups/{group}", [get().to(page::group::get), post().to(page::group::post)]))
         .service(page("/accept-share", [get().to(page::accept_share::get), post().to(page::accept_share::post)]))
         .configure(starting)
         .service(page("/security/csp-report", [post().to(page::error::csp_report)]))

@@ -1,7 +1,10 @@
 //! The pages, one file each. A handler gathers what the page shows; looks and words are in the package `pages`.
 
 pub mod accept_share;
+pub mod announcements;
 pub mod error;
+pub mod group;
+pub mod groups;
 pub mod home;
 pub mod link;
 pub mod login;
@@ -21,7 +24,7 @@ pub mod user;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use hub_core::next_url;
-use hub_core::scope::{Scope, Target};
+use hub_core::scope::{Reach, Scope, Target};
 use hub_store::User;
 use pages::words::ENGLISH;
 use pages::{Frame, Href, Nav, Page, Person, Theme};
@@ -56,8 +59,8 @@ pub fn surround(request: &HttpRequest, app: &App, caller: Option<&Caller>, place
     let frame = Frame {
         site: app.site.clone(),
         person,
-        nav: Nav { services: caller.map_or_else(Vec::new, |caller| services(app, caller)), admin: false },
-        announcements: announcements(app, place),
+        nav: caller.map_or_else(Nav::default, |caller| nav(app, caller)),
+        announcements: told(app, caller, place),
         xsrf,
         theme: Theme::System,
         words: &ENGLISH,
@@ -72,7 +75,33 @@ fn services(app: &App, caller: &Caller) -> Vec<pages::Link> {
     app.services.of(caller).iter().map(link).collect()
 }
 
-fn announcements(app: &App, place: &str) -> Vec<pages::Announcement> {
+/// What the top bar offers.
+fn nav(app: &App, caller: &Caller) -> Nav {
+    Nav {
+        services: services(app, caller),
+        admin: false,
+        announcements: announcements::may(caller).is_ok(),
+        groups: !caller.groups.is_empty() || caller.rights.reach(Scope::ListGroups) != Reach::Nothing,
+    }
+}
+
+/// The announcements of the configuration, and those that were written for this page and this person.
+fn told(app: &App, caller: Option<&Caller>, place: &str) -> Vec<pages::Announcement> {
+    let (all, now) = (app.announcements.all(), app.now());
+    let groups = caller.map_or(&[][..], |caller| &caller.groups);
+    let written = all.iter().map(|stored| &stored.announcement).filter(|one| one.is_shown(place, groups, now));
+    let shown = |one: &hub_core::announcement::Announcement| pages::Announcement {
+        severity: match one.severity {
+            hub_core::announcement::Severity::Info => pages::Severity::Info,
+            hub_core::announcement::Severity::Warning => pages::Severity::Warning,
+            hub_core::announcement::Severity::Problem => pages::Severity::Critical,
+        },
+        text: one.text.clone(),
+    };
+    of_configuration(app, place).into_iter().chain(written.map(shown)).collect()
+}
+
+fn of_configuration(app: &App, place: &str) -> Vec<pages::Announcement> {
     let shown =
         app.config.pages.announcements.iter().filter(|announcement| {
             announcement.pages.is_empty() || announcement.pages.iter().any(|page| page == place)
@@ -84,7 +113,6 @@ fn announcements(app: &App, place: &str) -> Vec<pages::Announcement> {
             Severity::Failed => pages::Severity::Critical,
         },
         text: configured.text.clone(),
-        link: None,
     };
     shown.map(announcement).collect()
 }

@@ -13,6 +13,9 @@ const PERIOD: Duration = Duration::from_secs(3600);
 /// How long progress events, failures to log in and proxies that are away are remembered.
 const KEPT: chrono::TimeDelta = chrono::TimeDelta::days(1);
 
+/// How long announcements are kept that are over.
+const ANNOUNCED: chrono::TimeDelta = chrono::TimeDelta::days(90);
+
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
@@ -30,6 +33,7 @@ async fn once(app: &App) -> Result<(), StoreError> {
     let (store, now) = (&app.store, app.now());
     store.purge_expired(now).await?;
     store.purge_events(now - KEPT).await?;
+    store.purge_announcements(now - ANNOUNCED).await?;
     if let days @ 1.. = app.config.audit.keep_days {
         store.purge_audit(now - chrono::TimeDelta::days(days.into())).await?;
     }

@@ -145,7 +145,7 @@ async fn add(tx: &mut Tx, user: UserId, group: GroupId) -> Result<()> {
     tx.execute(sql, params![user, group]).await.map(drop)
 }
 
-fn group(row: &Row) -> Result<Group> {
+pub(crate) fn group(row: &Row) -> Result<Group> {
     let properties = row.json("properties")?;
     Ok(Group {
         id: row.get("id")?,

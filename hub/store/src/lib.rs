@@ -9,6 +9,7 @@
 
 mod adopt;
 mod after_stop;
+mod announcement;
 mod audit;
 mod backup;
 mod candidate;
@@ -22,6 +23,7 @@ mod group;
 mod intent;
 mod inventory;
 mod invite;
+mod membership;
 mod meta;
 mod migration;
 mod oauth;
@@ -50,6 +52,7 @@ mod value;
 mod version;
 
 pub use after_stop::AfterStop;
+pub use announcement::StoredAnnouncement;
 pub use audit::{AuditQuery, NewAudit};
 pub use backup::Backup;
 pub use candidate::{Candidate, Connected};

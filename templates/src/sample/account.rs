@@ -22,11 +22,8 @@ pub(crate) fn login() -> Vec<(&'static str, Login)> {
         insecure: false,
     };
     let service = |name: &str| LoginService { name: name.to_owned(), url: path("hub/oauth_login?next=/hub/home") };
-    let announcement = Announcement {
-        severity: Severity::Critical,
-        text: "The file store is slow today. We are on it.".to_owned(),
-        link: None,
-    };
+    let announcement =
+        Announcement { severity: Severity::Critical, text: "The file store is slow today. We are on it.".to_owned() };
     vec![
         ("password", plain()),
         ("refused", Login { error: Some("Invalid username or password".to_owned()), password: Some(password_form("lbassi")), insecure: true, ..plain() }),

@@ -1,6 +1,8 @@
 //! Real-looking pages: rendered by the tests, and by the example `samples` for people to look at.
 
 pub(crate) mod account;
+pub(crate) mod announcements;
+pub(crate) mod groups;
 pub(crate) mod home;
 pub(crate) mod pending;
 pub(crate) mod sharing;
@@ -30,6 +32,9 @@ pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
     render::<crate::Consent>(&mut pages)?;
     render::<crate::AcceptShare>(&mut pages)?;
     render::<crate::Sharing>(&mut pages)?;
+    render::<crate::Announcements>(&mut pages)?;
+    render::<crate::Groups>(&mut pages)?;
+    render::<crate::Group>(&mut pages)?;
     render::<crate::ErrorPage>(&mut pages)?;
     Ok(pages)
 }
@@ -96,21 +101,20 @@ pub(crate) fn student() -> Frame {
     };
     let services =
         vec![Link::new("Exchange", path("services/exchange/")), Link::new("Grades", path("services/grades/"))];
-    Frame { person: Some(person), nav: Nav { services, admin: false }, ..anonymous() }
+    Frame { person: Some(person), nav: Nav { services, groups: true, ..Nav::default() }, ..anonymous() }
 }
 
 /// A frame for an administrator, with announcements.
 pub(crate) fn admin() -> Frame {
-    let announce = |severity, text: &str, link| Announcement { severity, text: text.to_owned(), link };
+    let announce = |severity, text: &str| Announcement { severity, text: text.to_owned() };
     Frame {
         person: Some(Person { name: "admin".to_owned(), display: None, admin: true, groups: Vec::new() }),
-        nav: Nav { admin: true, ..Nav::default() },
+        nav: Nav { admin: true, announcements: true, groups: true, services: Vec::new() },
         announcements: vec![
-            announce(Severity::Info, "New images with Python 3.13 are ready to use.", None),
+            announce(Severity::Info, "New images with Python 3.13 are ready to use."),
             announce(
                 Severity::Warning,
-                "Servers will be stopped for maintenance on Saturday at 6:00. Files are kept.",
-                Some(Link::new("What will change", path("news"))),
+                "Servers will be stopped for maintenance on Saturday at 6:00. Files are kept. What will change: https://hub.example/news.",
             ),
         ],
         ..anonymous()
@@ -128,12 +132,8 @@ pub(crate) fn hostile() -> Frame {
     Frame {
         site: Arc::new(site),
         person: Some(Person { name: text(), display: Some(text()), admin: true, groups: vec![text()] }),
-        nav: Nav { services: vec![Link::new(text(), path(HOSTILE))], admin: true },
-        announcements: vec![Announcement {
-            severity: Severity::Critical,
-            text: text(),
-            link: Some(Link::new(text(), path(HOSTILE))),
-        }],
+        nav: Nav { services: vec![Link::new(text(), path(HOSTILE))], admin: true, announcements: true, groups: true },
+        announcements: vec![Announcement { severity: Severity::Critical, text: text() }],
         xsrf: text(),
         ..anonymous()
     }

@@ -75,6 +75,15 @@ table! {
     sharing_grant, sharing_link_title, sharing_link_what, sharing_link_make, sharing_link_made, sharing_link_help, sharing_list,
     sharing_list_help, sharing_empty, sharing_since, sharing_links, sharing_links_help, sharing_link, sharing_uses, sharing_unused,
     sharing_used_once, sharing_used, sharing_end,
+    // Groups
+    groups_empty, group_mine, group_member, group_members, new_group, new_group_label, group_roles, group_no_roles, group_closed,
+    group_members_title, group_running, group_remove, group_remove_of, group_empty, new_member, new_member_label,
+    group_properties, group_properties_label, group_delete, group_delete_ask, parts, part_previous, part_next, save, edit,
+    // Announcements
+    announcements_help, announcement_new, announcement_edit, announcement_text, announcement_text_help, announcement_severity,
+    severity_info, severity_warning, severity_problem, announcement_from, announcement_until, announcement_times_help,
+    announcement_audience, announcement_audience_help, announcement_pages, announcement_groups, announcement_publish,
+    announcement_all, announcement_none, announcement_ahead, announcement_now, announcement_over,
     // Errors
     go_home, error_code,
     // Time

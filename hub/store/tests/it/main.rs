@@ -8,6 +8,7 @@ mod postgres;
 
 mod accounts;
 mod after_stop;
+mod announcements;
 mod audit;
 mod census;
 mod claims;
@@ -17,6 +18,7 @@ mod intents;
 mod jupyterhub;
 mod lists;
 mod login;
+mod membership;
 mod oauth;
 mod open;
 mod progress;

@@ -1,10 +1,12 @@
 //! The hub's pages and REST API in process: the whole application on a real SQLite file, without a socket. No keeper
 //! runs, so that a server that is wanted stays wanted.
 
+mod announcements;
 mod audit;
 mod contract;
 mod cull;
 mod defects;
+mod groups;
 mod hostile;
 mod house;
 mod metrics;

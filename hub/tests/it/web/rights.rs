@@ -29,6 +29,14 @@ fn row(handler: &'static str, method: &'static str, path: &str, any_of: &'static
 }
 
 impl Row {
+    /// Where it is; what begins with `outside:` is not below the API.
+    fn address(&self) -> String {
+        match self.path.strip_prefix("outside:") {
+            Some(path) => path.to_owned(),
+            None => format!("/hub/api{}", self.path),
+        }
+    }
+
     fn with(self, body: Value) -> Self {
         Self { body: Some(body), ..self }
     }
@@ -142,6 +150,20 @@ async fn with_shares(house: &House) {
     }
 }
 
+fn announcements() -> Vec<Row> {
+    const ANNOUNCE: &[Scope] = &[Scope::AdminUi];
+    let (one, service) = ("/announcements/1", "outside:/services/announcement/");
+    vec![
+        row("announcements::service_post", "POST", service, ANNOUNCE, 200).with(json!({ "announcement": "" })),
+        row("announcements::service_delete", "DELETE", service, ANNOUNCE, 200),
+        row("announcements::create", "POST", "/announcements", ANNOUNCE, 201).with(json!({ "text": "Hello" })),
+        row("announcements::all", "GET", "/announcements/all", ANNOUNCE, 200),
+        row("announcements::get", "GET", one, ANNOUNCE, 200),
+        row("announcements::change", "PATCH", one, ANNOUNCE, 200).with(json!({ "severity": "problem" })),
+        row("announcements::delete", "DELETE", one, ANNOUNCE, 204),
+    ]
+}
+
 fn hub() -> Vec<Row> {
     vec![
         row("hub::info", "GET", "/info", &[Scope::ReadHub], 200),
@@ -158,11 +180,11 @@ fn hub() -> Vec<Row> {
 
 /// In an order in which each finds what those before it made.
 pub fn table(token: &str) -> Vec<(&'static str, &'static str, String, Option<Value>)> {
-    rows(token).into_iter().map(|row| (row.handler, row.method, row.path, row.body)).collect()
+    rows(token).into_iter().map(|row| (row.handler, row.method, row.address(), row.body)).collect()
 }
 
 fn rows(token: &str) -> Vec<Row> {
-    [users(token), servers(), sharing(), groups(), services(), hub()].into_iter().flatten().collect()
+    [users(token), servers(), sharing(), groups(), services(), announcements(), hub()].into_iter().flatten().collect()
 }
 
 /// All scopes but those that are, or bring, one of these.
@@ -187,7 +209,7 @@ fn only(scope: Scope, path: &str) -> String {
 }
 
 async fn ask(site: &Site, row: &Row, token: Option<&str>) -> u16 {
-    let path = format!("/hub/api{}", row.path);
+    let path = row.address();
     match token {
         Some(token) => by_token(site, token, row.method, &path, row.body.as_ref()).await.status,
         None => {
@@ -229,7 +251,14 @@ async fn each_route_opens_to_its_right_and_to_nothing_less() {
 fn every_route_of_the_api_is_in_the_table() {
     let routes = include_str!("../../../src/http/routes.rs");
     let table: Vec<&str> = rows("a1").iter().map(|row| row.handler).collect();
-    let open = ["hub::root", "hub::health", "health::ready", "users::whoami"];
+    let open = [
+        "announcements::shown",
+        "announcements::service_get",
+        "hub::root",
+        "hub::health",
+        "health::ready",
+        "users::whoami",
+    ];
     let by_any_token = ["authorizations::token", "authorizations::make", "authorizations::of_cookie"];
     let open = [&open[..], &by_any_token].concat();
     let mut found = 0;
