@@ -182,7 +182,7 @@ fn hooks(config: &Config) -> Result<Hooks> {
     Ok(hooks)
 }
 
-fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
+pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     let (local, external) = (&config.spawner.local, &config.spawner.external);
     let stop = match config.spawner.driver {
         Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
@@ -197,7 +197,7 @@ fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     }
 }
 
-fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
+pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
     let spawner = &config.spawner;
     Recipe {
         hub: epoch.to_owned(),

@@ -17,22 +17,39 @@ pub(crate) enum Attended<T> {
     Lost,
 }
 
+/// Why an act is not to go on.
+enum Ended {
+    Overtaken,
+    Lost,
+}
+
 impl Inner {
     /// Runs an act that may take long and that may be dropped at any await.
     pub(crate) async fn attend<T>(&self, server: &Server, act: impl Future<Output = T>) -> Attended<T> {
-        tokio::pin!(act);
+        // Side by side: both write to the database, and one that is not asked to go on while the other waits would keep
+        // SQLite's one writer to itself.
+        tokio::select! {
+            value = act => Attended::Done(value),
+            ended = self.watch(server) => match ended {
+                Ended::Overtaken => Attended::Overtaken,
+                Ended::Lost => Attended::Lost,
+            },
+        }
+    }
+
+    /// Renews the lease of a server until another state is wanted, or somebody else may have it.
+    async fn watch(&self, server: &Server) -> Ended {
         loop {
             tokio::select! {
-                value = &mut act => return Attended::Done(value),
-                () = self.stop.cancelled() => return Attended::Lost,
+                () = self.stop.cancelled() => return Ended::Lost,
                 () = self.signals.changed(server.id) => {}
                 () = sleep(self.until_check(server)) => {}
             }
             match self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await {
-                Ok(Some(fresh)) if fresh.desired != server.desired => return Attended::Overtaken,
-                Ok(Some(_)) if self.is_overdue(server) => return Attended::Overtaken,
+                Ok(Some(fresh)) if fresh.desired != server.desired => return Ended::Overtaken,
+                Ok(Some(_)) if self.is_overdue(server) => return Ended::Overtaken,
                 Ok(Some(_)) => {}
-                Ok(None) => return Attended::Lost,
+                Ok(None) => return Ended::Lost,
                 // Another hub may take the server over once the lease has run out; the generation guards the row.
                 Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),
             }
@@ -47,5 +64,64 @@ impl Inner {
         let renewal = LEASE / 3;
         let deadline = server.deadline_at.and_then(|deadline| (deadline - self.now()).to_std().ok());
         deadline.filter(|left| !left.is_zero()).map_or(renewal, |left| left.min(renewal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::TimeDelta;
+    use hub_core::clock::{Clock, SystemClock};
+    use hub_store::{OpenOptions, Store};
+    use spawners::fake::{Fake, World};
+
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::http::url::Paths;
+    use crate::keeper::Keeper;
+
+    #[tokio::test]
+    async fn an_act_goes_on_writing_while_its_lease_is_renewed() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:///{}", folder.path().join("hub.sqlite").display());
+        let now = SystemClock.now();
+        // Whoever waits for the other would wait for longer than this test.
+        let options = OpenOptions { busy_timeout: Duration::from_secs(300), ..OpenOptions::new(now) };
+        let store = Store::open(&url, options).await.unwrap();
+        let ann = store.create_user("ann", false, "0", now).await.unwrap();
+        let made = store.create_server(ann.id, "", None, None, now).await.unwrap().unwrap();
+        let server = store.claim(made.id, "hub", now, TimeDelta::hours(1)).await.unwrap().unwrap();
+        let config = Config::load(None, &Environment::new()).unwrap();
+        let keeper = Keeper::new(
+            store.clone(),
+            Arc::new(SystemClock),
+            Arc::new(Fake::new(&World::new())),
+            crate::start::settings(&config, Arc::default()),
+            crate::start::recipe(&config, &Paths::new("/"), "epoch"),
+            "hub".to_owned(),
+            crate::keeper::signals::Signals::default(),
+            tokio_util::task::TaskTracker::new(),
+            tokio_util::sync::CancellationToken::new(),
+        );
+        let act = async {
+            for number in 0..100 {
+                store.set_meta("anything", &number.to_string()).await.unwrap();
+            }
+        };
+        let signals = async {
+            loop {
+                keeper.0.signals.server_changed(server.id);
+                tokio::task::yield_now().await;
+            }
+        };
+        let attended = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::select! {
+                attended = keeper.0.attend(&server, act) => matches!(attended, Attended::Done(())),
+                () = signals => false,
+            }
+        });
+        assert!(attended.await.expect("neither waits for the other"));
+        store.close().await;
     }
 }
