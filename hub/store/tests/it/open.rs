@@ -181,7 +181,7 @@ async fn a_refused_sqlite_file_is_left_as_it_was() {
     let directory = TempDir::new().unwrap();
     let url = sqlite_url(&directory);
     let older = "CREATE TABLE alembic_version (version_num VARCHAR(32)); CREATE TABLE users (id INTEGER);
-                 INSERT INTO alembic_version VALUES ('99a28a4418e1')";
+                 INSERT INTO alembic_version VALUES ('4621fec11365')";
     outside(&url, older).await;
     let before = files(directory.path());
     let refused = Store::open(&url, options()).await.err();
