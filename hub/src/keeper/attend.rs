@@ -104,6 +104,8 @@ mod tests {
             tokio_util::task::TaskTracker::new(),
             tokio_util::sync::CancellationToken::new(),
         );
+        let held = keeper.0.signals.hold(server.id);
+        assert!(held.is_some());
         let act = async {
             for number in 0..100 {
                 store.set_meta("anything", &number.to_string()).await.unwrap();
