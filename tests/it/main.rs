@@ -12,6 +12,7 @@ mod description;
 mod fault;
 mod flow;
 mod hooks;
+mod interrupted;
 mod jupyterhub_suite;
 mod life;
 mod likeness;

@@ -53,7 +53,7 @@ impl Candidate {
         if !about.as_ref().is_ok_and(|about| about.is_file() && about.len() > 0) {
             return Err(OpenError::Nothing(format!("there is no database {}", path.display())));
         }
-        let connect = SqliteConnectOptions::new().filename(path).read_only(true).immutable(is_quiet(path));
+        let connect = looking(path, is_quiet(path));
         let connect = connect.busy_timeout(options.busy_timeout);
         let readers = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect);
         let begun = readers.begin().await.map_err(|error| StoreError::new("look into the file", error))?;
@@ -155,6 +155,13 @@ impl Candidate {
         drop(self.tx);
         self.pool.close().await;
     }
+}
+
+/// How a file is opened to be looked at. The journal of a program that was killed in the midst of a change is still to
+/// be rolled back; SQLite does that before the first look, and needs to write for it.
+pub(crate) fn looking(path: &Path, immutable: bool) -> SqliteConnectOptions {
+    let read_only = !beside(path, "-journal").exists();
+    SqliteConnectOptions::new().filename(path).read_only(read_only).immutable(immutable && read_only)
 }
 
 /// Whether a file has to be opened as immutable, to be read without a trace: one that is written with a log, and has

@@ -1,5 +1,6 @@
 //! Opening and closing a database.
 
+use crate::candidate::looking;
 use crate::database::{Pool, Tx};
 use crate::error::{OpenError, Result, StoreError};
 use crate::schema;
@@ -107,9 +108,7 @@ async fn check_file(path: &Path, options: &OpenOptions) -> Result<(), OpenError>
     }
     // An immutable database is read without locks and without a log beside it. That is only right when no log is
     // there, which may hold changes that are not in the file yet.
-    let quiet = !["-wal", "-journal"].iter().any(|suffix| beside(path, suffix).exists());
-    let connect =
-        SqliteConnectOptions::new().filename(path).read_only(true).immutable(quiet).busy_timeout(options.busy_timeout);
+    let connect = looking(path, !beside(path, "-wal").exists()).busy_timeout(options.busy_timeout);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect);
     let begun = pool.begin().await.map_err(|error| StoreError::new("look into the file", error))?;
     let mut tx = Tx::Sqlite(begun);

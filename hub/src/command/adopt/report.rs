@@ -176,16 +176,24 @@ fn some(names: &[String]) -> String {
     if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
-/// A URL that may be shown.
+/// A URL that may be shown: a password in it is left out, wherever it stands.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((who, place)) => {
-            let user = who.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:…@{place}")
-        }
-        None => url.to_owned(),
-    }
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| !scheme.starts_with("sqlite")) else {
+        return url.to_owned();
+    };
+    // A careless password may hold any character, so that what comes before the last @ is taken for it.
+    let shown = match rest.rsplit_once('@').and_then(|(who, place)| Some((who.split_once(':')?.0, place))) {
+        Some((user, place)) => format!("{user}:…@{place}"),
+        None => rest.to_owned(),
+    };
+    let (place, query) = shown.split_once('?').unwrap_or((&shown, ""));
+    let hidden = |part: &str| match part.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}=…"),
+        _ => part.to_owned(),
+    };
+    let query: Vec<String> = query.split('&').filter(|part| !part.is_empty()).map(hidden).collect();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{scheme}://{place}{mark}{}", query.join("&"))
 }
 
 #[cfg(test)]
@@ -242,5 +250,18 @@ mod tests {
         findings.inventory = Inventory { users: vec!["ann".into()], ..Inventory::default() };
         assert_eq!(findings.obstacles(), Vec::<String>::new());
         assert!(findings.next_steps().contains("db_url = \"postgresql://hub:…@db/jupyterhub\""));
+    }
+
+    #[test]
+    fn a_url_is_shown_whole_but_for_its_password() {
+        for (url, shown) in [
+            ("sqlite:////srv/a@b:c@d/hub.sqlite", "sqlite:////srv/a@b:c@d/hub.sqlite"),
+            ("postgresql://hub@db/hub", "postgresql://hub@db/hub"),
+            ("postgresql://hub:p?w@db/hub", "postgresql://hub:…@db/hub"),
+            ("postgresql://hub:pw@/hub?host=/run&password=pw", "postgresql://hub:…@/hub?host=/run&password=…"),
+            ("postgresql:///hub?sslpassword=pw&user=me", "postgresql:///hub?sslpassword=…&user=me"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

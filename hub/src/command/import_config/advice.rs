@@ -9,6 +9,9 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("JupyterHub", "authenticator_class") if chosen.contains("oauth") || chosen.contains("openid") => {
             "Identity providers are no login method yet; auth.authenticator = \"external\" can ask a program (docs/hooks.md)."
         }
+        ("JupyterHub", "authenticator_class") if chosen.contains("native") => {
+            "Its passwords stay good behind auth.authenticator = \"external\" with the bridge (docs/hooks.md); \"password\" wants new ones."
+        }
         ("JupyterHub", "authenticator_class") => {
             "Run the class behind auth.authenticator = \"external\" with the bridge (docs/hooks.md)."
         }

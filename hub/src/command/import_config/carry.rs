@@ -56,6 +56,8 @@ pub fn carry(settings: Vec<Setting>) -> Carried {
 impl Carried {
     fn add(&mut self, key: &str, value: Value, setting: Setting) {
         match self.options.iter_mut().find(|(known, ..)| known == key) {
+            // For JupyterHub the class itself counts more than the one it is made from, whatever the order.
+            Some((_, _, known)) if !is_base(&known.class) && is_base(&setting.class) => {}
             Some(option) => *option = (key.to_owned(), value, setting),
             None => self.options.push((key.to_owned(), value, setting)),
         }
@@ -102,6 +104,11 @@ impl Carried {
     }
 }
 
+/// Whether others are made from a class.
+fn is_base(class: &str) -> bool {
+    matches!(class, "Spawner" | "Authenticator" | "LocalAuthenticator")
+}
+
 /// `ip` and `port` together are one address of ours, where no `bind_url` says it all.
 fn address(settings: &[Setting]) -> Option<String> {
     let of = |name: &str| {
@@ -128,7 +135,6 @@ fn class_choice(class: &str, name: &str, value: &Value) -> Option<(&'static str,
             ("auth.authenticator", json!("pam"))
         }
         ("authenticator_class", "dummy" | "dummyauthenticator") => ("auth.authenticator", json!("demo")),
-        ("authenticator_class", "native" | "nativeauthenticator") => ("auth.authenticator", json!("password")),
         ("spawner_class", "localprocess" | "localprocessspawner" | "localprocessspawners") => {
             ("spawner.local.mode", json!("system"))
         }
@@ -146,7 +152,7 @@ fn key_of(shape: &Shape, class: &str, name: &str) -> Option<String> {
         "Authenticator" | "LocalAuthenticator" => &["auth"],
         "PAMAuthenticator" => &["auth.pam", "auth"],
         "DummyAuthenticator" => &["auth.demo", "auth"],
-        "NativeAuthenticator" => &["auth.password", "auth"],
+        "NativeAuthenticator" => &["auth"],
         "Spawner" => &["spawner"],
         "LocalProcessSpawner" | "SimpleLocalProcessSpawner" => &["spawner.local", "spawner"],
         "ConfigurableHTTPProxy" => &["proxy"],

@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
+use crate::config::SpawnerConfig;
+
 const READER: &str = include_str!("reader.py");
 /// A configuration that takes longer waits for something that is not there.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,7 +73,14 @@ pub async fn read(python: &Path, file: &Path) -> Result<Read> {
         bail!("there is no file {}", file.display());
     }
     let mut command = Command::new(python);
-    command.args(["-c", READER]).arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let env_keep = serde_json::to_string(&SpawnerConfig::default().env_keep)?;
+    command
+        .args(["-c", READER])
+        .arg(file)
+        .arg(env_keep)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // All that it starts ends with it.
     command.process_group(0).kill_on_drop(true);
     let mut child = command.spawn().with_context(|| format!("cannot run {}", python.display()))?;

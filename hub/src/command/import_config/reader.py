@@ -1,7 +1,7 @@
 """Runs a jupyterhub_config.py with a stand-in for traitlets, and tells what it set, on which line, as JSON.
 
 Needs neither JupyterHub nor what the file imports: modules that are not installed are stood in for, too.
-Usage: reader.py FILE. The last thing on standard output is the JSON; what the file itself prints goes to standard error.
+Usage: reader.py FILE ENV_KEEP, the latter as JSON. The last thing on standard output is the JSON; what the file itself prints goes to standard error.
 """
 
 import importlib.abc
@@ -14,6 +14,15 @@ import types
 
 CONFIG = os.path.abspath(sys.argv[1])
 settings, files = {}, [CONFIG]
+
+# Lists that are not empty before a file adds to them: Specola's own defaults, which contain JupyterHub's.
+DEFAULTS = {
+    "cmd": ["jupyterhub-singleuser"],
+    "env_keep": json.loads(sys.argv[2]),
+}
+
+# Exceptions whose text names a thing of the file or of the machine; that of others may hold a secret.
+TELLING = (AttributeError, ImportError, KeyError, NameError, OSError, SyntaxError)
 
 
 def line_of_config():
@@ -28,7 +37,7 @@ def line_of_config():
 
 
 class Unset:
-    """A trait that was read before it was set: traitlets lets a default be added to, which is not known here."""
+    """A trait that was read before it was set: traitlets lets a default be added to."""
 
     def __init__(self, section, name):
         self.__dict__.update(_section=section, _name=name)
@@ -40,17 +49,20 @@ class Unset:
     def update(self, *more, **named):
         self._become({}).update(*more, **named)
 
+    def _default(self):
+        return list(DEFAULTS.get(self._name, []))
+
     def append(self, item):
-        self._become([]).append(item)
+        self._become(self._default()).append(item)
 
     def extend(self, items):
-        self._become([]).extend(items)
+        self._become(self._default()).extend(items)
 
     def insert(self, index, item):
-        self._become([]).insert(index, item)
+        self._become(self._default()).insert(index, item)
 
     def prepend(self, items):
-        self._become([]).extend(items)
+        self._become(list(items) + self._default())
 
     def add(self, item):
         self._become(set()).add(item)
@@ -68,10 +80,10 @@ class Unset:
         return False
 
     def __iter__(self):
-        return iter(())
+        return iter(self._default())
 
     def __len__(self):
-        return 0
+        return len(self._default())
 
     def __bool__(self):
         return False
@@ -79,7 +91,10 @@ class Unset:
     def __ior__(self, other):
         return other
 
-    __iadd__ = __or__ = __add__ = __ior__
+    def __iadd__(self, other):
+        return self._default() + list(other) if isinstance(other, (list, tuple)) else other
+
+    __or__, __add__ = __ior__, __iadd__
 
     def get(self, key, default=None):
         return default
@@ -163,9 +178,11 @@ class Module(types.ModuleType):
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Asked last, when nobody else has the module."""
+    """Asked last, when nobody else has the module. What a library tries to import and can do without stays missing."""
 
     def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {*stood_in, "traitlets"} and not asked_by_config():
+            return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec):
@@ -176,6 +193,17 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 stood_in = set()
+
+
+def asked_by_config():
+    """Whether it is a configuration file that imports."""
+    frame = sys._getframe(2)
+    while frame and (frame.f_code.co_filename.startswith("<frozen") or frame.f_code.co_filename == IMPORTLIB):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename in files
+
+
+IMPORTLIB = importlib.__file__
 
 
 def load_subconfig(name, path=None):
@@ -230,6 +258,19 @@ def class_of(value, found):
     return f"{value.__module__}.{value.__name__}"
 
 
+OS_FILES = (os.__file__, "<frozen os>")
+
+
+def told_of(error):
+    """An exception in words without secrets."""
+    kind = type(error).__name__
+    if not isinstance(error, TELLING):
+        return kind
+    if isinstance(error, KeyError) and traceback.extract_tb(error.__traceback__)[-1].filename in OS_FILES:
+        return f"{kind}: {error}: the variable is not set here; set it as it is for JupyterHub"
+    return f"{kind}: {error}"
+
+
 def main():
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -248,7 +289,7 @@ def main():
     except BaseException as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
         line = frames[-1].lineno if frames else getattr(error, "lineno", 0)
-        failure = {"line": line or 0, "what": f"{type(error).__name__}: {error}"[:500]}
+        failure = {"line": line or 0, "what": told_of(error)[:500]}
     told = [
         {"class": section, "trait": name, "line": entry["line"], "file": entry["file"], **described(entry["value"])}
         for (section, name), entry in settings.items()

@@ -186,3 +186,33 @@ async fn a_file_that_somebody_writes_to_is_not_upgraded() {
     assert!(matches!(refused, Some(OpenError::Store(StoreError::Busy(_)))), "{refused:?}");
     other.execute("ROLLBACK").await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_killed_program_left_half_written_is_rolled_back_at_the_first_look() {
+    use sqlx::{Connection, Executor};
+    let kind = Kind::new(false);
+    let url = kind.file("hub.sqlite");
+    Store::open(&url, options()).await.unwrap().close().await;
+    let connect = sqlx::sqlite::SqliteConnectOptions::new().filename(&url["sqlite:///".len()..]);
+    let mut other = sqlx::SqliteConnection::connect_with(&connect).await.unwrap();
+    // As JupyterHub writes: with a journal, here with so little memory that the file is written before the end.
+    other.execute("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE").await.unwrap();
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                INSERT INTO groups (name) SELECT 'group ' || i FROM n";
+    other.execute(many).await.unwrap();
+    for name in ["looked", "opened"] {
+        for suffix in ["", "-journal"] {
+            let from = kind.directory.path().join(format!("hub.sqlite{suffix}"));
+            std::fs::copy(from, kind.directory.path().join(format!("{name}{suffix}"))).unwrap();
+        }
+    }
+    other.execute("ROLLBACK").await.unwrap();
+    let half = std::fs::read(kind.directory.path().join("looked")).unwrap();
+    assert!(half.windows(10).any(|bytes| bytes == b"group 1000"), "the file was written to");
+
+    let mut look = Candidate::open(&kind.file("looked"), &options()).await.unwrap();
+    assert_eq!(look.faults().await.unwrap(), Vec::<String>::new());
+    assert_eq!(look.inventory(at(0)).await.unwrap().groups, Vec::<String>::new());
+    look.close().await;
+    Store::open(&kind.file("opened"), options()).await.unwrap().close().await;
+}
