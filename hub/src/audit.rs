@@ -75,6 +75,8 @@ acts! {
     UserGroups = "user.groups",
     /// A log-in changed which roles somebody has.
     UserRoles = "user.roles",
+    /// What a login method keeps about a user was set by somebody.
+    UserAuthState = "user.auth_state",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.
