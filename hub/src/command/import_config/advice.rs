@@ -45,6 +45,12 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("JupyterHub", "tornado_settings") => {
             "Leave it out; slow_spawn_timeout and slow_stop_timeout are options of [hub]."
         }
+        ("JupyterHub", "services") => {
+            "Write oauth_client_allowed_scopes, with the scopes of those roles, in place of oauth_roles; see [[hub.services]]."
+        }
+        ("JupyterHub", "trust_user_provided_tokens") => {
+            "Leave it out: a token of the configuration is proved once and then remembered."
+        }
         ("JupyterHub", "admin_users") => "Use auth.admin_users.",
         ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
         ("JupyterHub", "subdomain_host") => "Not there yet: all servers share the host of the hub.",

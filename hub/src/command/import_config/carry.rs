@@ -173,15 +173,19 @@ fn is_option(shape: &Shape, key: &str) -> bool {
     !matches!(at, Shape::Table(_))
 }
 
-/// The value as ours: what JupyterHub leaves open is left out, and a group may be a list of its members.
-/// `None` when a list has a hole.
+/// The value as ours: what JupyterHub leaves open is left out, a group may be a list of its members, and tokens that were
+/// made elsewhere are a list. `None` when a list has a hole.
 fn ours(key: &str, value: Value) -> Option<Value> {
-    let Value::Object(groups) = value else { return without_nothing(value) };
-    if key != "hub.load_groups" {
-        return without_nothing(Value::Object(groups));
-    }
     let group = |members: Value| if members.is_array() { json!({ "users": members }) } else { members };
-    without_nothing(Value::Object(groups.into_iter().map(|(name, members)| (name, group(members))).collect()))
+    without_nothing(match (key, value) {
+        ("hub.load_groups", Value::Object(groups)) => {
+            Value::Object(groups.into_iter().map(|(name, members)| (name, group(members))).collect())
+        }
+        ("hub.api_tokens" | "hub.service_tokens", Value::Object(tokens)) => {
+            tokens.into_iter().map(|(token, name)| json!({ "name": name, "token": token })).collect()
+        }
+        (_, value) => value,
+    })
 }
 
 fn without_nothing(value: Value) -> Option<Value> {

@@ -37,8 +37,15 @@ async fn a_hub_on_one_machine_is_carried_but_for_its_own_classes() {
     let (config, left, text) = imported(include_str!("samples/one_machine.py")).await;
     assert_eq!(
         names(&left),
-        ["ConfigurableHTTPProxy.api_url", "JupyterHub.cleanup_servers", "JupyterHub.spawner_class"]
+        [
+            "ConfigurableHTTPProxy.api_url",
+            "JupyterHub.cleanup_servers",
+            "JupyterHub.spawner_class",
+            "JupyterHub.trust_user_provided_tokens",
+        ]
     );
+    let given = &config.hub.api_tokens[0];
+    assert_eq!((given.name.as_str(), given.token.as_ref().unwrap().expose()), ("rector", "a-token-of-the-rector"));
     assert!(left["JupyterHub.spawner_class"].contains("UserCreatingSpawner"), "{left:?}");
     assert!(left["JupyterHub.cleanup_servers"].contains("--stop-all"), "{left:?}");
     assert_eq!(config.hub.hub_port, 15001);

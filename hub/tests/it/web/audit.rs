@@ -1,6 +1,6 @@
 //! The audit: what people did through pages and REST is recorded, with who it was.
 
-use hub_store::AuditQuery;
+use hub_store::{AuditQuery, StartLimits};
 use serde_json::{Value, json};
 
 use super::house::{Browser, House, PASSWORD, by_token};
@@ -36,9 +36,14 @@ async fn every_change_by_rest_is_recorded_with_who_asked() {
         ("PATCH", "/users/thea/servers/gpu", json!({ "display_name": "G" }), "server.change server:thea/gpu"),
         ("DELETE", "/users/thea/servers/gpu", json!({ "remove": true }), "server.delete server:thea/gpu"),
         ("POST", "/users/alice/server", json!({}), "server.create server:alice/"),
-        ("DELETE", "/users/alice/server", json!({}), "server.stop server:alice/"),
+        ("DELETE", "/users/bob/server", json!({}), "server.stop server:bob/"),
         ("DELETE", "/users/thea", json!({}), "user.delete user:thea"),
     ];
+    // Its start is nobody's yet, so that it cannot have failed before it is stopped.
+    let (app, bob) = (house.app(), house.user("bob").await);
+    let server = app.store.create_server(bob.id, "", None, None, app.now()).await.unwrap().unwrap();
+    let limits = StartLimits::default();
+    app.store.want_running(server.id, None, &Value::Null, limits, app.now()).await.unwrap();
     let mut expected = Vec::new();
     for (method, path, body, act) in rows {
         let answer = by_token(&site, &token, method, &format!("/hub/api{path}"), Some(&body)).await;

@@ -36,3 +36,5 @@ c.Spawner.environment["PATH"] = os.path.join("/opt/env/bin") + ":/usr/bin"
 c.JupyterHub.load_groups = {"staff": ["ann"], "guests": {"users": ["bob"], "properties": {"room": 7}}}
 for extra in ["shares!user"]:
     c.JupyterHub.extra_user_scopes.append(extra)
+c.JupyterHub.api_tokens = {"a-token-of-the-rector": "rector"}
+c.JupyterHub.trust_user_provided_tokens = True
