@@ -8,6 +8,7 @@ mod demo;
 mod external;
 mod hash;
 pub mod listed;
+pub mod oidc;
 pub mod pam;
 pub mod password;
 mod post_auth;
