@@ -75,6 +75,10 @@ acts! {
     UserGroups = "user.groups",
     /// A log-in changed which roles somebody has.
     UserRoles = "user.roles",
+    /// Somebody is not let in any more: sessions have ended, tokens are refused.
+    UserRefuse = "user.refuse",
+    /// Somebody who was refused is let in again.
+    UserAdmit = "user.admit",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.

@@ -1,5 +1,6 @@
 //! Specola's server: pages, REST API, OAuth provider and the keeper of people's servers.
 
+pub mod admission;
 pub mod announcements;
 pub mod api;
 pub mod app;

@@ -8,24 +8,35 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::provider::ProviderConfig;
 use super::unit::Seconds;
 
 /// How people prove who they are, and who of them is let in.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuthConfig {
-    /// The method: `password` (kept in the hub's database), `pam` (the machine's own accounts), `external` (a
-    /// program or an address of your own) or `demo` (anybody; for development on this machine only).
+    /// The method for names and passwords: `password` (kept in the hub's database), `pam` (the machine's own accounts),
+    /// `external` (a program or an address of your own), `demo` (anybody; for development on this machine only), or
+    /// `oidc`: none, people log in with one of `providers` only.
     pub authenticator: Authenticator,
+    /// Identity providers that people log in with, beside the method above: see [login.md](login.md).
+    pub providers: Vec<ProviderConfig>,
+    /// Sends people on to the provider without showing the login page, where there is one way to log in.
+    pub auto_login: bool,
     /// Who may log in.
     pub allowed_users: BTreeSet<String>,
     /// Who may log in and administer the hub. Taking a name out takes away no right given before.
     pub admin_users: BTreeSet<String>,
     /// Who may not log in, whatever else is said.
     pub blocked_users: BTreeSet<String>,
+    /// Who may log in: members of these groups, as the login method tells them. `a/**` is the group `a` and all below it.
+    pub allowed_groups: BTreeSet<String>,
+    /// Members of these groups may log in and administer the hub. When set, losing the group loses the right.
+    pub admin_groups: BTreeSet<String>,
     /// Lets in everybody who proves who they are. Without it: `true` for `demo` without `allowed_users`, else `false`.
     pub allow_all: Option<bool>,
     /// Lets in everybody the database knows. Without it: `true` for `password`, or when `allowed_users` is set.
+    /// People of an identity provider are let in by it only where it is written: who loses a group is to lose access.
     pub allow_existing_users: Option<bool>,
     /// A regular expression that user names match from their beginning; end it with `$` to match all of the name.
     #[schemars(extend("format" = "pattern"))]
@@ -66,6 +77,8 @@ pub enum Authenticator {
     External,
     /// Anybody; for development.
     Demo,
+    /// No names and passwords: identity providers only.
+    Oidc,
 }
 
 impl Authenticator {
@@ -76,6 +89,7 @@ impl Authenticator {
             Self::Pam => "pam",
             Self::External => "external",
             Self::Demo => "demo",
+            Self::Oidc => "oidc",
         }
     }
 }

@@ -8,6 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::{HttpUrl, is_loopback};
+use super::auth::{AuthConfig, Authenticator};
+use super::problem::Problem;
+use super::secret_file;
 use super::unit::Seconds;
 use crate::login::oidc::preset::Preset;
 
@@ -149,6 +152,14 @@ impl ProviderConfig {
         self.issuer.as_ref().map(HttpUrl::as_str).or(self.preset.defaults().issuer)
     }
 
+    /// How entitlements begin that are groups: what was written, or the preset's.
+    pub fn namespaces(&self) -> Vec<&str> {
+        match &self.group_namespaces {
+            Some(own) => own.iter().map(String::as_str).collect(),
+            None => self.preset.defaults().group_namespaces.to_vec(),
+        }
+    }
+
     /// Whether anything lets somebody in who logs in here, whatever the other sections say.
     pub fn lets_in(&self) -> bool {
         let lists = [&self.allowed_groups, &self.admin_groups, &self.owner_subjects];
@@ -201,12 +212,103 @@ impl ProviderConfig {
     }
 }
 
-/// For tests and for settings made by the program: the least that a provider needs.
 impl ProviderConfig {
     /// A provider of a preset, with everything else as the preset has it.
     pub fn of(name: &str, preset: Preset, client_id: &str) -> Self {
         Self { name: name.to_owned(), preset, client_id: client_id.to_owned(), ..Self::default() }
     }
+}
+
+/// Reads the secrets that are kept in files. Returns what is worth a warning.
+pub fn fetch(providers: &mut [ProviderConfig], problems: &mut Vec<Problem>) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (index, provider) in providers.iter_mut().enumerate() {
+        let Some(file) = &provider.client_secret_file else { continue };
+        let key = format!("auth.providers[{index}].client_secret_file");
+        if provider.client_secret.is_some() {
+            let what = "and the same option without _file are both set";
+            problems.push(Problem::new(key, what, "Keep one of the two"));
+            continue;
+        }
+        match secret_file::read(file) {
+            Ok(read) => {
+                notes.extend(read.warning.map(|warning| format!("{warning} ({key})")));
+                provider.client_secret = Some(read.secret);
+            }
+            Err((what, remedy)) => problems.push(Problem::new(key, what, remedy)),
+        }
+    }
+    notes
+}
+
+/// Checks the rules no schema can tell. `blame` takes key, what is wrong, and the remedy.
+pub fn validate(auth: &AuthConfig, blame: &mut impl FnMut(&str, &str, &str)) {
+    let mut names = BTreeSet::new();
+    let mut prefixes = BTreeSet::new();
+    let several = ways(auth) > 1;
+    for (index, provider) in auth.providers.iter().enumerate() {
+        let key = format!("auth.providers[{index}]");
+        for (option, what, remedy) in provider.problems() {
+            blame(&format!("{key}.{option}"), &what, remedy);
+        }
+        if !names.insert(&provider.name) {
+            blame(&key, &format!("is a second provider {:?}", provider.name), "Give it a name of its own");
+        }
+        match &provider.username_prefix {
+            None if several => {
+                let what = "has to be written where there are several ways to log in";
+                let remedy = "Such as \"egi-\"; \"\" if equal names are the same people everywhere";
+                blame(&format!("{key}.username_prefix"), what, remedy);
+            }
+            Some(prefix) if prefix.to_lowercase() != *prefix || prefix.contains(['/', ' ']) => {
+                blame(&format!("{key}.username_prefix"), "has to be small letters, without / and spaces", "");
+            }
+            Some(prefix) if !prefix.is_empty() && !prefixes.insert(prefix) => {
+                blame(&format!("{key}.username_prefix"), "is another provider's as well", "");
+            }
+            _ => {}
+        }
+    }
+    if auth.authenticator == Authenticator::Oidc && auth.providers.is_empty() {
+        let remedy = "Add a section [[auth.providers]], or choose another method";
+        blame("auth.authenticator", "is \"oidc\", and there are no providers", remedy);
+    }
+    if auth.auto_login && ways(auth) != 1 {
+        let what = "sends people on where there is one way to log in, and there are others";
+        blame("auth.auto_login", what, "It takes one provider and authenticator = \"oidc\"");
+    }
+    if auth.auto_login && auth.providers.is_empty() {
+        blame("auth.auto_login", "sends people on to a provider, and there is none", "");
+    }
+}
+
+/// In how many ways people can log in.
+fn ways(auth: &AuthConfig) -> usize {
+    auth.providers.len() + usize::from(auth.authenticator != Authenticator::Oidc)
+}
+
+/// What is allowed and worth a second look, as sentences.
+pub fn warnings(auth: &AuthConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let names = [&auth.allowed_users, &auth.admin_users, &auth.allowed_groups, &auth.admin_groups];
+    let by_name = names.iter().any(|list| !list.is_empty()) || auth.allow_existing_users == Some(true);
+    for provider in &auth.providers {
+        let name = &provider.name;
+        if auth.allow_all == Some(true) || provider.allow_all {
+            warnings.push(format!("Everybody with an account at the provider {name:?} can log in (allow_all)"));
+        } else if !by_name && !provider.lets_in() {
+            let remedy = "set its allowed_groups, admin_groups, owner_subjects or allow_all, or auth.allowed_users";
+            warnings.push(format!("Nobody of the provider {name:?} can log in: {remedy}"));
+        }
+        if provider.is_exposed() {
+            warnings.push(format!("Tokens would travel unencrypted to the provider {name:?}: use its https address"));
+        }
+        let groups = !provider.allowed_groups.is_empty() || !provider.admin_groups.is_empty();
+        if groups && provider.preset == Preset::Google {
+            warnings.push(format!("Google tells no groups: those of the provider {name:?} let nobody in"));
+        }
+    }
+    warnings
 }
 
 /// Serialized only to show defaults in the reference.

@@ -226,6 +226,9 @@ async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller,
     let (owner, held) = match found.owner {
         TokenOwner::User(id) => {
             let Some(user) = store.user_by_id(id).await? else { return Ok(None) };
+            if store.refusal(id).await?.is_some() {
+                return Ok(None);
+            }
             let held = rights_of_user(store, catalogue, &user, now).await?;
             (Owner::User(user), held)
         }

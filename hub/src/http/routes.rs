@@ -219,6 +219,8 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/health/ready", [get().to(api::health::ready)]))
         .service(page("/metrics", [get().to(api::metrics::show)]))
         .service(page("/login", [get().to(page::login::form), post().to(page::login::submit)]))
+        .service(page("/oauth_login", [get().to(page::oauth_login::begin)]))
+        .service(page("/oauth_callback", [get().to(page::oauth_login::callback)]))
         .service(page("/logout", [get().to(page::logout::logout)]))
         .service(page("/logout-everywhere", [post().to(page::logout::everywhere)]))
         .service(page("/change-password", [get().to(page::password::form), post().to(page::password::change)]))

@@ -72,6 +72,8 @@ const PAGES: &[(&str, &str)] = &[
     ("/health/ready", "specola.ready"),
     ("/metrics", "jupyterhub.handlers.metrics.MetricsHandler"),
     ("/login", "jupyterhub.handlers.login.LoginHandler"),
+    ("/oauth_login", "oauthenticator.oauth2.OAuthLoginHandler"),
+    ("/oauth_callback", "oauthenticator.oauth2.OAuthCallbackHandler"),
     ("/logout", "jupyterhub.handlers.login.LogoutHandler"),
     ("/logout-everywhere", "specola.logout_everywhere"),
     ("/change-password", "specola.change_password"),

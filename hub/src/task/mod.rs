@@ -5,6 +5,7 @@ pub mod after_stop;
 pub mod cleanup;
 pub mod cull;
 pub mod measure;
+pub mod providers;
 pub mod proxy_process;
 pub mod routes;
 pub mod seen;

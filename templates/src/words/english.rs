@@ -65,6 +65,16 @@ pub static ENGLISH: Words = Words {
     terms_before: "I accept the",
     terms_link: "terms and conditions",
     insecure: "This connection is not encrypted. Others on the network can read your password. Ask the operator for an https address.",
+    provider_down: "{} does not answer at the moment. You can try all the same.",
+
+    refused_title: "You may not use this hub yet",
+    refused_at: "You are known, but nothing lets you in. Your account at {} is",
+    refused_ask: "Ask the people who run this hub for access.",
+    refused_groups: "Members of these groups may log in",
+    refused_join: "Ask to join a group",
+    refused_join_help: "Once you are a member, log in again.",
+    refused_ask_group: "Ask the people who run this hub how to become a member. Then log in again.",
+    refused_again: "Log in again",
 
     new_password_title: "Choose your password",
     new_password_one_time: "The password you logged in with works only once. Choose your own to go on.",

@@ -133,10 +133,7 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims
         return Err(Trouble::Incomplete("the e-mail address, which is the user name, is not verified".to_owned()));
     }
     let raw_groups = raw_groups(config, said);
-    let namespaces: Vec<&str> = match &config.group_namespaces {
-        Some(own) => own.iter().map(String::as_str).collect(),
-        None => defaults.group_namespaces.to_vec(),
-    };
+    let namespaces = config.namespaces();
     let mut groups = Vec::new();
     for name in raw_groups.iter().flat_map(|raw| group::names(raw, &namespaces)) {
         if !groups.contains(&name) {

@@ -97,7 +97,7 @@ impl<T> Keeping<T> {
             }
             Err(trouble) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), trouble.clone()));
-                tracing::warn!("an identity provider does not say what it is: {trouble}");
+                tracing::debug!("an identity provider does not say what it is: {trouble}");
                 self.or_older(trouble)
             }
         }

@@ -23,5 +23,5 @@ pub use attempt::Attempt;
 pub use claims::Claims;
 pub use discovery::is_same_issuer;
 pub use provider::{Ask, Known, Provider};
-pub use tokens::Tokens;
+pub use tokens::{Tokens, excerpt};
 pub use trouble::{RefreshError, Trouble};

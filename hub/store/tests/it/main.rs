@@ -14,6 +14,7 @@ mod census;
 mod claims;
 mod cull;
 mod groups;
+mod identities;
 mod intents;
 mod jupyterhub;
 mod lists;
