@@ -79,6 +79,8 @@ acts! {
     UserRefuse = "user.refuse",
     /// Somebody who was refused is let in again.
     UserAdmit = "user.admit",
+    /// What a login method keeps about a user was set by somebody.
+    UserAuthState = "user.auth_state",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.

@@ -239,6 +239,10 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         seconds("activity-interval", proxy.activity_interval),
     ];
     arguments.extend(config.hub.trusted_downstream_ips.iter().map(|ip| format!("--trusted-proxy={ip}")));
+    if let Some(file) = &proxy.client_ca_file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        arguments.push(format!("--client-ca={}", file.display()));
+    }
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments }

@@ -13,16 +13,20 @@ use crate::{
     state::Shared,
     stream::Stream,
     target::{Address, Target},
+    tls::Trust,
 };
 
-/// Connects to a target within [`Limits::connect`].
-pub(crate) async fn connect(target: &Target, limits: &Limits) -> io::Result<Stream> {
+/// Connects to a target, TLS included, within [`Limits::connect`].
+pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> io::Result<Stream> {
     let connecting = async {
         let socket = match &target.address {
             Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
             Address::Ip(address) => TcpStream::connect(address).await?,
             Address::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
         };
+        if target.tls {
+            return Ok(Stream::Unix(trust.wrap(target, socket).await?));
+        }
         socket.set_nodelay(true)?;
         Ok(Stream::Tcp(socket))
     };
@@ -35,7 +39,7 @@ pub(crate) async fn connect(target: &Target, limits: &Limits) -> io::Result<Stre
 /// A new connection to the route's target, driven by its own task until it ends, the lease is
 /// dropped or the route is gone.
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
-    let stream = connect(route.target(), &shared.limits).await?;
+    let stream = connect(route.target(), &shared.limits, &shared.trust).await?;
     let mut builder = http1::Builder::new();
     builder.max_header_size(shared.limits.header_bytes).max_buf_size(buffer_bytes(&shared.limits));
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;

@@ -28,6 +28,7 @@ mod stop;
 mod stream;
 mod table;
 mod target;
+pub mod tls;
 mod tunnel;
 mod upgrade;
 pub mod wire;

@@ -22,6 +22,7 @@ use crate::{
     options::{HubLink, Limits},
     state::{Applied, Shared},
     target::{Address, Target},
+    tls::Trust,
     wire::{self, Line},
 };
 
@@ -38,19 +39,20 @@ pub(crate) struct Control {
     target: Option<Arc<Target>>,
     token: Arc<str>,
     limits: Limits,
+    trust: Trust,
 }
 
 impl Control {
-    pub(crate) fn new(link: &HubLink, token: &str, limits: &Limits) -> anyhow::Result<Self> {
+    pub(crate) fn new(link: &HubLink, token: &str, limits: &Limits, trust: &Trust) -> anyhow::Result<Self> {
         let target = match link {
             HubLink::None => None,
             HubLink::Unix(path) => {
                 let address = Address::Unix(path.clone());
-                Some(Target { address, authority: "localhost".to_owned() })
+                Some(Target { address, tls: false, authority: "localhost".to_owned() })
             }
             HubLink::Http(url) => Some(Target::parse(url).context("the hub's address")?),
         };
-        Ok(Self { target: target.map(Arc::new), token: token.into(), limits: limits.clone() })
+        Ok(Self { target: target.map(Arc::new), token: token.into(), limits: limits.clone(), trust: trust.clone() })
     }
 
     /// Posts JSON; without a hub that is no error.
@@ -67,7 +69,7 @@ impl Control {
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {
         let target = self.target.as_deref().context("there is no hub")?;
-        let stream = dial::connect(target, &self.limits).await.context("the hub is not reached")?;
+        let stream = dial::connect(target, &self.limits, &self.trust).await.context("the hub is not reached")?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // Ends by itself once the sender and the answer's body are dropped.
         tokio::spawn(connection);

@@ -28,6 +28,8 @@ pub struct Options {
     pub admin_socket: Option<PathBuf>,
     /// Networks whose `X-Forwarded-*` headers are believed; from others they are replaced.
     pub trusted_proxies: Vec<Cidr>,
+    /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Where the hub's control interface is.

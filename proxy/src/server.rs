@@ -18,6 +18,7 @@ use crate::{
     snapshot::Store,
     state::{Counts, Routes, Shared},
     stop::Stop,
+    tls::Trust,
     wire,
 };
 
@@ -41,13 +42,15 @@ impl Proxy {
     /// Errors: an address or the admin socket is taken, the default target or the hub's address does
     /// not parse. A snapshot that cannot be read is logged and left.
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
-        let control = Control::new(&options.hub, &options.token, &options.limits)?;
+        let trust = Trust::new(options.client_ca.clone());
+        let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
         let ledger = Arc::new(Ledger::default());
         let fallback = options.default_target.as_deref();
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
+            trust,
             routes: ArcSwap::from_pointee(Routes::default()),
             fallback: fallback.map(Arc::new),
             ledger,

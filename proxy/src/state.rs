@@ -18,6 +18,7 @@ use crate::{
     route::Route,
     stop::Stop,
     table::Table,
+    tls::Trust,
     wire,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) identity: String,
     pub(crate) limits: Limits,
     pub(crate) trusted: Vec<Cidr>,
+    /// Whom to believe among upstreams that speak TLS.
+    pub(crate) trust: Trust,
     pub(crate) routes: ArcSwap<Routes>,
     /// Takes what no route matches.
     pub(crate) fallback: Option<Arc<Route>>,

@@ -12,6 +12,8 @@ use percent_encoding::percent_decode_str;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) address: Address,
+    /// Whether it is spoken to over TLS.
+    pub(crate) tls: bool,
     /// What `Host` says when the proxy itself asks the upstream.
     pub(crate) authority: String,
 }
@@ -25,7 +27,7 @@ pub(crate) enum Address {
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
-    #[error("target {0:?} is not http://host:port or http+unix://%2Fpath")]
+    #[error("target {0:?} is not http://host:port, https://host:port or http+unix://%2Fpath")]
     Form(String),
     #[error("target {0:?} has a path; requests are forwarded with their own")]
     Path(String),
@@ -42,11 +44,16 @@ impl Target {
                 return Err(form());
             }
             let address = Address::Unix(PathBuf::from(path.as_ref()));
-            return Ok(Self { address, authority: "localhost".to_owned() });
+            return Ok(Self { address, tls: false, authority: "localhost".to_owned() });
         }
         let uri: Uri = text.parse().map_err(|_| form())?;
         let authority = uri.authority().ok_or_else(form)?;
-        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(form()),
+        };
+        if authority.as_str().contains('@') {
             return Err(form());
         }
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
@@ -58,6 +65,7 @@ impl Target {
         }
         let port = match authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':')) {
             Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(form)?,
+            None if tls => 443,
             None => 80,
         };
         let address = match host.parse::<IpAddr>() {
@@ -65,7 +73,7 @@ impl Target {
             Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
             Err(_) => Address::Name(host.to_owned(), port),
         };
-        Ok(Self { address, authority: authority.as_str().to_owned() })
+        Ok(Self { address, tls, authority: authority.as_str().to_owned() })
     }
 }
 
@@ -94,7 +102,15 @@ mod tests {
             ("unix+http://%2Frun%2Flab.sock/", Address::Unix("/run/lab.sock".into())),
         ];
         for (text, address) in cases {
-            assert_eq!(Target::parse(text).unwrap().address, address, "{text}");
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.address, target.tls), (address, false), "{text}");
+        }
+        for (text, address) in [
+            ("https://127.0.0.1:1234/", ip("127.0.0.1:1234")),
+            ("https://lab.example", Address::Name("lab.example".into(), 443)),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.address, target.tls), (address, true), "{text}");
         }
     }
 
@@ -103,7 +119,8 @@ mod tests {
         let cases = [
             "",
             "nonsense",
-            "https://a:1",
+            "https://u:p@a",
+            "wss://a:1",
             "ftp://a",
             "http://a:1/base",
             "http://a:1/?q=1",

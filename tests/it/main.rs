@@ -2,6 +2,7 @@
 
 mod adoption;
 mod advisories;
+mod auth_state;
 mod bad_input;
 mod bridge;
 mod change_of_hands;

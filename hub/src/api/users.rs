@@ -5,13 +5,14 @@ use hub_core::name::UserName;
 use hub_core::scope::{Reach, Rights, Scope};
 use hub_core::token;
 use hub_store::{Only, Service, Sort, SortKey, StoreError, User, UserQuery, UserState};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::body;
 use super::listing::Window;
 use super::view::{self, Places, UserModel};
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
+use crate::hook::auth_state::AuthState;
 use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
 use crate::http::{Answer, Problem, url};
@@ -36,10 +37,24 @@ fn model_of(app: &App, person: &Person, rights: &Rights, stopped: bool) -> Value
     model.and_then(|model| serde_json::to_value(model).ok()).unwrap_or_else(|| json!({}))
 }
 
-/// The model of a user as it is now.
+/// The model of a user as it is now, with the `auth_state` for those who may see it.
 pub async fn model(app: &App, user: &User, rights: &Rights, stopped: bool) -> Result<Value, Problem> {
     let people = people::complete(&app.store, vec![user.clone()]).await?;
-    Ok(people.first().map_or_else(|| json!({}), |person| model_of(app, person, rights, stopped)))
+    match people.first() {
+        Some(person) => whole_model(app, person, rights, stopped).await,
+        None => Ok(json!({})),
+    }
+}
+
+/// The model of one person. Lists leave the `auth_state` out, as JupyterHub's do: it is decrypted one by one.
+async fn whole_model(app: &App, person: &Person, rights: &Rights, stopped: bool) -> Result<Value, Problem> {
+    let mut model = model_of(app, person, rights, stopped);
+    if rights.user_fields(&person.user.name, &person.groups).auth_state
+        && let Some(shown) = model.get_mut("auth_state")
+    {
+        *shown = app.hooks.auth_states.read(&app.store, person.user.id, app.now()).await?;
+    }
+    Ok(model)
 }
 
 /// `GET /users`
@@ -96,17 +111,10 @@ fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
 
 /// `GET /users/{user}`
 pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::ReadUser>) -> Answer {
-    let (stopped, places) = (include_stopped(&request), places(&app));
-    let reveals = app.hooks.auth_states.has_key()
-        && on.caller.rights.user_fields(&on.person.user.name, &on.person.groups).auth_state;
-    if reveals {
-        let mut model = model_of(&app, &on.person, &on.caller.rights, stopped);
-        model["auth_state"] = app.hooks.auth_states.read(&app.store, on.user().id).await?;
-        return Ok(HttpResponse::Ok().json(model));
-    }
-    match UserModel::new(&on.person, &on.caller.rights, stopped, &places) {
-        Some(model) => Ok(HttpResponse::Ok().json(model)),
-        None => Ok(HttpResponse::Ok().json(json!({}))),
+    let (rights, stopped, places) = (&on.caller.rights, include_stopped(&request), places(&app));
+    match UserModel::new(&on.person, rights, stopped, &places) {
+        Some(model) if !model.has_auth_state() => Ok(HttpResponse::Ok().json(model)),
+        _ => Ok(HttpResponse::Ok().json(whole_model(&app, &on.person, rights, stopped).await?)),
     }
 }
 
@@ -216,7 +224,7 @@ pub async fn create_one(request: HttpRequest, app: web::Data<App>, who: Anyone, 
     Ok(HttpResponse::Created().json(model(&app, &user, &who.0.rights, false).await?))
 }
 
-/// `PATCH /users/{user}`: name and admin. The same name is no change.
+/// `PATCH /users/{user}`: name, admin and `auth_state`. The same name is no change.
 pub async fn change(
     request: HttpRequest,
     app: web::Data<App>,
@@ -224,8 +232,9 @@ pub async fn change(
     bytes: web::Bytes,
 ) -> Answer {
     let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
-    body::only_given(&object, "User", &["name", "admin"])?;
+    body::only_given(&object, "User", &["name", "admin", "auth_state"])?;
     let admin = body::flag(&object, "User", "admin")?;
+    let auth_state = auth_state(&app, &object)?;
     if on.user().admin && may_grant_admin(&on.caller, true).is_err() {
         return Err(Problem::forbidden("Only admins can modify other admins"));
     }
@@ -237,14 +246,33 @@ pub async fn change(
     if let Some(admin) = admin {
         app.store.set_admin(on.user().id, admin).await?;
     }
+    if let Some(state) = &auth_state {
+        app.hooks.auth_states.write(&app.store, on.user().id, Some(state), app.now()).await?;
+        app.audited(&by, Act::UserAuthState, Object::User(&on.user().name), Value::Null).await;
+    }
     let user = app.store.user_by_id(on.user().id).await?.ok_or_else(Problem::not_found)?;
     if user.admin != on.user().admin {
         let act = if user.admin { Act::AdminGrant } else { Act::AdminRevoke };
         app.audited(&by, act, Object::User(&user.name), Value::Null).await;
     }
     let mut model = model(&app, &user, &on.caller.rights, false).await?;
-    model["auth_state"] = Value::Null;
+    // The key is always there, as in JupyterHub; what it holds is for those who may see it, there for everybody.
+    if let Some(model) = model.as_object_mut() {
+        model.entry("auth_state").or_insert(Value::Null);
+    }
     Ok(HttpResponse::Ok().json(model))
+}
+
+/// The state to keep, where a body has one.
+fn auth_state(app: &App, object: &Map<String, Value>) -> Result<Option<AuthState>, Problem> {
+    match object.get("auth_state") {
+        None => Ok(None),
+        Some(Value::Object(_)) if !app.hooks.auth_states.has_key() => {
+            Err(Problem::bad("This hub has no key to keep an auth_state with"))
+        }
+        Some(state @ Value::Object(_)) => Ok(Some(AuthState(state.clone()))),
+        Some(_) => Err(Problem::bad("User.auth_state must be an object")),
+    }
 }
 
 async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Problem> {

@@ -128,6 +128,11 @@ impl<'a> UserModel<'a> {
         fields.name.then_some(Self { person, rights, fields, include_stopped, places })
     }
 
+    /// Whether the model has an `auth_state`. Here it is null: it is decrypted elsewhere.
+    pub fn has_auth_state(&self) -> bool {
+        self.fields.auth_state
+    }
+
     /// Whether the default server is to be shown, and was never made.
     fn lacks_default(&self) -> bool {
         let Person { user, groups, .. } = self.person;

@@ -39,6 +39,10 @@ pub struct Proxy {
     /// A network whose X-Forwarded headers are believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Cidr>,
+    /// A file of certificate authorities (PEM) to believe, beside those of this machine, when a server or service
+    /// speaks https.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
     /// How many connections are served at once.
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
@@ -116,6 +120,7 @@ impl Proxy {
             limits,
             admin_socket: self.admin_socket,
             trusted_proxies: self.trusted_proxy,
+            client_ca: self.client_ca,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! `[proxy]`: the proxy in front of the hub and of people's servers, and its limits.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -34,6 +36,10 @@ pub struct ProxyConfig {
     pub hub_wait: Seconds,
     /// How often the proxy tells the hub which servers were in use.
     pub activity_interval: Seconds,
+    /// A file of certificate authorities (PEM) that proxy and hub believe, beside those of this machine, when a service
+    /// has an `https` address.
+    #[schemars(extend("format" = "path"))]
+    pub client_ca_file: Option<PathBuf>,
 }
 
 impl Default for ProxyConfig {
@@ -51,6 +57,7 @@ impl Default for ProxyConfig {
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
+            client_ca_file: None,
         }
     }
 }

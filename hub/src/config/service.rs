@@ -23,7 +23,7 @@ pub struct ServiceConfig {
     /// Gives it the role `admin`. Better: `hub.load_roles` with what it needs.
     #[serde(default)]
     pub admin: bool,
-    /// Where it listens: `http://HOST:PORT`. With it, the proxy leads `/services/NAME/` there.
+    /// Where it listens: `http://HOST:PORT`, or `https`. With it, the proxy leads `/services/NAME/` there.
     #[serde(default)]
     pub url: Option<String>,
     /// Its token for the API, 8 to 64 characters. A service with a `command` gets one at each start without it.

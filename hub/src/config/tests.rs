@@ -251,7 +251,7 @@ fn a_file_that_cannot_be_read_is_told() {
 fn a_service_is_refused_with_its_line_and_what_to_do() {
     let service = |rest: &str| format!("[[hub.services]]\nname = \"grades\"\n{rest}\n");
     for (text, told) in [
-        (service("url = \"https://127.0.0.1:1\""), "hub.services[0].url begins with https"),
+        (service("url = \"wss://127.0.0.1:1\""), "hub.services[0].url does not begin with http:// or https://"),
         (service("url = \"grades:80\""), "hub.services[0].url does not begin with http://"),
         (service("api_token = \"short\""), "hub.services[0].api_token is of no use"),
         (service("cwd = \"/srv\""), "hub.services[0].cwd says how to run a command, and there is none"),

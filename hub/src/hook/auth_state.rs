@@ -37,13 +37,22 @@ impl AuthStates {
         self.0.is_some()
     }
 
-    /// The state of a person; null when there is none, no key, or no key that fits, as in JupyterHub.
-    pub async fn read(&self, store: &Store, user: UserId) -> Result<Value, StoreError> {
+    /// The state of a person; null when there is none, no key, or no key that fits, as in JupyterHub. One that an older
+    /// key sealed is sealed with the first key, so that the older one can be given up after a while.
+    pub async fn read(&self, store: &Store, user: UserId, now: Time) -> Result<Value, StoreError> {
         let Some(keys) = &self.0 else { return Ok(Value::Null) };
         let Some(sealed) = store.auth_state(user).await? else { return Ok(Value::Null) };
-        let state = keys.open(&sealed).and_then(|opened| serde_json::from_slice(&opened.plain).ok());
-        if state.is_none() {
-            tracing::warn!(%user, "the auth_state kept in the database cannot be read with the present key");
+        let opened = keys.open(&sealed);
+        let state = opened.as_ref().and_then(|opened| serde_json::from_slice(&opened.plain).ok());
+        match (opened, &state) {
+            (Some(opened), Some(_)) if opened.is_old => {
+                let anew = keys.seal(&opened.plain, now, &mut rand::rng());
+                store.replace_auth_state(user, &sealed, &anew).await?;
+            }
+            (_, None) => {
+                tracing::warn!(%user, "the auth_state kept in the database cannot be read with the present key");
+            }
+            _ => {}
         }
         Ok(state.unwrap_or_default())
     }

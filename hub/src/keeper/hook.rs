@@ -79,7 +79,7 @@ impl Inner {
             let Some(callout) = callout else { continue };
             let mut question = situation.question(call);
             if tells_state {
-                question["auth_state"] = hooks.auth_states.read(&self.store, server.user_id).await?;
+                question["auth_state"] = hooks.auth_states.read(&self.store, server.user_id, self.now()).await?;
             }
             match ask(callout, &question).await {
                 Ok(Said::Go(changes)) => changes.apply(&mut recipe, &mut situation),

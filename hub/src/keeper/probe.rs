@@ -1,10 +1,14 @@
 //! Asks a server that runs whether it answers over HTTP.
 
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::Request;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -25,16 +29,26 @@ pub enum Reply {
 
 /// Asks servers, one question at a time, on connections of their own.
 #[derive(Clone)]
-pub struct Prober(Client<HttpConnector, Empty<Bytes>>);
+pub struct Prober {
+    plain: Client<HttpConnector, Empty<Bytes>>,
+    /// Made with the first question that needs it: the authorities of the machine take a while to read.
+    secured: Arc<OnceLock<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>>,
+    client_ca: Option<PathBuf>,
+}
 
 impl Default for Prober {
     fn default() -> Self {
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-        Self(client)
+        Self::trusting(None)
     }
 }
 
 impl Prober {
+    /// One that, where an address begins with `https`, also believes the authorities in a file (PEM).
+    pub fn trusting(client_ca: Option<PathBuf>) -> Self {
+        let plain = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
+        Self { plain, secured: Arc::default(), client_ca }
+    }
+
     /// Asks `{url}api`, where `url` ends in the server's prefix. Redirects count as answers.
     pub async fn ask(&self, url: &str) -> Reply {
         self.ask_at(&format!("{url}api")).await
@@ -46,9 +60,9 @@ impl Prober {
             Ok(request) => request,
             Err(error) => return Reply::NotYet(format!("its address {url} is not valid: {error}")),
         };
-        match tokio::time::timeout(PATIENCE, self.0.request(request)).await {
+        match tokio::time::timeout(PATIENCE, self.send(request)).await {
             Err(_) => Reply::NotYet(format!("no answer within {} s", PATIENCE.as_secs())),
-            Ok(Err(error)) => failure(&error),
+            Ok(Err(reply)) => reply,
             Ok(Ok(answer)) if answer.status().is_server_error() => {
                 Reply::NotYet(format!("it answered with status {}", answer.status().as_u16()))
             }
@@ -57,6 +71,24 @@ impl Prober {
                 Reply::Answers { version: version.map(str::to_owned) }
             }
         }
+    }
+
+    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, Reply> {
+        if request.uri().scheme_str() != Some("https") {
+            return self.plain.request(request).await.map_err(|error| failure(&error));
+        }
+        let client = match self.secured.get() {
+            Some(client) => client,
+            None => {
+                let config = specola_proxy::tls::client_config(self.client_ca.as_deref());
+                let config = config.map_err(|error| Reply::NotYet(format!("{error:#}")))?;
+                let connector =
+                    HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
+                let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+                self.secured.get_or_init(|| client)
+            }
+        };
+        client.request(request).await.map_err(|error| failure(&error))
     }
 }
 

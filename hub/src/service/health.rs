@@ -32,7 +32,7 @@ struct Watched {
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let interval = app.config.hub.service_check_interval;
     let period = if interval.is_zero() { SELDOM } else { interval.duration() };
-    let (prober, mut watched) = (Prober::default(), HashMap::new());
+    let (prober, mut watched) = (Prober::trusting(app.config.proxy.client_ca_file.clone()), HashMap::new());
     let mut all_due = Instant::now();
     loop {
         let now = Instant::now();

@@ -71,9 +71,9 @@ impl Wanted {
         spec.url = spec.url.filter(|url| !url.is_empty());
         let address = match &spec.url {
             Some(url) => {
-                let (host, port) = address(url).map_err(|_| ServiceError::Url)?;
+                let (proto, host, port) = address(url).map_err(|_| ServiceError::Url)?;
                 let prefix = prefix(base_url, &spec.name);
-                Some(ServiceAddress { proto: "http".to_owned(), host, port, prefix })
+                Some(ServiceAddress { proto: proto.to_owned(), host, port, prefix })
             }
             None => None,
         };
@@ -114,21 +114,21 @@ impl Wanted {
     }
 }
 
-/// Host and port of a service's url. The error is what is wrong, as the rest of a sentence.
-pub fn address(url: &str) -> Result<(String, u16), String> {
+/// Scheme, host and port of a service's url. The error is what is wrong, as the rest of a sentence.
+pub fn address(url: &str) -> Result<(&'static str, String, u16), String> {
     let parsed = url::Url::parse(url).map_err(|_| "is not an address".to_owned())?;
-    match parsed.scheme() {
-        "http" => {}
-        "https" => return Err("begins with https, which the proxy does not speak to services".to_owned()),
-        _ => return Err("does not begin with http://".to_owned()),
-    }
+    let scheme = match parsed.scheme() {
+        "http" => "http",
+        "https" => "https",
+        _ => return Err("does not begin with http:// or https://".to_owned()),
+    };
     let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or("names no host")?;
     if !parsed.username().is_empty() || parsed.password().is_some() {
         return Err("contains a user name".to_owned());
     }
     match parsed.port_or_known_default() {
         None | Some(0) => Err("names no port".to_owned()),
-        Some(port) if host.len() <= 255 && url.len() <= 2047 => Ok((host.to_owned(), port)),
+        Some(port) if host.len() <= 255 && url.len() <= 2047 => Ok((scheme, host.to_owned(), port)),
         Some(_) => Err("is too long".to_owned()),
     }
 }
@@ -138,11 +138,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_host_and_a_port_and_is_plain_http() {
-        assert_eq!(address("http://127.0.0.1:10101"), Ok(("127.0.0.1".to_owned(), 10101)));
-        assert_eq!(address("http://grades"), Ok(("grades".to_owned(), 80)));
-        for bad in ["", "grades:80", "https://grades", "http://", "http://h:0", "ftp://h", "http://u:p@h", "http://u@h"]
-        {
+    fn an_address_has_a_scheme_a_host_and_a_port() {
+        assert_eq!(address("http://127.0.0.1:10101"), Ok(("http", "127.0.0.1".to_owned(), 10101)));
+        assert_eq!(address("http://grades"), Ok(("http", "grades".to_owned(), 80)));
+        assert_eq!(address("https://grades"), Ok(("https", "grades".to_owned(), 443)));
+        for bad in ["", "grades:80", "wss://grades", "http://", "http://h:0", "ftp://h", "http://u:p@h", "http://u@h"] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

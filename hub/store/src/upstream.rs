@@ -43,13 +43,7 @@ impl Store {
     }
 
     /// Records what went wrong, and when to try again, if at all by itself.
-    pub async fn upstream_failed(
-        &self,
-        user: UserId,
-        failure: &Value,
-        now: Time,
-        due_at: Option<Time>,
-    ) -> Result<()> {
+    pub async fn upstream_failed(&self, user: UserId, failure: &Value, now: Time, due_at: Option<Time>) -> Result<()> {
         let sql = "INSERT INTO specola_upstream (user_id, due_at, failure, failed_at, failures)
                    VALUES ($1, $4, $2, $3, 1) ON CONFLICT (user_id) DO UPDATE SET due_at = $4, failure = $2,
                    failed_at = $3, failures = specola_upstream.failures + 1";
@@ -90,7 +84,7 @@ fn upstream(row: &Row) -> Result<Upstream> {
     Ok(Upstream {
         due_at: row.get("due_at")?,
         checked_at: row.get("checked_at")?,
-        failure: row.get("failure")?,
+        failure: row.json_option("failure")?,
         failed_at: row.get("failed_at")?,
         failures: u32::try_from(row.get::<i64>("failures")?).unwrap_or(u32::MAX),
     })

@@ -165,6 +165,12 @@ impl Store {
         self.changed("UPDATE users SET encrypted_auth_state = $2 WHERE id = $1", params![id, encrypted]).await
     }
 
+    /// Writes another encryption of the authenticator's state, unless somebody wrote a state meanwhile.
+    pub async fn replace_auth_state(&self, id: UserId, before: &[u8], after: &[u8]) -> Result<bool> {
+        let sql = "UPDATE users SET encrypted_auth_state = $3 WHERE id = $1 AND encrypted_auth_state = $2";
+        self.changed(sql, params![id, before, after]).await
+    }
+
     /// Deletes a user with all rows that belong to it. Its servers must be gone from the world before.
     pub async fn delete_user(&self, id: UserId) -> Result<bool> {
         let mut tx = self.pool.begin().await?;

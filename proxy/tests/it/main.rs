@@ -17,6 +17,7 @@ mod link;
 mod paths;
 mod streams;
 mod tenancy;
+mod tls;
 mod tunnels;
 mod upstream;
 mod world;

@@ -129,6 +129,7 @@ async fn the_proxy_alone() {
         limits: specola_proxy::Limits::default(),
         admin_socket: None,
         trusted_proxies: Vec::new(),
+        client_ca: None,
     };
     let proxy = specola_proxy::Proxy::bind(options).await.unwrap();
     eprintln!("{}", proxy.addresses()[0]);

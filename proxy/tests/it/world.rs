@@ -36,6 +36,7 @@ pub async fn world_with(routes: Vec<Route>, adjust: impl FnOnce(&mut Options)) -
         limits: Limits { activity_interval: Duration::from_millis(20), ..Limits::default() },
         admin_socket: Some(folder.path().join("admin.sock")),
         trusted_proxies: Vec::new(),
+        client_ca: None,
     };
     adjust(&mut options);
     let revision = hub.change(routes, &[]);

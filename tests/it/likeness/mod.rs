@@ -13,6 +13,7 @@ use tests::specola::Options;
 use tests::{Answer, Body, JupyterHub, Mark, Session, Specola, need, place};
 
 mod corners;
+mod elements;
 mod oauth;
 mod requests;
 pub mod services;

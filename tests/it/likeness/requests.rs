@@ -78,6 +78,10 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 pub const OTHERWISE: &[(&str, &str)] = &[
     (": /hub/admin", "the admin page is not there yet"),
     (
+        r#"PATCH /users/franz {"auth_state":{"a":1}}"#,
+        "a hub without a key for it says so, and that is no fault of the hub",
+    ),
+    (
         "PATCH /users/alice/servers/second {\"display_name\"",
         "options that were never set are an empty object, not null",
     ),
@@ -180,6 +184,10 @@ fn people() -> Vec<Request> {
         ("admin", "PATCH", "/users/franz", Some(json!({"name": "carol"}))),
         ("admin", "PATCH", "/users/franz", Some(json!({"name": "not/a name"}))),
         ("admin", "PATCH", "/users/franz", Some(json!({"nonsense": 1}))),
+        ("admin", "PATCH", "/users/franz", Some(json!({"auth_state": "a text"}))),
+        ("admin", "PATCH", "/users/franz", Some(json!({"auth_state": null}))),
+        ("admin", "PATCH", "/users/franz", Some(json!({"auth_state": {"a": 1}}))),
+        ("alice", "PATCH", "/users/alice", Some(json!({"auth_state": {"a": 1}}))),
         ("admin", "PATCH", "/users/franz", None),
         ("admin", "PATCH", "/users/no-such-person", Some(json!({"admin": true}))),
         ("alice", "PATCH", "/users/alice", Some(json!({"admin": true}))),

@@ -59,6 +59,7 @@ class Specola:
             return
         self.end_hub()
         self.options = options
+        variables = {name: value for (section, name), value in options.items() if section == "environment"}
         (self.folder / "specola.toml").write_text(self.text({**options, **more()}))
         log = open(self.folder / "specola.log", "ab")
         self.hub = subprocess.Popen(
@@ -67,7 +68,7 @@ class Specola:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, MARK: self.mark},
+            env={**os.environ, MARK: self.mark, **variables},
         )
         self.await_answer()
 
@@ -87,6 +88,8 @@ class Specola:
         }
         sections = {}
         for (section, key), value in {**own, **options}.items():
+            if section == "environment":
+                continue
             sections.setdefault(section, []).append(f"{json.dumps(key)} = {toml(value)}")
         return "\n".join(f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in sections.items())
 

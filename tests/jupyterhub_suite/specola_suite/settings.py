@@ -4,6 +4,7 @@ import os
 import sys
 
 from jupyterhub import orm, scopes
+from jupyterhub.crypto import CryptKeeper
 from jupyterhub.roles import get_default_roles
 from jupyterhub.tests import mocking
 
@@ -31,13 +32,16 @@ DEFAULT_ROLES = {role["name"]: sorted(role["scopes"]) for role in get_default_ro
 
 
 def options_of(app):
-    """The options that the settings of the moment stand for."""
+    """The options that the settings of the moment stand for; those of the section `environment` are variables."""
     found = {}
     for name in SAME:
         value = app.tornado_settings.get(name, getattr(app, name, None))
         if isinstance(value, (bool, int, float, str, list, tuple)) and value != "":
             found["hub", name] = value
     authenticator = app.tornado_settings["authenticator"]
+    if authenticator.enable_auth_state:
+        found["auth", "enable_auth_state"] = True
+        found["environment", "JUPYTERHUB_CRYPT_KEY"] = ";".join(key.hex() for key in CryptKeeper.instance().keys)
     if authenticator.username_pattern:
         found["auth", "username_pattern"] = authenticator.username_pattern
     if authenticator.username_map:

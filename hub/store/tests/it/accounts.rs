@@ -39,6 +39,9 @@ async fn a_user_changes_name_information_cookie_and_state(Database { store, .. }
     assert_eq!(store.auth_state(ann.id).await.unwrap(), None);
     assert!(store.set_auth_state(ann.id, Some(&[0, 255, 7])).await.unwrap());
     assert_eq!(store.auth_state(ann.id).await.unwrap(), Some(vec![0, 255, 7]));
+    assert!(!store.replace_auth_state(ann.id, &[0, 255], &[9]).await.unwrap(), "another was written meanwhile");
+    assert!(store.replace_auth_state(ann.id, &[0, 255, 7], &[9]).await.unwrap());
+    assert_eq!(store.auth_state(ann.id).await.unwrap(), Some(vec![9]));
     assert!(store.set_auth_state(ann.id, None).await.unwrap());
     assert_eq!(store.auth_state(ann.id).await.unwrap(), None);
 }

@@ -32,4 +32,5 @@ mod shares;
 mod tokens;
 mod trouble;
 mod upgrade;
+mod upstreams;
 mod version;

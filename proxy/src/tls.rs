@@ -1,0 +1,83 @@
+//! TLS towards upstreams: services and labs whose address begins with `https://`.
+//!
+//! What a connection says in clear goes through a pair of unix sockets, one end of which stands for the upstream, so that
+//! pools and tunnels know sockets only. It costs one more copy, for the few upstreams that want TLS.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, ensure};
+use rustls_pki_types::{CertificateDer, IpAddr, ServerName, pem::PemObject};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpStream, UnixStream},
+    sync::OnceCell,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore},
+};
+
+use crate::target::{Address, Target};
+
+/// Whom to believe: the authorities of this machine, and those of a file. Read when first needed.
+#[derive(Clone, Default)]
+pub(crate) struct Trust {
+    file: Option<PathBuf>,
+    connector: Arc<OnceCell<TlsConnector>>,
+}
+
+impl Trust {
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self { file, connector: Arc::default() }
+    }
+
+    /// Shakes hands with the target over a connection. Whoever gets the socket speaks in clear.
+    pub(crate) async fn wrap(&self, target: &Target, socket: TcpStream) -> io::Result<UnixStream> {
+        let connector = self.connector.get_or_try_init(|| async { connector(self.file.as_deref()) });
+        let connector = connector.await.map_err(io::Error::other)?;
+        let name = match &target.address {
+            Address::Ip(address) => ServerName::IpAddress(IpAddr::from(address.ip())),
+            Address::Name(name, _) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
+            Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        };
+        socket.set_nodelay(true)?;
+        let mut secured = connector.connect(name, socket).await?;
+        let (ours, mut theirs) = UnixStream::pair()?;
+        // Ends with whichever side ends; whoever aborts the exchange drops the socket.
+        tokio::spawn(async move {
+            if let Err(problem) = copy_bidirectional(&mut theirs, &mut secured).await {
+                tracing::debug!(%problem, "a TLS connection ended");
+            }
+        });
+        Ok(ours)
+    }
+}
+
+fn connector(file: Option<&Path>) -> anyhow::Result<TlsConnector> {
+    let mut config = client_config(file)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// How to speak TLS to a server: believes the authorities of this machine, and those in a PEM file.
+///
+/// Errors: the file cannot be read, or holds something else; there is nobody to believe.
+pub fn client_config(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    // What of the machine's own cannot be read is no reason to believe nobody.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(file) = file {
+        let context = || format!("the authorities in {}", file.display());
+        for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
+            roots.add(certificate.with_context(context)?).with_context(context)?;
+        }
+    }
+    ensure!(!roots.is_empty(), "this machine knows no certificate authorities");
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,126 @@
+//! Upstreams that speak TLS.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+
+use crate::{
+    client::Raw,
+    hub::route,
+    tunnels::{HANDSHAKE, SWITCH},
+    upstream::Upstream,
+    world::world_with,
+};
+
+/// What ends TLS in front of an upstream, with a certificate of its own for these names.
+struct Front {
+    address: SocketAddr,
+    certificate: PathBuf,
+    _folder: tempfile::TempDir,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Front {
+    async fn before(upstream: SocketAddr, names: &[&str]) -> Self {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, certificate.pem()).unwrap();
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            loop {
+                let (peer, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // A peer that does not believe the certificate breaks off.
+                    let Ok(mut peer) = acceptor.accept(peer).await else { return };
+                    let mut upstream = TcpStream::connect(upstream).await.unwrap();
+                    let _ = copy_bidirectional(&mut peer, &mut upstream).await;
+                });
+            }
+        });
+        Self { address, certificate: file, _folder: folder, task }
+    }
+
+    fn url(&self, host: &str) -> String {
+        format!("https://{host}:{}", self.address.port())
+    }
+}
+
+#[tokio::test]
+async fn requests_and_websockets_go_to_an_upstream_over_tls() {
+    let named = Upstream::named("secure").await;
+    let sockets = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        peer.send(format!("{SWITCH}\r\nhello")).await;
+        let all = peer.rest().await;
+        peer.send(format!("got {} bytes", all.len())).await;
+    })
+    .await;
+    let front = Front::before(named.address, &["127.0.0.1", "localhost"]).await;
+    let routes = vec![route("/a", &front.url("127.0.0.1")), route("/b", &front.url("localhost"))];
+    let world = world_with(routes, |options| options.client_ca = Some(front.certificate.clone())).await;
+    for path in ["/a/x", "/b/x"] {
+        let mut raw = Raw::connect(world.address).await;
+        for _ in 0..2 {
+            raw.send(format!("GET {path} HTTP/1.1\r\nHost: hub.example\r\n\r\n")).await;
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            assert_eq!(raw.exact(6).await, b"secure");
+        }
+        assert_eq!(named.last().all("host"), ["hub.example"], "the browser's own, as without TLS");
+    }
+    assert_eq!(named.connections(), 2, "connections are kept");
+
+    let front = Front::before(sockets.address, &["127.0.0.1"]).await;
+    let routes = vec![route("/", &front.url("127.0.0.1"))];
+    let world = world_with(routes, |options| options.client_ca = Some(front.certificate.clone())).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send(format!("GET / HTTP/1.1\r\n{HANDSHAKE}")).await;
+    assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(raw.exact(5).await, b"hello");
+    raw.send(vec![1; 100_000]).await;
+    tokio::io::AsyncWriteExt::shutdown(&mut raw.stream).await.unwrap();
+    assert_eq!(raw.rest().await, b"got 100000 bytes", "an end is passed on, and the other direction goes on");
+}
+
+#[tokio::test]
+async fn an_upstream_that_nobody_vouches_for_gets_no_request() {
+    let upstream = Upstream::named("secure").await;
+    let front = Front::before(upstream.address, &["other.example"]).await;
+    let other = Front::before(upstream.address, &["127.0.0.1"]).await;
+    let routes = vec![
+        route("/name", &front.url("127.0.0.1")),
+        route("/unknown", &other.url("127.0.0.1")),
+        route("/plain", &format!("https://{}", upstream.address)),
+    ];
+    let world = world_with(routes, |options| options.client_ca = Some(front.certificate.clone())).await;
+    for path in ["/name", "/unknown", "/plain"] {
+        let mut raw = Raw::connect(world.address).await;
+        raw.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let head = raw.head().await;
+        assert!(head.starts_with("HTTP/1.1 503 "), "{path}: {head}");
+    }
+    assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+}
