@@ -17,6 +17,7 @@ use crate::login::oidc::Claims;
 use crate::login::{Account, Identity};
 use crate::page::session;
 use crate::roles::{self, Roles};
+use crate::upstream::{self, Kept};
 
 /// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
 pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User, Problem> {
@@ -113,18 +114,23 @@ async fn bring_up(
 
 /// Keeps what the method told. A provider that gives a refresh token at the first login only gave it then.
 async fn keep_state(app: &App, user: &User, identity: &Identity) -> Result<(), StoreError> {
-    let states = &app.hooks.auth_states;
+    let (states, now) = (&app.hooks.auth_states, app.now());
     let mut state = identity.auth_state.clone();
     if let (Some(state), Some(_)) = (&mut state, &identity.account)
         && state.0["refresh_token"].is_null()
     {
-        let before = states.read(&app.store, user.id).await?;
+        let before = states.read(&app.store, user.id, now).await?;
         let same = ["sub", "issuer"].iter().all(|key| before["specola"][key] == state.0["specola"][key]);
         if same && before["refresh_token"].is_string() {
             state.0["refresh_token"] = before["refresh_token"].clone();
         }
     }
-    states.write(&app.store, user.id, state.as_ref(), app.now()).await
+    states.write(&app.store, user.id, state.as_ref(), now).await?;
+    // Nothing is wrong with the tokens of a login that has just succeeded.
+    if let Some(kept) = state.filter(|_| identity.account.is_some()).and_then(|state| Kept::new(Vec::new(), state.0)) {
+        app.store.upstream_good(user.id, now, upstream::next_look(app, &kept, now)).await?;
+    }
+    Ok(())
 }
 
 /// Records which account it was, and what people call them.

@@ -81,6 +81,8 @@ acts! {
     UserAdmit = "user.admit",
     /// What a login method keeps about a user was set by somebody.
     UserAuthState = "user.auth_state",
+    /// A provider does not renew somebody's tokens any more.
+    UserTokensLost = "user.tokens.lost",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.

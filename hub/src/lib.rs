@@ -27,3 +27,4 @@ pub mod service;
 pub mod sharing;
 pub mod start;
 pub mod task;
+pub mod upstream;

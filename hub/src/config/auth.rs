@@ -50,6 +50,14 @@ pub struct AuthConfig {
     /// Puts people into the groups the login method or the hook `post_auth` tells of, and takes them out of all others,
     /// at each login. Without it what they say of groups is passed over.
     pub manage_groups: bool,
+    /// How often an identity provider is asked anew about people who are about: their groups, and whether they are let in.
+    /// Without it: every 300 seconds; 0 asks only when their tokens are renewed.
+    pub auth_refresh_age: Option<Seconds>,
+    /// Asks the identity provider about a person before a server of theirs starts, unless that was done within
+    /// `auth_refresh_age`. Without it: `true`.
+    pub refresh_pre_spawn: Option<bool>,
+    /// Gives people's access tokens also to servers that they share with others, who could read them there.
+    pub tokens_in_shared_servers: bool,
     /// Keeps what the login method tells of a person (`auth_state`), encrypted with `JUPYTERHUB_CRYPT_KEY`.
     pub enable_auth_state: bool,
     /// How guessing passwords is slowed down, whatever the method.
@@ -98,6 +106,11 @@ impl AuthConfig {
     /// Whether everybody who proves who they are is let in.
     pub fn allows_all(&self) -> bool {
         self.allow_all.unwrap_or(self.authenticator == Authenticator::Demo && self.allowed_users.is_empty())
+    }
+
+    /// How old what an identity provider said of somebody may become.
+    pub fn refresh_age(&self) -> std::time::Duration {
+        self.auth_refresh_age.unwrap_or(Seconds(300.0)).duration()
     }
 
     /// Whether everybody the database knows is let in. With `password` only an administrator makes people known.

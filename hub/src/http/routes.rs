@@ -51,6 +51,9 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/info", [get().to(api::hub::info)]))
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
         .service(at("/user", [get().to(api::users::whoami)]))
+        .service(at("/user/access-token", [get().to(api::access_token::get)]))
+        .service(at("/iam/{provider}/.well-known/openid-configuration", [get().to(api::facade::discovery)]))
+        .service(at("/iam/{provider}/token", [post().to(api::facade::token)]))
         .service(at("/users", [get().to(api::users::list), post().to(api::users::create_many)]))
         .service(at(
             "/users/{user}",

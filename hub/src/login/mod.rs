@@ -37,7 +37,7 @@ use self::pam::Pam;
 pub use self::password::Passwords;
 use self::post_auth::PostAuth;
 use self::throttle::Throttles;
-use self::turn::Turns;
+pub use self::turn::Turns;
 use crate::config::auth::Authenticator;
 use crate::config::{AuthConfig, HooksConfig};
 use crate::hook::person::Person;

@@ -54,7 +54,7 @@ async fn logout_of_provider(request: &HttpRequest, app: &App, caller: &Caller) -
     let Some(user) = caller.user() else { return Ok(None) };
     let Some(account) = app.store.identities_of(user.id).await?.into_iter().next() else { return Ok(None) };
     let Some(provider) = app.login.provider(Some(&account.provider)) else { return Ok(None) };
-    let state = app.hooks.auth_states.read(&app.store, user.id).await?;
+    let state = app.hooks.auth_states.read(&app.store, user.id, app.now()).await?;
     let id_token = state["id_token"].as_str().map(Secret::new);
     let back = format!("{}{}", oauth_login::here(request, app), app.paths.hub);
     Ok(provider.logout_url(id_token.as_ref(), &back).await.and_then(|url| Href::parse(&url).ok()))

@@ -10,3 +10,4 @@ pub mod proxy_process;
 pub mod routes;
 pub mod seen;
 pub mod survey;
+pub mod upstream;

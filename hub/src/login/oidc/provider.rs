@@ -196,6 +196,17 @@ impl Provider {
         }
     }
 
+    /// What the provider says of itself that is for everybody: its keys, who somebody is, its scopes.
+    pub async fn public(&self) -> Result<Value, Trouble> {
+        let description = self.description().await?;
+        Ok(json!({
+            "jwks_uri": description.jwks_uri,
+            "userinfo_endpoint": description.userinfo_endpoint,
+            "authorization_endpoint": description.authorization_endpoint,
+            "scopes_supported": description.scopes_supported,
+        }))
+    }
+
     /// Where people go to log out of the provider as well; `None` where that is nowhere. `back` is where it sends them.
     pub async fn logout_url(&self, id_token: Option<&Secret>, back: &str) -> Option<String> {
         if let Some(url) = &self.config.logout_redirect_url {
