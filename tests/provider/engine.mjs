@@ -114,11 +114,12 @@ export function rebuild() {
       devInteractions: { enabled: false },
       dPoP: { enabled: false },
       pushedAuthorizationRequests: { enabled: false },
+      resourceIndicators: { enabled: false },
       introspection: { enabled: true, allowedPolicy: () => true },
       revocation: { enabled: true, allowedPolicy: mayRevoke },
       rpInitiatedLogout: { enabled: true, logoutSource: pages.logout, postLogoutSuccessSource: pages.loggedOut },
       registration: { enabled: true, idFactory: () => randomUUID(), secretFactory: () => randomBytes(64).toString('base64url') },
-      registrationManagement: { enabled: true },
+      registrationManagement: { enabled: true, rotateRegistrationAccessToken: false },
     },
     ttl: {
       AccessToken: () => settings.access_ttl,

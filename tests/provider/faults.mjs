@@ -53,7 +53,7 @@ export async function befall(request, response) {
     case 'endless':
       response.writeHead(200, { 'content-type': TYPE });
       response.write('{"');
-      pour(response, 256);
+      pour(response, 64);
       return true;
     case 'lost':
       request.lost = true;

@@ -1,6 +1,6 @@
 // The keys that sign. They are made anew at every start and can be rotated.
 
-import { createHash, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
 
 import { jose } from './libraries.mjs';
 
@@ -37,7 +37,7 @@ export function signByOther(claims) {
 
 // The old confusion of algorithms: the public key, as text, taken for a shared secret.
 export function signByPublicKey(claims) {
-  const text = createPublicKey(signing().publicKey).export({ type: 'spki', format: 'pem' });
+  const text = signing().publicKey.export({ type: 'spki', format: 'pem' });
   return new jose.SignJWT(claims).setProtectedHeader({ alg: 'HS256', kid: signing().kid }).sign(Buffer.from(text));
 }
 
@@ -45,6 +45,3 @@ export const unsigned = (claims) => {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'none' })}.${part(claims)}.`;
 };
-
-// Half of the digest, as `at_hash` has it.
-export const half = (text) => createHash('sha256').update(text).digest().subarray(0, 16).toString('base64url');

@@ -43,7 +43,7 @@ impl Fault {
         Fault(json!({"kind": "garbage"}))
     }
 
-    /// 200 with a body of 256 MiB.
+    /// 200 with a body of 64 MiB.
     pub fn endless() -> Fault {
         Fault(json!({"kind": "endless"}))
     }
