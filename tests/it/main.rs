@@ -19,6 +19,7 @@ mod likeness;
 mod login;
 mod observe;
 mod pages;
+mod provider;
 mod proxy;
 mod quickstart;
 mod reference;
