@@ -18,6 +18,7 @@ mod life;
 mod likeness;
 mod login;
 mod observe;
+mod oidc;
 mod pages;
 mod provider;
 mod proxy;

@@ -113,6 +113,11 @@ impl Session {
         self.cookies.iter().find(|((_, other), _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// How many cookies have a name that begins so.
+    pub fn cookies_named(&self, start: &str) -> usize {
+        self.cookies.keys().filter(|(_, name)| name.starts_with(start)).count()
+    }
+
     pub async fn get(&mut self, path: &str) -> Result<Answer> {
         self.send(Method::GET, path, Body::Empty).await
     }
