@@ -4,6 +4,8 @@
 //! caller makes the row, the groups and the cookies.
 
 pub mod allow;
+#[cfg(test)]
+mod allow_groups;
 mod demo;
 mod external;
 mod hash;

@@ -18,7 +18,7 @@ use crate::http::origin::Origin;
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem, caller};
 use crate::login::oidc::attempt::{self, Seal};
-use crate::login::oidc::{Attempt, Known, Provider, Trouble, is_same_issuer};
+use crate::login::oidc::{Attempt, Known, Provider, RefreshError, Trouble, is_same_issuer};
 use crate::login::{Outcome, Refusal};
 
 /// `GET /oauth_login`: sends the browser to the provider.
@@ -159,7 +159,7 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
             warn();
             (StatusCode::SERVICE_UNAVAILABLE, format!("{name} does not answer at the moment. Try again in a minute."))
         }
-        Trouble::Denied { code, .. } => match code.as_str() {
+        Trouble::Denied { code, description } => match code.as_str() {
             "temporarily_unavailable" | "server_error" => {
                 warn();
                 let text = format!("{name} cannot log anybody in at the moment. Try again in a minute.");
@@ -175,6 +175,16 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
             }
             "invalid_grant" => {
                 warn();
+                let description = description.clone();
+                if let RefreshError::Suspended { .. } = RefreshError::of_denial(code, description.clone()) {
+                    let text = format!("Your account at {name} is suspended. Ask there.");
+                    return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
+                }
+                if let RefreshError::UsagePolicy { .. } = RefreshError::of_denial(code, description) {
+                    let text =
+                        format!("{name} wants you to sign its usage policy first. Sign it there, then log in again.");
+                    return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
+                }
                 (StatusCode::BAD_REQUEST, "This login has been used or has taken too long. Log in again.".to_owned())
             }
             _ => (StatusCode::BAD_GATEWAY, format!("{name} refuses to log in people of this hub. {}", operators())),

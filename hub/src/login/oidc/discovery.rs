@@ -218,3 +218,92 @@ pub fn is_same_issuer(one: &str, other: &str) -> bool {
 fn bare(issuer: &str) -> &str {
     issuer.strip_suffix('/').unwrap_or(issuer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn described(issuer: &str, change: Value) -> Result<Description, Trouble> {
+        let mut said = json!({
+            "issuer": "https://iam.example/",
+            "authorization_endpoint": "https://iam.example/authorize",
+            "token_endpoint": "https://iam.example/token",
+            "userinfo_endpoint": "https://iam.example/userinfo",
+            "jwks_uri": "https://iam.example/jwk",
+        });
+        said.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        read(said, issuer, &Own::default())
+    }
+
+    #[test]
+    fn quirk_1_one_slash_at_the_end_of_the_issuer_makes_no_difference() {
+        for issuer in ["https://iam.example", "https://iam.example/"] {
+            assert!(described(issuer, json!({})).is_ok());
+            assert!(described(issuer, json!({ "issuer": "https://iam.example" })).is_ok());
+            for other in
+                ["https://iam.example//", "https://iam.example.org", "https://iam.example/x", "http://iam.example"]
+            {
+                assert!(matches!(described(issuer, json!({ "issuer": other })), Err(Trouble::Broken(_))), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn quirk_12_endpoints_without_tls_of_a_provider_with_tls_are_refused_with_the_cause() {
+        let wrong = described("https://iam.example", json!({ "token_endpoint": "http://iam.example/token" }));
+        let Err(Trouble::Broken(what)) = wrong else { panic!("{wrong:?}") };
+        assert!(what.contains("http://iam.example/token") && what.contains("behind a proxy"), "{what}");
+        for endpoint in ["javascript:alert(1)", "file:///etc/passwd", "", "/token"] {
+            let wrong = described("https://iam.example", json!({ "authorization_endpoint": endpoint }));
+            assert!(matches!(wrong, Err(Trouble::Broken(_))), "{endpoint}");
+        }
+        // A provider on this machine, for tests, has none at all.
+        let plain = json!({
+            "issuer": "http://127.0.0.1:1", "authorization_endpoint": "http://127.0.0.1:1/a",
+            "token_endpoint": "http://127.0.0.1:1/t", "userinfo_endpoint": null, "jwks_uri": "http://127.0.0.1:1/j",
+        });
+        assert!(described("http://127.0.0.1:1", plain).is_ok());
+    }
+
+    #[test]
+    fn what_the_configuration_says_goes_before_the_description() {
+        let own = Own { token: HttpUrl::parse("https://inside.example/token").ok(), ..Own::default() };
+        let said = json!({
+            "issuer": "https://iam.example", "authorization_endpoint": "https://iam.example/authorize",
+            "token_endpoint": "http://wrong.example/token",
+        });
+        let description = read(said, "https://iam.example", &own).unwrap();
+        assert_eq!(description.token_endpoint, "https://inside.example/token");
+    }
+
+    #[test]
+    fn quirk_6_advertised_algorithms_count_for_nothing() {
+        let all = json!({ "id_token_signing_alg_values_supported": ["none", "HS256", "RS256"] });
+        assert!(described("https://iam.example", all).is_ok());
+    }
+
+    #[tokio::test]
+    async fn many_who_ask_at_once_make_one_request_and_a_failure_is_not_repeated_at_once() {
+        let keeping: Keeping<u8> = Keeping::default();
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let ask = |outcome: Result<u8, Trouble>| {
+            let asked = &asked;
+            async move {
+                asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                outcome
+            }
+        };
+        let down = || Err(Trouble::Unreachable("down".into()));
+        let failed = futures_util::future::join_all((0..20).map(|_| keeping.get(DESCRIPTION, ask(down())))).await;
+        assert!(failed.iter().all(Result::is_err) && keeping.last_failure().is_some());
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+        *keeping.failed.lock().unwrap() = None;
+        let found = futures_util::future::join_all((0..20).map(|_| keeping.get(DESCRIPTION, ask(Ok(7))))).await;
+        assert!(found.iter().all(|found| found.as_deref() == Ok(&7)));
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2);
+        // Too old, and down: what was said before goes on being good.
+        assert_eq!(keeping.get(Duration::ZERO, ask(down())).await.as_deref(), Ok(&7));
+    }
+}
