@@ -231,6 +231,8 @@ impl Specola {
             .set("auth", "admin_users", "[\"admin\"]")
             .set("auth.demo", "password", &format!("{PASSWORD:?}"))
             .set("spawner.environment", variable, &format!("{value:?}"))
+            // Labs are killed in the end, and their agents with them.
+            .set("spawner.environment", "SPECOLA_TOKEN_DIR", &text(&self.ground.folder.join("tokens")))
             .set("spawner.local", "mode", "\"folders\"")
             .set("spawner.local", "allow_root", "true")
             .set("spawner.local", "homes_dir", &text(&self.ground.homes()));

@@ -1,6 +1,8 @@
 //! The folder of the token: in memory where that is possible, of this user alone, and one for each server.
 
+use std::collections::hash_map::DefaultHasher;
 use std::fs::{self, DirBuilder, OpenOptions};
+use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -20,8 +22,9 @@ impl Folder {
         if let Some(folder) = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
             return Self::at(PathBuf::from(folder));
         }
-        let prefix = std::env::var("JUPYTERHUB_SERVICE_PREFIX").unwrap_or_default();
-        let name = name_of(&prefix, nix::unistd::getuid().as_raw());
+        let variable = |name: &str| std::env::var(name).unwrap_or_default();
+        let (hub, prefix) = (variable("JUPYTERHUB_API_URL"), variable("JUPYTERHUB_SERVICE_PREFIX"));
+        let name = name_of(&hub, &prefix, nix::unistd::getuid().as_raw());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let places = runtime.into_iter().chain([PathBuf::from("/dev/shm"), std::env::temp_dir()]);
         let mut last = None;
@@ -61,6 +64,13 @@ impl Folder {
             .with_context(|| format!("cannot write {}", file.display()))
     }
 
+    /// Takes everything away, when the lab has ended.
+    pub fn clear(&self) {
+        let files = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        files.for_each(|file| drop(fs::remove_file(file.path())));
+        let _ = fs::remove_dir(&self.0);
+    }
+
     /// Takes a file away, if it is there.
     pub fn remove(&self, name: &str) {
         let _ = fs::remove_file(self.file(name));
@@ -72,10 +82,13 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// One name for each server of each user: several may run on one machine.
-fn name_of(prefix: &str, user: u32) -> String {
+/// One name for each server of each user of each hub: several may run on one machine.
+fn name_of(hub: &str, prefix: &str, user: u32) -> String {
     let plain: String = prefix.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    format!("specola-{user}-{}", plain.trim_matches('_').chars().take(100).collect::<String>())
+    let mut digest = DefaultHasher::new();
+    (hub, prefix).hash(&mut digest);
+    let readable: String = plain.trim_matches('_').chars().take(100).collect();
+    format!("specola-{user}-{readable}-{:016x}", digest.finish())
 }
 
 #[cfg(test)]
@@ -98,6 +111,9 @@ mod tests {
         folder.remove("access_token");
         folder.remove("access_token");
         assert!(!folder.file("access_token").exists());
+        folder.write("status.json", "{}").unwrap();
+        folder.clear();
+        assert!(!place.path().join("tokens").exists());
     }
 
     #[test]
@@ -115,8 +131,12 @@ mod tests {
 
     #[test]
     fn each_server_has_a_folder_of_its_own() {
-        assert_eq!(name_of("/user/ada/", 7), "specola-7-user_ada");
-        assert_ne!(name_of("/user/ada/", 7), name_of("/user/ada/gpu/", 7));
-        assert!(!name_of("/../../etc/", 7).contains(['/', '.']));
+        let hub = "http://127.0.0.1:8081/hub/api";
+        assert!(name_of(hub, "/user/ada/", 7).starts_with("specola-7-user_ada-"));
+        let others = [(hub, "/user/ada/gpu/"), (hub, "/user/ada_/"), ("http://other/hub/api", "/user/ada/")];
+        for (hub_of, prefix) in others {
+            assert_ne!(name_of(hub, "/user/ada/", 7), name_of(hub_of, prefix, 7));
+        }
+        assert!(!name_of(hub, "/../../etc/", 7).contains(['/', '.']));
     }
 }

@@ -35,6 +35,11 @@ impl Keeper {
         self.folder.file(TOKEN)
     }
 
+    /// Where it is kept.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     /// Runs until it is aborted. `first` hears when the first answer is there, whatever it is.
     pub async fn run(self, first: oneshot::Sender<()>) {
         let (mut first, mut ends, mut refusals) = (Some(first), None, 0_u32);

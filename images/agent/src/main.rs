@@ -53,11 +53,14 @@ async fn run(command: &[String]) -> Result<ExitCode> {
         }
     };
     let Some(keeper) = keeper else { return child::run(command, None).await };
-    let file = keeper.file();
+    let (file, folder) = (keeper.file(), keeper.folder().clone());
     let (first, told) = tokio::sync::oneshot::channel();
     let keeping = tokio::spawn(async move { keeper.run(first).await });
     let _ = tokio::time::timeout(FIRST, told).await;
     let code = child::run(command, Some(&file)).await;
     keeping.abort();
+    // Aborted for good before what it would write is taken away.
+    let _ = keeping.await;
+    folder.clear();
     code
 }

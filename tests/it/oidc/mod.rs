@@ -2,6 +2,7 @@
 //! follows the redirects between them.
 
 mod faults;
+mod fresh;
 mod keep;
 mod login;
 mod logout;
