@@ -13,6 +13,7 @@ const STEPS: usize = 20;
 pub struct Visitor {
     name: String,
     session: Session,
+    refuses: bool,
 }
 
 impl Visitor {
@@ -23,7 +24,12 @@ impl Visitor {
 
     /// The same at any provider whose forms ask for a name and a password.
     pub fn at(origin: &str, name: &str) -> Result<Visitor> {
-        Ok(Visitor { name: name.to_owned(), session: Session::new(origin)? })
+        Ok(Visitor { name: name.to_owned(), session: Session::new(origin)?, refuses: false })
+    }
+
+    /// The same, denying consent when it is asked for.
+    pub fn refusing(self) -> Visitor {
+        Visitor { refuses: true, ..self }
     }
 
     /// Goes from an address of the provider to where the provider at last sends them: an address elsewhere, or a page of
@@ -83,11 +89,13 @@ impl Visitor {
         bail!("{path} redirects without end, last to {url}")
     }
 
-    /// Every field of the page's form, with the first button.
+    /// Every field of the page's form, with the first button, which agrees, or the last.
     fn filled_in(&self, page: &str) -> Vec<(String, String)> {
-        let inputs = page.split("<input").skip(1);
-        inputs
-            .chain(page.split("<button").skip(1).take(1))
+        let mut buttons = page.split("<button").skip(1);
+        let button = if self.refuses { buttons.last() } else { buttons.next() };
+        page.split("<input")
+            .skip(1)
+            .chain(button)
             .filter_map(|rest| {
                 let tag = tag(rest)?;
                 let name = value_of(tag, "name")?;
