@@ -14,6 +14,7 @@ mod flow;
 mod hooks;
 mod interrupted;
 mod jupyterhub_suite;
+mod keycloak;
 mod life;
 mod likeness;
 mod login;
