@@ -7,13 +7,14 @@ use hub_core::role::is_valid_name;
 use hub_store::{Store, User};
 
 use super::allow::Verdict;
+use super::oidc::group::Rule;
 use super::oidc::{self, Claims, Known};
 use super::{Account, Identity, Login, Outcome, Refusal, said, shown};
 use crate::config::hub::RoleConfig;
 
 impl Login {
-    /// The groups that would let in somebody of a provider.
-    pub fn admitting(&self, provider: &str) -> Vec<String> {
+    /// The rules of which one would let in somebody of a provider by a group.
+    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
         self.rules.admitting(provider)
     }
 

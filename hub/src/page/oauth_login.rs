@@ -7,6 +7,7 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::secret::Secret;
+use pages::refused::Admitting;
 use pages::{Href, Refused};
 use serde_json::json;
 
@@ -18,8 +19,12 @@ use crate::http::origin::Origin;
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem, caller};
 use crate::login::oidc::attempt::{self, Seal};
+use crate::login::oidc::group::Rule;
 use crate::login::oidc::{Attempt, Known, Provider, RefreshError, Trouble, is_same_issuer};
 use crate::login::{Outcome, Refusal};
+
+/// So many groups that would do are named.
+const MOST_GROUPS: usize = 50;
 
 /// `GET /oauth_login`: sends the browser to the provider.
 pub async fn begin(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -107,11 +112,13 @@ async fn put_out(request: &HttpRequest, app: &App, known: &Known, refusal: &Refu
 fn not_admitted(request: &HttpRequest, app: &App, provider: &Provider, username: &str, by_group: bool) -> Answer {
     let (frame, cookie) = surround(request, app, None, "login").parts();
     let join = provider.config().join_url.as_deref().filter(|_| by_group);
+    let groups = app.login.admitting(provider.name()).into_iter().take(MOST_GROUPS);
+    let admitting = |rule: &Rule| Admitting { name: rule.group().to_owned(), and_below: rule.is_deep() };
     let page = Refused {
         frame,
         provider: provider.config().shown().to_owned(),
         username: username.to_owned(),
-        groups: if by_group { app.login.admitting(provider.name()) } else { Vec::new() },
+        groups: if by_group { groups.map(admitting).collect() } else { Vec::new() },
         join: join.and_then(|join| Href::parse(join).ok()),
         login_url: href(&app.paths.hub("login")),
     };

@@ -3,6 +3,7 @@
 
 mod faults;
 mod keep;
+mod keycloak;
 mod login;
 mod logout;
 mod quirks;
