@@ -16,7 +16,7 @@ fn faults() -> Vec<(&'static str, Fault, &'static [u16])> {
         ("refuse", Fault::refuse(), &[503]),
         ("hang", Fault::hang(), &[503]),
         ("503", Fault::status(503), &[503]),
-        ("404", Fault::status(404), &[502, 403]),
+        ("404", Fault::status(404), &[502, 403, 503]),
         ("garbage", Fault::garbage(), &[502]),
         ("no object", Fault::body(200, "[]"), &[502]),
         ("nothing in it", Fault::body(200, "{}"), &[502]),
