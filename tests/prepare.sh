@@ -147,3 +147,30 @@ prepare_provider() {
         note_skip 'oidc-provider could not be installed: no sign-in with a real OpenID Connect provider'
     fi
 }
+
+# A second provider, with a realm of its own: Keycloak from Maven Central, with the Java of the machine.
+prepare_keycloak() {
+    local version=26.7.3 folder=$prepared/keycloak realm=tests/keycloak/realm.json wanted
+    wanted="$version $(cksum <$realm)"
+    if ! have java || ! have mvn; then
+        note_skip 'no Java or no Maven: no sign-in with Keycloak (apt-get install maven)'
+        return 0
+    fi
+    local home=$folder/keycloak-$version
+    if [ "$(cat "$folder/complete" 2>/dev/null)" != "$wanted" ]; then
+        say 'installing Keycloak'
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        # The database is made once, with the realm in it; every test takes a copy.
+        mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack -DoutputDirectory="$folder" \
+            -Dartifact=org.keycloak:keycloak-quarkus-dist:$version:zip >"$folder.log" 2>&1 &&
+            sh "$home/bin/kc.sh" build --db=dev-file --cache=local --features-disabled=account >>"$folder.log" 2>&1 &&
+            sh "$home/bin/kc.sh" import --optimized --file "$PWD/$realm" >>"$folder.log" 2>&1 &&
+            echo "$wanted" >"$folder/complete" || tail -5 "$folder.log"
+    fi
+    if [ "$(cat "$folder/complete" 2>/dev/null)" = "$wanted" ]; then
+        export SPECOLA_KEYCLOAK=$home SPECOLA_REQUIRE_KEYCLOAK=1
+    else
+        note_skip 'Keycloak could not be installed: no sign-in with it'
+    fi
+}

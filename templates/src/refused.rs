@@ -15,11 +15,20 @@ pub struct Refused {
     /// The user name there.
     pub username: String,
     /// The groups of which one would do; empty when none would.
-    pub groups: Vec<String>,
+    pub groups: Vec<Admitting>,
     /// Where to ask to join a group.
     pub join: Option<Href>,
     /// Where to log in again.
     pub login_url: Href,
+}
+
+/// A group whose members may log in.
+#[derive(Debug, Clone)]
+pub struct Admitting {
+    /// Its name.
+    pub name: String,
+    /// Whether members of groups below it may too.
+    pub and_below: bool,
 }
 
 impl Page for Refused {

@@ -15,6 +15,7 @@ mod flow;
 mod hooks;
 mod interrupted;
 mod jupyterhub_suite;
+mod keycloak;
 mod life;
 mod likeness;
 mod login;

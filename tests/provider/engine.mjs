@@ -81,7 +81,8 @@ function loadExistingGrant(ctx) {
   const id = ctx.oidc.result?.consent?.grantId;
   if (id) return ctx.oidc.provider.Grant.find(id);
   const person = people.withSubject(ctx.oidc.session.accountId);
-  if (settings.consent === 'ask' || !person || person.suspended || ctx.oidc.promptPending('consent')) return undefined;
+  const asks = settings.consent === 'ask' || ctx.oidc.promptPending('consent');
+  if (asks || !person?.aup_signed || person.suspended) return undefined;
   return pages.grant(ctx.oidc.provider, person, ctx.oidc.params);
 }
 

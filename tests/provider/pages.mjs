@@ -14,9 +14,6 @@ const page = (title, body) => `<!DOCTYPE html>
 <style>body{font:16px/1.5 sans-serif;max-width:26em;margin:4em auto}label,input,button{display:block;margin:.5em 0}</style>
 </head><body><h1>${escaped(title)}</h1>${body}</body></html>`;
 
-const hidden = (fields) => Object.entries(fields)
-  .map(([name, value]) => `<input type="hidden" name="${name}" value="${escaped(value)}">`).join('');
-
 function send(response, status, title, body) {
   response.writeHead(status, { 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-store' });
   response.end(page(title, body));
@@ -32,7 +29,7 @@ function signIn(response, hint, problem) {
 
 function usagePolicy(response, name) {
   send(response, 200, 'Usage policy', `<p>${escaped(name)}, sign the usage policy to go on.</p>
-<form method="post">${hidden({ name, password: name, aup: 'signed' })}<button id="sign" type="submit">I agree</button></form>`);
+<form method="post"><button id="sign" type="submit" name="aup" value="signed">I agree</button></form>`);
 }
 
 function consent(response, client, scope) {
@@ -68,25 +65,27 @@ export async function grant(provider, person, params) {
 }
 
 async function login(provider, request, response, details) {
-  const { name, password, aup } = request.form ?? {};
+  const { name, password } = request.form ?? {};
   const hint = details.params.login_hint;
   if (request.method !== 'POST') return signIn(response, hint);
   const person = people.named(name);
   if (!person || password !== name) return signIn(response, name, 'Wrong name or password');
   if (person.suspended) return send(response, 403, 'Suspended', '<p role="alert">This account is suspended.</p>');
-  if (!person.aup_signed && aup !== 'signed') return usagePolicy(response, name);
-  if (!person.aup_signed) people.set(name, { aup_signed: true });
   counters.loggedIn(name, details.params.client_id);
   const strong = settings.mfa ? { amr: ['pwd', 'otp'], acr: 'https://refeds.org/profile/mfa' } : {};
   return provider.interactionFinished(request, response, { login: { accountId: person.sub, ...strong } });
 }
 
+// What stands between signing in and the tokens: the usage policy, and consent.
 async function ask(provider, request, response, details) {
   const { params, session } = details;
   const person = people.withSubject(session.accountId);
   if (!person || person.suspended) return send(response, 403, 'Suspended', '<p role="alert">This account is suspended.</p>');
-  if (settings.consent === 'ask' && request.method !== 'POST') return consent(response, params.client_id, params.asked ?? params.scope);
-  if (settings.consent === 'ask' && request.form?.consent !== 'yes') {
+  const { aup, consent: answer } = request.form ?? {};
+  if (!person.aup_signed && aup !== 'signed') return usagePolicy(response, person.name);
+  people.set(person.name, { aup_signed: true });
+  if (settings.consent === 'ask' && !answer) return consent(response, params.client_id, params.asked ?? params.scope);
+  if (settings.consent === 'ask' && answer !== 'yes') {
     return provider.interactionFinished(request, response, { error: 'access_denied', error_description: 'User denied access' });
   }
   const made = await grant(provider, person, params);

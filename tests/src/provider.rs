@@ -32,7 +32,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-pub use client::{Claims, Client, Tokens, claims, parameter, tokens};
+pub use client::{Claims, Client, Paths, Tokens, claims, parameter, tokens};
 pub use control::{Count, Counters, Fault, Issued, Kind, Request};
 pub use visitor::Visitor;
 

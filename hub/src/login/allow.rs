@@ -162,12 +162,11 @@ impl Rules {
         self.verdict(&Candidate { name, known, admin: None, groups, account })
     }
 
-    /// The groups that would let in somebody of a provider, as they are written for people.
-    pub fn admitting(&self, provider: &str) -> Vec<String> {
+    /// The rules of which one would let in somebody of a provider by a group, each once.
+    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
         let own = self.of_providers.get(provider).map(|own| &own.groups);
         let rules = [Some(&self.groups), own].into_iter().flatten();
-        let named: BTreeSet<String> = rules.flat_map(|rules| &rules.allowed).map(Rule::to_string).collect();
-        named.into_iter().collect()
+        rules.flat_map(|rules| &rules.allowed).collect::<BTreeSet<&Rule>>().into_iter().collect()
     }
 }
 

@@ -7,13 +7,17 @@ use hub_core::role::is_valid_name;
 use hub_store::{Store, User};
 
 use super::allow::Verdict;
+use super::oidc::group::Rule;
 use super::oidc::{self, Claims, Known};
 use super::{Account, Identity, Login, Outcome, Refusal, said, shown};
 use crate::config::hub::RoleConfig;
 
+/// So many groups of somebody who is refused go into the log.
+const LOGGED_GROUPS: usize = 20;
+
 impl Login {
-    /// The groups that would let in somebody of a provider.
-    pub fn admitting(&self, provider: &str) -> Vec<String> {
+    /// The rules of which one would let in somebody of a provider by a group.
+    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
         self.rules.admitting(provider)
     }
 
@@ -55,7 +59,7 @@ impl Login {
         let admin = match verdict {
             Verdict::Allowed { admin } => admin,
             Verdict::Blocked | Verdict::NotListed => {
-                tracing::warn!(name = names.hub.as_str(), ?verdict, groups = ?claims.groups, "login refused by the allow rules");
+                tracing::warn!(name = names.hub.as_str(), ?verdict, groups = ?claims.groups.get(..claims.groups.len().min(LOGGED_GROUPS)), "login refused by the allow rules");
                 let refusal = if verdict == Verdict::Blocked { Refusal::NotAllowed } else { Refusal::NoGroup };
                 return Ok(Outcome::Refused(refusal));
             }

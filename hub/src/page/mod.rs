@@ -10,6 +10,7 @@ pub mod link;
 pub mod login;
 pub mod logout;
 pub mod oauth;
+mod oauth_attempt;
 pub mod oauth_login;
 pub mod password;
 pub mod pending;

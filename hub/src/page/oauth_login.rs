@@ -2,24 +2,26 @@
 //!
 //! Whatever goes wrong, people see the login page with a sentence that says whose fault it is; the cause is in the log.
 
-use actix_web::cookie::time::Duration as CookieDuration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 use hub_core::secret::Secret;
+use pages::refused::Admitting;
 use pages::{Href, Refused};
 use serde_json::json;
 
-use super::{default_page, found, href, login, next, show, surround};
+use super::{default_page, found, href, login, next, oauth_attempt, show, surround};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::http::origin::Origin;
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem, caller};
-use crate::login::oidc::attempt::{self, Seal};
+use crate::login::oidc::group::Rule;
 use crate::login::oidc::{Attempt, Known, Provider, RefreshError, Trouble, is_same_issuer};
 use crate::login::{Outcome, Refusal};
+
+/// So many groups that would do are named.
+const MOST_GROUPS: usize = 50;
 
 /// `GET /oauth_login`: sends the browser to the provider.
 pub async fn begin(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -35,7 +37,7 @@ pub async fn begin(request: HttpRequest, app: web::Data<App>) -> Answer {
 pub async fn callback(request: HttpRequest, app: web::Data<App>) -> Answer {
     let begun = std::time::Instant::now();
     let state = argument(&request, "state").unwrap_or_default();
-    let Some(attempt) = attempt_of(&request, &app, &state) else {
+    let Some(attempt) = oauth_attempt::find(&request, &app, &state) else {
         return begun_elsewhere(&request, &app).await;
     };
     let answer = match app.login.provider(Some(&attempt.provider)) {
@@ -46,7 +48,7 @@ pub async fn callback(request: HttpRequest, app: web::Data<App>) -> Answer {
     let mut response = answer?;
     crate::metrics::logged_in(response.status().is_redirection(), begun.elapsed());
     // Whatever became of it, this attempt is over.
-    forget(&mut response, &request, &app, &attempt.cookie())?;
+    oauth_attempt::forget(&mut response, &request, &app, &attempt.cookie())?;
     Ok(response)
 }
 
@@ -107,11 +109,13 @@ async fn put_out(request: &HttpRequest, app: &App, known: &Known, refusal: &Refu
 fn not_admitted(request: &HttpRequest, app: &App, provider: &Provider, username: &str, by_group: bool) -> Answer {
     let (frame, cookie) = surround(request, app, None, "login").parts();
     let join = provider.config().join_url.as_deref().filter(|_| by_group);
+    let groups = app.login.admitting(provider.name()).into_iter().take(MOST_GROUPS);
+    let admitting = |rule: &Rule| Admitting { name: rule.group().to_owned(), and_below: rule.is_deep() };
     let page = Refused {
         frame,
         provider: provider.config().shown().to_owned(),
         username: username.to_owned(),
-        groups: if by_group { app.login.admitting(provider.name()) } else { Vec::new() },
+        groups: if by_group { groups.map(admitting).collect() } else { Vec::new() },
         join: join.and_then(|join| Href::parse(join).ok()),
         login_url: href(&app.paths.hub("login")),
     };
@@ -221,52 +225,9 @@ async fn send_on(request: &HttpRequest, app: &App, provider: &Provider, attempt:
         Ok(url) => url,
         Err(trouble) => return failed(request, app, provider, &trouble).await,
     };
-    let (now, mut response) = (app.now(), found(&url));
-    let sealed = seal(app)?.close(attempt, now);
-    let age = CookieDuration::seconds(attempt::LONGEST.num_seconds());
-    let cookie = plain(request, app, attempt.cookie(), sealed).max_age(age).finish();
-    response.add_cookie(&cookie).map_err(|error| Problem::internal("cookie", error))?;
-    for name in too_many(request, app) {
-        forget(&mut response, request, app, &name)?;
-    }
+    let mut response = found(&url);
+    oauth_attempt::keep(&mut response, request, app, attempt)?;
     Ok(response)
-}
-
-/// The attempt that an answer is about: the one whose cookie carries the same state.
-fn attempt_of(request: &HttpRequest, app: &App, state: &str) -> Option<Attempt> {
-    let seal = seal(app).ok()?;
-    let sealed = crate::http::cookies::all(request, &attempt::cookie_of(state));
-    let attempts = sealed.iter().filter_map(|value| seal.open(value, app.now()));
-    attempts.into_iter().find(|attempt| Secret::new(attempt.state.clone()).matches(state))
-}
-
-/// The cookies of attempts beyond those that may stand beside one more: what cannot be read, and then the oldest.
-fn too_many(request: &HttpRequest, app: &App) -> Vec<String> {
-    let Ok(seal) = seal(app) else { return Vec::new() };
-    let now = app.now();
-    let mut held: Vec<(i64, String)> = crate::http::cookies::everything(request)
-        .filter(|(name, _)| attempt::is_cookie(name))
-        .map(|(name, value)| (seal.open(&value, now).map_or(0, |attempt| attempt.begun), name))
-        .collect();
-    held.sort();
-    let surplus = (held.len() + 1).saturating_sub(attempt::MOST);
-    held.into_iter().take(surplus).map(|(_, name)| name).collect()
-}
-
-fn forget(response: &mut HttpResponse, request: &HttpRequest, app: &App, name: &str) -> Result<(), Problem> {
-    let mut cookie = plain(request, app, name.to_owned(), String::new()).finish();
-    cookie.make_removal();
-    response.add_cookie(&cookie).map_err(|error| Problem::internal("cookie", error))
-}
-
-/// `Lax`, because the provider's page sends the browser here.
-fn plain<'c>(request: &HttpRequest, app: &App, name: String, value: String) -> actix_web::cookie::CookieBuilder<'c> {
-    let secure = Origin::of(request, app).is_secure();
-    Cookie::build(name, value).path(app.paths.hub.clone()).http_only(true).same_site(SameSite::Lax).secure(secure)
-}
-
-fn seal(app: &App) -> Result<Seal, Problem> {
-    Seal::new(&app.cookie_secret).map_err(|error| Problem::internal("sealing a login", error))
 }
 
 /// Where the provider sends people back to.

@@ -4,6 +4,7 @@ use super::{HOSTILE, admin, ago, anonymous, hostile, path, student};
 use crate::error::ErrorPage;
 use crate::login::{LoginService, PasswordForm};
 use crate::new_password::Occasion;
+use crate::refused::Admitting;
 use crate::token::Scope;
 use crate::words::ENGLISH;
 use crate::{Announcement, Consent, Frame, Href, Link, Login, Logout, NewPassword, Refused, Severity};
@@ -111,11 +112,12 @@ pub(crate) fn new_password() -> Vec<(&'static str, NewPassword)> {
 }
 
 pub(crate) fn refused() -> Vec<(&'static str, Refused)> {
+    let admitting = |name: &str, and_below| Admitting { name: name.to_owned(), and_below };
     let plain = || Refused {
         frame: anonymous(),
         provider: "INFN Cloud".to_owned(),
         username: "lbassi".to_owned(),
-        groups: vec!["users/cygno".to_owned(), "users/ai-infn/**".to_owned()],
+        groups: vec![admitting("users/cygno", false), admitting("users/ai-infn", true)],
         join: Href::parse("https://iam.castelvecchio.example/dashboard").ok(),
         login_url: path("hub/login"),
     };
@@ -129,7 +131,7 @@ pub(crate) fn refused() -> Vec<(&'static str, Refused)> {
                 frame: hostile(),
                 provider: HOSTILE.to_owned(),
                 username: HOSTILE.to_owned(),
-                groups: vec![HOSTILE.to_owned()],
+                groups: vec![admitting(HOSTILE, true)],
                 join: Some(path(HOSTILE)),
                 login_url: path(HOSTILE),
             },

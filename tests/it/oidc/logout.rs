@@ -17,7 +17,7 @@ async fn a_log_out_ends_the_session_here_and_offers_to_end_that_at_the_provider(
     house.register(super::SCOPE).await?;
     house.provider.set_user("anna", serde_json::json!({})).await?;
     let (mut session, mut anna) = (house.specola.session()?, Visitor::new(&house.provider, "anna")?);
-    house.provider.sign_in_as(&mut session, LOGIN, &mut anna).await?.1.expect(&[200])?;
+    anna.sign_in(&mut session, LOGIN).await?.1.expect(&[200])?;
     let mut copy = session.clone();
     let page = session.get("/hub/logout").await?.expect(&[200])?.text();
     assert!(is_out(&mut session).await? && is_out(&mut copy).await?);
@@ -25,7 +25,7 @@ async fn a_log_out_ends_the_session_here_and_offers_to_end_that_at_the_provider(
     let link = link.with_context(|| page.clone())?.replace("&#38;", "&").replace("&amp;", "&");
     let back = anna.walk(&Url::parse(&link)?).await?.map_err(|page| anyhow::anyhow!(page.text()))?;
     assert_eq!(back.path(), "/hub/");
-    house.provider.sign_in_as(&mut session, LOGIN, &mut anna).await?.1.expect(&[200])?;
+    anna.sign_in(&mut session, LOGIN).await?.1.expect(&[200])?;
     assert_eq!(house.provider.counters().await?.user("anna").logins, 2, "the provider asked for the password again");
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod faults;
 mod fresh;
 mod keep;
+mod keycloak;
 mod login;
 mod logout;
 mod quirks;

@@ -105,6 +105,9 @@ async fn consent_is_asked_for_when_it_is_switched_on() -> Result<()> {
     let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
     let mut ground = Ground::new(&installed).await?;
     ground.provider.switch("consent", "ask").await?;
+    let mut refusing = Visitor::new(&ground.provider, "anna")?.refusing();
+    let denied = ground.client.answer(&mut refusing, SCOPE, &[]).await?;
+    assert_eq!(parameter(&denied, "error").as_deref(), Some("access_denied"));
     ground.client.sign_in(&mut ground.anna, SCOPE).await?;
     let silent = ground.client.answer(&mut ground.anna, SCOPE, &[("prompt", "none")]).await?;
     assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use tests::provider::{self, Fault, Tokens, claims, tokens};
+use tests::provider::{self, Fault, Tokens, claims, parameter, tokens};
 use tests::{need, until};
 
 use super::{CALLBACK, Ground, SCOPE};
@@ -110,12 +110,18 @@ async fn a_refresh_narrows_the_scope_and_chooses_the_audience() -> Result<()> {
 async fn a_suspended_person_and_one_who_has_not_signed_the_policy_are_refused() -> Result<()> {
     let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
     let mut ground = Ground::new(&installed).await?;
-    let (given, refresh) = ground.signed_in().await?;
+    let (_, refresh) = ground.signed_in().await?;
     ground.provider.set_user("anna", json!({"aup_signed": false})).await?;
     let (error, text) = ground.refusal(&refresh).await?;
     assert_eq!(error, "invalid_grant");
     assert!(text.contains("needs to sign AUP"), "{text}");
-    ground.provider.set_user("anna", json!({"aup_signed": true, "suspended": true})).await?;
+    // Who comes back signs it, and all is well.
+    let silent = ground.client.answer(&mut ground.anna, SCOPE, &[("prompt", "none")]).await?;
+    assert_eq!(parameter(&silent, "error").as_deref(), Some("consent_required"));
+    ground.client.sign_in(&mut ground.anna, SCOPE).await?;
+    let given = tokens(ground.client.refresh(&refresh, &[]).await?)?;
+    ground.client.userinfo(&given.access_token).await?.expect(&[200])?;
+    ground.provider.set_user("anna", json!({"suspended": true})).await?;
     let (error, text) = ground.refusal(&refresh).await?;
     assert_eq!((error.as_str(), text.contains("not active")), ("invalid_grant", true));
     ground.client.userinfo(&given.access_token).await?.expect(&[401])?;

@@ -31,7 +31,26 @@ pub struct Client {
     pub secret: String,
     pub redirect_uri: String,
     session: Session,
+    paths: Paths,
 }
+
+/// Where a provider has its endpoints, below its origin.
+#[derive(Clone, Copy)]
+pub struct Paths {
+    pub authorize: &'static str,
+    pub token: &'static str,
+    pub userinfo: &'static str,
+    pub introspect: &'static str,
+    pub revoke: &'static str,
+}
+
+const IAM: Paths = Paths {
+    authorize: "/authorize",
+    token: "/token",
+    userinfo: "/userinfo",
+    introspect: "/introspect",
+    revoke: "/revoke",
+};
 
 /// What a token says, not verified.
 pub fn claims(token: &str) -> Result<Claims> {
@@ -43,17 +62,19 @@ impl Client {
     pub(super) fn of(provider: &Provider, metadata: Value) -> Result<Client> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let redirect_uri = text(&metadata["redirect_uris"][0]);
-        Ok(Client {
-            id: text(&metadata["client_id"]),
-            secret: text(&metadata["client_secret"]),
-            redirect_uri,
-            session: provider.session()?,
-        })
+        let session = provider.session()?;
+        Ok(Client::new(session, IAM, &text(&metadata["client_id"]), &text(&metadata["client_secret"]), &redirect_uri))
+    }
+
+    /// A client that any provider has been told of.
+    pub fn new(session: Session, paths: Paths, id: &str, secret: &str, redirect_uri: &str) -> Client {
+        let [id, secret, redirect_uri] = [id, secret, redirect_uri].map(str::to_owned);
+        Client { id, secret, redirect_uri, session, paths }
     }
 
     /// Where somebody who wants to sign in is sent. `more` is added to the query.
     pub fn authorize(&self, scope: &str, verifier: &str, more: &[(&str, &str)]) -> Result<Url> {
-        let mut url = self.session.origin().join("/authorize")?;
+        let mut url = self.session.origin().join(self.paths.authorize)?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier));
         let mut query = url.query_pairs_mut();
         query.extend_pairs([("response_type", "code"), ("client_id", &self.id), ("redirect_uri", &self.redirect_uri)]);
@@ -87,26 +108,26 @@ impl Client {
     pub async fn exchange(&self, code: &str, verifier: &str) -> Result<Answer> {
         let fields = [("grant_type", "authorization_code"), ("code", code), ("code_verifier", verifier)];
         let redirect = [("redirect_uri", self.redirect_uri.as_str())];
-        self.post("/token", &[&fields[..], &redirect[..]].concat()).await
+        self.post(self.paths.token, &[&fields[..], &redirect[..]].concat()).await
     }
 
     /// `more` is `scope`, `audience` or the like.
     pub async fn refresh(&self, refresh_token: &str, more: &[(&str, &str)]) -> Result<Answer> {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-        self.post("/token", &[&fields[..], more].concat()).await
+        self.post(self.paths.token, &[&fields[..], more].concat()).await
     }
 
     pub async fn introspect(&self, token: &str) -> Result<Value> {
-        self.post("/introspect", &[("token", token)]).await?.expect(&[200])?.json()
+        self.post(self.paths.introspect, &[("token", token)]).await?.expect(&[200])?.json()
     }
 
     pub async fn revoke(&self, token: &str) -> Result<Answer> {
-        self.post("/revoke", &[("token", token)]).await
+        self.post(self.paths.revoke, &[("token", token)]).await
     }
 
     /// With an access token in place of the client's own name.
     pub async fn userinfo(&self, access_token: &str) -> Result<Answer> {
-        self.session.authorized(&format!("Bearer {access_token}")).get("/userinfo").await
+        self.session.authorized(&format!("Bearer {access_token}")).get(self.paths.userinfo).await
     }
 
     async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Result<Answer> {

@@ -13,12 +13,23 @@ const STEPS: usize = 20;
 pub struct Visitor {
     name: String,
     session: Session,
+    refuses: bool,
 }
 
 impl Visitor {
     /// Somebody who has not signed in yet, and will with this name and password.
     pub fn new(provider: &Provider, name: &str) -> Result<Visitor> {
-        Ok(Visitor { name: name.to_owned(), session: provider.session()? })
+        Visitor::at(provider.issuer(), name)
+    }
+
+    /// The same at any provider whose forms ask for a name and a password.
+    pub fn at(origin: &str, name: &str) -> Result<Visitor> {
+        Ok(Visitor { name: name.to_owned(), session: Session::new(origin)?, refuses: false })
+    }
+
+    /// The same, denying consent when it is asked for.
+    pub fn refusing(self) -> Visitor {
+        Visitor { refuses: true, ..self }
     }
 
     /// Goes from an address of the provider to where the provider at last sends them: an address elsewhere, or a page of
@@ -46,44 +57,22 @@ impl Visitor {
                 return Ok(Err(answer));
             }
             if let Some(action) = attribute(&page, "<form", "action") {
-                url = url.join(action)?;
+                url = url.join(&action.replace("&amp;", "&"))?;
             }
             form = Some(self.filled_in(&page));
         }
         bail!("{from} leads nowhere, last to {url}")
     }
 
-    /// Every field of the page's form, with the first button.
-    fn filled_in(&self, page: &str) -> Vec<(String, String)> {
-        let inputs = page.split("<input").skip(1);
-        inputs
-            .chain(page.split("<button").skip(1).take(1))
-            .filter_map(|rest| {
-                let tag = tag(rest)?;
-                let name = value_of(tag, "name")?;
-                let own = value_of(tag, "value").unwrap_or_default();
-                let typed = matches!(name, "name" | "password") && value_of(tag, "type") != Some("hidden");
-                Some((name.to_owned(), if typed { self.name.clone() } else { own.to_owned() }))
-            })
-            .collect()
-    }
-}
-
-impl Provider {
-    /// Signs somebody in at a hub as a person does: opens a page of the hub that leads to the provider, fills in the
-    /// provider's forms, and follows the way back as far as a page that leads nowhere else. Gives that page, which is the
+    /// Signs in at a hub as a person does: opens a page of the hub that leads to the provider, fills in the provider's
+    /// forms, and follows the way back as far as a page that leads nowhere else. Gives that page, which is the
     /// provider's own when it refuses.
-    pub async fn sign_in(&self, hub: &mut Session, path: &str, name: &str) -> Result<(Url, Answer)> {
-        self.sign_in_as(hub, path, &mut Visitor::new(self, name)?).await
-    }
-
-    /// The same with a visitor who may have been here before.
-    pub async fn sign_in_as(&self, hub: &mut Session, path: &str, visitor: &mut Visitor) -> Result<(Url, Answer)> {
-        let own: Url = self.issuer().parse()?;
+    pub async fn sign_in(&mut self, hub: &mut Session, path: &str) -> Result<(Url, Answer)> {
+        let own = self.session.origin().clone();
         let mut url = hub.origin().join(path)?;
         for _ in 0..STEPS {
             if url.origin() == own.origin() {
-                url = match visitor.walk(&url).await? {
+                url = match self.walk(&url).await? {
                     Ok(url) => url,
                     Err(page) => return Ok((own, page)),
                 };
@@ -98,6 +87,30 @@ impl Provider {
             }
         }
         bail!("{path} redirects without end, last to {url}")
+    }
+
+    /// Every field of the page's form, with the first button, which agrees, or the last.
+    fn filled_in(&self, page: &str) -> Vec<(String, String)> {
+        let mut buttons = page.split("<button").skip(1);
+        let button = if self.refuses { buttons.last() } else { buttons.next() };
+        page.split("<input")
+            .skip(1)
+            .chain(button)
+            .filter_map(|rest| {
+                let tag = tag(rest)?;
+                let name = value_of(tag, "name")?;
+                let own = value_of(tag, "value").unwrap_or_default();
+                let typed = matches!(name, "name" | "username" | "password") && value_of(tag, "type") != Some("hidden");
+                Some((name.to_owned(), if typed { self.name.clone() } else { own.to_owned() }))
+            })
+            .collect()
+    }
+}
+
+impl Provider {
+    /// Signs somebody in at a hub who has not been at the provider before; see `Visitor::sign_in`.
+    pub async fn sign_in(&self, hub: &mut Session, path: &str, name: &str) -> Result<(Url, Answer)> {
+        Visitor::new(self, name)?.sign_in(hub, path).await
     }
 }
 

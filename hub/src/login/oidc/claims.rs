@@ -110,7 +110,7 @@ fn listed(value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a text can be the name of a group here.
+/// Whether a text can be a name here: of a group, of somebody.
 fn is_plausible(name: &str) -> bool {
     !name.is_empty() && name.chars().count() <= crate::hook::person::LONGEST_GROUP && !name.contains(char::is_control)
 }
@@ -123,10 +123,11 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims
         Preset::Github => said.text("oauth_user.id"),
         _ => said.text("id_token.sub").or_else(|| said.text("oauth_user.sub")),
     };
+    let subject = subject.filter(|subject| is_plausible(subject));
     let subject = subject.ok_or_else(|| Trouble::Broken("it does not say who somebody is (sub)".to_owned()))?;
     required(config, said)?;
     let claim = config.username_claim.as_deref().unwrap_or(defaults.username_claim);
-    let username = said.text(claim).ok_or_else(|| {
+    let username = said.text(claim).filter(|username| is_plausible(username)).ok_or_else(|| {
         Trouble::Incomplete(format!("the claim {claim:?}, which has the user name (username_claim), is not told"))
     })?;
     if is_email(claim) && said.all("email_verified").any(is_false) {

@@ -64,6 +64,16 @@ impl Rule {
         Self { path: plain(path).to_owned(), below }
     }
 
+    /// The group that it names.
+    pub fn group(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether it means all groups below as well.
+    pub fn is_deep(&self) -> bool {
+        self.below
+    }
+
     /// Whether a group is meant. `a/**` means `a` and all below it, a part of a name never.
     pub fn matches(&self, group: &str) -> bool {
         match group.strip_prefix(self.path.as_str()) {
@@ -72,12 +82,6 @@ impl Rule {
             Some(rest) => self.below && (rest.starts_with('/') || rest.starts_with('#') || self.path.is_empty()),
             None => false,
         }
-    }
-}
-
-impl std::fmt::Display for Rule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}{}", self.path, if self.below { "/**" } else { "" })
     }
 }
 

@@ -6,6 +6,8 @@
 pub mod attempt;
 pub mod claims;
 mod discovery;
+#[cfg(test)]
+mod exchange;
 mod github;
 mod globus;
 pub mod group;
