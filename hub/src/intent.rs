@@ -16,6 +16,7 @@ use crate::audit::{Act, Actor, Object};
 use crate::http::Problem;
 use crate::keeper::failure::Failure;
 use crate::keeper::{Keeper, breakpoint, state_of};
+use crate::upstream::{Code, Refused};
 
 /// Another hub may bring the server on: its row is read this often while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
@@ -72,6 +73,7 @@ pub async fn want_running(
     name: &str,
     options: Option<Value>,
 ) -> Result<Server, Problem> {
+    check_person(app, user).await?;
     let server = match app.store.server(user.id, name).await? {
         Some(server) => {
             check_start(app, name)?;
@@ -116,6 +118,21 @@ pub async fn want_running(
                 .advise("Try again in a few minutes.")
                 .retry_after(120))
         }
+    }
+}
+
+/// Asks the identity provider of somebody whether they are still let in, unless it was asked lately. One that does not
+/// answer, or wants something of the person that has to do with tokens only, keeps no server from starting.
+async fn check_person(app: &App, user: &User) -> Result<(), Problem> {
+    if !app.config.auth.refresh_pre_spawn.unwrap_or(true) || app.login.providers().is_empty() {
+        return Ok(());
+    }
+    let age = chrono::TimeDelta::from_std(app.config.auth.refresh_age()).unwrap_or(chrono::TimeDelta::MAX);
+    match app.upstream.check(user.id, age).await {
+        Err(Refused::Failed(failure)) if failure.code == Code::Suspended => Err(Problem::forbidden(failure.sentence)),
+        Ok(()) | Err(Refused::NotKept | Refused::Failed(_) | Refused::Target(_)) => Ok(()),
+        Err(Refused::NotAdmitted) => Err(Problem::forbidden(format!("{} may not use this hub any more", user.name))),
+        Err(Refused::Problem(problem)) => Err(problem),
     }
 }
 

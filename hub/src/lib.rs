@@ -1,5 +1,6 @@
 //! Specola's server: pages, REST API, OAuth provider and the keeper of people's servers.
 
+pub mod admission;
 pub mod announcements;
 pub mod api;
 pub mod app;
@@ -26,3 +27,4 @@ pub mod service;
 pub mod sharing;
 pub mod start;
 pub mod task;
+pub mod upstream;

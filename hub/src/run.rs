@@ -37,7 +37,9 @@ impl Parts {
         tracker.spawn(task::measure::loop_interval(app.clone(), "the hub", stop.clone()));
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         tracker.spawn(task::cull::run(app.clone(), stop.clone()));
+        tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
+        tracker.spawn(task::providers::run(app.clone(), stop.clone()));
         tracker.spawn(task::after_stop::run(app.clone(), stop.clone()));
         tracker.spawn(crate::service::run::run(app.clone(), stop.clone()));
         tracker.spawn(crate::service::health::run(app.clone(), stop.clone()));

@@ -121,13 +121,16 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         keeper,
         driver,
         login,
+        upstream: crate::upstream::Broker::new(tracker.clone()),
         hooks,
         cookie_secret: secret,
         site,
         adopted_at,
         shutdown: sender,
     };
-    Ok(Parts { begun, app: Arc::new(app), proxy, instance, control_token, tracker, stop, shutdown })
+    let app = Arc::new(app);
+    app.upstream.begin(&app);
+    Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
 }
 
 /// One name a data folder, so that a restarted hub knows its own leases.
@@ -218,6 +221,11 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
         debug: spawner.debug,
         disable_user_config: spawner.disable_user_config,
         local_ip: spawner.local.ip.clone(),
+        oidc_environment: spawner.oidc_environment.clone(),
+        provider: match config.auth.providers.as_slice() {
+            [only] => Some(only.name.clone()),
+            _ => None,
+        },
     }
 }
 

@@ -29,6 +29,8 @@ pub struct LoginService {
     pub name: String,
     /// Where the way there begins, `next` included.
     pub url: Href,
+    /// Whether it is known not to answer at present.
+    pub down: bool,
 }
 
 /// The form for name and password. Fields: `username`, `password`, `otp`, `login_terms_checkbox`, `_xsrf`.

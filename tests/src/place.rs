@@ -20,6 +20,11 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// What runs beside labs, built with the binary.
+pub fn agent() -> PathBuf {
+    binary().unwrap_or_default().with_file_name("specola-lab-agent")
+}
+
 /// The folder of this package, where its scripts are.
 pub fn package() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

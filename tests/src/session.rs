@@ -23,7 +23,8 @@ pub struct Session {
     origin: Url,
     /// By path and name, as a browser tells cookies apart.
     cookies: BTreeMap<(String, String), String>,
-    token: Option<String>,
+    /// The header that stands in place of cookies.
+    authorization: Option<String>,
     accept: Option<String>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -72,12 +73,17 @@ impl Session {
     /// A session without cookies or token. The origin is like `http://127.0.0.1:8000`.
     pub fn new(origin: &str) -> Result<Session> {
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-        Ok(Session { origin: origin.parse()?, cookies: BTreeMap::new(), token: None, accept: None, client })
+        Ok(Session { origin: origin.parse()?, cookies: BTreeMap::new(), authorization: None, accept: None, client })
     }
 
     /// One more session with the same hub, with an API token and no cookies.
     pub fn with_token(&self, token: &str) -> Session {
-        Session { cookies: BTreeMap::new(), token: Some(token.to_owned()), ..self.clone() }
+        self.authorized(&format!("token {token}"))
+    }
+
+    /// The same with any `Authorization` header.
+    pub fn authorized(&self, header: &str) -> Session {
+        Session { cookies: BTreeMap::new(), authorization: Some(header.to_owned()), ..self.clone() }
     }
 
     /// The same session asking for a kind of answer.
@@ -105,6 +111,11 @@ impl Session {
 
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.cookies.iter().find(|((_, other), _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// How many cookies have a name that begins so.
+    pub fn cookies_named(&self, start: &str) -> usize {
+        self.cookies.keys().filter(|(_, name)| name.starts_with(start)).count()
     }
 
     pub async fn get(&mut self, path: &str) -> Result<Answer> {
@@ -182,8 +193,8 @@ impl Session {
         if let Some(kind) = &self.accept {
             request = request.header(header::ACCEPT, kind);
         }
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("token {token}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
         } else {
             let here = url.path();
             let held = self.cookies.iter().filter(|((path, _), _)| covers(path, here));

@@ -31,6 +31,14 @@ impl Options {
         self
     }
 
+    /// Changes a value that is set.
+    pub fn map(mut self, section: &str, key: &str, change: impl FnOnce(String) -> String) -> Options {
+        if let Some(value) = self.values.get_mut(&(section.to_owned(), key.to_owned())) {
+            *value = change(std::mem::take(value));
+        }
+        self
+    }
+
     /// A variable for the hub's own environment.
     pub fn variable(mut self, name: &str, value: &str) -> Options {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -231,6 +239,8 @@ impl Specola {
             .set("auth", "admin_users", "[\"admin\"]")
             .set("auth.demo", "password", &format!("{PASSWORD:?}"))
             .set("spawner.environment", variable, &format!("{value:?}"))
+            // Labs are killed in the end, and their agents with them.
+            .set("spawner.environment", "SPECOLA_TOKEN_DIR", &text(&self.ground.folder.join("tokens")))
             .set("spawner.local", "mode", "\"folders\"")
             .set("spawner.local", "allow_root", "true")
             .set("spawner.local", "homes_dir", &text(&self.ground.homes()));

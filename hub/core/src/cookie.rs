@@ -11,6 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::clock::Time;
+use crate::secret::Secret;
 
 /// Carries the signed `users.cookie_id`, on the hub's path.
 pub const LOGIN: &str = "jupyterhub-hub-login";
@@ -80,6 +81,12 @@ impl CookieSecret {
     /// The content to write to the file: 64 hexadecimal digits and a line feed.
     pub fn to_file(&self) -> String {
         format!("{}\n", hex::encode(&self.0))
+    }
+
+    /// A key for one purpose, as 64 hexadecimal digits: it tells neither the secret nor the key for another purpose.
+    /// Nothing that is signed begins like this.
+    pub fn derive(&self, purpose: &str) -> Secret {
+        Secret::new(self.signature(format!("key for {purpose}").as_bytes()))
     }
 
     fn signature(&self, text: &[u8]) -> String {

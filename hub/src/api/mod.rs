@@ -1,10 +1,12 @@
 //! JupyterHub's REST API, one file a resource. Shapes are in `view`, rights in the handlers' signatures.
 
+pub mod access_token;
 pub mod activity;
 pub mod announcements;
 pub mod audit;
 pub mod authorizations;
 pub mod body;
+pub mod facade;
 pub mod groups;
 pub mod health;
 pub mod hub;

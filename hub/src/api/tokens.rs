@@ -38,7 +38,13 @@ pub struct Wish {
 /// The person itself as a caller: what the rights of the person's tokens are measured against.
 pub async fn as_owner(app: &App, user: &User) -> Result<Caller, Problem> {
     let held::Held { rights, groups, .. } = held::rights_of_user(&app.store, &app.catalogue, user, app.now()).await?;
-    Ok(Caller { owner: Owner::User(user.clone()), rights, groups, via: Via::Cookie { session_id: None } })
+    Ok(Caller {
+        owner: Owner::User(user.clone()),
+        rights,
+        groups,
+        via: Via::Cookie { session_id: None },
+        upstream: None,
+    })
 }
 
 /// Makes a token for a user; returns its row and its text, which is told this once.

@@ -1,5 +1,6 @@
 //! `specola check-config`: what is wrong with a configuration, or what would run with it. Never shows a secret.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -8,7 +9,7 @@ use clap::Args;
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
 use crate::config::spawner::{Driver, LocalMode};
-use crate::config::{Config, reference};
+use crate::config::{Config, ProviderConfig, reference};
 
 /// Check a configuration: name each problem with its line, or say what would run.
 #[derive(Debug, Args)]
@@ -55,7 +56,7 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
         ("Hub API", format!("{}, reached at {}", hub.hub_listen(), hub.hub_url())),
         ("Data folder", hub.data_dir.display().to_string()),
         ("Database", database(hub.database_url().expose())),
-        ("Login", format!("{}; {}", config.auth.authenticator.as_str(), who(config))),
+        ("Login", format!("{}; {}", ways(config), who(config))),
         ("Servers", format!("{}: {}", spawner.driver.as_str(), spawner.cmd.join(" "))),
         ("Servers run as", run_as(config).into()),
     ];
@@ -85,6 +86,15 @@ fn run_as(config: &Config) -> &'static str {
     }
 }
 
+/// The ways to log in.
+fn ways(config: &Config) -> String {
+    let auth = &config.auth;
+    let method =
+        Some(auth.authenticator).filter(|method| *method != Authenticator::Oidc).map(|one| one.as_str().to_owned());
+    let of = |provider: &ProviderConfig| format!("{} ({})", provider.name, provider.preset.as_str());
+    method.into_iter().chain(auth.providers.iter().map(of)).collect::<Vec<String>>().join(", ")
+}
+
 fn who(config: &Config) -> String {
     let auth = &config.auth;
     let mut who = Vec::new();
@@ -96,6 +106,27 @@ fn who(config: &Config) -> String {
         }
         if !auth.allowed_users.is_empty() {
             who.push(format!("{} listed", auth.allowed_users.len()));
+        }
+    }
+    let groups = |list: &BTreeSet<String>| list.iter().map(String::as_str).take(5).collect::<Vec<_>>().join(", ");
+    let mut by_group = |of: &str, allowed: &BTreeSet<String>, admins: &BTreeSet<String>| {
+        if !allowed.is_empty() {
+            who.push(format!("members of {}{of}", groups(allowed)));
+        }
+        if !admins.is_empty() {
+            who.push(format!("administrators by {}{of}", groups(admins)));
+        }
+    };
+    by_group("", &auth.allowed_groups, &auth.admin_groups);
+    for provider in &auth.providers {
+        by_group(&format!(" at {}", provider.name), &provider.allowed_groups, &provider.admin_groups);
+    }
+    for provider in &auth.providers {
+        if provider.allow_all {
+            who.push(format!("everybody at {}", provider.name));
+        }
+        if !provider.owner_subjects.is_empty() {
+            who.push(format!("{} owners at {}", provider.owner_subjects.len(), provider.name));
         }
     }
     if !auth.admin_users.is_empty() {

@@ -107,7 +107,7 @@ async fn add(config: &Config, store: &Store, name: &str, admin: bool, link: bool
     match config.auth.authenticator {
         Authenticator::Password if link => invite(config, store, &user).await,
         Authenticator::Password => reset(config, store, &user).await,
-        Authenticator::Pam | Authenticator::External | Authenticator::Demo => Ok(()),
+        Authenticator::Pam | Authenticator::External | Authenticator::Demo | Authenticator::Oidc => Ok(()),
     }
 }
 

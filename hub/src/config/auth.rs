@@ -8,24 +8,35 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::provider::ProviderConfig;
 use super::unit::Seconds;
 
 /// How people prove who they are, and who of them is let in.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuthConfig {
-    /// The method: `password` (kept in the hub's database), `pam` (the machine's own accounts), `external` (a
-    /// program or an address of your own) or `demo` (anybody; for development on this machine only).
+    /// The method for names and passwords: `password` (kept in the hub's database), `pam` (the machine's own accounts),
+    /// `external` (a program or an address of your own), `demo` (anybody; for development on this machine only), or
+    /// `oidc`: none, people log in with one of `providers` only.
     pub authenticator: Authenticator,
+    /// Identity providers that people log in with, beside the method above: see [login.md](login.md).
+    pub providers: Vec<ProviderConfig>,
+    /// Sends people on to the provider without showing the login page, where there is one way to log in.
+    pub auto_login: bool,
     /// Who may log in.
     pub allowed_users: BTreeSet<String>,
     /// Who may log in and administer the hub. Taking a name out takes away no right given before.
     pub admin_users: BTreeSet<String>,
     /// Who may not log in, whatever else is said.
     pub blocked_users: BTreeSet<String>,
+    /// Who may log in: members of these groups, as the login method tells them. `a/**` is the group `a` and all below it.
+    pub allowed_groups: BTreeSet<String>,
+    /// Members of these groups may log in and administer the hub. When set, losing the group loses the right.
+    pub admin_groups: BTreeSet<String>,
     /// Lets in everybody who proves who they are. Without it: `true` for `demo` without `allowed_users`, else `false`.
     pub allow_all: Option<bool>,
     /// Lets in everybody the database knows. Without it: `true` for `password`, or when `allowed_users` is set.
+    /// People of an identity provider are let in by it only where it is written: who loses a group is to lose access.
     pub allow_existing_users: Option<bool>,
     /// A regular expression that user names match from their beginning; end it with `$` to match all of the name.
     #[schemars(extend("format" = "pattern"))]
@@ -39,6 +50,14 @@ pub struct AuthConfig {
     /// Puts people into the groups the login method or the hook `post_auth` tells of, and takes them out of all others,
     /// at each login. Without it what they say of groups is passed over.
     pub manage_groups: bool,
+    /// How often an identity provider is asked anew about people who are about: their groups, and whether they are let in.
+    /// Without it: every 300 seconds; 0 asks only when their tokens are renewed.
+    pub auth_refresh_age: Option<Seconds>,
+    /// Asks the identity provider about a person before a server of theirs starts, unless that was done within
+    /// `auth_refresh_age`. Without it: `true`.
+    pub refresh_pre_spawn: Option<bool>,
+    /// Gives people's access tokens also to servers that they share with others, who could read them there.
+    pub tokens_in_shared_servers: bool,
     /// Keeps what the login method tells of a person (`auth_state`), encrypted with `JUPYTERHUB_CRYPT_KEY`.
     pub enable_auth_state: bool,
     /// How guessing passwords is slowed down, whatever the method.
@@ -66,6 +85,8 @@ pub enum Authenticator {
     External,
     /// Anybody; for development.
     Demo,
+    /// No names and passwords: identity providers only.
+    Oidc,
 }
 
 impl Authenticator {
@@ -76,6 +97,7 @@ impl Authenticator {
             Self::Pam => "pam",
             Self::External => "external",
             Self::Demo => "demo",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -84,6 +106,11 @@ impl AuthConfig {
     /// Whether everybody who proves who they are is let in.
     pub fn allows_all(&self) -> bool {
         self.allow_all.unwrap_or(self.authenticator == Authenticator::Demo && self.allowed_users.is_empty())
+    }
+
+    /// How old what an identity provider said of somebody may become.
+    pub fn refresh_age(&self) -> std::time::Duration {
+        self.auth_refresh_age.unwrap_or(Seconds(300.0)).duration()
     }
 
     /// Whether everybody the database knows is let in. With `password` only an administrator makes people known.

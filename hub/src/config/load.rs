@@ -107,6 +107,7 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
         }
     }
     config.notes.extend(super::service::fetch(hub, problems));
+    config.notes.extend(super::provider::fetch(&mut config.auth.providers, problems));
     // The cookie secret's file is made at the first start, so it is not read here.
     if hub.cookie_secret.is_some() && hub.cookie_secret_file.is_some() {
         problems.push(both("hub.cookie_secret_file"));

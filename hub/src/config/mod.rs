@@ -19,6 +19,7 @@ pub mod log;
 pub mod metrics;
 pub mod pages;
 pub mod problem;
+pub mod provider;
 pub mod proxy;
 pub mod reference;
 pub mod secret_file;
@@ -49,6 +50,7 @@ pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub use self::pages::PagesConfig;
 pub use self::problem::{ConfigErrors, Problem};
+pub use self::provider::ProviderConfig;
 pub use self::proxy::ProxyConfig;
 pub use self::spawner::SpawnerConfig;
 

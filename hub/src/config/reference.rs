@@ -8,6 +8,9 @@ use super::check::join;
 use super::environment::name_of;
 use super::shape::{Field, Shape, quoted};
 
+/// Tables with more members than this have a section of their own.
+const ROOM_OF_A_CELL: usize = 20;
+
 const HEAD: &str = "\
 # Configuration
 
@@ -46,8 +49,13 @@ fn table(page: &mut String, key: &str, section: &Field) {
         one_line(&section.help)
     );
     page.push_str("|---|---|---|---|---|\n");
-    for field in options {
+    for field in &options {
         row(page, key, field);
+    }
+    for field in options {
+        if let Some(members) = own_section(&field.shape) {
+            list(page, &join(key, &field.name), field, members);
+        }
     }
     for field in inner {
         table(page, &join(key, &field.name), field);
@@ -63,6 +71,27 @@ fn row(page: &mut String, key: &str, field: &Field) {
         format!("`{}`", name_of(&join(key, &field.name))),
     ];
     let _ = writeln!(page, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
+}
+
+/// The members of the tables of a list, when they are too many for a cell.
+fn own_section(shape: &Shape) -> Option<&[Field]> {
+    match shape {
+        Shape::List(of, _) => match of.as_ref() {
+            Shape::Table(fields) if fields.len() > ROOM_OF_A_CELL => Some(fields),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn list(page: &mut String, key: &str, field: &Field, members: &[Field]) {
+    let _ = write!(page, "\n## [[{key}]]\n\n{}\n\n| Option | Type | Default | Meaning |\n", one_line(&field.help));
+    page.push_str("|---|---|---|---|\n");
+    for member in members {
+        let help = one_line(&member.help);
+        let cells = [format!("`{}`", member.name), kind(&member.shape), default(member), help];
+        let _ = writeln!(page, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -110,6 +139,9 @@ fn members(shape: &Shape) -> String {
         _ => return String::new(),
     };
     let Shape::Table(fields) = of.as_ref() else { return String::new() };
+    if own_section(shape).is_some() {
+        return " Its options are below.".to_owned();
+    }
     let one = |field: &Field| {
         let needed = if field.required { ", needed" } else { "" };
         format!("`{}` ({}{needed}): {}", field.name, kind(&field.shape), one_line(&field.help))

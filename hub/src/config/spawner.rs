@@ -1,6 +1,6 @@
 //! `[spawner]`: what a person's server is started with. `[spawner.local]`: as processes of this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -48,6 +48,10 @@ pub struct SpawnerConfig {
     pub server_token_scopes: Vec<String>,
     /// Scopes that people's tokens get when they open a server in the browser.
     pub oauth_client_allowed_scopes: Vec<String>,
+    /// What servers get in their environment of the person's login at an identity provider, under the names of the
+    /// deployments of INFN. What looks like the client's secret and the refresh token is the server's own token: it
+    /// refreshes at the hub, at `IAM_SERVER`, and nowhere else.
+    pub oidc_environment: BTreeSet<OidcVariable>,
     /// Lets servers log more.
     pub debug: bool,
     /// Keeps people's own Jupyter configuration from being read by their servers.
@@ -56,6 +60,41 @@ pub struct SpawnerConfig {
     pub local: LocalConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
     pub external: CalloutConfig,
+}
+
+/// A variable about a person's login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OidcVariable {
+    /// The access token of the moment of the start. It ends soon; programs had better ask the hub.
+    AccessToken,
+    /// What refreshes it at `IAM_SERVER`.
+    RefreshToken,
+    /// Where the hub answers as a provider would.
+    IamServer,
+    /// The client there.
+    IamClientId,
+    /// Its secret.
+    IamClientSecret,
+    /// The person's name in the hub.
+    Username,
+    /// The person's groups, with spaces between.
+    Groups,
+}
+
+impl OidcVariable {
+    /// Its name in the environment.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "ACCESS_TOKEN",
+            Self::RefreshToken => "REFRESH_TOKEN",
+            Self::IamServer => "IAM_SERVER",
+            Self::IamClientId => "IAM_CLIENT_ID",
+            Self::IamClientSecret => "IAM_CLIENT_SECRET",
+            Self::Username => "USERNAME",
+            Self::Groups => "GROUPS",
+        }
+    }
 }
 
 /// Where servers run.
@@ -137,6 +176,7 @@ impl Default for SpawnerConfig {
             cpu_guarantee: None,
             server_token_scopes: Vec::new(),
             oauth_client_allowed_scopes: Vec::new(),
+            oidc_environment: BTreeSet::new(),
             debug: false,
             disable_user_config: false,
             local: LocalConfig::default(),

@@ -90,7 +90,7 @@ fn a_wrong_type_is_told_with_what_is_expected() {
         ("[spawner]\nstart_timeout = nan", "spawner.start_timeout is not a finite number"),
         (
             "[auth]\nauthenticator = \"pan\"",
-            "auth.authenticator has to be one of \"password\", \"pam\", \"external\" or \"demo\". Did you mean \"pam\"?",
+            "auth.authenticator has to be one of \"password\", \"pam\", \"external\", \"demo\" or \"oidc\". Did you mean \"pam\"?",
         ),
         ("[auth]\nusername_pattern = \"(\"", "auth.username_pattern has to be a regular expression"),
         ("[pages]\naccent = \"red\"", "pages.accent has to be a colour such as \"#0b6e99\""),
@@ -282,4 +282,66 @@ fn the_token_of_a_service_is_read_from_its_file() {
     let config = case.load(&text).unwrap();
     assert_eq!(config.hub.services[0].api_token.as_ref().unwrap().expose(), "a-token-of-grades");
     assert!(config.hub.services[0].timeout().duration().as_secs() == 30 && !config.hub.services[0].is_managed());
+}
+
+/// The least that a provider needs.
+const IAM: &str = "[auth]\nauthenticator = \"oidc\"\n[[auth.providers]]\nname = \"iam\"\npreset = \"indigo-iam\"\n\
+                   issuer = \"https://iam.example.org/\"\nclient_id = \"hub\"\n";
+
+/// H13: who can log in is said before anybody tries.
+#[test]
+fn a_provider_that_lets_in_nobody_or_everybody_is_worth_a_warning() {
+    let warned = |more: &str, about: &str| {
+        let warnings = Case::new().load(&format!("{IAM}{more}")).unwrap().warnings();
+        warnings.iter().any(|warning| warning.starts_with(about))
+    };
+    assert!(warned("", "Nobody of the provider \"iam\" can log in"));
+    for rule in ["allowed_groups = [\"a\"]", "admin_groups = [\"a\"]", "owner_subjects = [\"1\"]", "allow_all = true"] {
+        assert!(!warned(rule, "Nobody of the provider"), "{rule}");
+    }
+    assert!(!warned("[auth.demo]\n", "Nobody can log in"), "the method without passwords is no way in of its own");
+    assert!(warned("allow_all = true", "Everybody with an account at the provider \"iam\""));
+    let exposed = IAM.replace("https://iam", "http://iam");
+    let warnings = Case::new().load(&exposed).unwrap().warnings();
+    assert!(warnings.iter().any(|warning| warning.starts_with("Tokens would travel unencrypted")), "{warnings:?}");
+}
+
+#[test]
+fn a_provider_is_refused_with_its_line_and_what_to_do() {
+    let second = "[[auth.providers]]\nname = \"google\"\npreset = \"google\"\nclient_id = \"x\"\n";
+    let table = [
+        (
+            format!("{IAM}scopes = []"),
+            "specola.toml:8: auth.providers[0].scopes is not an option of [auth.providers]. Did you mean \"scope\"?",
+        ),
+        (IAM.replace("client_id = \"hub\"", ""), "auth.providers[0].client_id is empty"),
+        (IAM.replace("name = \"iam\"", "name = \"I AM\""), "auth.providers[0].name has to be 1 to 32"),
+        (IAM.replace("issuer = \"https://iam.example.org/\"", ""), "auth.providers[0].issuer is not written"),
+        (
+            format!("{IAM}extra_authorize_params = {{ state = \"x\" }}"),
+            "auth.providers[0].extra_authorize_params contains",
+        ),
+        (format!("{IAM}{second}"), "auth.providers[0].username_prefix has to be written"),
+        (format!("{IAM}timeout = 0"), "auth.providers[0].timeout has to be more than 0"),
+        ("[auth]\nauthenticator = \"oidc\"".to_owned(), "auth.authenticator is \"oidc\", and there are no providers"),
+        ("[auth]\nauto_login = true".to_owned(), "auth.auto_login sends people on to a provider"),
+        (IAM.replace("\"oidc\"", "\"pam\"\nauto_login = true"), "auth.auto_login sends people on where there is one"),
+    ];
+    for (text, told) in table {
+        let errors = errors(&text);
+        assert!(errors.iter().any(|error| error.contains(told)), "{text}\n{errors:#?}");
+    }
+    let both = format!("{IAM}username_prefix = \"\"\n{second}username_prefix = \"g-\"");
+    assert!(Case::new().load(&both).is_ok());
+}
+
+#[test]
+fn the_secret_of_a_client_is_read_from_its_file() {
+    let case = Case::new();
+    let file = case.file("secret", "s3cret\n");
+    let text = format!("{IAM}client_secret_file = {:?}", file.display().to_string());
+    let config = case.load(&text).unwrap();
+    assert_eq!(config.auth.providers[0].client_secret.as_ref().unwrap().expose(), "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert!(errors(&format!("{IAM}client_secret_file = \"/no/such/file\""))[0].contains("cannot be read"));
 }

@@ -27,6 +27,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     access(&config.hub, &mut blame);
     super::service::validate(&config.hub, &mut blame);
     auth(&config.auth, &mut blame);
+    super::provider::validate(&config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     culler(&config.culler, &mut blame);
@@ -241,13 +242,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
     let mut say = |text: String| warnings.push(text);
     let auth = &config.auth;
-    let lets_in = auth.allows_all() || auth.allows_existing_users();
-    if !lets_in && auth.allowed_users.is_empty() && auth.admin_users.is_empty() && auth.pam.admin_groups.is_empty() {
+    let lists =
+        [&auth.allowed_users, &auth.admin_users, &auth.allowed_groups, &auth.admin_groups, &auth.pam.admin_groups];
+    let lets_in = auth.allows_all() || auth.allows_existing_users() || lists.iter().any(|list| !list.is_empty());
+    if !lets_in && auth.authenticator != Authenticator::Oidc {
         say("Nobody can log in: set auth.allowed_users, auth.admin_users or auth.allow_all".into());
     }
     if auth.allows_all() && auth.authenticator == Authenticator::Pam {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());
     }
+    super::provider::warnings(auth).into_iter().for_each(&mut say);
     if auth.authenticator == Authenticator::Demo {
         say("Anybody on this machine can log in under any name (auth.authenticator = \"demo\")".into());
     }

@@ -1,7 +1,7 @@
 //! What a login method keeps about a person: encrypted in the database as JupyterHub does, in clear for hooks only.
 
 use hub_core::clock::Time;
-use hub_core::fernet::{KeyError, KeyRing};
+use hub_core::fernet::{KeyError, KeyRing, Opened};
 use hub_core::id::UserId;
 use hub_store::{Store, StoreError};
 use serde_json::Value;
@@ -40,21 +40,36 @@ impl AuthStates {
     /// The state of a person; null when there is none, no key, or no key that fits, as in JupyterHub. One that an older
     /// key sealed is sealed with the first key, so that the older one can be given up after a while.
     pub async fn read(&self, store: &Store, user: UserId, now: Time) -> Result<Value, StoreError> {
-        let Some(keys) = &self.0 else { return Ok(Value::Null) };
-        let Some(sealed) = store.auth_state(user).await? else { return Ok(Value::Null) };
-        let opened = keys.open(&sealed);
-        let state = opened.as_ref().and_then(|opened| serde_json::from_slice(&opened.plain).ok());
-        match (opened, &state) {
-            (Some(opened), Some(_)) if opened.is_old => {
-                let anew = keys.seal(&opened.plain, now, &mut rand::rng());
-                store.replace_auth_state(user, &sealed, &anew).await?;
-            }
-            (_, None) => {
-                tracing::warn!(%user, "the auth_state kept in the database cannot be read with the present key");
-            }
-            _ => {}
+        let (Some(keys), Some((sealed, opened))) = (&self.0, self.opened(store, user).await?) else {
+            return Ok(Value::Null);
+        };
+        let Ok(state) = serde_json::from_slice(&opened.plain) else { return Ok(Value::Null) };
+        if opened.is_old {
+            let anew = keys.seal(&opened.plain, now, &mut rand::rng());
+            store.replace_auth_state(user, &sealed, &anew).await?;
         }
-        Ok(state.unwrap_or_default())
+        Ok(state)
+    }
+
+    /// The state of a person beside what it was decrypted from, for who wants to replace it.
+    pub async fn open(&self, store: &Store, user: UserId) -> Result<Option<(Vec<u8>, Value)>, StoreError> {
+        let opened = self.opened(store, user).await?;
+        Ok(opened.and_then(|(sealed, opened)| Some((sealed, serde_json::from_slice(&opened.plain).ok()?))))
+    }
+
+    /// Encrypts a state with the first key, where there is one.
+    pub fn seal(&self, state: &Value, now: Time) -> Option<Vec<u8>> {
+        self.0.as_ref().map(|keys| keys.seal(state.to_string().as_bytes(), now, &mut rand::rng()))
+    }
+
+    async fn opened(&self, store: &Store, user: UserId) -> Result<Option<(Vec<u8>, Opened)>, StoreError> {
+        let Some(keys) = &self.0 else { return Ok(None) };
+        let Some(sealed) = store.auth_state(user).await? else { return Ok(None) };
+        let opened = keys.open(&sealed);
+        if opened.is_none() {
+            tracing::warn!(%user, "the auth_state kept in the database cannot be read with the present key");
+        }
+        Ok(opened.map(|opened| (sealed, opened)))
     }
 
     /// Keeps the state of a person, or takes it away. Without a key nothing is written.
@@ -65,8 +80,10 @@ impl AuthStates {
         state: Option<&AuthState>,
         now: Time,
     ) -> Result<(), StoreError> {
-        let Some(keys) = &self.0 else { return Ok(()) };
-        let sealed = state.map(|AuthState(state)| keys.seal(state.to_string().as_bytes(), now, &mut rand::rng()));
+        if !self.has_key() {
+            return Ok(());
+        }
+        let sealed = state.and_then(|AuthState(state)| self.seal(state, now));
         store.set_auth_state(user, sealed.as_deref()).await?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::before::refusal;
 use crate::config::hub::RoleConfig;
 
 /// The longest name of a group, in characters, as the database keeps it.
-const LONGEST_GROUP: usize = 255;
+pub const LONGEST_GROUP: usize = 255;
 /// A person may be in so many groups.
 const MOST_GROUPS: usize = 10_000;
 

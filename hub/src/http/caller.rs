@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::held::{Held, rights_of_token, rights_of_user};
 use super::{Problem, cookies};
 use crate::app::App;
+use crate::upstream::Failure;
 
 /// Cookies tell the second in which they were signed.
 const SIGNED_WITHIN: TimeDelta = TimeDelta::seconds(1);
@@ -56,6 +57,8 @@ pub struct Caller {
     pub groups: Vec<String>,
     /// How the caller was recognised.
     pub via: Via,
+    /// What keeps the person's tokens at an identity provider from being renewed; asked for pages only.
+    pub upstream: Option<Failure>,
 }
 
 impl Caller {
@@ -150,7 +153,8 @@ pub async fn of_login(request: &HttpRequest, app: &App) -> Result<Option<LoggedI
         None => false,
     };
     let via = Via::Cookie { session_id };
-    let caller = Caller { owner: Owner::User(user), rights, groups, via };
+    let upstream = app.upstream.shown_failure(user.id).await?;
+    let caller = Caller { owner: Owner::User(user), rights, groups, via, upstream };
     Ok(Some(LoggedIn { caller, must_change_password }))
 }
 
@@ -226,6 +230,9 @@ async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller,
     let (owner, held) = match found.owner {
         TokenOwner::User(id) => {
             let Some(user) = store.user_by_id(id).await? else { return Ok(None) };
+            if store.refusal(id).await?.is_some() {
+                return Ok(None);
+            }
             let held = rights_of_user(store, catalogue, &user, now).await?;
             (Owner::User(user), held)
         }
@@ -238,7 +245,7 @@ async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller,
         }
     };
     let via = Via::Token { id: found.id, session_id: found.session_id.clone() };
-    let mut caller = Caller { owner, rights: held.rights, groups: held.groups, via };
+    let mut caller = Caller { owner, rights: held.rights, groups: held.groups, via, upstream: None };
     caller.rights = rights_of_token(app, found, &caller).await?;
     Ok(Some((caller, held.until)))
 }

@@ -39,6 +39,13 @@ pub fn all(request: &HttpRequest, name: &str) -> Vec<String> {
     cookie::values(headers, name).map(str::to_owned).collect()
 }
 
+/// Every cookie a browser sends, by name.
+pub fn everything(request: &HttpRequest) -> impl Iterator<Item = (String, String)> {
+    let headers = request.headers().get_all("cookie").filter_map(|value| value.to_str().ok());
+    let pairs = headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned()))
+}
+
 /// The session ids a browser sends.
 pub fn session_ids(request: &HttpRequest) -> Vec<String> {
     let plausible = |id: &String| !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());

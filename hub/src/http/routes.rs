@@ -51,6 +51,9 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/info", [get().to(api::hub::info)]))
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
         .service(at("/user", [get().to(api::users::whoami)]))
+        .service(at("/user/access-token", [get().to(api::access_token::get)]))
+        .service(at("/iam/{provider}/.well-known/openid-configuration", [get().to(api::facade::discovery)]))
+        .service(at("/iam/{provider}/token", [post().to(api::facade::token)]))
         .service(at("/users", [get().to(api::users::list), post().to(api::users::create_many)]))
         .service(at(
             "/users/{user}",
@@ -219,6 +222,8 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/health/ready", [get().to(api::health::ready)]))
         .service(page("/metrics", [get().to(api::metrics::show)]))
         .service(page("/login", [get().to(page::login::form), post().to(page::login::submit)]))
+        .service(page("/oauth_login", [get().to(page::oauth_login::begin)]))
+        .service(page("/oauth_callback", [get().to(page::oauth_login::callback)]))
         .service(page("/logout", [get().to(page::logout::logout)]))
         .service(page("/logout-everywhere", [post().to(page::logout::everywhere)]))
         .service(page("/change-password", [get().to(page::password::form), post().to(page::password::change)]))

@@ -9,6 +9,7 @@ pub mod breakpoint;
 pub mod environment;
 pub mod failure;
 mod hook;
+mod login;
 pub mod prepare;
 pub mod probe;
 pub mod progress;

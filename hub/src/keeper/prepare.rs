@@ -1,6 +1,6 @@
 //! What a server is started with: its token, its OAuth client, its environment and command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hub_core::clock::Time;
 use hub_core::name;
@@ -10,6 +10,7 @@ use hub_store::{HUB_CLIENT, NewToken, OAuthClient, Server, TokenOwner};
 use rand::Rng;
 use spawners::{Identity, Plan};
 
+use crate::config::spawner::OidcVariable;
 use crate::http::url::{client_of_server, server_prefix};
 
 use super::environment::{Surroundings, environment};
@@ -53,6 +54,10 @@ pub struct Recipe {
     pub disable_user_config: bool,
     /// The address local servers listen on.
     pub local_ip: String,
+    /// What servers are told of their person's login.
+    pub oidc_environment: BTreeSet<OidcVariable>,
+    /// The only identity provider, by its name.
+    pub provider: Option<String>,
 }
 
 impl Recipe {

@@ -1,13 +1,17 @@
-//! Who is let in: JupyterHub 6's rules, as pure functions.
+//! Who is let in and who administers: JupyterHub 6's rules and those of groups, as pure functions.
 //!
-//! One deviation: JupyterHub lets `admin_users` in only when `allowed_users` is set too. Here they always are.
+//! Two deviations. JupyterHub lets `admin_users` in only when `allowed_users` is set too; here they always are. People of
+//! an identity provider are let in for being known only where `allow_existing_users` is written: otherwise a list of users
+//! beside a rule about groups would let everybody stay who ever was in one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_core::name::UserName;
 use regex::Regex;
 
-use crate::config::AuthConfig;
+use super::oidc::Claims;
+use super::oidc::group::{self, Rule};
+use crate::config::{AuthConfig, ProviderConfig};
 
 /// The lists and rules of the configuration, with the names in them normalised.
 #[derive(Debug)]
@@ -15,10 +19,35 @@ pub struct Rules {
     allowed: BTreeSet<String>,
     admins: BTreeSet<String>,
     blocked: BTreeSet<String>,
+    groups: GroupRules,
     allow_all: bool,
     allow_existing: bool,
+    of_providers: BTreeMap<String, ProviderRules>,
+    /// What is written, with no method's default, for people of providers.
+    written: Written,
     map: BTreeMap<String, String>,
     pattern: Option<Regex>,
+}
+
+/// Rules about groups.
+#[derive(Debug, Default)]
+struct GroupRules {
+    allowed: Vec<Rule>,
+    admins: Vec<Rule>,
+}
+
+/// Rules for the people of one provider.
+#[derive(Debug)]
+struct ProviderRules {
+    groups: GroupRules,
+    owners: BTreeSet<String>,
+    allow_all: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    allow_all: bool,
+    allow_existing: bool,
 }
 
 /// The two names of one person.
@@ -30,12 +59,27 @@ pub struct Names {
     pub hub: UserName,
 }
 
+/// Somebody who is proven, as far as the rules look.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The name in the hub.
+    pub name: &'a UserName,
+    /// Whether the database knows them.
+    pub known: bool,
+    /// Whether they administer the hub, where the login method says so.
+    pub admin: Option<bool>,
+    /// Their groups, where the login method tells them.
+    pub groups: Option<&'a [String]>,
+    /// The provider they come from, and its number of them.
+    pub account: Option<(&'a str, &'a str)>,
+}
+
 /// What the rules say of somebody who is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Let in; `admin` is `Some(true)` for those in `admin_users`, else not said.
+    /// Let in.
     Allowed {
-        /// Whether the rules make an administrator of them.
+        /// Whether to administer the hub; `None` where nobody says.
         admin: Option<bool>,
     },
     /// In `blocked_users`.
@@ -55,8 +99,14 @@ impl Rules {
             allowed: names(&auth.allowed_users),
             admins: names(&auth.admin_users),
             blocked: names(&auth.blocked_users),
+            groups: GroupRules::new(&auth.allowed_groups, &auth.admin_groups),
             allow_all: auth.allows_all(),
             allow_existing: auth.allows_existing_users(),
+            of_providers: auth.providers.iter().map(|one| (one.name.clone(), ProviderRules::new(one))).collect(),
+            written: Written {
+                allow_all: auth.allow_all == Some(true),
+                allow_existing: auth.allow_existing_users == Some(true),
+            },
             pattern: pattern.map(|pattern| Regex::new(&format!("^(?:{pattern})"))).transpose()?,
             map,
         })
@@ -76,15 +126,73 @@ impl Rules {
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(name.as_str()))
     }
 
-    /// Decides about somebody who is proven. `known`: in the database. `admin_by_group`: the method says so.
-    pub fn verdict(&self, name: &UserName, known: bool, admin_by_group: bool) -> Verdict {
-        let name = name.as_str();
-        let admin = self.admins.contains(name).then_some(true);
+    /// Decides about somebody who is proven.
+    pub fn verdict(&self, who: &Candidate<'_>) -> Verdict {
+        let name = who.name.as_str();
         if self.blocked.contains(name) {
             return Verdict::Blocked;
         }
-        let allowed = self.allow_all || self.allowed.contains(name) || (self.allow_existing && known);
-        if allowed || admin.is_some() || admin_by_group { Verdict::Allowed { admin } } else { Verdict::NotListed }
+        let own = who.account.and_then(|(provider, _)| self.of_providers.get(provider));
+        let is_owner = who.account.zip(own).is_some_and(|((_, subject), own)| own.owners.contains(subject));
+        let rules = [Some(&self.groups), own.map(|own| &own.groups)];
+        let rules = || rules.into_iter().flatten();
+        let is_in = |rule: &Rule| who.groups.is_some_and(|groups| groups.iter().any(|group| rule.matches(group)));
+        let admin = match self.admins.contains(name) || is_owner {
+            true => Some(true),
+            // Who is in none of the groups any more administers no more.
+            false if who.groups.is_some() && rules().any(|rules| !rules.admins.is_empty()) => {
+                who.admin.or(Some(rules().flat_map(|rules| &rules.admins).any(is_in)))
+            }
+            false => who.admin,
+        };
+        let everybody = match who.account {
+            Some(_) => self.written.allow_all || own.is_some_and(|own| own.allow_all),
+            None => self.allow_all,
+        };
+        let known = who.known && if who.account.is_some() { self.written.allow_existing } else { self.allow_existing };
+        let by_group = rules().flat_map(|rules| &rules.allowed).any(is_in);
+        let allowed = everybody || known || by_group || self.allowed.contains(name) || admin == Some(true);
+        if allowed { Verdict::Allowed { admin } } else { Verdict::NotListed }
+    }
+
+    /// Decides about somebody of a provider, at a login and again whenever the provider was asked anew.
+    pub fn readmit(&self, name: &UserName, known: bool, claims: &Claims) -> Verdict {
+        let account = Some((claims.provider.as_str(), claims.subject.as_str()));
+        let groups = Some(claims.groups.as_slice());
+        self.verdict(&Candidate { name, known, admin: None, groups, account })
+    }
+
+    /// The rules of which one would let in somebody of a provider by a group, each once.
+    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
+        let own = self.of_providers.get(provider).map(|own| &own.groups);
+        let rules = [Some(&self.groups), own].into_iter().flatten();
+        rules.flat_map(|rules| &rules.allowed).collect::<BTreeSet<&Rule>>().into_iter().collect()
+    }
+}
+
+impl GroupRules {
+    fn new(allowed: &BTreeSet<String>, admins: &BTreeSet<String>) -> Self {
+        Self::within(allowed, admins, &[])
+    }
+
+    /// A rule may be written as the entitlement that the provider writes: it is read as the same group.
+    fn within(allowed: &BTreeSet<String>, admins: &BTreeSet<String>, namespaces: &[&str]) -> Self {
+        let rule = |text: &String| {
+            let named = group::names(text, namespaces).into_iter().next();
+            Rule::parse(named.as_ref().unwrap_or(text))
+        };
+        let rules = |list: &BTreeSet<String>| list.iter().map(rule).collect();
+        Self { allowed: rules(allowed), admins: rules(admins) }
+    }
+}
+
+impl ProviderRules {
+    fn new(config: &ProviderConfig) -> Self {
+        Self {
+            groups: GroupRules::within(&config.allowed_groups, &config.admin_groups, &config.namespaces()),
+            owners: config.owner_subjects.clone(),
+            allow_all: config.allow_all,
+        }
     }
 }
 
@@ -99,7 +207,8 @@ mod tests {
 
     fn verdict(auth: &AuthConfig, name: &str, known: bool) -> Verdict {
         let rules = Rules::new(auth).unwrap();
-        rules.verdict(&rules.names(name).unwrap().hub, known, false)
+        let name = rules.names(name).unwrap().hub;
+        rules.verdict(&Candidate { name: &name, known, admin: None, groups: None, account: None })
     }
 
     #[test]
@@ -151,9 +260,12 @@ mod tests {
         let auth =
             AuthConfig { authenticator: Authenticator::Pam, blocked_users: set(&["eve"]), ..AuthConfig::default() };
         let rules = Rules::new(&auth).unwrap();
-        let name = |name| rules.names(name).unwrap().hub;
-        assert_eq!(rules.verdict(&name("ada"), false, true), Verdict::Allowed { admin: None });
-        assert_eq!(rules.verdict(&name("eve"), false, true), Verdict::Blocked);
+        let by_group = |name| {
+            let name = rules.names(name).unwrap().hub;
+            rules.verdict(&Candidate { name: &name, known: false, admin: Some(true), groups: None, account: None })
+        };
+        assert_eq!(by_group("ada"), Verdict::Allowed { admin: Some(true) });
+        assert_eq!(by_group("eve"), Verdict::Blocked);
     }
 
     #[test]

@@ -4,10 +4,15 @@
 //! caller makes the row, the groups and the cookies.
 
 pub mod allow;
+#[cfg(test)]
+mod allow_groups;
 mod demo;
 mod external;
 mod hash;
 pub mod listed;
+mod of_provider;
+pub mod oidc;
+mod outcome;
 pub mod pam;
 pub mod password;
 mod post_auth;
@@ -25,77 +30,24 @@ use hub_core::secret::Secret;
 use hub_store::Store;
 use tokio::sync::Semaphore;
 
-use self::allow::{Rules, Verdict};
+use self::allow::{Candidate, Rules, Verdict};
 use self::demo::Demo;
 use self::external::External;
+use self::oidc::Provider;
+pub use self::outcome::{Account, Identity, Outcome, Refusal};
 use self::pam::Pam;
 pub use self::password::Passwords;
 use self::post_auth::PostAuth;
 use self::throttle::Throttles;
-use self::turn::Turns;
+pub use self::turn::Turns;
 use crate::config::auth::Authenticator;
-use crate::config::hub::RoleConfig;
 use crate::config::{AuthConfig, HooksConfig};
-use crate::hook::auth_state::AuthState;
 use crate::hook::person::Person;
 
 /// Longer passwords are refused unread: no method takes them, and hashing them is work.
 const LONGEST_PASSWORD: usize = 1024;
 /// Logins in progress; beyond, people are asked to come back.
 const MOST_AT_ONCE: usize = 512;
-
-/// Who somebody turned out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The name in the hub: normalised, mapped and valid.
-    pub name: UserName,
-    /// Whether to administer the hub; `None` leaves what the database says.
-    pub admin: Option<bool>,
-    /// The groups to be in; `None` leaves what the database says.
-    pub groups: Option<Vec<String>>,
-    /// The roles to have, and no others, where `auth.manage_roles` is set; `None` leaves what the database says.
-    pub roles: Option<Vec<RoleConfig>>,
-    /// Whether a new password has to be chosen before anything else.
-    pub must_change_password: bool,
-    /// What the method tells for later; not kept unless `auth.enable_auth_state`.
-    pub auth_state: Option<AuthState>,
-}
-
-/// What became of a login.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Proven and allowed.
-    Welcome(Identity),
-    /// Not proven, or not allowed.
-    Refused(Refusal),
-    /// Too many wrong passwords. Nothing was looked at.
-    Throttled {
-        /// How long to wait, rounded up to seconds.
-        retry_after: Duration,
-    },
-    /// It could not be found out. The cause is in the log.
-    Unavailable,
-}
-
-/// Why a login was refused. `Display` is the sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Name or password is wrong; which of them is not told.
-    #[error("Invalid username or password")]
-    Wrong,
-    /// The account was closed, has expired, or must not be used now.
-    #[error("Your account cannot be used at present. Ask the operator of this machine.")]
-    Account,
-    /// The password was right and has expired.
-    #[error("Your password has expired. Change it on the machine itself, then log in here.")]
-    Expired,
-    /// The person is who they say, and may not use this hub.
-    #[error("Your account may not use this hub. Ask its operators for access.")]
-    NotAllowed,
-    /// For a reason that a program of the operator's gave, in a sentence for people.
-    #[error("{0}")]
-    Said(String),
-}
 
 /// What one method says of a name and a password.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +71,9 @@ pub enum LoginError {
     /// libpam is missing.
     #[error("{0}")]
     Pam(#[from] pam::PamError),
+    /// An identity provider's settings cannot be used.
+    #[error("auth.providers, {0:?}: {1}")]
+    Provider(String, String),
     /// A password could not be hashed, for lack of memory or of randomness.
     #[error("passwords cannot be hashed here: {0}")]
     Hash(String),
@@ -130,6 +85,8 @@ enum Method {
     Pam(Pam),
     External(Box<External>),
     Demo(Demo),
+    /// Identity providers only.
+    None,
 }
 
 /// The configured way to log in.
@@ -142,6 +99,7 @@ pub struct Login {
     room: Semaphore,
     post_auth: PostAuth,
     manage_groups: bool,
+    providers: Vec<Provider>,
 }
 
 impl Login {
@@ -152,6 +110,11 @@ impl Login {
             Authenticator::Pam => Method::Pam(Pam::new(&auth.pam)?),
             Authenticator::External => Method::External(Box::new(External::new(&auth.external))),
             Authenticator::Demo => Method::Demo(Demo::new(&auth.demo)),
+            Authenticator::Oidc => Method::None,
+        };
+        let provider = |config| {
+            Provider::new(config, auth.enable_auth_state)
+                .map_err(|what| LoginError::Provider(config.name.clone(), what))
         };
         Ok(Self {
             method,
@@ -161,6 +124,7 @@ impl Login {
             room: Semaphore::new(MOST_AT_ONCE),
             post_auth: PostAuth::default(),
             manage_groups: auth.manage_groups,
+            providers: auth.providers.iter().map(provider).collect::<Result<_, _>>()?,
         })
     }
 
@@ -178,8 +142,23 @@ impl Login {
     pub fn passwords(&self) -> Option<&Passwords> {
         match &self.method {
             Method::Password(passwords) => Some(passwords),
-            Method::Pam(_) | Method::External(_) | Method::Demo(_) => None,
+            Method::Pam(_) | Method::External(_) | Method::Demo(_) | Method::None => None,
         }
+    }
+
+    /// Whether people can log in with a name and a password.
+    pub fn takes_passwords(&self) -> bool {
+        !matches!(self.method, Method::None)
+    }
+
+    /// The identity providers, in the order of the configuration.
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// One of them by its name in the configuration; without a name, the only or the first one.
+    pub fn provider(&self, name: Option<&str>) -> Option<&Provider> {
+        self.providers.iter().find(|provider| name.is_none_or(|name| provider.name() == name))
     }
 
     /// Whether a name, normalised before, can be a user's: as names are, and fitting `username_pattern`.
@@ -285,15 +264,17 @@ impl Login {
     }
 
     fn admit(&self, name: UserName, known: bool, person: Person, must_change: bool) -> Outcome {
-        let verdict = self.rules.verdict(&name, known, person.admin == Some(true));
+        let groups = person.groups.as_deref();
+        let verdict = self.rules.verdict(&Candidate { name: &name, known, admin: person.admin, groups, account: None });
         match verdict {
-            Verdict::Allowed { admin: listed } => Outcome::Welcome(Identity {
+            Verdict::Allowed { admin } => Outcome::Welcome(Identity {
                 name,
-                admin: listed.or(person.admin),
+                admin,
                 groups: person.groups,
                 roles: person.roles,
                 must_change_password: must_change,
                 auth_state: person.auth_state,
+                account: None,
             }),
             Verdict::Blocked | Verdict::NotListed => {
                 tracing::warn!(name = shown(name.as_str()), ?verdict, "login refused by the allow rules");
@@ -308,6 +289,7 @@ impl Login {
             Method::Pam(pam) => pam.prove(&names.typed, password).await,
             Method::External(external) => external.prove(&names.typed, password, address).await,
             Method::Demo(demo) => demo.prove(password),
+            Method::None => Proof::Disproven(Refusal::Wrong),
         }
     }
 }

@@ -76,6 +76,7 @@ mod tests {
             roles: None,
             must_change_password: true,
             auth_state: None,
+            account: None,
         };
         let said = |name: Option<&str>| Person {
             name: name.map(str::to_owned),

@@ -72,6 +72,7 @@ fn welcome(name: &str, admin: Option<bool>, must_change_password: bool) -> Outco
         roles: None,
         must_change_password,
         auth_state: None,
+        account: None,
     })
 }
 

@@ -10,6 +10,8 @@ pub mod link;
 pub mod login;
 pub mod logout;
 pub mod oauth;
+mod oauth_attempt;
+pub mod oauth_login;
 pub mod password;
 pub mod pending;
 pub mod server;
@@ -36,6 +38,7 @@ use crate::http::origin::Origin;
 use crate::http::url::{argument, arguments, encode_pairs, form_pairs};
 use crate::http::{Answer, Caller, Problem, guard, xsrf};
 use crate::service::board::Shown;
+use crate::upstream::Failure;
 
 /// What surrounds a page, with the `_xsrf` cookie to set beside it.
 pub struct Surround {
@@ -98,7 +101,14 @@ fn told(app: &App, caller: Option<&Caller>, place: &str) -> Vec<pages::Announcem
         },
         text: one.text.clone(),
     };
-    of_configuration(app, place).into_iter().chain(written.map(shown)).collect()
+    let upstream = caller.and_then(|caller| caller.upstream.as_ref()).map(of_provider);
+    upstream.into_iter().chain(of_configuration(app, place)).chain(written.map(shown)).collect()
+}
+
+/// What somebody's identity provider wants of them.
+fn of_provider(failure: &Failure) -> pages::Announcement {
+    let link = failure.link.as_ref().map(|link| format!(" {link}")).unwrap_or_default();
+    pages::Announcement { severity: pages::Severity::Warning, text: format!("{}{link}", failure.sentence) }
 }
 
 fn of_configuration(app: &App, place: &str) -> Vec<pages::Announcement> {

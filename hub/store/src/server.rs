@@ -8,7 +8,7 @@ use crate::row::Row;
 use crate::store::{Store, returned};
 use crate::value::{Value, params};
 use hub_core::clock::Time;
-use hub_core::id::{Generation, SpawnerId, UserId};
+use hub_core::id::{Generation, SpawnerId, TokenId, UserId};
 use hub_core::life::{Desired, Phase};
 use std::collections::BTreeMap;
 
@@ -101,6 +101,12 @@ impl Store {
     /// Finds the server that an OAuth client belongs to.
     pub async fn server_by_client(&self, client_id: &str) -> Result<Option<Server>> {
         Ok(self.servers("WHERE s.oauth_client_id = $1", params![client_id]).await?.into_iter().next())
+    }
+
+    /// Finds the server that was started with a token.
+    pub async fn server_of_token(&self, token: TokenId) -> Result<Option<Server>> {
+        let condition = "WHERE s.id = (SELECT spawner_id FROM specola_servers WHERE token_id = $1)";
+        Ok(self.servers(condition, params![token]).await?.into_iter().next())
     }
 
     /// All servers of the users, running or not, by user and name.

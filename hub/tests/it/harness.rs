@@ -305,5 +305,7 @@ pub fn recipe() -> Recipe {
         debug: false,
         disable_user_config: false,
         local_ip: "127.0.0.1".to_owned(),
+        oidc_environment: std::collections::BTreeSet::new(),
+        provider: None,
     }
 }

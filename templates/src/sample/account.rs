@@ -4,9 +4,10 @@ use super::{HOSTILE, admin, ago, anonymous, hostile, path, student};
 use crate::error::ErrorPage;
 use crate::login::{LoginService, PasswordForm};
 use crate::new_password::Occasion;
+use crate::refused::Admitting;
 use crate::token::Scope;
 use crate::words::ENGLISH;
-use crate::{Announcement, Consent, Frame, Link, Login, Logout, NewPassword, Severity};
+use crate::{Announcement, Consent, Frame, Href, Link, Login, Logout, NewPassword, Refused, Severity};
 
 fn password_form(username: &str) -> PasswordForm {
     PasswordForm { action: path("hub/login?next=/hub/home"), username: username.to_owned(), otp: None, terms: None }
@@ -21,7 +22,8 @@ pub(crate) fn login() -> Vec<(&'static str, Login)> {
         error: None,
         insecure: false,
     };
-    let service = |name: &str| LoginService { name: name.to_owned(), url: path("hub/oauth_login?next=/hub/home") };
+    let service =
+        |name: &str| LoginService { name: name.to_owned(), url: path("hub/oauth_login?next=/hub/home"), down: false };
     let announcement =
         Announcement { severity: Severity::Critical, text: "The file store is slow today. We are on it.".to_owned() };
     vec![
@@ -38,6 +40,19 @@ pub(crate) fn login() -> Vec<(&'static str, Login)> {
             },
         ),
         (
+            "one",
+            Login { services: vec![service("INFN Cloud")], password: None, ..plain() },
+        ),
+        (
+            "three",
+            Login {
+                services: vec![service("INFN Cloud"), LoginService { down: true, ..service("EGI Check-in") }, service("GitHub")],
+                password: None,
+                error: Some("EGI Check-in does not answer at the moment. Try again in a minute.".to_owned()),
+                ..plain()
+            },
+        ),
+        (
             "both",
             Login {
                 services: vec![service("Castelvecchio account")],
@@ -49,7 +64,7 @@ pub(crate) fn login() -> Vec<(&'static str, Login)> {
             "hostile",
             Login {
                 frame: hostile(),
-                services: vec![LoginService { name: HOSTILE.to_owned(), url: path(HOSTILE) }],
+                services: vec![LoginService { name: HOSTILE.to_owned(), url: path(HOSTILE), down: true }],
                 password: Some(PasswordForm { action: path(HOSTILE), username: HOSTILE.to_owned(), otp: Some(HOSTILE.to_owned()), terms: Some(path(HOSTILE)) }),
                 intro: Some(HOSTILE.to_owned()),
                 error: Some(HOSTILE.to_owned()),
@@ -91,6 +106,34 @@ pub(crate) fn new_password() -> Vec<(&'static str, NewPassword)> {
                 error: Some(HOSTILE.to_owned()),
                 action: path(HOSTILE),
                 ..once()
+            },
+        ),
+    ]
+}
+
+pub(crate) fn refused() -> Vec<(&'static str, Refused)> {
+    let admitting = |name: &str, and_below| Admitting { name: name.to_owned(), and_below };
+    let plain = || Refused {
+        frame: anonymous(),
+        provider: "INFN Cloud".to_owned(),
+        username: "lbassi".to_owned(),
+        groups: vec![admitting("users/cygno", false), admitting("users/ai-infn", true)],
+        join: Href::parse("https://iam.castelvecchio.example/dashboard").ok(),
+        login_url: path("hub/login"),
+    };
+    vec![
+        ("groups", plain()),
+        ("nowhere-to-join", Refused { join: None, ..plain() }),
+        ("nothing-helps", Refused { groups: Vec::new(), join: None, ..plain() }),
+        (
+            "hostile",
+            Refused {
+                frame: hostile(),
+                provider: HOSTILE.to_owned(),
+                username: HOSTILE.to_owned(),
+                groups: vec![admitting(HOSTILE, true)],
+                join: Some(path(HOSTILE)),
+                login_url: path(HOSTILE),
             },
         ),
     ]

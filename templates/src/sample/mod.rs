@@ -22,6 +22,7 @@ pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
     let mut pages = Vec::new();
     render::<crate::Login>(&mut pages)?;
     render::<crate::NewPassword>(&mut pages)?;
+    render::<crate::Refused>(&mut pages)?;
     render::<crate::Logout>(&mut pages)?;
     render::<crate::Home>(&mut pages)?;
     render::<crate::Spawn>(&mut pages)?;

@@ -39,7 +39,9 @@ table! {
     last_used, stops, stops_unless_used, stops_now, keep_running,
     // Login
     login_title, login_with, login_or, username, password, show_password, login_submit, terms_before, terms_link,
-    insecure,
+    insecure, provider_down,
+    // Refused
+    refused_title, refused_at, refused_as, refused_but, refused_ask, refused_below, refused_groups, refused_join, refused_join_help, refused_ask_group, refused_again,
     // New password
     new_password_title, new_password_one_time, invite_title, invite_why, invite_ends, new_password, confirm_password,
     least_length, new_password_submit, passwords_differ,

@@ -39,9 +39,14 @@ impl House {
 
     /// `hub` is more of the section of that name.
     pub async fn with(hub: &str) -> Self {
+        Self::changed(hub, |settings| settings).await
+    }
+
+    /// The same with the whole configuration changed.
+    pub async fn changed(hub: &str, change: impl FnOnce(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("specola.toml");
-        std::fs::write(&path, settings(folder.path(), hub)).unwrap();
+        std::fs::write(&path, change(settings(folder.path(), hub))).unwrap();
         let config = Config::load(Some(&path), &Environment::new()).unwrap();
         let house = Self { parts: start::assemble(config).await.unwrap(), folder };
         for (name, admin) in [("root", true), ("alice", false), ("bob", false)] {

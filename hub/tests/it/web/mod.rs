@@ -13,6 +13,7 @@ mod metrics;
 mod oauth;
 mod page_rights;
 mod password;
+mod readmit;
 mod rights;
 mod services;
 mod session;

@@ -1,0 +1,191 @@
+//! What a provider says of somebody, read from its tokens and answers: claims by path, name, groups, roles.
+
+use serde_json::{Map, Value};
+
+use super::group;
+use super::preset::Preset;
+use super::trouble::Trouble;
+use crate::config::ProviderConfig;
+
+/// So many groups of one person are looked at.
+const MOST_GROUPS: usize = 10_000;
+/// How deep a path may lead.
+const DEEPEST: usize = 16;
+
+/// Somebody, as a provider knows them. What the rules of admission look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The provider, by its name in the configuration.
+    pub provider: String,
+    /// The provider, by its own name.
+    pub issuer: String,
+    /// The provider's own number of the person: never given to anybody else.
+    pub subject: String,
+    /// The user name, with prefix and without domain as configured; not normalised yet.
+    pub username: String,
+    /// What people call them.
+    pub display: Option<String>,
+    /// The groups as the hub names them: no slash at the ends, entitlements as paths.
+    pub groups: Vec<String>,
+    /// The groups as the provider wrote them.
+    pub raw_groups: Vec<String>,
+    /// The names of roles, where the configuration says where they are.
+    pub roles: Option<Vec<String>>,
+}
+
+/// What a provider said, place by place. Null where it said nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// The claims of the ID token.
+    pub id_token: Value,
+    /// The answer of the userinfo endpoint.
+    pub userinfo: Value,
+    /// The claims of the access token.
+    pub access_token: Value,
+    /// Groups that were asked for elsewhere.
+    pub more_groups: Vec<String>,
+}
+
+impl Said {
+    /// All values of a path, in the order in which they count: userinfo, ID token, access token.
+    fn all<'s>(&'s self, path: &'s str) -> impl Iterator<Item = &'s Value> {
+        let places =
+            [("oauth_user.", &self.userinfo), ("id_token.", &self.id_token), ("access_token.", &self.access_token)];
+        let one = places.into_iter().find_map(|(place, value)| Some((value, path.strip_prefix(place)?)));
+        let all = match one {
+            Some(one) => vec![one],
+            None => places.into_iter().map(|(_, value)| (value, path)).collect(),
+        };
+        all.into_iter().filter_map(|(value, path)| find(value, path, DEEPEST))
+    }
+
+    /// The first text or number of a path.
+    pub fn text(&self, path: &str) -> Option<String> {
+        self.all(path).find_map(|value| match value {
+            Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
+    }
+
+    /// Every name in the lists of a path, each once, in their order.
+    fn names(&self, path: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for name in self.all(path).flat_map(listed) {
+            if is_plausible(&name) && !names.contains(&name) && names.len() < MOST_GROUPS {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// Leads along a path. A claim whose name has dots itself goes before one that is nested: `wlcg.groups` is one name.
+fn find<'v>(value: &'v Value, path: &str, depth: usize) -> Option<&'v Value> {
+    let members = value.as_object()?;
+    if let Some(found) = members.get(path) {
+        return Some(found);
+    }
+    if depth == 0 {
+        return None;
+    }
+    let dots = path.match_indices('.').map(|(at, _)| at);
+    dots.filter_map(|at| Some((path.get(..at)?, path.get(at + 1..)?)))
+        .find_map(|(head, rest)| find(members.get(head)?, rest, depth - 1))
+}
+
+/// The names in a claim: a list of texts, of objects with a name, or one text. Anything else holds none.
+fn listed(value: &Value) -> Vec<String> {
+    let named = |members: &Map<String, Value>| {
+        ["name", "path", "display", "id"].into_iter().find_map(|key| members.get(key)?.as_str()).map(str::to_owned)
+    };
+    let one = |value: &Value| match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Object(members) => named(members),
+        _ => None,
+    };
+    match value {
+        Value::Array(items) => items.iter().filter_map(one).collect(),
+        other => one(other).into_iter().collect(),
+    }
+}
+
+/// Whether a text can be a name here: of a group, of somebody.
+fn is_plausible(name: &str) -> bool {
+    !name.is_empty() && name.chars().count() <= crate::hook::person::LONGEST_GROUP && !name.contains(char::is_control)
+}
+
+/// Reads who somebody is.
+pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims, Trouble> {
+    let defaults = config.preset.defaults();
+    let subject = match config.preset {
+        // A number, and the only thing about an account of GitHub that stays.
+        Preset::Github => said.text("oauth_user.id"),
+        _ => said.text("id_token.sub").or_else(|| said.text("oauth_user.sub")),
+    };
+    let subject = subject.filter(|subject| is_plausible(subject));
+    let subject = subject.ok_or_else(|| Trouble::Broken("it does not say who somebody is (sub)".to_owned()))?;
+    required(config, said)?;
+    let claim = config.username_claim.as_deref().unwrap_or(defaults.username_claim);
+    let username = said.text(claim).filter(|username| is_plausible(username)).ok_or_else(|| {
+        Trouble::Incomplete(format!("the claim {claim:?}, which has the user name (username_claim), is not told"))
+    })?;
+    if is_email(claim) && said.all("email_verified").any(is_false) {
+        return Err(Trouble::Incomplete("the e-mail address, which is the user name, is not verified".to_owned()));
+    }
+    let raw_groups = raw_groups(config, said);
+    let namespaces = config.namespaces();
+    let mut groups = Vec::new();
+    for name in raw_groups.iter().flat_map(|raw| group::names(raw, &namespaces)) {
+        if !groups.contains(&name) {
+            groups.push(name);
+        }
+    }
+    Ok(Claims {
+        provider: config.name.clone(),
+        issuer: issuer.to_owned(),
+        subject,
+        username: format!("{}{}", config.username_prefix.as_deref().unwrap_or_default(), strip(config, &username)),
+        display: said.text("name").filter(|name| is_plausible(name)),
+        groups,
+        raw_groups,
+        roles: config.roles_claim.as_deref().map(|claim| said.names(claim)),
+    })
+}
+
+fn raw_groups(config: &ProviderConfig, said: &Said) -> Vec<String> {
+    let mut groups = match &config.auth_state_groups_key {
+        Some(key) => said.names(key),
+        None => config.preset.defaults().group_claims.iter().flat_map(|claim| said.names(claim)).collect(),
+    };
+    groups.extend(said.more_groups.iter().filter(|name| is_plausible(name)).cloned());
+    let mut seen = std::collections::BTreeSet::new();
+    groups.retain(|name| seen.insert(name.clone()));
+    groups.truncate(MOST_GROUPS);
+    groups
+}
+
+fn required(config: &ProviderConfig, said: &Said) -> Result<(), Trouble> {
+    for (claim, values) in &config.required_claims {
+        let told: Vec<String> = said.all(claim).flat_map(listed).collect();
+        if !told.iter().any(|told| values.contains(told)) {
+            return Err(Trouble::Required(claim.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn is_email(claim: &str) -> bool {
+    claim.rsplit('.').next() == Some("email")
+}
+
+fn is_false(value: &Value) -> bool {
+    matches!(value, Value::Bool(false)) || value.as_str() == Some("false")
+}
+
+fn strip<'n>(config: &ProviderConfig, username: &'n str) -> &'n str {
+    match username.rsplit_once('@') {
+        Some((name, domain)) if config.strip_domain.iter().any(|known| known.eq_ignore_ascii_case(domain)) => name,
+        _ => username,
+    }
+}

@@ -1,0 +1,222 @@
+//! What is kept of somebody's provider: the `auth_state` as oauthenticator writes it, read and written anew after a refresh.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta};
+use hub_core::clock::Time;
+use hub_core::secret::Secret;
+use serde_json::{Value, json};
+
+use crate::login::oidc::{Known, Tokens};
+
+/// An access token is renewed when less than this part of its life is left, or [`LONGEST_MARGIN`].
+const MARGIN: i32 = 5;
+/// Tokens with a long life are renewed so long before its end.
+const LONGEST_MARGIN: TimeDelta = TimeDelta::seconds(600);
+
+/// The state of one person, with the bytes it was decrypted from. It holds tokens, so it is not printed.
+#[derive(Clone)]
+pub struct Kept {
+    /// As it stands in the database: who wants to replace it has to have read this.
+    pub sealed: Vec<u8>,
+    state: Value,
+}
+
+impl Kept {
+    /// Takes a state that came from a provider; `None` for anything else.
+    pub fn new(sealed: Vec<u8>, state: Value) -> Option<Self> {
+        let is_one = state["access_token"].is_string() || state["refresh_token"].is_string();
+        is_one.then_some(Self { sealed, state })
+    }
+
+    /// The provider by its name in the configuration. Another hub's states do not tell.
+    pub fn provider(&self) -> Option<&str> {
+        self.state["specola"]["provider"].as_str()
+    }
+
+    /// The provider's own number of the person.
+    pub fn subject(&self) -> Option<&str> {
+        let places = [&self.state["specola"]["sub"], &self.state["oauth_user"]["sub"]];
+        places.into_iter().find_map(Value::as_str).filter(|subject| !subject.is_empty())
+    }
+
+    /// What gives the next access token.
+    pub fn refresh_token(&self) -> Option<Secret> {
+        self.secret("refresh_token")
+    }
+
+    /// The present access token with what belongs to it, if there is one.
+    pub fn tokens(&self) -> Option<Tokens> {
+        Some(Tokens {
+            access_token: self.secret("access_token")?,
+            refresh_token: self.refresh_token(),
+            id_token: None,
+            scope: self.scope(),
+            expires_at: self.expires_at(),
+            response: self.state["token_response"].clone(),
+        })
+    }
+
+    /// When the access token ends, where that is known.
+    pub fn expires_at(&self) -> Option<Time> {
+        let text = self.state["specola"]["expires_at"].as_str()?;
+        DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+    }
+
+    /// Whether the access token is good for at least so long, or for half of the life it was given: nobody gets more than
+    /// the provider gives. Of a token without a known end, that of another hub is not trusted, and others last.
+    pub fn is_good(&self, now: Time, at_least: TimeDelta) -> bool {
+        if self.secret("access_token").is_none() {
+            return false;
+        }
+        match (self.expires_at(), self.life()) {
+            (Some(end), Some(life)) => end - now > at_least.min(life / 2),
+            (Some(end), None) => end - now > at_least,
+            (None, _) => self.refresh_token().is_none() || self.provider().is_some() && self.life().is_none(),
+        }
+    }
+
+    /// When to renew the access token; `None` where that is not possible, or not needed.
+    pub fn renewal(&self) -> Option<Time> {
+        self.refresh_token()?;
+        let margin = self.life().map_or(LONGEST_MARGIN, |life| (life / MARGIN).min(LONGEST_MARGIN));
+        Some(self.expires_at()? - margin)
+    }
+
+    /// The state after a refresh. The refresh token stays where no other one was given.
+    pub fn renewed(&self, tokens: &Tokens) -> Value {
+        let mut state = self.state.clone();
+        state["access_token"] = tokens.access_token.expose().into();
+        for (key, secret) in [("refresh_token", &tokens.refresh_token), ("id_token", &tokens.id_token)] {
+            if let Some(secret) = secret {
+                state[key] = secret.expose().into();
+            }
+        }
+        if !tokens.scope.is_empty() {
+            state["scope"] = json!(tokens.scope);
+        }
+        state["token_response"] = tokens.response.clone();
+        let end = tokens.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
+        state["specola"]["expires_at"] = json!(end);
+        state
+    }
+
+    /// The state with the next refresh token only: the access token that came with it is for somebody else.
+    pub fn rotated(&self, refresh_token: &Secret) -> Value {
+        let mut state = self.state.clone();
+        state["refresh_token"] = refresh_token.expose().into();
+        state
+    }
+
+    /// The state with what the provider says of the person now.
+    pub fn with(&self, known: &Known) -> Value {
+        let mut state = self.state.clone();
+        let fresh = known.auth_state().0;
+        for key in ["oauth_user", "groups"] {
+            state[key] = fresh[key].clone();
+        }
+        let Some(ours) = fresh["specola"].as_object() else { return state };
+        for (key, value) in ours.iter().filter(|(key, _)| *key != "expires_at") {
+            state["specola"][key] = value.clone();
+        }
+        state
+    }
+
+    /// Whether two states are of one login, however they are sealed.
+    pub fn is_same_login(&self, other: &Self) -> bool {
+        ["access_token", "refresh_token"].iter().all(|key| self.state[key] == other.state[key])
+    }
+
+    fn scope(&self) -> Vec<String> {
+        match &self.state["scope"] {
+            Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn life(&self) -> Option<TimeDelta> {
+        let told = &self.state["token_response"]["expires_in"];
+        let seconds = told.as_i64().or_else(|| told.as_str().and_then(|text| text.parse().ok()))?;
+        TimeDelta::try_seconds(seconds).filter(|life| *life > TimeDelta::zero())
+    }
+
+    fn secret(&self, key: &str) -> Option<Secret> {
+        self.state[key].as_str().filter(|text| !text.is_empty()).map(Secret::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    fn state() -> Value {
+        json!({
+            "access_token": "a1", "refresh_token": "r1", "id_token": "i1", "scope": ["openid"],
+            "token_response": {"expires_in": 3600}, "oauth_user": {"sub": "s", "name": "Ada"},
+            "specola": {"provider": "iam", "sub": "s", "issuer": "https://iam", "expires_at": at(3600).to_rfc3339()},
+        })
+    }
+
+    fn kept(state: Value) -> Kept {
+        Kept::new(Vec::new(), state).unwrap()
+    }
+
+    fn tokens(refresh: Option<&str>) -> Tokens {
+        Tokens {
+            access_token: Secret::new("a2"),
+            refresh_token: refresh.map(Secret::new),
+            id_token: None,
+            scope: Vec::new(),
+            expires_at: Some(at(7200)),
+            response: json!({"access_token": "a2", "expires_in": 3600}),
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_for_what_is_asked_or_half_of_its_life() {
+        let kept = kept(state());
+        for (now, at_least, expected) in [
+            (0, 60, true),
+            (3539, 60, true),
+            (3540, 60, false),
+            (3600, 0, false),
+            (1799, 86_400, true),
+            (1800, 86_400, false),
+        ] {
+            assert_eq!(kept.is_good(at(now), TimeDelta::seconds(at_least)), expected, "{now} {at_least}");
+        }
+        assert_eq!(kept.renewal(), Some(at(3000)));
+    }
+
+    #[test]
+    fn tokens_without_an_end_last_unless_another_hub_kept_them() {
+        let mut endless = state();
+        endless["specola"]["expires_at"] = Value::Null;
+        endless["token_response"] = json!({});
+        assert!(kept(endless.clone()).is_good(at(0), TimeDelta::days(1)) && kept(endless.clone()).renewal().is_none());
+        endless["specola"] = Value::Null;
+        assert!(
+            !kept(endless.clone()).is_good(at(0), TimeDelta::zero()),
+            "of oauthenticator: it may have ended long ago"
+        );
+        endless["refresh_token"] = Value::Null;
+        assert!(kept(endless).is_good(at(0), TimeDelta::zero()), "GitHub's: there is no other");
+        assert!(Kept::new(Vec::new(), json!({"ticket": 1})).is_none());
+    }
+
+    #[test]
+    fn a_refresh_replaces_what_was_given_and_keeps_the_rest() {
+        let same = kept(kept(state()).renewed(&tokens(None)));
+        assert_eq!(same.refresh_token().unwrap().expose(), "r1", "reused");
+        assert_eq!((same.expires_at(), same.subject()), (Some(at(7200)), Some("s")));
+        assert_eq!((&same.state["access_token"], &same.state["scope"]), (&json!("a2"), &json!(["openid"])));
+        assert_eq!((&same.state["id_token"], &same.state["oauth_user"]["name"]), (&json!("i1"), &json!("Ada")));
+        let rotated = kept(kept(state()).renewed(&tokens(Some("r2"))));
+        assert_eq!(rotated.refresh_token().unwrap().expose(), "r2");
+        let other = kept(kept(state()).rotated(&Secret::new("r3")));
+        assert_eq!((&other.state["access_token"], &other.state["refresh_token"]), (&json!("a1"), &json!("r3")));
+    }
+}

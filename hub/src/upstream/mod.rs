@@ -1,0 +1,263 @@
+//! Tokens of people's identity providers, kept fresh: the one road for labs, scripts, the old way of refreshing
+//! (`api::facade`) and the hub's own look at who is still let in (`task::upstream`).
+//!
+//! One refresh of a person at a time: in this process by turns, among hubs by a lease. Whatever a provider gave is kept
+//! before it is handed out, because the refresh token before it may be dead. It is done apart from the request that asked:
+//! a browser that goes away must not take the only good refresh token with it.
+
+mod failure;
+mod kept;
+pub mod lab;
+mod renew;
+mod store;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::UserId;
+use hub_core::secret::Secret;
+use hub_store::StoreError;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+pub use self::failure::{Code, Failure};
+pub use self::kept::Kept;
+pub use self::renew::next_look;
+use crate::app::App;
+use crate::http::Problem;
+use crate::login::Turns;
+
+/// A hub that died in the middle of a refresh holds nobody's tokens for longer.
+const LEASE: TimeDelta = TimeDelta::seconds(45);
+/// How often it is looked whether another hub is done.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long another hub is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// So many tokens for others are remembered.
+const OTHERS: usize = 10_000;
+
+/// What somebody asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Want {
+    /// For whom the token is to be; the provider's own choice without it.
+    pub audience: Option<String>,
+    /// Some of the scopes that were granted; all of them without it.
+    pub scope: Option<String>,
+}
+
+impl Want {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An access token to hand out.
+#[derive(Clone)]
+pub struct Access {
+    /// The token.
+    pub token: Secret,
+    /// When it ends, where the provider told.
+    pub expires_at: Option<Time>,
+    /// What it is good for.
+    pub scope: Vec<String>,
+    /// The provider, by its name in the configuration.
+    pub provider: String,
+}
+
+/// Why there is no access token.
+#[derive(Debug)]
+pub enum Refused {
+    /// Nothing is kept of this person: they do not come from a provider, or the hub keeps no tokens.
+    NotKept,
+    /// No rule lets the person in any more.
+    NotAdmitted,
+    /// The provider wants something, or does not answer. The sentence is for people.
+    Failed(Failure),
+    /// The provider gives no token for this audience or scope; its own words.
+    Target(String),
+    /// The hub itself failed.
+    Problem(Problem),
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Problem(error.into())
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Who keeps the tokens fresh.
+pub struct Broker {
+    app: OnceLock<Weak<App>>,
+    turns: Turns,
+    others: Mutex<HashMap<(UserId, Want), Access>>,
+    tracker: TaskTracker,
+    runtime: Handle,
+}
+
+impl Broker {
+    /// One that does its work where it is made. Nobody is asked before [`Self::begin`].
+    pub fn new(tracker: TaskTracker) -> Self {
+        Self {
+            app: OnceLock::new(),
+            turns: Turns::default(),
+            others: Mutex::default(),
+            tracker,
+            runtime: Handle::current(),
+        }
+    }
+
+    /// Tells whom it works for.
+    pub fn begin(&self, app: &Arc<App>) {
+        let _ = self.app.set(Arc::downgrade(app));
+    }
+
+    /// An access token of somebody that is good for `at_least`, or for half of the life that the provider gives.
+    pub async fn access(&self, user: UserId, want: Want, at_least: TimeDelta) -> Result<Access, Refused> {
+        let app = self.app()?;
+        // What is good already costs no task.
+        if let Some(access) = ready(&app, user, &want, at_least).await? {
+            return Ok(access);
+        }
+        self.apart(async move { turn(&app, user, &want, at_least).await }).await
+    }
+
+    /// Asks the provider about somebody, unless it vouched for them within `age`: groups, admin right, and whether they
+    /// are let in at all. A provider that does not answer changes nothing.
+    pub async fn check(&self, user: UserId, age: TimeDelta) -> Result<(), Refused> {
+        let app = self.app()?;
+        if is_checked(&app, user, age).await? {
+            return Ok(());
+        }
+        self.apart(async move { check(&app, user, age).await }).await
+    }
+
+    /// What keeps somebody's tokens from being renewed at present, to be told on pages.
+    pub async fn shown_failure(&self, user: UserId) -> Result<Option<Failure>, StoreError> {
+        let app = self.app.get().and_then(Weak::upgrade).filter(|app| !app.login.providers().is_empty());
+        let Some(app) = app else { return Ok(None) };
+        Ok(store::failure(&app, user).await?.map(|(failure, _)| failure).filter(Failure::is_shown))
+    }
+
+    fn app(&self) -> Result<Arc<App>, Refused> {
+        self.app.get().and_then(Weak::upgrade).filter(|app| !app.login.providers().is_empty()).ok_or(Refused::NotKept)
+    }
+
+    /// Does something that goes on when nobody waits for it any more.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+    ) -> Result<T, Refused> {
+        match self.tracker.spawn_on(work, &self.runtime).await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(Refused::Problem(Problem::internal("a refresh of tokens", error))),
+        }
+    }
+
+    fn other(&self, user: UserId, want: &Want) -> Option<Access> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.get(&(user, want.clone())).cloned()
+    }
+
+    fn remember(&self, user: UserId, want: Want, access: Access, now: Time) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if others.len() >= OTHERS {
+            others.retain(|_, access| access.expires_at.is_some_and(|end| end > now));
+        }
+        if others.len() >= OTHERS {
+            others.clear();
+        }
+        others.insert((user, want), access);
+    }
+}
+
+/// The token at hand, if it will do. Refuses whom no refresh would help.
+async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Option<Access>, Refused> {
+    if app.store.refusal(user).await?.is_some() {
+        return Err(Refused::NotAdmitted);
+    }
+    let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+    let now = app.now();
+    if !want.is_plain() {
+        let good = |access: &Access| access.expires_at.is_some_and(|end| end - now > at_least);
+        if let Some(access) = app.upstream.other(user, want).filter(good) {
+            return Ok(Some(access));
+        }
+    } else if kept.is_good(now, at_least) {
+        return Ok(renew::access_of(app, &kept));
+    }
+    match store::failure(app, user).await? {
+        Some((failure, since)) if failure.stands(since, now) => Err(Refused::Failed(failure)),
+        _ => Ok(None),
+    }
+}
+
+async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Access, Refused> {
+    let _turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
+    // Whoever had the turn before may have brought it.
+    if let Some(access) = ready(app, user, want, at_least).await? {
+        return Ok(access);
+    }
+    hold(app, user).await?;
+    let outcome = match ready(app, user, want, at_least).await {
+        Ok(Some(access)) => Ok(access),
+        Ok(None) => renew::renew(app, user, want).await,
+        Err(refused) => Err(refused),
+    };
+    release(app, user).await;
+    outcome
+}
+
+async fn check(app: &Arc<App>, user: UserId, age: TimeDelta) -> Result<(), Refused> {
+    let _turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
+    hold(app, user).await?;
+    let outcome = match is_checked(app, user, age).await {
+        Ok(true) => Ok(()),
+        Ok(false) => renew::check(app, user).await,
+        Err(refused) => Err(refused),
+    };
+    release(app, user).await;
+    outcome
+}
+
+async fn is_checked(app: &App, user: UserId, age: TimeDelta) -> Result<bool, Refused> {
+    let checked = app.store.upstream(user).await?.and_then(|upstream| upstream.checked_at);
+    Ok(checked.is_some_and(|at| app.now() - at < age))
+}
+
+/// Takes the lease, after whichever hub has it.
+async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let now = app.now();
+        if app.store.claim_upstream(user, &app.holder, now, now + LEASE).await? {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(busy());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn release(app: &App, user: UserId) {
+    if let Err(error) = app.store.release_upstream(user, &app.holder).await {
+        tracing::warn!(%user, "a lease on tokens is given back when it runs out: {error}");
+    }
+}
+
+fn busy() -> Refused {
+    let problem = Problem::new(
+        actix_web::http::StatusCode::SERVICE_UNAVAILABLE,
+        "Your credentials are being renewed, which takes longer than usual. Try again.",
+    );
+    Refused::Problem(problem.retry_after(2))
+}

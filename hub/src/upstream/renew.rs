@@ -1,0 +1,211 @@
+//! One refresh, and what follows from it. Whoever calls has the turn and the lease.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::UserId;
+use hub_store::User;
+use serde_json::json;
+
+use super::{Access, Code, Failure, Kept, Refused, Want, store};
+use crate::admission;
+use crate::app::App;
+use crate::audit::{Act, Actor, Object};
+use crate::login::allow::Verdict;
+use crate::login::oidc::{Ask, Provider, RefreshError, Tokens, Trouble};
+use crate::page::session;
+
+/// A token that is nearly over is still handed out while the provider does not answer.
+const LAST_MOMENTS: TimeDelta = TimeDelta::seconds(2);
+
+/// Gets an access token from the provider, keeps what has to be kept, and asks who the person is now.
+pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<Access, Refused> {
+    loop {
+        let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+        let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
+        let Some(refresh_token) = kept.refresh_token() else {
+            return Err(fail(app, user, provider, Code::SignInNeeded, "there is no refresh token").await?);
+        };
+        let ask = Ask { scope: want.scope.as_deref(), audience: want.audience.as_deref() };
+        let error = match provider.refresh(&refresh_token, &ask, app.now()).await {
+            Ok(tokens) => return renewed(app, user, want, provider, &kept, tokens).await,
+            Err(error) => error,
+        };
+        if matches!(error, RefreshError::InvalidGrant { .. }) {
+            // Another login, or a hub that was slow to write, may have put a better one there meanwhile.
+            let now = store::kept(app, user).await?;
+            let other = now.and_then(|now| now.refresh_token()).filter(|other| !other.matches(refresh_token.expose()));
+            if other.is_some() {
+                continue;
+            }
+        }
+        return refused(app, user, want, provider, &kept, error).await;
+    }
+}
+
+/// Asks the provider about somebody, with the access token at hand if it is good.
+pub(super) async fn check(app: &Arc<App>, user: UserId) -> Result<(), Refused> {
+    let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+    let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
+    let due = kept.renewal().is_some_and(|at| at <= app.now());
+    let tokens = kept.tokens().filter(|_| !due && kept.is_good(app.now(), TimeDelta::zero()));
+    if let Some(tokens) = tokens
+        && look(app, user, provider, &kept, tokens).await? == Looked::Done
+    {
+        return Ok(());
+    }
+    // It was refused: a provider may end access tokens before their time.
+    renew(app, user, &Want::default()).await.map(drop)
+}
+
+/// The token that is kept, to be handed out.
+pub(super) fn access_of(app: &App, kept: &Kept) -> Option<Access> {
+    let (tokens, provider) = (kept.tokens()?, provider_of(app, kept)?);
+    Some(access(provider, &tokens))
+}
+
+fn access(provider: &Provider, tokens: &Tokens) -> Access {
+    Access {
+        token: tokens.access_token.clone(),
+        expires_at: tokens.expires_at,
+        scope: tokens.scope.clone(),
+        provider: provider.name().to_owned(),
+    }
+}
+
+/// The provider of a state. Another hub's tells of none: then it is the only one.
+fn provider_of<'a>(app: &'a App, kept: &Kept) -> Option<&'a Provider> {
+    match (kept.provider(), app.login.providers()) {
+        (Some(name), _) => app.login.provider(Some(name)),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
+
+async fn renewed(
+    app: &Arc<App>,
+    user: UserId,
+    want: &Want,
+    provider: &Provider,
+    kept: &Kept,
+    tokens: Tokens,
+) -> Result<Access, Refused> {
+    let access = access(provider, &tokens);
+    if !want.is_plain() {
+        if let Some(next) = &tokens.refresh_token {
+            store::replace(app, user, kept, &kept.rotated(next)).await?;
+        }
+        app.upstream.remember(user, want.clone(), access.clone(), app.now());
+        return Ok(access);
+    }
+    if !store::replace(app, user, kept, &kept.renewed(&tokens)).await? {
+        // A new login came meanwhile: its tokens count.
+        let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+        return access_of(app, &kept).ok_or(Refused::NotKept);
+    }
+    tracing::debug!(%user, provider = provider.name(), "fresh tokens");
+    let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+    let now = app.now();
+    app.store.upstream_good(user, now, next_look(app, &kept, now)).await?;
+    look(app, user, provider, &kept, tokens).await?;
+    Ok(access)
+}
+
+#[derive(PartialEq, Eq)]
+enum Looked {
+    Done,
+    /// The provider does not take this access token.
+    Refused,
+}
+
+/// Asks the provider who the person is now, and does what follows. Refuses whom no rule lets in any more.
+async fn look(
+    app: &Arc<App>,
+    user: UserId,
+    provider: &Provider,
+    kept: &Kept,
+    tokens: Tokens,
+) -> Result<Looked, Refused> {
+    let Some(subject) = kept.subject() else { return Ok(Looked::Done) };
+    let Some(person) = app.store.user_by_id(user).await? else { return Err(Refused::NotKept) };
+    let known = match provider.look_again(tokens, subject, app.now()).await {
+        Ok(known) => known,
+        Err(Trouble::Denied { .. }) => return Ok(Looked::Refused),
+        Err(trouble) => {
+            // Not to be found out now: nobody loses anything for that.
+            tracing::warn!(user = person.name, provider = provider.name(), "not asked who is let in: {trouble}");
+            return Ok(Looked::Done);
+        }
+    };
+    let verdict = admission::readmit(app, &person, &known.claims).await?;
+    store::replace(app, user, kept, &kept.with(&known)).await?;
+    if !matches!(verdict, Verdict::Allowed { .. }) {
+        return Err(Refused::NotAdmitted);
+    }
+    let now = app.now();
+    app.store.upstream_good(user, now, next_look(app, kept, now)).await?;
+    Ok(Looked::Done)
+}
+
+/// When to ask again: before the token ends, and often enough to notice who has left.
+pub fn next_look(app: &App, kept: &Kept, now: Time) -> Option<Time> {
+    let age = app.config.auth.refresh_age();
+    let regular = (!age.is_zero()).then(|| now + age);
+    [kept.renewal(), regular].into_iter().flatten().min()
+}
+
+async fn refused(
+    app: &Arc<App>,
+    user: UserId,
+    want: &Want,
+    provider: &Provider,
+    kept: &Kept,
+    error: RefreshError,
+) -> Result<Access, Refused> {
+    let code = match &error {
+        RefreshError::InvalidTarget { description } => return Err(Refused::Target(description.clone())),
+        // What else was wrong with a wish of somebody's own says nothing of the login.
+        RefreshError::Other(what) if !want.is_plain() => return Err(Refused::Target(what.clone())),
+        RefreshError::InvalidGrant { .. } => Code::SignInNeeded,
+        RefreshError::Suspended { .. } => Code::Suspended,
+        RefreshError::UsagePolicy { .. } => Code::UsagePolicy,
+        RefreshError::Unreachable(_) => Code::Unreachable,
+        RefreshError::Other(_) => Code::Refused,
+    };
+    let failed = fail(app, user, provider, code, &error.to_string()).await?;
+    let at_hand = want.is_plain() && code == Code::Unreachable && kept.is_good(app.now(), LAST_MOMENTS);
+    at_hand.then(|| access_of(app, kept)).flatten().ok_or(failed)
+}
+
+/// Records what keeps tokens from being renewed, and ends what has to end.
+async fn fail(app: &Arc<App>, user: UserId, provider: &Provider, code: Code, cause: &str) -> Result<Refused, Refused> {
+    let person = app.store.user_by_id(user).await?.ok_or(Refused::NotKept)?;
+    let failure = Failure::new(code, provider.config());
+    let before = app.store.upstream(user).await?.unwrap_or_default();
+    let due = failure.pause(before.failures).map(|pause| app.now() + pause);
+    app.store.upstream_failed(user, &json!(failure), app.now(), due).await?;
+    tracing::warn!(user = person.name, provider = provider.name(), ?code, "tokens are not renewed: {cause}");
+    let known = before.failure.and_then(|known| serde_json::from_value::<Failure>(known).ok());
+    if known.is_none_or(|known| known.code != code) {
+        follow(app, &person, code).await?;
+    }
+    Ok(Refused::Failed(failure))
+}
+
+/// What a failure means for the person, once.
+async fn follow(app: &Arc<App>, person: &User, code: Code) -> Result<(), Refused> {
+    let by = Actor::part("sign-in");
+    match code {
+        Code::SignInNeeded => {
+            // Labs go on; whoever sits before one logs in again.
+            session::end_all(app, person).await?;
+        }
+        Code::Suspended => admission::refuse(app, &by, person, "suspended at the identity provider").await?,
+        Code::UsagePolicy | Code::Unreachable | Code::Refused => {}
+    }
+    if code != Code::Unreachable {
+        app.audited(&by, Act::UserTokensLost, Object::User(&person.name), json!({ "why": code })).await;
+    }
+    Ok(())
+}

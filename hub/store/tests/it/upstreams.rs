@@ -1,0 +1,74 @@
+//! Whom identity providers are to be asked about: leases, failures, and who is due.
+
+use crate::harness::{Database, at, both, new_token, server, user, want_running};
+use hub_store::{NewSession, TokenOwner, Upstream};
+use serde_json::json;
+
+async fn one_hub_at_a_time_holds_somebodys_tokens(Database { store, .. }: Database) {
+    let ada = user(&store, "ada").await.id;
+    assert_eq!(store.upstream(ada).await.unwrap(), None);
+    assert!(store.claim_upstream(ada, "one", at(0), at(30)).await.unwrap());
+    assert!(!store.claim_upstream(ada, "two", at(1), at(31)).await.unwrap());
+    assert!(store.claim_upstream(ada, "one", at(2), at(32)).await.unwrap(), "the same hub may hold on");
+    assert!(!store.release_upstream(ada, "two").await.unwrap());
+    assert!(store.release_upstream(ada, "one").await.unwrap());
+    assert!(store.claim_upstream(ada, "two", at(3), at(33)).await.unwrap());
+    assert!(store.claim_upstream(ada, "one", at(33), at(60)).await.unwrap(), "a hub that died holds nothing for ever");
+}
+
+async fn failures_are_counted_until_something_is_good(Database { store, .. }: Database) {
+    let ada = user(&store, "ada").await.id;
+    let failure = json!({"code": "unreachable"});
+    for failures in [1, 2] {
+        store.upstream_failed(ada, &failure, at(failures), Some(at(9))).await.unwrap();
+        let kept = store.upstream(ada).await.unwrap().unwrap();
+        assert_eq!((kept.failures, kept.failed_at), (failures.unsigned_abs().try_into().unwrap(), Some(at(failures))));
+    }
+    store.upstream_good(ada, at(5), Some(at(50))).await.unwrap();
+    let good = Upstream { due_at: Some(at(50)), checked_at: Some(at(5)), ..Upstream::default() };
+    assert_eq!(store.upstream(ada).await.unwrap(), Some(good));
+    store.upstream_failed(ada, &failure, at(6), None).await.unwrap();
+    let kept = store.upstream(ada).await.unwrap().unwrap();
+    assert_eq!((kept.due_at, kept.checked_at, kept.failure), (None, Some(at(5)), Some(failure)));
+}
+
+async fn only_people_who_are_about_are_due(Database { store, url, directory }: Database) {
+    let mut ids = Vec::new();
+    for (name, due) in [("away", 1), ("browser", 4), ("lab", 3), ("script", 2), ("later", 90), ("held", 1)] {
+        let id = user(&store, name).await.id;
+        store.upstream_good(id, at(0), Some(at(due))).await.unwrap();
+        ids.push(id);
+    }
+    let [_, browser, lab, script, later, held] = ids[..] else { unreachable!() };
+    for (id, user_id, expires) in [("s1", browser, 99), ("s2", later, 99), ("s3", held, 99), ("s4", ids[0], 5)] {
+        let session = NewSession {
+            session_id: id.to_owned(),
+            user_id,
+            now: at(0),
+            expires_at: at(expires),
+            address: None,
+            agent: None,
+        };
+        store.insert_session(&session).await.unwrap();
+    }
+    let server = server(&store, lab, "").await;
+    want_running(&store, server.id).await;
+    let database = Database { store: store.clone(), url, directory };
+    database.hand("UPDATE specola_servers SET phase = 'starting'").await;
+    assert!(store.claim_upstream(held, "another", at(9), at(40)).await.unwrap());
+    store.insert_token(&new_token(TokenOwner::User(script), "of a script")).await.unwrap();
+    database.hand(&format!("UPDATE api_tokens SET last_activity = '{}'", at(8).format("%F %T%.6f"))).await;
+    assert_eq!(store.due_upstreams(at(10), at(5), 10).await.unwrap(), [script, lab, browser]);
+    assert_eq!(store.due_upstreams(at(10), at(5), 1).await.unwrap(), [script]);
+    assert_eq!(
+        store.due_upstreams(at(10), at(8), 10).await.unwrap(),
+        [lab, browser],
+        "a token that is not used any more"
+    );
+}
+
+both!(
+    one_hub_at_a_time_holds_somebodys_tokens,
+    failures_are_counted_until_something_is_good,
+    only_people_who_are_about_are_due,
+);
