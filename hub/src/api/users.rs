@@ -52,6 +52,7 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
         offset: window.offset,
         limit: Some(window.limit),
         only: only(&who.0.rights.reach(Scope::ListUsers))?,
+        ..UserQuery::default()
     };
     let page = app.people.list(&app.store, &query).await?;
     let (stopped, places) = (include_stopped(&request), places(&app));

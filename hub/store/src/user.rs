@@ -44,6 +44,14 @@ pub struct UserQuery {
     pub limit: Option<u32>,
     /// Only those that the asker may see.
     pub only: Option<Only>,
+    /// Only administrators.
+    pub admins: bool,
+    /// Only members of the group of this name.
+    pub group: Option<String>,
+    /// Only those with a ready server that was not used since then.
+    pub idle_since: Option<Time>,
+    /// Only those with a server whose last start or run failed.
+    pub failed: bool,
 }
 
 /// Whether a user has servers in use.
@@ -71,6 +79,7 @@ pub enum SortKey {
     Id,
     Name,
     LastActivity,
+    Created,
 }
 
 /// Users named, or in one of the groups named.
@@ -90,6 +99,12 @@ impl Store {
     /// Finds a user by name.
     pub async fn user(&self, name: &str) -> Result<Option<User>> {
         self.one_user("WHERE name = $1", params![name]).await
+    }
+
+    /// Finds users by their names, in order of name. Names of nobody are passed over.
+    pub async fn users_named(&self, names: &[String]) -> Result<Vec<User>> {
+        let sql = format!("{COLUMNS}WHERE name = ANY($1) ORDER BY name");
+        self.pool.rows(sql, params![names.to_vec()]).await?.iter().map(user).collect()
     }
 
     /// Finds a user by id.
@@ -230,6 +245,8 @@ pub(crate) fn user(row: &Row) -> Result<User> {
 fn condition(query: &UserQuery) -> (String, Vec<Value>) {
     const READY: &str = "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
         WHERE p.phase = 'ready')";
+    const FAILED: &str = "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
+        WHERE p.failure IS NOT NULL AND p.phase = 'stopped' AND p.desired = 'stopped')";
     let active = format!("IN (SELECT s.user_id FROM spawners s WHERE s.user_id IS NOT NULL AND s.id IN ({ACTIVE}))");
     let mut all = Vec::new();
     let mut values = Vec::new();
@@ -251,6 +268,27 @@ fn condition(query: &UserQuery) -> (String, Vec<Value>) {
             "(u.name = ANY(${users}) OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id
               WHERE m.user_id = u.id AND g.name = ANY(${groups})))"
         ));
+    }
+    if query.admins {
+        all.push("u.admin".to_owned());
+    }
+    if let Some(group) = &query.group {
+        values.push(group.into());
+        let group = values.len();
+        all.push(format!(
+            "u.id IN (SELECT m.user_id FROM user_group_map m JOIN groups g ON g.id = m.group_id WHERE g.name = ${group})"
+        ));
+    }
+    if let Some(since) = query.idle_since {
+        values.push(since.into());
+        let since = values.len();
+        all.push(format!(
+            "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
+             WHERE p.phase = 'ready' AND COALESCE(s.last_activity, s.started) <= ${since})"
+        ));
+    }
+    if query.failed {
+        all.push(FAILED.to_owned());
     }
     match all.is_empty() {
         true => (String::new(), values),
@@ -280,5 +318,7 @@ fn order(sort: Sort) -> &'static str {
         (SortKey::Name, true) => "u.name DESC NULLS LAST, u.id",
         (SortKey::LastActivity, false) => "u.last_activity NULLS FIRST, u.id",
         (SortKey::LastActivity, true) => "u.last_activity DESC NULLS LAST, u.id",
+        (SortKey::Created, false) => "u.created NULLS FIRST, u.id",
+        (SortKey::Created, true) => "u.created DESC NULLS LAST, u.id",
     }
 }
