@@ -1,6 +1,7 @@
 //! JupyterHub's REST API, one file a resource. Shapes are in `view`, rights in the handlers' signatures.
 
 pub mod activity;
+pub mod admin;
 pub mod announcements;
 pub mod audit;
 pub mod authorizations;

@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn gzip_is_sent_to_who_asks_for_it() {
-        let takes = |value: &str| takes_gzip(&TestRequest::default().insert_header(("accept-encoding", value)).to_http_request());
+        let takes = |value: &str| {
+            takes_gzip(&TestRequest::default().insert_header(("accept-encoding", value)).to_http_request())
+        };
         for yes in ["gzip", "br, GZIP;q=0.5", "gzip ; q=1.0", "deflate,gzip"] {
             assert!(takes(yes), "{yes}");
         }

@@ -1,5 +1,5 @@
 //! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
-//! activity, clean-up.
+//! activity, clean-up, usage.
 
 pub mod after_stop;
 pub mod cleanup;
@@ -9,3 +9,4 @@ pub mod proxy_process;
 pub mod routes;
 pub mod seen;
 pub mod survey;
+pub mod usage;

@@ -19,7 +19,7 @@ pub enum UsageOf {
     Nobody,
 }
 
-/// What servers take together. In a mean, each is rounded to the nearest.
+/// What servers take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub servers: i64,
@@ -36,8 +36,10 @@ pub struct Share {
     /// When the span begins.
     pub at: Time,
     pub of: UsageOf,
-    /// Over all looks of the span; a look that did not find the group counts as nothing.
-    pub mean: Usage,
+    /// All looks of the span together.
+    pub sum: Usage,
+    /// How many looks there were in the span, also those that did not find the group: what the sum is divided by.
+    pub looks: i64,
     /// The most at any look; each kind for itself.
     pub most: Usage,
 }
@@ -95,7 +97,6 @@ fn share(row: &Row, span: i64, looks: &HashMap<i64, i64>) -> Result<Share> {
     let number: i64 = row.get("span")?;
     // A look that came between the two questions is in the sums already.
     let looks = looks.get(&number).copied().unwrap_or(1).max(1);
-    let mean = |column| row.get::<i64>(column).map(|sum| (sum + looks / 2) / looks);
     let of = match row.get::<String>("kind")?.as_str() {
         "group" => UsageOf::Group(row.get("name")?),
         "others" => UsageOf::Others,
@@ -104,12 +105,13 @@ fn share(row: &Row, span: i64, looks: &HashMap<i64, i64>) -> Result<Share> {
     Ok(Share {
         at: Time::from_timestamp(number.saturating_mul(span), 0).unwrap_or_default(),
         of,
-        mean: Usage {
-            servers: mean("servers")?,
-            millicores: mean("millicores")?,
-            memory: mean("memory")?,
-            gpus: mean("gpus")?,
+        sum: Usage {
+            servers: row.get("servers")?,
+            millicores: row.get("millicores")?,
+            memory: row.get("memory")?,
+            gpus: row.get("gpus")?,
         },
+        looks,
         most: Usage {
             servers: row.get("most_servers")?,
             millicores: row.get("most_millicores")?,

@@ -20,13 +20,13 @@ pub const LAYERS: usize = 7;
 /// What is measured, and how its numbers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// Servers.
+    /// Servers, in thousandths: a mean need not be whole.
     Servers,
-    /// Cores; values are thousandths.
+    /// Cores, in thousandths.
     Cores,
-    /// Memory; values are bytes.
+    /// Memory, in bytes.
     Memory,
-    /// GPUs.
+    /// GPUs, in thousandths.
     Gpus,
 }
 
@@ -90,8 +90,7 @@ impl Measure {
     pub fn told(self, value: i64) -> String {
         const GIB: f64 = (1u64 << 30) as f64;
         match self {
-            Self::Servers | Self::Gpus => value.to_string(),
-            Self::Cores => short(value as f64 / 1000.0),
+            Self::Servers | Self::Cores | Self::Gpus => short(value as f64 / 1000.0),
             Self::Memory if value as f64 >= 1024.0 * GIB => format!("{} TiB", short(value as f64 / GIB / 1024.0)),
             Self::Memory => format!("{} GiB", short(value as f64 / GIB)),
         }
@@ -100,8 +99,7 @@ impl Measure {
     /// The smallest step that lines across can have.
     fn unit(self) -> i64 {
         match self {
-            Self::Servers | Self::Gpus => 1,
-            Self::Cores => 1000,
+            Self::Servers | Self::Cores | Self::Gpus => 1000,
             Self::Memory => 1 << 30,
         }
     }

@@ -167,6 +167,11 @@ impl Doing {
         }
     }
 
+    /// Whether it is up, or on its way.
+    pub fn up(self) -> bool {
+        matches!(self, Self::Starts | Self::Runs)
+    }
+
     /// In one word or two.
     pub fn word(self, words: &'static Words) -> &'static str {
         match self {

@@ -468,10 +468,10 @@ pub(crate) fn usages() -> Vec<(&'static str, Usage)> {
     };
     let charts = |span, spans, names: &[&str]| {
         vec![
-            chart(ENGLISH.usage_servers, ENGLISH.usage_servers_what, Measure::Servers, 5, span, spans, names),
+            chart(ENGLISH.usage_servers, ENGLISH.usage_servers_what, Measure::Servers, 5000, span, spans, names),
             chart(ENGLISH.usage_cores, ENGLISH.usage_cores_what, Measure::Cores, 11_000, span, spans, names),
             chart(ENGLISH.usage_memory, ENGLISH.usage_memory_what, Measure::Memory, 22 << 30, span, spans, names),
-            chart(ENGLISH.usage_gpus, ENGLISH.usage_gpus_what, Measure::Gpus, 1, span, spans, names),
+            chart(ENGLISH.usage_gpus, ENGLISH.usage_gpus_what, Measure::Gpus, 1000, span, spans, names),
         ]
     };
     let rows = |names: &[&str]| {

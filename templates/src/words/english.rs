@@ -367,6 +367,7 @@ pub static ENGLISH: Words = Words {
     admin_delete_what: "Delete “{}”",
     admin_service: "Service",
     admin_state: "State",
+    admin_started: "started",
     admin_address: "Address",
     admin_answers: "Answers",
     admin_not_asked: "Not asked",

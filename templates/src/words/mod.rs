@@ -96,7 +96,7 @@ table! {
     admin_shutting_down_what, admin_nothing, admin_nothing_what, admin_left_out, admin_left_out_many,
     admin_server_one, admin_server_many, admin_of, admin_role, admin_role_for, admin_role_origin, admin_roles_help,
     admin_held_by, admin_service_of, admin_no_tokens, admin_recent, admin_rename_help, admin_delete_person,
-    admin_delete_person_ask, admin_delete_what, admin_service, admin_state, admin_address, admin_answers,
+    admin_delete_person_ask, admin_delete_what, admin_service, admin_state, admin_started, admin_address, admin_answers,
     admin_not_asked, admin_managed, admin_no_services, origin_everybody, origin_flag, origin_config, origin_login,
     origin_default, origin_api, origin_group, origin_hand, usage_period, usage_day, usage_week, usage_month,
     usage_empty, usage_servers, usage_servers_what, usage_cores, usage_cores_what, usage_memory, usage_memory_what,
