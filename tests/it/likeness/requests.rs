@@ -76,7 +76,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 
 /// Requests, by a part of their title, that are answered otherwise, and why. One that is not is an error too.
 pub const OTHERWISE: &[(&str, &str)] = &[
-    (": /hub/admin", "the admin page is not there yet"),
     (
         "PATCH /users/alice/servers/second {\"display_name\"",
         "options that were never set are an empty object, not null",
