@@ -9,9 +9,9 @@ use hub_core::clock::Time;
 /// The drawing's size and where the plot lies in it, in its own units.
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 220;
-const LEFT: u32 = 72;
-const RIGHT: u32 = 952;
-const TOP: u32 = 12;
+const LEFT: u32 = 0;
+const RIGHT: u32 = 960;
+const TOP: u32 = 28;
 const BOTTOM: u32 = 188;
 
 /// So many layers can be told apart by colour.
@@ -239,7 +239,7 @@ fn days(period: Period) -> Vec<Mark> {
         let at = first + count * every;
         let share = (at - from) as f64 / whole.max(1) as f64;
         let time = period.from + TimeDelta::seconds(at - from);
-        (share <= 0.97).then(|| Mark {
+        (share <= 0.95).then(|| Mark {
             at: LEFT + (f64::from(RIGHT - LEFT) * share) as u32,
             label: time.format(format).to_string(),
         })
@@ -266,14 +266,16 @@ mod tests {
 
     #[test]
     fn areas_stand_on_each_other_and_leave_gaps() {
-        let drawn =
-            chart(&[series("a", &[Some(2), Some(2), None, Some(0)]), series("b", &[Some(2), Some(0), None, Some(4)])]);
+        let drawn = chart(&[
+            series("a", &[Some(2000), Some(2000), None, Some(0)]),
+            series("b", &[Some(2000), Some(0), None, Some(4000)]),
+        ]);
         assert_eq!(drawn.description, "At most 4 at once.");
         let paths: Vec<_> = drawn.layers.iter().map(|layer| (layer.colour, layer.path.as_str())).collect();
-        assert_eq!(paths[0], (1, "M72 188V12H292V100H512V188zM732 188V12H952V188z"), "the topmost is drawn first");
-        assert_eq!(paths[1], (0, "M72 188V100H512V188zM732 188V188H952V188z"));
+        assert_eq!(paths[0], (1, "M0 188V28H240V108H480V188zM720 188V28H960V188z"), "the topmost is drawn first");
+        assert_eq!(paths[1], (0, "M0 188V108H480V188zM720 188V188H960V188z"));
         assert_eq!(drawn.rules.first(), Some(&Mark { at: 188, label: "0".into() }));
-        assert_eq!(drawn.rules.last(), Some(&Mark { at: 12, label: "4".into() }));
+        assert_eq!(drawn.rules.last(), Some(&Mark { at: 28, label: "4".into() }));
     }
 
     #[test]
@@ -320,7 +322,7 @@ mod tests {
             for layer in &drawn.layers {
                 for number in layer.path.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty()) {
                     let number: u32 = number.parse().unwrap();
-                    proptest::prop_assert!((TOP..=RIGHT).contains(&number), "{}", layer.path);
+                    proptest::prop_assert!((LEFT..=RIGHT).contains(&number), "{}", layer.path);
                 }
             }
         }

@@ -5,7 +5,7 @@ use hub_core::clock::Time;
 
 use super::{Chip, Tab};
 use crate::groups::Part;
-use crate::words::fill;
+use crate::words::{fill, grouped};
 use crate::{Frame, Href, Page, Place, Words, sample};
 
 /// The people of the hub, fifty at a time. Its form posts to `action` with `_xsrf`, `back` (the query of the page), any
@@ -231,7 +231,7 @@ impl People {
     /// How many there are, in words.
     pub fn count(&self) -> String {
         let words = self.frame.words;
-        if self.part.total == 1 { words.admin_one.to_owned() } else { fill(words.admin_many, self.part.total) }
+        if self.part.total == 1 { words.admin_one.to_owned() } else { fill(words.admin_many, grouped(self.part.total)) }
     }
 
     /// What the rows on the page look like; the stream of events begins with those that look otherwise.

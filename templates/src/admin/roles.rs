@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::Tab;
 use crate::token::Scope;
-use crate::words::fill;
+use crate::words::{fill, grouped};
 use crate::{Frame, Link, Page, Place, sample};
 
 /// The roles.
@@ -45,7 +45,7 @@ impl Roles {
     /// How many people hold a role, in words.
     pub fn users(&self, role: &Role) -> String {
         let words = self.frame.words;
-        if role.users == 1 { words.admin_one.to_owned() } else { fill(words.admin_many, role.users) }
+        if role.users == 1 { words.admin_one.to_owned() } else { fill(words.admin_many, grouped(role.users)) }
     }
 
     /// How much a role allows, in short.

@@ -439,7 +439,9 @@ pub(crate) fn roles() -> Vec<(&'static str, role_page::Roles)> {
 /// A week-day's curve: few at night, most in the afternoon.
 fn curve(label: &str, most: i64, shift: usize, spans: usize, a_day: usize) -> Series {
     let value = |index: usize| {
-        let hour = ((index + shift) % a_day) as f64 / a_day as f64;
+        // Of whole days, the weeks are seen.
+        let turn = if a_day > 1 { a_day } else { 7 };
+        let hour = ((index + shift) % turn) as f64 / turn as f64;
         let day = (1.0 - (hour * std::f64::consts::TAU).cos()) / 2.0;
         // The hub was down for a while.
         (index * 12 / spans != 4).then(|| (most as f64 * (0.15 + 0.85 * day * day)) as i64 + (index * 7 % 3) as i64)
@@ -491,7 +493,7 @@ pub(crate) fn usages() -> Vec<(&'static str, Usage)> {
     let month = Usage {
         frame: frame(),
         periods: periods(2),
-        charts: charts(43_200, 60, &names),
+        charts: charts(86_400, 30, &names),
         rows: rows(&names),
         looked: true,
     };

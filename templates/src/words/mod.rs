@@ -125,9 +125,31 @@ pub fn fill(text: &str, value: impl std::fmt::Display) -> String {
     }
 }
 
+/// A number with its digits in threes, by narrow spaces that do not break: 100 000.
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1 000"), (100_000, "100 000"), (-1_234_567, "-1 234 567")]
+        {
+            assert_eq!(grouped(number).replace('\u{202f}', " "), text);
+        }
+    }
 
     #[test]
     fn a_value_takes_the_first_place_and_is_not_read_again() {

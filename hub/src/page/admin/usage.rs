@@ -21,7 +21,7 @@ use crate::http::url::argument;
 use crate::page::{href, show, surround};
 
 /// What can be looked at: its name in the query, the seconds of one span, and how many of them.
-const PERIODS: [(&str, u32, usize); 3] = [("day", 1800, 48), ("week", 10_800, 56), ("month", 43_200, 60)];
+const PERIODS: [(&str, u32, usize); 3] = [("day", 1800, 48), ("week", 10_800, 56), ("month", 86_400, 30)];
 
 /// `GET /admin/usage`
 pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
