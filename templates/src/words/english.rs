@@ -244,6 +244,7 @@ pub static ENGLISH: Words = Words {
 
     groups_empty: "There are no groups you may see.",
     group_mine: "You are in it",
+    group_in_panel: "Its people and their servers",
     group_member: "1 member",
     group_members: "{} members",
     new_group: "Add group",

@@ -76,7 +76,7 @@ table! {
     sharing_list_help, sharing_empty, sharing_since, sharing_links, sharing_links_help, sharing_link, sharing_uses, sharing_unused,
     sharing_used_once, sharing_used, sharing_end,
     // Groups
-    groups_empty, group_mine, group_member, group_members, new_group, new_group_label, group_roles, group_no_roles, group_closed,
+    groups_empty, group_mine, group_in_panel, group_member, group_members, new_group, new_group_label, group_roles, group_no_roles, group_closed,
     group_members_title, group_running, group_remove, group_remove_of, group_empty, new_member, new_member_label,
     group_properties, group_properties_label, group_delete, group_delete_ask, parts, part_previous, part_next, save, edit,
     // Announcements
