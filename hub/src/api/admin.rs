@@ -122,7 +122,7 @@ impl Follower {
         }
         let users = self.app.store.users_named(&self.names).await?;
         let people = complete(&self.app.store, users).await?;
-        let mut found: HashMap<String, Row> = people
+        let found: HashMap<String, Row> = people
             .iter()
             .filter_map(|person| rows::row(&self.app, &self.caller, person))
             .map(|row| (row.name.clone(), row))
@@ -142,7 +142,7 @@ impl Follower {
                 self.ready.push_back(Bytes::from(format!("id: {mark}\n\n")));
             }
         }
-        self.known = found.drain().collect();
+        self.known = found;
         Ok(())
     }
 

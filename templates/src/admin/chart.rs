@@ -230,7 +230,7 @@ fn days(period: Period) -> Vec<Mark> {
     let whole = i64::from(period.span).saturating_mul(period.spans as i64);
     let (every, format) = match whole {
         ..=90_000 => (4 * 3600, "%H:%M"),
-        ..=700_000 => (86_400, "%b %-d"),
+        90_001..=700_000 => (86_400, "%b %-d"),
         _ => (5 * 86_400, "%b %-d"),
     };
     let from = period.from.timestamp();

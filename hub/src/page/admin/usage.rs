@@ -61,6 +61,9 @@ fn beginning(now: Time, span: u32, spans: usize) -> Time {
     Time::from_timestamp(first, 0).unwrap_or(now - TimeDelta::days(1))
 }
 
+/// Takes one number out of what servers take.
+type Value = fn(&Usage) -> i64;
+
 struct Drawn {
     charts: Vec<Chart>,
     rows: Vec<Row>,
@@ -70,7 +73,7 @@ struct Drawn {
 fn draw(found: &[UsageShare], period: Period, words: &'static Words) -> Drawn {
     let order = order(found);
     // In the units of a `Measure`.
-    let measures: [(Measure, fn(&Usage) -> i64, &str, &str); 4] = [
+    let measures: [(Measure, Value, &str, &str); 4] = [
         (Measure::Servers, |usage| usage.servers * 1000, words.usage_servers, words.usage_servers_what),
         (Measure::Cores, |usage| usage.millicores, words.usage_cores, words.usage_cores_what),
         (Measure::Memory, |usage| usage.memory, words.usage_memory, words.usage_memory_what),

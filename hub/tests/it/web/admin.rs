@@ -241,6 +241,29 @@ async fn all_servers_are_stopped_as_far_as_one_may() {
 }
 
 #[actix_web::test]
+async fn no_form_of_the_panel_acts_without_its_token() {
+    let house = House::new().await;
+    let site = house.site().await;
+    let mut root = root(&house, &site).await;
+    for (path, fields) in [
+        ("/hub/admin", &[("action", "add"), ("names", "eve")][..]),
+        ("/hub/admin", &[("action", "shutdown"), ("confirmed", "1")]),
+        ("/hub/admin", &[("start", "alice/")]),
+        ("/hub/admin/users/alice", &[("action", "delete")]),
+        ("/hub/admin/services", &[("action", "delete"), ("service", "made")]),
+    ] {
+        for forged in [&[][..], &[("_xsrf", "2|0|10|forged")]] {
+            let fields = [fields, forged].concat();
+            let answer = root.send(&site, request("POST", path).set_form(&fields)).await;
+            assert_eq!(answer.status, 403, "{path} {fields:?}: {answer:?}");
+        }
+    }
+    let app = house.app();
+    assert!(app.shutdown.borrow().is_none() && app.store.user("eve").await.unwrap().is_none());
+    assert!(!wanted(&house, "alice", "").await && house.user("alice").await.name == "alice");
+}
+
+#[actix_web::test]
 async fn the_hub_is_shut_down_with_what_was_chosen() {
     let house = House::new().await;
     let (site, app) = (house.site().await, house.app());
