@@ -42,6 +42,8 @@ pub struct App {
     pub services: crate::service::board::Board,
     /// What operators tell people on top of pages.
     pub announcements: crate::announcements::Board,
+    /// Room for those who follow the admin panel.
+    pub watchers: Arc<tokio::sync::Semaphore>,
     /// This hub among others with the same database.
     pub holder: String,
     /// All scopes of this hub.

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod metrics;
 pub mod oauth;
 pub mod page;
+pub mod panel;
 pub mod people;
 pub mod roles;
 pub mod run;

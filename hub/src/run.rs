@@ -38,6 +38,7 @@ impl Parts {
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         tracker.spawn(task::cull::run(app.clone(), stop.clone()));
         tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
+        tracker.spawn(task::usage::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
         tracker.spawn(task::providers::run(app.clone(), stop.clone()));
         tracker.spawn(task::after_stop::run(app.clone(), stop.clone()));

@@ -39,6 +39,9 @@ const PROXY_SILENCE: Duration = Duration::from_secs(15);
 /// From the request to stop to the last means.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// So many people can follow the admin panel at a time.
+const WATCHERS: usize = 64;
+
 /// So many tokens are remembered.
 const TOKENS: usize = 20_000;
 
@@ -116,6 +119,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         proofs: crate::http::proof::Proofs::default(),
         services: crate::service::board::Board::default(),
         announcements,
+        watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
         holder,
         catalogue,
         keeper,

@@ -1,6 +1,10 @@
 //! The static files, held in the binary.
 
+use std::io::Write;
 use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::Href;
 
@@ -9,6 +13,8 @@ use crate::Href;
 pub struct StaticFile {
     /// Its content.
     pub bytes: &'static [u8],
+    /// The same, squeezed by gzip; empty if it is not to be had so.
+    pub gzip: &'static [u8],
     /// Its media type, with charset where text.
     pub content_type: &'static str,
     /// Its strong entity tag, in quotes.
@@ -22,6 +28,8 @@ macro_rules! files {
 }
 
 files!(
+    "admin.css",
+    "admin.js",
     "favicon.svg",
     "frame.js",
     "home.js",
@@ -40,11 +48,22 @@ files!(
 static VERSIONS: LazyLock<Vec<String>> =
     LazyLock::new(|| FILES.iter().map(|(_, bytes)| format!("{:016x}", fnv1a(bytes))).collect());
 
+/// Squeezed once, when the first one is asked for. The pages themselves are not: together with what somebody else can make
+/// them repeat, their length would tell the `_xsrf` token.
+static SQUEEZED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| FILES.iter().map(|(_, bytes)| squeeze(bytes)).collect());
+
+fn squeeze(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    // Writing into memory does not fail. If it did, nothing would be offered squeezed.
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default()
+}
+
 /// Finds a static file by its name below `static/`; a name that is not one of ours finds nothing.
 pub fn static_file(name: &str) -> Option<StaticFile> {
     let index = FILES.iter().position(|(known, _)| *known == name)?;
     let (_, bytes) = FILES.get(index)?;
-    Some(StaticFile { bytes, content_type: content_type(name), etag: format!("\"{}\"", VERSIONS.get(index)?) })
+    let gzip = SQUEEZED.get(index)?;
+    Some(StaticFile { bytes, gzip, content_type: content_type(name), etag: format!("\"{}\"", VERSIONS.get(index)?) })
 }
 
 /// The address of a static file below the hub's `base_url`. Its `?v=` changes with its content, so that an answer to an
@@ -93,6 +112,16 @@ mod tests {
             assert_ne!(file.content_type, "application/octet-stream", "{name}");
             assert!(!file.bytes.is_empty(), "{name}");
             assert_eq!(static_url(&base, name), format!("/hub/static/{name}?v={}", file.etag.trim_matches('"')));
+        }
+    }
+
+    #[test]
+    fn what_is_squeezed_is_the_same_content() {
+        for name in static_names() {
+            let file = static_file(name).unwrap();
+            let mut content = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(file.gzip), &mut content).unwrap();
+            assert_eq!(content, file.bytes, "{name}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::admin::Tab;
 use crate::words::fill;
 use crate::{Frame, Href, Page, Place, sample};
 
@@ -116,6 +117,11 @@ pub struct GroupForm {
 }
 
 impl Groups {
+    /// The tab that is open, for who may open the admin panel.
+    pub fn tab(&self) -> Tab {
+        Tab::Groups
+    }
+
     /// How many members a group has, in words.
     pub fn members(&self, count: &i64) -> String {
         let words = self.frame.words;
@@ -124,6 +130,11 @@ impl Groups {
 }
 
 impl Group {
+    /// The tab that is open, for who may open the admin panel.
+    pub fn tab(&self) -> Tab {
+        Tab::Groups
+    }
+
     /// The properties to show in the form.
     pub fn properties(&self) -> &str {
         let stored = self.content.as_ref().map(|content| content.properties.as_str());

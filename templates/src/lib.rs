@@ -5,6 +5,7 @@
 
 mod accent;
 pub mod accept_share;
+pub mod admin;
 pub mod announcements;
 mod asset;
 pub mod error;

@@ -119,6 +119,15 @@ impl Scope {
     }
 }
 
+/// How much these scopes allow, in short: the one thing, or how many.
+pub(crate) fn rights(words: &crate::Words, scopes: &[Scope]) -> String {
+    match scopes {
+        [] => words.rights_none.to_owned(),
+        [scope] => scope.meaning.clone(),
+        more => fill(words.rights_count, more.len()),
+    }
+}
+
 impl TokenPage {
     /// What a token is called.
     pub fn note<'a>(&self, token: &'a Token) -> &'a str {
@@ -127,12 +136,7 @@ impl TokenPage {
 
     /// How much a token may do, in short: the one thing, or how many.
     pub fn rights(&self, scopes: &[Scope]) -> String {
-        let words = self.frame.words;
-        match scopes {
-            [] => words.rights_none.to_owned(),
-            [scope] => scope.meaning.clone(),
-            more => fill(words.rights_count, more.len()),
-        }
+        rights(self.frame.words, scopes)
     }
 
     /// Whether anything narrower than everything is filled in.

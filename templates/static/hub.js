@@ -39,10 +39,10 @@ export function complain(error) {
   place.scrollIntoView({ block: "nearest" });
 }
 
-/** Fetches this page again. Gives its document, or null when it cannot be had now. */
-export async function look() {
+/** Fetches this page again, or another. Gives its document, or null when it cannot be had now. */
+export async function look(address = location.href) {
   try {
-    const answer = await fetch(location.href, { credentials: "same-origin", headers: { Accept: "text/html" } });
+    const answer = await fetch(address, { credentials: "same-origin", headers: { Accept: "text/html" } });
     if (!answer.ok && answer.status >= 500) return null;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     return { fresh, url: answer.url };

@@ -1,5 +1,6 @@
 //! Black-box tests, one module a way through the house.
 
+mod admin;
 mod adoption;
 mod advisories;
 mod auth_state;

@@ -1,12 +1,16 @@
 """Specola with 100 000 people in its database: how long a request takes while others change rows."""
 
+import http.cookiejar
 import json
 import os
 import random
+import re
 import sqlite3
+import statistics
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 from . import hubs, machine
 
@@ -15,6 +19,18 @@ SECONDS = 10
 # Requests a second: users one at a time, pages of 200, checks of a token (as labs and services make them).
 RATES = {"one of the users": 500, "a page of users": 50, "a token check": 500}
 CONNECTIONS, CHANGES = 16, 20
+# What the admin panel is asked for, by one browser; each is asked so often.
+PANEL = {
+    "the first page": "",
+    "the last page": f"offset={PEOPLE - 50}",
+    "newest first": "sort=-created",
+    "a search": "q=042",
+    "a group": "group=project-042",
+    "running": "running=1",
+    "administrators": "admins=1",
+    "failed, latest first": "failed=1&sort=-last_activity",
+}
+ASKED = 20
 
 
 def token_of(number):
@@ -82,6 +98,25 @@ class Changes(threading.Thread):
             self.made += 1
 
 
+def panel(url):
+    """Milliseconds of pages of the admin panel, by what is asked for, seen by one browser."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    form = browser.open(f"{url}/hub/login").read().decode()
+    xsrf = re.search('name="_xsrf" value="([^"]*)"', form)[1]
+    fields = {"_xsrf": xsrf, "username": "admin", "password": "any"}
+    browser.open(f"{url}/hub/login", urllib.parse.urlencode(fields).encode()).read()
+    found = {}
+    for name, query in PANEL.items():
+        took = []
+        for _ in range(ASKED):
+            begun = time.monotonic()
+            page = browser.open(f"{url}/hub/admin?{query}").read().decode()
+            took.append((time.monotonic() - begun) * 1000)
+            assert 'id="people"' in page, page[:500]
+        found[name] = (statistics.median(took), max(took), len(page))
+    return found
+
+
 def measure(root):
     """Times in microseconds by kind of request, and how many rows were changed meanwhile."""
     database = os.path.join(root, "database.sqlite")
@@ -101,15 +136,19 @@ def measure(root):
             with open(file, "w") as out:
                 out.writelines(f"{path} {token}\n" for path, token in requests(kind, chance))
             found[kind] = {"rate": rate} | machine.steady(url, rate, CONNECTIONS, SECONDS, file)
+        pages = panel(url)
         changes.done.set()
         changes.join()
-    return found, took, changes.made
+    return found, pages, took, changes.made
 
 
 def report(root):
-    found, took, made = measure(root)
+    found, pages, took, made = measure(root)
     print(f"\nSpecola on SQLite, {PEOPLE:,} people; {made} rows changed meanwhile; first answer after {took:.2f} s.")
     print(f"{'':<46} {'a second':>12} {'median, ms':>12} {'p99, ms':>9} {'longest, ms':>12}")
     for kind, row in found.items():
         median, p99, longest = (row[name] / 1000 for name in ("median", "p99", "longest"))
         print(f"{kind:<46} {row['rate']:>12} {median:>12.2f} {p99:>9.2f} {longest:>12.2f}")
+    print(f"{'the admin panel, one browser':<46} {'':>12} {'median, ms':>12} {'':>9} {'longest, ms':>12}")
+    for name, (median, longest, _) in pages.items():
+        print(f"  {name:<44} {'':>12} {median:>12.2f} {'':>9} {longest:>12.2f}")

@@ -9,7 +9,7 @@ use super::listing::Window;
 use crate::app::App;
 use crate::audit::Act;
 use crate::http::guard::{May, rights};
-use crate::http::{Answer, Problem, url};
+use crate::http::{Answer, Caller, Problem, url};
 
 /// `GET /audit`, newest first: `actor`, `object`, `action` (a name, or its beginning with a dot at the end), `since`,
 /// `until`, and the page.
@@ -17,9 +17,7 @@ use crate::http::{Answer, Problem, url};
 /// It tells names, addresses and habits of everybody, so that the right to read about the hub is not enough: the owner of
 /// the credentials has to be an administrator too.
 pub async fn list(request: HttpRequest, app: web::Data<App>, who: May<rights::ReadHub>) -> Answer {
-    if !who.0.is_admin() {
-        return Err(Problem::forbidden("Only administrators may read the audit"));
-    }
+    may(&who.0)?;
     let window = Window::of(&request, &app)?;
     let named = |name: &str| url::argument(&request, name).filter(|text| !text.is_empty());
     let instant = |name: &str| named(name).map(|text| instant(name, &text)).transpose();
@@ -35,6 +33,11 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: May<rights::Re
     let page = app.store.list_audit(&query).await?;
     let models: Vec<Value> = page.items.iter().map(|(id, act)| model(*id, act)).collect();
     Ok(window.answer(&request, &app, &models, page.total))
+}
+
+/// Whether somebody who holds the right to read about the hub may read the audit too.
+pub fn may(caller: &Caller) -> Result<(), Problem> {
+    if caller.is_admin() { Ok(()) } else { Err(Problem::forbidden("Only administrators may read the audit")) }
 }
 
 /// An act as JSON.

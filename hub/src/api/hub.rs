@@ -49,6 +49,11 @@ pub async fn shutdown(
     };
     let how =
         crate::run::Shutdown { proxy: flag("proxy")?.unwrap_or(false), servers: flag("servers")?.unwrap_or(false) };
-    app.shutdown.send_replace(Some((how, Actor::of(&request, &app))));
+    stop(&app, Actor::of(&request, &app), how);
     Ok(HttpResponse::Accepted().json(json!({ "message": "Shutting down Hub" })))
+}
+
+/// Stops the hub, once what is being answered is answered; the admin panel takes the same road.
+pub fn stop(app: &App, by: Actor, how: crate::run::Shutdown) {
+    app.shutdown.send_replace(Some((how, by)));
 }

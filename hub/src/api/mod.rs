@@ -2,6 +2,7 @@
 
 pub mod access_token;
 pub mod activity;
+pub mod admin;
 pub mod announcements;
 pub mod audit;
 pub mod authorizations;

@@ -121,17 +121,23 @@ pub async fn create(
 
 /// `DELETE /services/{service}`
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnService<rights::AdminServices>) -> Answer {
-    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("Service {} does not exist", on.name));
-    let service = find(&app, &on.name).await?.ok_or_else(missing)?;
+    remove(&app, &Actor::of(&request, &app), &on.name).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").finish())
+}
+
+/// Deletes a service that was made while the hub runs; the admin panel takes the same road.
+pub async fn remove(app: &App, by: &Actor, name: &str) -> Result<(), Problem> {
+    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("Service {name} does not exist"));
+    let service = find(app, name).await?.ok_or_else(missing)?;
     if service.spec.from_config {
-        let message = format!("Service {} is not modifiable at runtime", on.name);
+        let message = format!("Service {name} is not modifiable at runtime");
         return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     app.store.delete_service(service.id).await?;
-    routes::delete_service(&app.store, app.keeper.recipe(), app.keeper.signals(), &on.name).await?;
+    routes::delete_service(&app.store, app.keeper.recipe(), app.keeper.signals(), name).await?;
     app.services.nudge();
-    app.audited(&Actor::of(&request, &app), Act::ServiceDelete, Object::Service(&on.name), Value::Null).await;
-    Ok(HttpResponse::Ok().content_type("application/json").finish())
+    app.audited(by, Act::ServiceDelete, Object::Service(name), Value::Null).await;
+    Ok(())
 }
 
 fn check_kinds(object: &Map<String, Value>) -> Result<(), Problem> {

@@ -67,6 +67,7 @@ pub async fn list(request: HttpRequest, app: web::Data<App>, who: Listing<rights
         offset: window.offset,
         limit: Some(window.limit),
         only: only(&who.0.rights.reach(Scope::ListUsers))?,
+        ..UserQuery::default()
     };
     let page = app.people.list(&app.store, &query).await?;
     let (stopped, places) = (include_stopped(&request), places(&app));
@@ -98,7 +99,7 @@ fn sort(request: &HttpRequest) -> Result<Sort, Problem> {
 }
 
 /// Restricts a list of users to what a filtered scope names. A filter of another kind must not widen to everything.
-fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
+pub fn only(reach: &Reach) -> Result<Option<Only>, Problem> {
     match reach {
         Reach::All => Ok(None),
         Reach::Only(filters) if filters.servers.is_empty() && filters.services.is_empty() => Ok(Some(Only {
@@ -169,7 +170,16 @@ pub async fn create_many(
     let names = body::texts(&object, "User", "usernames")?.filter(|names| !names.is_empty()).ok_or_else(must)?;
     body::only_given(&object, "User", &["usernames", "admin"])?;
     let admin = body::flag(&object, "User", "admin")?.unwrap_or(false);
-    may_grant_admin(&who.0, admin)?;
+    let created = make(&app, &Actor::of(&request, &app), &who.0, &names, admin).await?;
+    let people = people::complete(&app.store, created).await?;
+    let models: Vec<Value> = people.iter().map(|person| model_of(&app, person, &who.0.rights, false)).collect();
+    Ok(HttpResponse::Created().json(models))
+}
+
+/// Makes users, for a caller who may; the admin panel takes the same road. Those that exist already are passed over, and
+/// one name that cannot be keeps all from being made.
+pub async fn make(app: &App, by: &Actor, caller: &Caller, names: &[String], admin: bool) -> Result<Vec<User>, Problem> {
+    may_grant_admin(caller, admin)?;
     let names: Vec<String> =
         names.iter().map(|name| UserName::normalise(name, &app.config.auth.username_map)).collect();
     let invalid: Vec<&str> = names.iter().map(String::as_str).filter(|name| !app.login.is_user_name(name)).collect();
@@ -177,9 +187,9 @@ pub async fn create_many(
         let word = if invalid.len() == 1 { "username" } else { "usernames" };
         return Err(Problem::bad(format!("Invalid {word}: {}", invalid.join(", "))));
     }
-    let (mut created, by) = (Vec::new(), Actor::of(&request, &app));
+    let mut created = Vec::new();
     for name in &names {
-        match create(&app, &by, name, admin).await {
+        match create(app, by, name, admin).await {
             Ok(user) => created.push(user),
             Err(StoreError::Conflict(_)) => tracing::warn!(user = name, "the user exists already"),
             Err(error) => return Err(error.into()),
@@ -188,9 +198,7 @@ pub async fn create_many(
     if created.is_empty() {
         return Err(Problem::conflict(format!("All {} users already exist", names.len())));
     }
-    let people = people::complete(&app.store, created).await?;
-    let models: Vec<Value> = people.iter().map(|person| model_of(&app, person, &who.0.rights, false)).collect();
-    Ok(HttpResponse::Created().json(models))
+    Ok(created)
 }
 
 async fn create(app: &App, by: &Actor, name: &str, admin: bool) -> Result<User, StoreError> {
@@ -235,25 +243,12 @@ pub async fn change(
     body::only_given(&object, "User", &["name", "admin", "auth_state"])?;
     let admin = body::flag(&object, "User", "admin")?;
     let auth_state = auth_state(&app, &object)?;
-    if on.user().admin && may_grant_admin(&on.caller, true).is_err() {
-        return Err(Problem::forbidden("Only admins can modify other admins"));
-    }
-    may_grant_admin(&on.caller, admin == Some(true))?;
+    let name = body::text(&object, "User", "name")?;
     let by = Actor::of(&request, &app);
-    if let Some(name) = body::text(&object, "User", "name")? {
-        rename(&app, &by, on.user(), &name).await?;
-    }
-    if let Some(admin) = admin {
-        app.store.set_admin(on.user().id, admin).await?;
-    }
+    let user = edit(&app, &by, &on.caller, on.user(), name.as_deref(), admin).await?;
     if let Some(state) = &auth_state {
-        app.hooks.auth_states.write(&app.store, on.user().id, Some(state), app.now()).await?;
-        app.audited(&by, Act::UserAuthState, Object::User(&on.user().name), Value::Null).await;
-    }
-    let user = app.store.user_by_id(on.user().id).await?.ok_or_else(Problem::not_found)?;
-    if user.admin != on.user().admin {
-        let act = if user.admin { Act::AdminGrant } else { Act::AdminRevoke };
-        app.audited(&by, act, Object::User(&user.name), Value::Null).await;
+        app.hooks.auth_states.write(&app.store, user.id, Some(state), app.now()).await?;
+        app.audited(&by, Act::UserAuthState, Object::User(&user.name), Value::Null).await;
     }
     let mut model = model(&app, &user, &on.caller.rights, false).await?;
     // The key is always there, as in JupyterHub; what it holds is for those who may see it, there for everybody.
@@ -273,6 +268,34 @@ fn auth_state(app: &App, object: &Map<String, Value>) -> Result<Option<AuthState
         Some(state @ Value::Object(_)) => Ok(Some(AuthState(state.clone()))),
         Some(_) => Err(Problem::bad("User.auth_state must be an object")),
     }
+}
+
+/// Changes name and admin flag of a user, for a caller who may; the admin panel takes the same road. Returns the user as
+/// it is then.
+pub async fn edit(
+    app: &App,
+    by: &Actor,
+    caller: &Caller,
+    user: &User,
+    name: Option<&str>,
+    admin: Option<bool>,
+) -> Result<User, Problem> {
+    if user.admin && may_grant_admin(caller, true).is_err() {
+        return Err(Problem::forbidden("Only admins can modify other admins"));
+    }
+    may_grant_admin(caller, admin == Some(true))?;
+    if let Some(name) = name {
+        rename(app, by, user, name).await?;
+    }
+    if let Some(admin) = admin {
+        app.store.set_admin(user.id, admin).await?;
+    }
+    let changed = app.store.user_by_id(user.id).await?.ok_or_else(Problem::not_found)?;
+    if changed.admin != user.admin {
+        let act = if changed.admin { Act::AdminGrant } else { Act::AdminRevoke };
+        app.audited(by, act, Object::User(&changed.name), Value::Null).await;
+    }
+    Ok(changed)
 }
 
 async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Problem> {
@@ -302,11 +325,16 @@ async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Pr
 
 /// `DELETE /users/{user}`: stops all its servers first.
 pub async fn delete(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::DeleteUsers>) -> Answer {
-    if on.caller.user().is_some_and(|caller| caller.id == on.user().id) {
+    remove_for(&app, &Actor::of(&request, &app), &on.caller, on.user()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Deletes a user for a caller who may; the admin panel takes the same road.
+pub async fn remove_for(app: &App, by: &Actor, caller: &Caller, user: &User) -> Result<(), Problem> {
+    if caller.user().is_some_and(|caller| caller.id == user.id) {
         return Err(Problem::bad("Cannot delete yourself!"));
     }
-    remove(&app, &Actor::of(&request, &app), on.user()).await?;
-    Ok(HttpResponse::NoContent().finish())
+    remove(app, by, user).await
 }
 
 /// Deletes a user for good, with all servers, which are stopped first.

@@ -100,6 +100,12 @@ pub mod rights {
         Announce [AdminUi];
         /// Stop the hub.
         Shutdown [Shutdown];
+        /// Open the admin panel. What can be done there has rights of its own.
+        Panel [AdminUi];
+        /// See all roles, and who holds them.
+        ReadRoles [ReadRoles];
+        /// Use servers.
+        AccessServers [AccessServers];
     }
 }
 

@@ -47,6 +47,7 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/", [get().to(api::hub::root)]))
         .service(at("/health", [get().to(api::hub::health)]))
         .service(at("/metrics", [get().to(api::metrics::show)]))
+        .service(at("/admin/events", [get().to(api::admin::stream)]))
         .service(at("/audit", [get().to(api::audit::list)]))
         .service(at("/info", [get().to(api::hub::info)]))
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
@@ -234,6 +235,7 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/groups", [get().to(page::groups::get), post().to(page::groups::post)]))
         .service(page("/groups/{group}", [get().to(page::group::get), post().to(page::group::post)]))
         .service(page("/accept-share", [get().to(page::accept_share::get), post().to(page::accept_share::post)]))
+        .configure(admin)
         .configure(starting)
         .service(page("/security/csp-report", [post().to(page::error::csp_report)]))
         .service(page("/error/{code}", [get().to(page::error::of_proxy)]))
@@ -245,6 +247,17 @@ fn pages(config: &mut ServiceConfig) {
         .service(page("/user-redirect/{path:.*}", [get().to(page::user::redirect)]))
         .configure(without_route)
         .default_service(web::to(|| async { Err::<HttpResponse, _>(Problem::not_found()) }));
+}
+
+fn admin(config: &mut ServiceConfig) {
+    use page::admin::{act, audit, people, person, roles, services, usage};
+    config
+        .service(page("/admin", [get().to(people::get), post().to(act::post)]))
+        .service(page("/admin/users/{user}", [get().to(person::get), post().to(person::post)]))
+        .service(page("/admin/services", [get().to(services::get), post().to(services::post)]))
+        .service(page("/admin/roles", [get().to(roles::get)]))
+        .service(page("/admin/usage", [get().to(usage::get)]))
+        .service(page("/admin/audit", [get().to(audit::get)]));
 }
 
 /// Any method: what was meant for a server that is not there.

@@ -111,6 +111,11 @@ impl Keeper {
         &self.0.signals
     }
 
+    /// Is cancelled when the hub stops, so that what is answered for long can end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
+
     /// Whether at least one proxy is connected, and all that are have this revision of the routes.
     pub async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
         self.0.is_in_force(revision).await

@@ -1,6 +1,7 @@
 //! The pages, one file each. A handler gathers what the page shows; looks and words are in the package `pages`.
 
 pub mod accept_share;
+pub mod admin;
 pub mod announcements;
 pub mod error;
 pub mod group;
@@ -82,7 +83,7 @@ fn services(app: &App, caller: &Caller) -> Vec<pages::Link> {
 fn nav(app: &App, caller: &Caller) -> Nav {
     Nav {
         services: services(app, caller),
-        admin: false,
+        admin: crate::panel::may_open(caller),
         announcements: announcements::may(caller).is_ok(),
         groups: !caller.groups.is_empty() || caller.rights.reach(Scope::ListGroups) != Reach::Nothing,
     }

@@ -1,6 +1,6 @@
 //! Files of the pages: style, scripts, pictures.
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,27 @@ fn cached(request: &HttpRequest, content_type: &str, etag: &str, body: impl Into
 pub async fn file(request: HttpRequest) -> Answer {
     let path = piece(&request, "path")?;
     let file = pages::static_file(&path).ok_or_else(Problem::not_found)?;
-    Ok(cached(&request, file.content_type, &file.etag, file.bytes))
+    let squeezed = takes_gzip(&request) && !file.gzip.is_empty();
+    let mut response = match squeezed {
+        // Another content has another mark.
+        true => cached(&request, file.content_type, &format!("{}-gzip\"", file.etag.trim_end_matches('"')), file.gzip),
+        false => cached(&request, file.content_type, &file.etag, file.bytes),
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if squeezed {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+/// Whether the browser says that it can read gzip.
+fn takes_gzip(request: &HttpRequest) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT_ENCODING).filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|element| {
+        let (coding, rest) = element.split_once(';').unwrap_or((element, ""));
+        let never = rest.trim().strip_prefix("q=").is_some_and(|weight| weight.trim().parse() == Ok(0.0));
+        coding.trim().eq_ignore_ascii_case("gzip") && !never
+    })
 }
 
 /// `GET /accent.css`: the operator's colour.
@@ -66,5 +86,26 @@ fn picture_type(path: &std::path::Path) -> &'static str {
         Some("jpg" | "jpeg") => "image/jpeg",
         Some("webp") => "image/webp",
         _ => "image/png",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_who_asks_for_it() {
+        let takes = |value: &str| {
+            takes_gzip(&TestRequest::default().insert_header(("accept-encoding", value)).to_http_request())
+        };
+        for yes in ["gzip", "br, GZIP;q=0.5", "gzip ; q=1.0", "deflate,gzip"] {
+            assert!(takes(yes), "{yes}");
+        }
+        for no in ["", "br", "gzip;q=0", "gzip; q=0.000", "xgzip", "*;q=0"] {
+            assert!(!takes(no), "{no}");
+        }
+        assert!(!takes_gzip(&TestRequest::default().to_http_request()));
     }
 }

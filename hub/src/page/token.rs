@@ -116,7 +116,8 @@ fn offered(user: &User) -> Vec<Scope> {
     ["read:users", "read:servers", "servers", "access:servers", "tokens"].map(own).into()
 }
 
-fn shown(token: &Token) -> Shown {
+/// A token as pages show it.
+pub fn shown(token: &Token) -> Shown {
     Shown {
         id: format!("a{}", token.id),
         note: token.note.clone(),

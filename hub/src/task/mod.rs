@@ -1,5 +1,5 @@
 //! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
-//! activity, clean-up.
+//! activity, clean-up, usage.
 
 pub mod after_stop;
 pub mod cleanup;
@@ -11,3 +11,4 @@ pub mod routes;
 pub mod seen;
 pub mod survey;
 pub mod upstream;
+pub mod usage;

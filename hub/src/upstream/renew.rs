@@ -132,6 +132,11 @@ async fn look(
     let known = match provider.look_again(tokens, subject, app.now()).await {
         Ok(known) => known,
         Err(Trouble::Denied { .. }) => return Ok(Looked::Refused),
+        Err(Trouble::Required(claim)) => {
+            let why = format!("the claim {claim} is not one of required_claims");
+            admission::refuse(app, &Actor::part("sign-in"), &person, &why).await?;
+            return Err(Refused::NotAdmitted);
+        }
         Err(trouble) => {
             // Not to be found out now: nobody loses anything for that.
             tracing::warn!(user = person.name, provider = provider.name(), "not asked who is let in: {trouble}");

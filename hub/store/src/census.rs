@@ -1,6 +1,7 @@
 //! Numbers for the metrics.
 
 use crate::error::Result;
+use crate::server::ACTIVE;
 use crate::store::{Store, returned};
 use crate::value::params;
 use hub_core::clock::Time;
@@ -9,6 +10,12 @@ impl Store {
     /// How many servers can be used. An index holds just these.
     pub async fn count_ready_servers(&self) -> Result<i64> {
         let sql = "SELECT COUNT(*) AS total FROM specola_servers WHERE phase = 'ready'";
+        returned(self.pool.row(sql, params![]).await?, "total")
+    }
+
+    /// How many servers run, start, stop, or are wanted.
+    pub async fn count_active_servers(&self) -> Result<i64> {
+        let sql = format!("SELECT COUNT(*) AS total FROM ({ACTIVE}) AS active");
         returned(self.pool.row(sql, params![]).await?, "total")
     }
 

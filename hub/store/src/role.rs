@@ -200,7 +200,7 @@ pub(crate) async fn ensure_default_roles(tx: &mut Tx) -> Result<()> {
     tx.execute(sql, params![]).await.map(drop)
 }
 
-fn role(row: &Row) -> Result<Role> {
+pub(crate) fn role(row: &Row) -> Result<Role> {
     Ok(Role {
         id: row.get("id")?,
         name: row.get::<Option<String>>("name")?.unwrap_or_default(),

@@ -44,6 +44,14 @@ pub struct UserQuery {
     pub limit: Option<u32>,
     /// Only those that the asker may see.
     pub only: Option<Only>,
+    /// Only administrators.
+    pub admins: bool,
+    /// Only members of the group of this name.
+    pub group: Option<String>,
+    /// Only those with a ready server that was not used since then.
+    pub idle_since: Option<Time>,
+    /// Only those with a server whose last start or run failed.
+    pub failed: bool,
 }
 
 /// Whether a user has servers in use.
@@ -71,6 +79,7 @@ pub enum SortKey {
     Id,
     Name,
     LastActivity,
+    Created,
 }
 
 /// Users named, or in one of the groups named.
@@ -90,6 +99,12 @@ impl Store {
     /// Finds a user by name.
     pub async fn user(&self, name: &str) -> Result<Option<User>> {
         self.one_user("WHERE name = $1", params![name]).await
+    }
+
+    /// Finds users by their names, in order of name. Names of nobody are passed over.
+    pub async fn users_named(&self, names: &[String]) -> Result<Vec<User>> {
+        let sql = format!("{COLUMNS}WHERE name = ANY($1) ORDER BY name");
+        self.pool.rows(sql, params![names.to_vec()]).await?.iter().map(user).collect()
     }
 
     /// Finds a user by id.
@@ -191,19 +206,8 @@ impl Store {
 
     /// Lists users, with the number of all that match.
     pub async fn list_users(&self, query: &UserQuery) -> Result<Page<User>> {
-        let (condition, mut values) = condition(query);
-        // Without a condition SQLite counts the entries of an index and looks into none.
-        let count = format!("SELECT COUNT(*) AS total FROM users u {condition}");
-        let total = self.pool.row(count, values.clone()).await?;
-        values.push(page_limit(query.limit));
-        values.push(query.offset.into());
-        let (limit, offset) = (values.len() - 1, values.len());
-        let order = order(query.sort);
-        // Only the ids are skipped over on the way to a late page, not the rows.
-        let sql = format!(
-            "{COLUMNS}u WHERE u.id IN (SELECT u.id FROM users u {condition} ORDER BY {order}
-             LIMIT ${limit} OFFSET ${offset}) ORDER BY {order}"
-        );
+        let Listing { count, sql, condition, values } = listing(query);
+        let total = self.pool.row(count, condition).await?;
         let items = self.pool.rows(sql, values).await?.iter().map(user).collect::<Result<_>>()?;
         Ok(Page { items, total: total.map_or(Ok(0), |row| row.get("total"))? })
     }
@@ -212,6 +216,31 @@ impl Store {
     pub(crate) async fn changed(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<bool> {
         Ok(self.pool.execute(sql, params).await? > 0)
     }
+}
+
+/// The two statements of a list, with their arguments.
+struct Listing {
+    count: String,
+    condition: Vec<Value>,
+    sql: String,
+    values: Vec<Value>,
+}
+
+fn listing(query: &UserQuery) -> Listing {
+    let (condition, arguments) = condition(query);
+    // Without a condition SQLite counts the entries of an index and looks into none.
+    let count = format!("SELECT COUNT(*) AS total FROM users u {condition}");
+    let mut values = arguments.clone();
+    values.push(page_limit(query.limit));
+    values.push(query.offset.into());
+    let (limit, offset) = (values.len() - 1, values.len());
+    let order = order(query.sort);
+    // Only the ids are skipped over on the way to a late page, not the rows.
+    let sql = format!(
+        "{COLUMNS}u WHERE u.id IN (SELECT u.id FROM users u {condition} ORDER BY {order}
+         LIMIT ${limit} OFFSET ${offset}) ORDER BY {order}"
+    );
+    Listing { count, condition: arguments, sql, values }
 }
 
 /// SQLite knows no OFFSET without a LIMIT: no limit is a very high one.
@@ -236,6 +265,8 @@ pub(crate) fn user(row: &Row) -> Result<User> {
 fn condition(query: &UserQuery) -> (String, Vec<Value>) {
     const READY: &str = "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
         WHERE p.phase = 'ready')";
+    const FAILED: &str = "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
+        WHERE p.failure IS NOT NULL AND p.phase = 'stopped' AND p.desired = 'stopped')";
     let active = format!("IN (SELECT s.user_id FROM spawners s WHERE s.user_id IS NOT NULL AND s.id IN ({ACTIVE}))");
     let mut all = Vec::new();
     let mut values = Vec::new();
@@ -257,6 +288,27 @@ fn condition(query: &UserQuery) -> (String, Vec<Value>) {
             "(u.name = ANY(${users}) OR EXISTS (SELECT 1 FROM user_group_map m JOIN groups g ON g.id = m.group_id
               WHERE m.user_id = u.id AND g.name = ANY(${groups})))"
         ));
+    }
+    if query.admins {
+        all.push("u.admin".to_owned());
+    }
+    if let Some(group) = &query.group {
+        values.push(group.into());
+        let group = values.len();
+        all.push(format!(
+            "u.id IN (SELECT m.user_id FROM user_group_map m JOIN groups g ON g.id = m.group_id WHERE g.name = ${group})"
+        ));
+    }
+    if let Some(since) = query.idle_since {
+        values.push(since.into());
+        let since = values.len();
+        all.push(format!(
+            "u.id IN (SELECT s.user_id FROM specola_servers p JOIN spawners s ON s.id = p.spawner_id
+             WHERE p.phase = 'ready' AND COALESCE(s.last_activity, s.started) <= ${since})"
+        ));
+    }
+    if query.failed {
+        all.push(FAILED.to_owned());
     }
     match all.is_empty() {
         true => (String::new(), values),
@@ -286,5 +338,52 @@ fn order(sort: Sort) -> &'static str {
         (SortKey::Name, true) => "u.name DESC NULLS LAST, u.id",
         (SortKey::LastActivity, false) => "u.last_activity NULLS FIRST, u.id",
         (SortKey::LastActivity, true) => "u.last_activity DESC NULLS LAST, u.id",
+        (SortKey::Created, false) => "u.created NULLS FIRST, u.id",
+        (SortKey::Created, true) => "u.created DESC NULLS LAST, u.id",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::OpenOptions;
+
+    /// How SQLite would go through the users: a line a step.
+    async fn steps(store: &Store, query: &UserQuery) -> Vec<String> {
+        let Listing { count, condition, sql, values } = listing(query);
+        let mut steps = Vec::new();
+        for (sql, values) in [(count, condition), (sql, values)] {
+            let rows = store.pool.rows(format!("EXPLAIN QUERY PLAN {sql}"), values).await.unwrap();
+            steps.extend(rows.iter().map(|row| row.get::<String>("detail").unwrap()));
+        }
+        steps
+    }
+
+    #[tokio::test]
+    async fn no_list_of_the_admin_panel_reads_the_rows_of_all_users() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:///{}", directory.path().join("hub.sqlite").display());
+        let store = Store::open(&url, OpenOptions::new(Time::UNIX_EPOCH)).await.unwrap();
+        let now = Some(Time::UNIX_EPOCH);
+        let filters = [
+            UserQuery::default(),
+            UserQuery { name_filter: Some("x".to_owned()), ..UserQuery::default() },
+            UserQuery { state: Some(UserState::Active), ..UserQuery::default() },
+            UserQuery { admins: true, ..UserQuery::default() },
+            UserQuery { group: Some("g".to_owned()), ..UserQuery::default() },
+            UserQuery { idle_since: now, ..UserQuery::default() },
+            UserQuery { failed: true, ..UserQuery::default() },
+        ];
+        for filter in filters {
+            for key in [SortKey::Name, SortKey::LastActivity, SortKey::Created] {
+                for descending in [false, true] {
+                    let query = UserQuery { sort: Sort { key, descending }, limit: Some(50), ..filter.clone() };
+                    let steps = steps(&store, &query).await;
+                    // An index is walked, or ids that another table gave are looked up; the wide rows are not read.
+                    let reads_all = |step: &String| step.starts_with("SCAN u") && !step.contains("INDEX");
+                    assert!(!steps.iter().any(reads_all), "{query:?}: {steps:#?}");
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Real-looking pages: rendered by the tests, and by the example `samples` for people to look at.
 
 pub(crate) mod account;
+pub(crate) mod admin;
 pub(crate) mod announcements;
 pub(crate) mod groups;
 pub(crate) mod home;
@@ -36,6 +37,13 @@ pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
     render::<crate::Announcements>(&mut pages)?;
     render::<crate::Groups>(&mut pages)?;
     render::<crate::Group>(&mut pages)?;
+    render::<crate::admin::people::People>(&mut pages)?;
+    render::<crate::admin::person::Person>(&mut pages)?;
+    render::<crate::admin::confirm::Confirm>(&mut pages)?;
+    render::<crate::admin::services::Services>(&mut pages)?;
+    render::<crate::admin::roles::Roles>(&mut pages)?;
+    render::<crate::admin::usage::Usage>(&mut pages)?;
+    render::<crate::admin::audit::Audit>(&mut pages)?;
     render::<crate::ErrorPage>(&mut pages)?;
     Ok(pages)
 }

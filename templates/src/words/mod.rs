@@ -78,7 +78,7 @@ table! {
     sharing_list_help, sharing_empty, sharing_since, sharing_links, sharing_links_help, sharing_link, sharing_uses, sharing_unused,
     sharing_used_once, sharing_used, sharing_end,
     // Groups
-    groups_empty, group_mine, group_member, group_members, new_group, new_group_label, group_roles, group_no_roles, group_closed,
+    groups_empty, group_mine, group_in_panel, group_member, group_members, new_group, new_group_label, group_roles, group_no_roles, group_closed,
     group_members_title, group_running, group_remove, group_remove_of, group_empty, new_member, new_member_label,
     group_properties, group_properties_label, group_delete, group_delete_ask, parts, part_previous, part_next, save, edit,
     // Announcements
@@ -86,6 +86,24 @@ table! {
     severity_info, severity_warning, severity_problem, announcement_from, announcement_until, announcement_times_help,
     announcement_audience, announcement_audience_help, announcement_pages, announcement_groups, announcement_publish,
     announcement_all, announcement_none, announcement_ahead, announcement_now, announcement_over,
+    // Admin panel
+    admin_people, admin_roles, admin_usage, admin_audit, admin_person, admin_active, admin_made, admin_flag,
+    admin_one, admin_many, admin_search, admin_find, admin_filters, admin_running, admin_admins, admin_idle,
+    admin_failed, admin_no_people, admin_none_found, admin_nobody, admin_all, admin_ticked, admin_ticked_one,
+    admin_ticked_many, admin_add, admin_add_names, admin_add_admin, admin_add_yes, admin_hub, admin_stop_all,
+    admin_shutdown, admin_keys, admin_key_move, admin_key_tick, admin_key_open, admin_close, admin_more, admin_back,
+    admin_start_many, admin_start_what, admin_start_yes, admin_stop_many, admin_stop_what, admin_stop_yes,
+    admin_delete_many, admin_delete_what_follows, admin_delete_and_servers, admin_delete_yes, admin_shutdown_many,
+    admin_shutdown_what, admin_shutdown_servers, admin_shutdown_proxy, admin_shutdown_yes, admin_shutting_down,
+    admin_shutting_down_what, admin_nothing, admin_nothing_what, admin_left_out, admin_left_out_many,
+    admin_server_one, admin_server_many, admin_of, admin_role, admin_role_for, admin_role_origin, admin_roles_help,
+    admin_held_by, admin_service_of, admin_no_tokens, admin_recent, admin_rename_help, admin_delete_person,
+    admin_delete_person_ask, admin_delete_what, admin_service, admin_state, admin_started, admin_address, admin_answers,
+    admin_not_asked, admin_managed, admin_no_services, origin_everybody, origin_flag, origin_config, origin_login,
+    origin_default, origin_api, origin_group, origin_hand, usage_period, usage_day, usage_week, usage_month,
+    usage_empty, usage_servers, usage_servers_what, usage_cores, usage_cores_what, usage_memory, usage_memory_what,
+    usage_gpus, usage_gpus_what, usage_table, usage_nobody, usage_others, usage_all, audit_when, audit_who,
+    audit_what, audit_whom, audit_detail, audit_since, audit_until, audit_all, audit_nothing,
     // Errors
     go_home, error_code,
     // Time
@@ -109,9 +127,31 @@ pub fn fill(text: &str, value: impl std::fmt::Display) -> String {
     }
 }
 
+/// A number with its digits in threes, by narrow spaces that do not break: 100 000.
+pub fn grouped(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let mut text = String::from(if number < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in
+            [(0, "0"), (999, "999"), (1000, "1 000"), (100_000, "100 000"), (-1_234_567, "-1 234 567")]
+        {
+            assert_eq!(grouped(number).replace('\u{202f}', " "), text);
+        }
+    }
 
     #[test]
     fn a_value_takes_the_first_place_and_is_not_read_again() {

@@ -76,7 +76,6 @@ pub fn pages() -> Vec<(&'static str, &'static str)> {
 
 /// Requests, by a part of their title, that are answered otherwise, and why. One that is not is an error too.
 pub const OTHERWISE: &[(&str, &str)] = &[
-    (": /hub/admin", "the admin page is not there yet"),
     (
         r#"PATCH /users/franz {"auth_state":{"a":1}}"#,
         "a hub without a key for it says so, and that is no fault of the hub",

@@ -79,7 +79,55 @@ async fn a_user_is_active_from_the_wish_on_and_ready_when_a_server_is(Database {
     assert_eq!(names(&store, state(UserState::Ready)).await, (vec!["ann".into()], 1));
 }
 
+async fn a_list_can_be_held_to_administrators_members_and_days(Database { store, .. }: Database) {
+    people(&store).await;
+    let ann = store.user("ann").await.unwrap().unwrap().id;
+    store.set_admin(ann, true).await.unwrap();
+    let admins = UserQuery { admins: true, ..UserQuery::default() };
+    assert_eq!(names(&store, admins).await, (vec!["ann".into()], 1));
+    let group = store.create_group("o'staff", &serde_json::json!({})).await.unwrap();
+    let bea = store.user("bea").await.unwrap().unwrap().id;
+    store.add_members(group.id, &[ann, bea]).await.unwrap();
+    let of = |group: &str| UserQuery { group: Some(group.to_owned()), ..UserQuery::default() };
+    assert_eq!(names(&store, of("o'staff")).await, (vec!["ann".into(), "bea".into()], 2));
+    assert_eq!(names(&store, of("staff")).await, (vec![], 0));
+    let both = UserQuery { admins: true, name_filter: Some("b".into()), ..of("o'staff") };
+    assert_eq!(names(&store, both).await, (vec![], 0), "all conditions hold together");
+    store.create_user("eve", false, "cookie-of-eve", at(-5)).await.unwrap();
+    let by = |descending| UserQuery { sort: Sort { key: SortKey::Created, descending }, ..UserQuery::default() };
+    assert_eq!(names(&store, by(false)).await.0[0], "eve");
+    assert_eq!(names(&store, by(true)).await.0[5], "eve");
+    let named = store.users_named(&["dxd".into(), "ann".into(), "nobody".into(), "' OR 1=1".into()]).await.unwrap();
+    assert_eq!(named.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["ann", "dxd"]);
+}
+
+async fn idle_and_failed_servers_find_their_people(Database { store, .. }: Database) {
+    people(&store).await;
+    let id = async |name: &str| store.user(name).await.unwrap().unwrap().id;
+    let (ann, bea, carl) = (id("ann").await, id("bea").await, id("Carl").await);
+    for user in [ann, bea] {
+        let lab = server(&store, user, "").await;
+        want_running(&store, lab.id).await;
+        crate::servers::bring_up(&store, lab.id).await;
+        let used = if user == ann { 100 } else { 5000 };
+        store.touch_server(lab.id, at(used)).await.unwrap();
+    }
+    let idle = |since| UserQuery { idle_since: Some(at(since)), ..UserQuery::default() };
+    assert_eq!(names(&store, idle(99)).await, (vec![], 0));
+    assert_eq!(names(&store, idle(100)).await, (vec!["ann".into()], 1));
+    assert_eq!(names(&store, idle(6000)).await.1, 2);
+    let failed = UserQuery { failed: true, ..UserQuery::default() };
+    assert_eq!(names(&store, failed.clone()).await, (vec![], 0));
+    let lab = server(&store, carl, "").await;
+    want_running(&store, lab.id).await;
+    crate::servers::fail(&store, lab.id).await;
+    assert_eq!(names(&store, failed).await, (vec!["Carl".into()], 1));
+    assert_eq!(store.count_active_servers().await.unwrap(), 2);
+}
+
 both!(
+    a_list_can_be_held_to_administrators_members_and_days,
+    idle_and_failed_servers_find_their_people,
     pages_tell_the_length_of_the_whole,
     a_name_filter_is_literal_and_in_any_case,
     users_without_activity_come_first_upwards_and_last_downwards,

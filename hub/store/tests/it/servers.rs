@@ -52,6 +52,16 @@ pub async fn bring_up(store: &Store, id: SpawnerId) -> Server {
     store.server_by_id(id).await.unwrap().unwrap()
 }
 
+/// Takes a wanted server to its end by a failure.
+pub async fn fail(store: &Store, id: SpawnerId) {
+    let server = store.claim(id, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    let generation = store.prepare(id, HOLDER, &prepared(&server, "")).await.unwrap().unwrap().generation;
+    let failure = json!({"message": "It ended before it was ready."});
+    assert!(store.fail(id, HOLDER, generation, &failure, at(3)).await.unwrap());
+    assert!(store.begin_stop(id, HOLDER, generation, at(90), at(4)).await.unwrap());
+    assert!(store.finish(id, HOLDER, generation, at(5)).await.unwrap());
+}
+
 async fn a_server_is_made_once_and_found(Database { store, .. }: Database) {
     let (ann, bea) = (user(&store, "ann").await.id, user(&store, "bea").await.id);
     let lab = server(&store, ann, "").await;

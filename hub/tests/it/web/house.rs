@@ -187,6 +187,14 @@ impl Browser {
         self.send(site, request("POST", path).set_form(&fields)).await
     }
 
+    /// Opens a stream of events, to be read.
+    pub async fn stream(&self, site: &Site, path: &str) -> body::BoxBody {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let response = (site.0)(request("GET", path).insert_header(("Cookie", cookies.join("; ")))).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.into_body()
+    }
+
     pub async fn send(&mut self, site: &Site, request: TestRequest) -> Answer {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let answer = send(site, request.insert_header(("Cookie", cookies.join("; ")))).await;

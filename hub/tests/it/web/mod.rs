@@ -1,6 +1,7 @@
 //! The hub's pages and REST API in process: the whole application on a real SQLite file, without a socket. No keeper
 //! runs, so that a server that is wanted stays wanted.
 
+mod admin;
 mod announcements;
 mod audit;
 mod contract;

@@ -169,6 +169,7 @@ fn hub() -> Vec<Row> {
         row("hub::info", "GET", "/info", &[Scope::ReadHub], 200),
         row("metrics::show", "GET", "/metrics", &[Scope::ReadMetrics], 200),
         row("audit::list", "GET", "/audit", &[Scope::ReadHub], 200),
+        row("admin::stream", "GET", "/admin/events", &[Scope::AdminUi], 200),
         row("proxy::list", "GET", "/proxy", &[Scope::Proxy], 200),
         row("proxy::check", "POST", "/proxy", &[Scope::Proxy], 200),
         row("proxy::change", "PATCH", "/proxy", &[Scope::Proxy], 200).with(json!({})),
