@@ -31,7 +31,7 @@ const OLDER_REVISIONS: [&str; 12] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     include_str!("specola.sql"),
     include_str!("audit.sql"),
     include_str!("scale.sql"),
@@ -41,6 +41,7 @@ const STEPS: [&str; 9] = [
     include_str!("after_stop.sql"),
     include_str!("services.sql"),
     include_str!("announcement.sql"),
+    include_str!("reservation.sql"),
 ];
 
 /// Tables that only JupyterHub's schema has under these names together.
