@@ -18,6 +18,7 @@ pub mod login;
 pub mod memory;
 pub mod metrics;
 pub mod oauth;
+pub mod options;
 pub mod page;
 pub mod people;
 pub mod roles;

@@ -81,6 +81,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let driver = driver(&config, &epoch)?;
+    let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
@@ -109,6 +110,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         people: Register::default(),
         tokens: Memory::new(TOKENS),
         seen: Seen::default(),
+        rules,
         config,
         paths,
         store,
@@ -218,6 +220,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
         debug: spawner.debug,
         disable_user_config: spawner.disable_user_config,
         local_ip: spawner.local.ip.clone(),
+        chosen: hub_core::policy::Resolved::default(),
     }
 }
 

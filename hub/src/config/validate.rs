@@ -33,6 +33,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);
     log(&config.log, &mut blame);
+    problems.extend(super::rules::compile(config).problems);
     problems
 }
 
@@ -240,6 +241,7 @@ fn log(log: &LogConfig, blame: &mut impl Blame) {
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
     let mut say = |text: String| warnings.push(text);
+    super::rules::compile(config).notes.into_iter().for_each(&mut say);
     let auth = &config.auth;
     let lets_in = auth.allows_all() || auth.allows_existing_users();
     if !lets_in && auth.allowed_users.is_empty() && auth.admin_users.is_empty() && auth.pam.admin_groups.is_empty() {

@@ -14,6 +14,8 @@ pub struct Problem {
     status: StatusCode,
     message: Option<String>,
     advice: Option<String>,
+    code: Option<&'static str>,
+    field: Option<String>,
     retry_after: Option<u64>,
     reference: Option<String>,
 }
@@ -24,12 +26,13 @@ pub type Answer<T = HttpResponse> = Result<T, Problem>;
 impl Problem {
     /// A refusal with a sentence.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: Some(message.into()), advice: None, retry_after: None, reference: None }
+        Self { message: Some(message.into()), ..Self::bare(status) }
     }
 
     /// A refusal without text, as JupyterHub's bare errors (`message` is null).
     pub fn bare(status: StatusCode) -> Self {
-        Self { status, message: None, advice: None, retry_after: None, reference: None }
+        let (message, advice, field, reference) = (None, None, None, None);
+        Self { status, message, advice, code: None, field, retry_after: None, reference }
     }
 
     /// 400 with a sentence.
@@ -65,6 +68,18 @@ impl Problem {
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
+    }
+
+    /// Adds a word for programs, and the option it is about, if it is about one.
+    pub fn coded(mut self, code: &'static str, field: &str) -> Self {
+        self.code = Some(code);
+        self.field = Some(field.to_owned()).filter(|field| !field.is_empty());
+        self
+    }
+
+    /// The option that it is about.
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     /// Adds `Retry-After`, in seconds.
@@ -106,7 +121,13 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
+        let mut body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
+        if let Some(code) = self.code {
+            body["code"] = code.into();
+        }
+        if let Some(field) = &self.field {
+            body["field"] = field.as_str().into();
+        }
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
             response.insert_header((HeaderName::from_static("retry-after"), HeaderValue::from(seconds)));

@@ -107,12 +107,7 @@ async fn of_group(tx: &mut Tx, group: &str) -> Result<Amounts> {
 fn amounts(row: Option<Row>) -> Result<Amounts> {
     let Some(row) = row else { return Ok(Amounts::default()) };
     let amount = |column| row.get::<i64>(column).map(|number| Some(u64::try_from(number).unwrap_or(0)));
-    Ok(Amounts {
-        servers: amount("servers")?,
-        cpu: amount("cpu")?,
-        memory: amount("memory")?,
-        gpu: amount("gpu")?,
-    })
+    Ok(Amounts { servers: amount("servers")?, cpu: amount("cpu")?, memory: amount("memory")?, gpu: amount("gpu")? })
 }
 
 impl Store {

@@ -305,5 +305,6 @@ pub fn recipe() -> Recipe {
         debug: false,
         disable_user_config: false,
         local_ip: "127.0.0.1".to_owned(),
+        chosen: hub_core::policy::Resolved::default(),
     }
 }

@@ -22,6 +22,7 @@ mod membership;
 mod oauth;
 mod open;
 mod progress;
+mod reservations;
 mod role_sync;
 mod roles;
 mod routes;
