@@ -57,7 +57,7 @@ pub fn compile(config: &Config) -> Compiled {
 }
 
 /// What the configured driver can do.
-fn abilities(driver: Driver) -> Abilities {
+pub fn abilities(driver: Driver) -> Abilities {
     match driver {
         Driver::Local => Abilities::default(),
         Driver::External => spawner_external::ABILITIES,
