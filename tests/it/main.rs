@@ -18,6 +18,7 @@ mod life;
 mod likeness;
 mod login;
 mod observe;
+mod options;
 mod pages;
 mod proxy;
 mod quickstart;

@@ -403,3 +403,121 @@ fn read_file(path: &Path) -> Result<Value, String> {
         _ => Err(told(&"there is no profile_list in it")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hub_core::policy::{Person, decide};
+    use serde_json::json;
+
+    fn compiled(text: &str) -> Compiled {
+        let value: toml::Value = toml::from_str(text).unwrap();
+        compile(&serde_json::from_value(serde_json::to_value(value).unwrap()).unwrap())
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        compiled(text).problems.iter().map(|problem| problem.to_string()).collect()
+    }
+
+    const EXTERNAL: &str = "[spawner]\ndriver = \"external\"\n";
+
+    #[test]
+    fn without_options_there_are_no_rules() {
+        let compiled = compiled("");
+        assert!(compiled.rules.is_none() && compiled.problems.is_empty() && compiled.notes.is_empty());
+    }
+
+    #[test]
+    fn what_the_configuration_says_is_what_people_get() {
+        let rules = compiled(
+            "[spawner]\ncpu_limit = 1.5\n[options]\ncores = [0.5, 2]\nmemory = [\"2G\"]\ndefault_cores = 2\n
+             [[options.policies]]\nname = \"all\"\nlimit = { cpu = 2, unlimited = [\"memory\"] }\n",
+        )
+        .rules
+        .unwrap();
+        let plan = decide(&rules, &Person::default(), &json!({})).unwrap().plan;
+        assert_eq!((plan.cpu_limit, plan.mem_limit), (Some(2000), Some(2 << 30)));
+    }
+
+    #[test]
+    fn each_mistake_is_told_with_its_place() {
+        let text = format!(
+            "{EXTERNAL}[options]\ncores = [0, 2]\ndefault_cores = 4\n
+             [[options.images]]\nname = \"base\"\nimage = \"Not an image\"\n
+             [[options.images]]\nname = \"other\"\nimage = \"python\"\n
+             [[options.flavours]]\nname = \"small\"\ncpu = 1\ncpu_guarantee = 2\n
+             [[options.flavours]]\nname = \"small\"\n
+             [[options.policies]]\nname = \"\"\nlimit = {{ servers = 1 }}\ngroup_quota = {{ gpu = 1 }}\n
+             grant = {{ flavours = [\"smal\"], own_images = [\"no registry\"] }}\n"
+        );
+        let expected = [
+            "options.images[1] cannot have the name",
+            "options.flavours[1] is a second one",
+            "options.images[0].image is no reference",
+            "options.flavours[0] has a cpu_guarantee",
+            "options.cores is set beside flavours",
+            "options.cores has to contain numbers of cores",
+            "options.default_cores is not in cores",
+            "options.policies[0] needs a name",
+            "options.policies[0].limit.servers is not a limit",
+            "options.policies[0].group_quota needs groups",
+            "options.policies[0].grant.flavours names \"smal\", which there is not",
+            "options.policies[0].grant.own_images[0] is \"no registry\"",
+        ];
+        let told = problems(&text);
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{told}\n{expected}");
+        }
+        assert_eq!(told.len(), expected.len(), "{told:?}");
+    }
+
+    #[test]
+    fn what_the_driver_would_pass_over_is_refused() {
+        let told = problems(
+            "[options]\ngpus = [0, 1]\n[[options.images]]\nname = \"a\"\nimage = \"python\"\n
+             [[options.volumes]]\nname = \"v\"\n
+             [[options.profile_list]]\ndisplay_name = \"P\"\nkubespawner_override = { node_selector = { a = \"b\" } }\n",
+        );
+        for (told, expected) in told.iter().zip(["options.images", "options.gpus", "options.volumes", "node_selector"])
+        {
+            assert!(told.contains(expected), "{told}");
+        }
+        assert_eq!(told.len(), 4, "{told:?}");
+    }
+
+    #[test]
+    fn what_is_seldom_meant_is_told() {
+        let notes = compiled(
+            "[options]\ncores = [1]\n[[options.policies]]\nname = \"a\"\ngroups = [\"a\"]\nlimit = { cpu = 4 }\n
+             [[options.profile_list]]\ndisplay_name = \"P\"\nfancy = 1\n",
+        )
+        .notes;
+        let expected = ["[0].fancy is not a key", "gets no cpu at all", "people whom no group helps cannot start"];
+        assert_eq!(notes.len(), expected.len(), "{notes:?}");
+        for (note, expected) in notes.iter().zip(expected) {
+            assert!(note.contains(expected), "{note}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_values_is_read_wherever_the_list_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = "[{display_name: A}, {display_name: B}]";
+        for (text, count) in [
+            (list.to_owned(), Some(2)),
+            (format!("profile_list: {list}"), Some(2)),
+            (format!("jupyterhub:\n  singleuser:\n    profileList: {list}"), Some(2)),
+            (format!("hub:\n  config:\n    KubeSpawner:\n      profile_list: {list}"), Some(2)),
+            ("{\"profile_list\": [{\"display_name\": \"A\"}]}".to_owned(), Some(1)),
+            ("singleuser: {}".to_owned(), None),
+            ("- [".to_owned(), None),
+            ("a: &a [*a, *a]".to_owned(), None),
+        ] {
+            let file = folder.path().join("values.yaml");
+            std::fs::write(&file, &text).unwrap();
+            let read = compiled(&format!("[options]\nprofile_list_file = {:?}\n", file.display().to_string()));
+            let profiles = read.rules.map(|rules| rules.profiles.len()).unwrap_or_default();
+            assert_eq!(read.problems.is_empty().then_some(profiles), count, "{text}: {:?}", read.problems);
+        }
+    }
+}
