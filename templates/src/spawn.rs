@@ -138,7 +138,9 @@ impl Spawn {
     /// The page's title.
     pub fn heading(&self) -> String {
         let words = self.frame.words;
-        if self.server_name.is_empty() {
+        if !self.startable {
+            words.spawn_closed.to_owned()
+        } else if self.server_name.is_empty() {
             words.spawn_title.to_owned()
         } else {
             fill(words.spawn_title_named, &self.server_name)

@@ -12,6 +12,7 @@ function show() {
     const { name, value } = section.dataset;
     const here = [...form.elements].some((input) => input.name === name && input.checked && input.value === value);
     section.hidden = !here;
+    section.querySelectorAll("[data-unscripted]").forEach((told) => (told.hidden = true));
     section.querySelectorAll("input, select").forEach((input) => (input.disabled = !here));
   }
   for (const answer of answers().filter((answer) => answer.dataset.opens)) {

@@ -114,7 +114,6 @@ pub static ENGLISH: Words = Words {
     spawn_plain: "There is nothing to choose. It takes a moment to start, and opens by itself.",
     start_server: "Start server",
     spawn_closed: "You cannot start a server now",
-    spawn_before: "Chosen as last time.",
     spawn_profile: "What to start",
     spawn_image: "Image",
     spawn_size: "Size",

@@ -112,13 +112,13 @@ pub(super) fn gpus(text: &str) -> Option<u64> {
 
 /// Cores as they are written in options.
 pub(super) fn cores_value(millis: u64) -> Value {
-    if millis % 1000 == 0 { (millis / 1000).into() } else { super::amount::as_cores(millis).into() }
+    if millis.is_multiple_of(1000) { (millis / 1000).into() } else { super::amount::as_cores(millis).into() }
 }
 
 /// Bytes as they are written in options: "4G".
 pub(super) fn memory_text(bytes: u64) -> String {
     for (shift, unit) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] {
-        if bytes > 0 && bytes % (1 << shift) == 0 {
+        if bytes > 0 && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
