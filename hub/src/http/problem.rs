@@ -14,10 +14,17 @@ pub struct Problem {
     status: StatusCode,
     message: Option<String>,
     advice: Option<String>,
-    code: Option<&'static str>,
-    field: Option<String>,
+    coded: Option<Box<Coded>>,
     retry_after: Option<u64>,
     reference: Option<String>,
+}
+
+/// What programs are told beside the sentence.
+#[derive(Debug)]
+struct Coded {
+    code: &'static str,
+    /// Empty when it is about no option in particular.
+    field: String,
 }
 
 /// The result of every handler.
@@ -31,8 +38,7 @@ impl Problem {
 
     /// A refusal without text, as JupyterHub's bare errors (`message` is null).
     pub fn bare(status: StatusCode) -> Self {
-        let (message, advice, field, reference) = (None, None, None, None);
-        Self { status, message, advice, code: None, field, retry_after: None, reference }
+        Self { status, message: None, advice: None, coded: None, retry_after: None, reference: None }
     }
 
     /// 400 with a sentence.
@@ -72,14 +78,13 @@ impl Problem {
 
     /// Adds a word for programs, and the option it is about, if it is about one.
     pub fn coded(mut self, code: &'static str, field: &str) -> Self {
-        self.code = Some(code);
-        self.field = Some(field.to_owned()).filter(|field| !field.is_empty());
+        self.coded = Some(Box::new(Coded { code, field: field.to_owned() }));
         self
     }
 
     /// The option that it is about.
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.coded.as_ref().map(|coded| coded.field.as_str()).filter(|field| !field.is_empty())
     }
 
     /// Adds `Retry-After`, in seconds.
@@ -122,11 +127,11 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
-        if let Some(code) = self.code {
-            body["code"] = code.into();
+        if let Some(coded) = &self.coded {
+            body["code"] = coded.code.into();
         }
-        if let Some(field) = &self.field {
-            body["field"] = field.as_str().into();
+        if let Some(field) = self.field() {
+            body["field"] = field.into();
         }
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
