@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::amount::{Amounts, Dimension};
-use super::decide::{Decision, OTHER, OWN_IMAGE, UNLISTED, profile_field};
+use super::decide::Decision;
+use super::making::{OTHER, OWN_IMAGE, UNLISTED, profile_field};
 use super::profile::{Profile, ProfileOption};
 use super::request::{cores_value, memory_text};
 use super::rule::Kind;

@@ -9,6 +9,7 @@ pub mod choice;
 mod decide;
 pub mod group;
 pub mod image;
+mod making;
 pub mod menu;
 pub mod profile;
 #[cfg(test)]
