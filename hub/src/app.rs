@@ -24,6 +24,8 @@ pub const JUPYTERHUB_VERSION: &str = "6.1.1";
 pub struct App {
     /// The configuration.
     pub config: Config,
+    /// What people may choose and start; `None` where nothing is asked and nothing is limited by policy.
+    pub rules: Option<hub_core::policy::Rules>,
     /// The paths everything lives under.
     pub paths: Paths,
     /// The database.

@@ -107,6 +107,8 @@ acts! {
     ServerChange = "server.change",
     /// Somebody wants a server to run.
     ServerStart = "server.start",
+    /// A start, or options to be kept for one, were refused by policy.
+    ServerRefuse = "server.refuse",
     /// Somebody wants a server to stop.
     ServerStop = "server.stop",
     /// A server was deleted for good.

@@ -16,6 +16,7 @@ use crate::audit::{Act, Actor, Object};
 use crate::http::Problem;
 use crate::keeper::failure::Failure;
 use crate::keeper::{Keeper, breakpoint, state_of};
+use crate::options;
 use crate::upstream::{Code, Refused};
 
 /// Another hub may bring the server on: its row is read this often while somebody waits.
@@ -73,27 +74,36 @@ pub async fn want_running(
     name: &str,
     options: Option<Value>,
 ) -> Result<Server, Problem> {
+    // First: it may change the groups that the policies look at.
     check_person(app, user).await?;
-    let server = match app.store.server(user.id, name).await? {
-        Some(server) => {
-            check_start(app, name)?;
-            server
-        }
-        None => create(app, by, user, name, None, None).await?.0,
+    let known = app.store.server(user.id, name).await?;
+    if known.is_some() {
+        check_start(app, name)?;
+    }
+    let kept = known.as_ref().and_then(|server| server.user_options.as_ref());
+    let decision = options::decide(app, by, user, name, options.as_ref(), kept).await?;
+    let (server, made) = match known {
+        Some(server) => (server, false),
+        None => create(app, by, user, name, None, None).await?,
     };
     let begun = std::time::Instant::now();
     let limits = StartLimits {
         concurrent: Some(app.config.hub.concurrent_spawn_limit).filter(|limit| *limit > 0),
         active: Some(app.config.hub.active_server_limit).filter(|limit| *limit > 0),
+        reservation: decision.as_ref().map(options::reservation),
+    };
+    let (plan, options) = match decision {
+        Some(decision) => (options::plan(&decision.plan)?, Some(Value::Object(decision.options))),
+        None => (Value::Null, options),
     };
     breakpoint::pass("intent.start.before");
-    let wanted = app.store.want_running(server.id, options.as_ref(), &Value::Null, limits, app.now()).await?;
+    let wanted = app.store.want_running(server.id, options.as_ref(), &plan, limits, app.now()).await?;
     breakpoint::pass("intent.start.after");
     let full_name = || if name.is_empty() { user.name.clone() } else { format!("{}:{name}", user.name) };
     if wanted == WantRunning::Accepted {
         app.audited(by, Act::ServerStart, Object::Server(&user.name, name), Value::Null).await;
     }
-    if let Some(reason) = refusal(wanted) {
+    if let Some(reason) = refusal(&wanted) {
         crate::metrics::spawned("failure", reason, begun.elapsed());
     }
     match wanted {
@@ -104,6 +114,13 @@ pub async fn want_running(
         WantRunning::Gone => Err(Problem::not_found()),
         WantRunning::AlreadyReady => Err(Problem::bad(format!("{} is already running", full_name()))),
         WantRunning::Stopping => Err(Problem::bad(format!("{} is pending stop", full_name()))),
+        WantRunning::OverQuota(over) => {
+            // A refusal leaves nothing behind.
+            if made {
+                app.store.delete_server(server.id).await?;
+            }
+            Err(options::over_quota(app, by, (&user.name, name), &over).await)
+        }
         WantRunning::TooManyStarting => {
             let [low, high] = app.config.hub.spawn_throttle_retry_range;
             let seconds = rand::random_range(low.min(high)..=high.max(low));
@@ -137,11 +154,12 @@ async fn check_person(app: &App, user: &User) -> Result<(), Problem> {
 }
 
 /// JupyterHub's word for a start that is refused, in its metrics.
-fn refusal(wanted: WantRunning) -> Option<&'static str> {
+fn refusal(wanted: &WantRunning) -> Option<&'static str> {
     match wanted {
         WantRunning::TooManyStarting => Some("throttled"),
         WantRunning::TooManyActive => Some("too-many-users"),
         WantRunning::Stopping => Some("already-pending"),
+        WantRunning::OverQuota(_) => Some("over-quota"),
         WantRunning::Accepted | WantRunning::AlreadyStarting | WantRunning::AlreadyReady | WantRunning::Gone => None,
     }
 }

@@ -19,6 +19,7 @@ pub mod login;
 pub mod memory;
 pub mod metrics;
 pub mod oauth;
+pub mod options;
 pub mod page;
 pub mod panel;
 pub mod people;

@@ -84,6 +84,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let driver = driver(&config, &epoch)?;
+    let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
@@ -112,6 +113,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         people: Register::default(),
         tokens: Memory::new(TOKENS),
         seen: Seen::default(),
+        rules,
         config,
         paths,
         store,
@@ -230,6 +232,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
             [only] => Some(only.name.clone()),
             _ => None,
         },
+        chosen: hub_core::policy::Resolved::default(),
     }
 }
 

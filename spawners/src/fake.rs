@@ -170,6 +170,10 @@ impl Spawner for Fake {
         "fake"
     }
 
+    fn abilities(&self) -> crate::Abilities {
+        crate::Abilities::ALL
+    }
+
     async fn start(&self, plan: &Plan, _state: &Value, record: &dyn Record) -> Result<Started, StartError> {
         let (identity, marker) = (&plan.identity, plan.identity.marker());
         let (script, there) = {

@@ -3,6 +3,7 @@
 //! No driver lives here but [`fake`], which tests of the keeper script. A driver is stateless: what it must
 //! remember is in the state the hub stores for it, and in the labels of what it made.
 
+pub mod ability;
 pub mod contract;
 pub mod error;
 pub mod fake;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use ability::Abilities;
 pub use error::{SaveError, StartError, Unreachable};
 pub use identity::{Identity, Marker};
 pub use plan::Plan;
@@ -33,6 +35,11 @@ pub struct Stop {
 pub trait Spawner: Send + Sync {
     /// Tells the driver's name as the server's row keeps it, such as `local`.
     fn kind(&self) -> &'static str;
+
+    /// Tells what it can do beside the usual; plans that ask for more are refused before it hears of them.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
 
     /// Creates the server, or adopts what carries the same identity; returns once it has an address.
     ///

@@ -1,8 +1,9 @@
 //! Everything a driver needs to start one server, decided beforehand and never changed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::Identity;
 
@@ -33,7 +34,15 @@ pub struct Plan {
     pub cpu_limit: Option<f64>,
     /// The processors it is sure to have.
     pub cpu_guarantee: Option<f64>,
-    /// What only one kind of driver understands, such as an image or volumes; null for the local one.
+    /// The image it is started from; the driver's usual one when absent.
+    pub image: Option<String>,
+    /// GPUs by the name of the resource, such as `nvidia.com/gpu`. Empty for none: the server must not see any.
+    pub gpus: BTreeMap<String, u64>,
+    /// What is mounted, by name, in the driver's own words.
+    pub volumes: BTreeMap<String, Map<String, Value>>,
+    /// Settings that only one kind of driver understands, under its own names, such as `node_selector`.
+    pub extra: Map<String, Value>,
+    /// What the person chose, with groups, for programs of the operator's; null for the local driver.
     pub options: Value,
 }
 
@@ -53,6 +62,10 @@ impl Plan {
             mem_guarantee: None,
             cpu_limit: None,
             cpu_guarantee: None,
+            image: None,
+            gpus: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            extra: Map::new(),
             options: Value::Null,
         }
     }

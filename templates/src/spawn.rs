@@ -17,8 +17,12 @@ pub struct Spawn {
     pub for_user: Option<String>,
     /// The server's name or display name; empty for the default server.
     pub server_name: String,
+    /// What the operators tell people here, as text.
+    pub greeting: Option<String>,
     /// The questions, top down. Without any, the page only starts the server.
     pub sections: Vec<Section>,
+    /// Whether a server can be started at all; else `error` tells why not.
+    pub startable: bool,
     /// Why the last attempt was refused.
     pub error: Option<String>,
 }
@@ -32,6 +36,8 @@ pub struct Section {
     pub help: Option<String>,
     /// Whether it begins closed.
     pub folded: bool,
+    /// The name and the value of the answer without which it means nothing; shown with that answer only, by scripts.
+    pub only_with: Option<(String, String)>,
     /// What to fill in.
     pub fields: Vec<Field>,
 }
@@ -82,6 +88,8 @@ pub enum Input {
         /// What is counted: "GB".
         unit: String,
     },
+    /// Any number of several answers, under one name; an empty one is posted beside them.
+    Several(Vec<Choice>),
     /// Yes or no; `on` is posted for yes.
     Check {
         /// Whether it begins with yes.
@@ -104,6 +112,10 @@ pub struct Choice {
     pub selected: bool,
     /// Whether it can be had.
     pub offer: Offer,
+    /// Whether the button says it when it is chosen.
+    pub told: bool,
+    /// The name of the text field that it is about, if it stands for one.
+    pub opens: Option<String>,
 }
 
 /// Whether an answer can be had.
@@ -126,19 +138,34 @@ impl Spawn {
     /// The page's title.
     pub fn heading(&self) -> String {
         let words = self.frame.words;
-        if self.server_name.is_empty() {
+        if !self.startable {
+            words.spawn_closed.to_owned()
+        } else if self.server_name.is_empty() {
             words.spawn_title.to_owned()
         } else {
             fill(words.spawn_title_named, &self.server_name)
         }
     }
 
+    /// Whether an answer is chosen at first.
+    fn chose(&self, name: &str, value: &str) -> bool {
+        let fields = self.sections.iter().flat_map(|section| &section.fields).filter(|field| field.name == name);
+        let choices = fields.filter_map(|field| match &field.input {
+            Input::Cards(choices) | Input::List(choices) => Some(choices),
+            _ => None,
+        });
+        choices.flatten().any(|choice| choice.selected && choice.value == value)
+    }
+
     /// What the button says: what is chosen at first, if anything is.
     pub fn button(&self) -> String {
-        let fields = self.sections.iter().flat_map(|section| &section.fields);
+        let shown = |section: &&Section| section.only_with.as_ref().is_none_or(|(name, value)| self.chose(name, value));
+        let fields = self.sections.iter().filter(shown).flat_map(|section| &section.fields);
         let chosen: Vec<String> = fields
             .filter_map(|field| match &field.input {
-                Input::Cards(choices) => choices.iter().find(|choice| choice.selected && choice.offer == Offer::Open),
+                Input::Cards(choices) | Input::List(choices) => {
+                    choices.iter().find(|choice| choice.selected && choice.told && choice.offer == Offer::Open)
+                }
                 _ => None,
             })
             .map(Choice::brief)
@@ -162,7 +189,12 @@ impl Offer {
 }
 
 impl Choice {
-    /// What the button says of it.
+    /// What the button says of it; nothing for what is not worth a word there.
+    pub fn said(&self) -> String {
+        if self.told { self.brief() } else { String::new() }
+    }
+
+    /// What it is, with its facts.
     pub fn brief(&self) -> String {
         std::iter::once(&self.label).chain(&self.facts).map(String::as_str).collect::<Vec<_>>().join(", ")
     }

@@ -1,15 +1,52 @@
-// Lets the button say what it starts, and keeps it from being pressed twice.
+// Lets the button say what it starts, shows what belongs to what is chosen, and keeps the button from being pressed twice.
 
 const form = document.getElementById("spawn_form");
-const button = form.querySelector("button[type=submit]");
+const button = form?.querySelector("button[type=submit]");
 
-function name() {
-  const chosen = [...form.querySelectorAll("input[type=radio]:checked")].map((input) => input.dataset.brief);
-  if (chosen.length) button.textContent = button.dataset.what.replace("{}", () => chosen.join(", "));
+const chosen = (input) => (input.type === "radio" ? input.checked : input.selected);
+const answers = () => [...form.querySelectorAll("input[type=radio], option")];
+
+// Fields of one's own belong to an answer, questions of a profile to the profile. What is not shown is not sent.
+function show() {
+  for (const section of form.querySelectorAll("section[data-name]")) {
+    const { name, value } = section.dataset;
+    const here = [...form.elements].some((input) => input.name === name && input.checked && input.value === value);
+    section.hidden = !here;
+    section.querySelectorAll("[data-unscripted]").forEach((told) => (told.hidden = true));
+    section.querySelectorAll("input, select").forEach((input) => (input.disabled = !here));
+  }
+  for (const answer of answers().filter((answer) => answer.dataset.opens)) {
+    const field = form.elements[answer.dataset.opens];
+    if (!field) continue;
+    const here = chosen(answer) && !answer.closest("section, details")?.hidden;
+    field.closest(".field").hidden = !here;
+    field.disabled = !here;
+    field.required = here;
+  }
 }
 
-form.addEventListener("change", name);
-form.addEventListener("submit", () => setTimeout(() => (button.disabled = true)));
-// A page that comes back from the history is to be used again.
-addEventListener("pageshow", () => (button.disabled = false));
-name();
+function name() {
+  const said = answers()
+    .filter((answer) => chosen(answer) && !answer.closest("section, details")?.hidden)
+    .map((answer) => form.elements[answer.dataset.opens]?.value || answer.dataset.brief)
+    .filter(Boolean);
+  const what = button.dataset.what;
+  button.textContent = said.length ? what.replace("{}", () => said.join(", ")) : button.dataset.plain;
+}
+
+function update() {
+  show();
+  name();
+}
+
+if (form) {
+  form.addEventListener("change", update);
+  form.addEventListener("input", name);
+  form.addEventListener("submit", () => setTimeout(() => (button.disabled = true)));
+  // A page that comes back from the history is to be used again.
+  addEventListener("pageshow", () => {
+    button.disabled = false;
+    update();
+  });
+  update();
+}

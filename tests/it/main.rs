@@ -22,6 +22,7 @@ mod likeness;
 mod login;
 mod observe;
 mod oidc;
+mod options;
 mod pages;
 mod provider;
 mod proxy;

@@ -12,6 +12,7 @@ pub mod life;
 pub mod name;
 pub mod next_url;
 pub mod pkce;
+pub mod policy;
 pub mod role;
 pub mod scope;
 pub mod secret;

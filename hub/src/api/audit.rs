@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn an_action_is_named_alone_or_with_its_family() {
         assert_eq!(actions("login").unwrap(), ["login"]);
-        assert_eq!(actions("server.").unwrap().len(), 6);
+        assert_eq!(actions("server.").unwrap().len(), 7);
         assert!(actions("serv").is_err() && actions("%").is_err());
     }
 

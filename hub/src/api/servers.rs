@@ -13,8 +13,8 @@ use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::http::guard::{OnServer, rights};
 use crate::http::{Answer, Problem};
-use crate::intent;
 use crate::keeper::failure::Failure;
+use crate::{intent, options};
 
 /// Options of a start. A body with neither `display_name` nor `user_options` is, as of old, the options themselves.
 fn start_body(bytes: &[u8]) -> Result<(Option<String>, Option<Value>), Problem> {
@@ -133,6 +133,7 @@ pub async fn put(
     body::only(&object, &["display_name", "user_options"])?;
     let (display_name, options) = settings(&object)?;
     let by = Actor::of(&request, &app);
+    let options = options::to_keep(&app, &by, on.user(), &on.name, options).await?;
     let made = intent::create(&app, &by, on.user(), &on.name, display_name.as_deref(), options.as_ref()).await?;
     let (server, true) = made else { return Err(exists()) };
     let places = users::places(&app);
@@ -154,6 +155,7 @@ pub async fn change(
         return Err(Problem::bad("The server must be stopped before it is changed"));
     }
     let (display_name, options) = settings(&object)?;
+    let options = options::to_keep(&app, &Actor::of(&request, &app), on.user(), &server.name, options).await?;
     if let Some(name) = body::text(&object, "Server", "name")?.filter(|name| *name != server.name) {
         rename(&app, on.user(), server, &name).await?;
     }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bridge;
 pub mod check_config;
 pub mod database;
+pub mod explain;
 pub mod import_config;
 mod log;
 pub mod proxy;
@@ -37,6 +38,7 @@ enum Command {
     Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Explain(explain::Explain),
     User(user::User),
     Token(token::Token),
     Adopt(adopt::Adopt),
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
             Command::Quickstart(arguments) => quickstart::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::CheckConfig(arguments) => check_config::run(&arguments),
+            Command::Explain(arguments) => explain::run(arguments).await,
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,

@@ -17,11 +17,13 @@ pub mod hub;
 mod load;
 pub mod log;
 pub mod metrics;
+pub mod options;
 pub mod pages;
 pub mod problem;
 pub mod provider;
 pub mod proxy;
 pub mod reference;
+pub mod rules;
 pub mod secret_file;
 pub mod service;
 pub mod shape;
@@ -48,6 +50,7 @@ pub use self::events::EventsConfig;
 pub use self::hub::HubConfig;
 pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
+pub use self::options::OptionsConfig;
 pub use self::pages::PagesConfig;
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::provider::ProviderConfig;
@@ -64,6 +67,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What a person's server is started with.
     pub spawner: SpawnerConfig,
+    /// What people choose before a server starts, and who may: see [options.md](options.md). Without any, nothing is asked.
+    pub options: OptionsConfig,
     /// When servers that nobody uses are stopped. Does what jupyterhub-idle-culler does, without a service.
     pub culler: CullerConfig,
     /// Programs and addresses of your own that are asked or told when something happens: see [hooks.md](hooks.md).
@@ -89,8 +94,8 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 11] =
-    ["hub", "auth", "spawner", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 12] =
+    ["hub", "auth", "spawner", "options", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

@@ -34,6 +34,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);
     log(&config.log, &mut blame);
+    problems.extend(super::rules::compile(config).problems);
     problems
 }
 
@@ -241,6 +242,7 @@ fn log(log: &LogConfig, blame: &mut impl Blame) {
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
     let mut say = |text: String| warnings.push(text);
+    super::rules::compile(config).notes.into_iter().for_each(&mut say);
     let auth = &config.auth;
     let lists =
         [&auth.allowed_users, &auth.admin_users, &auth.allowed_groups, &auth.admin_groups, &auth.pam.admin_groups];

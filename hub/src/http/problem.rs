@@ -14,8 +14,17 @@ pub struct Problem {
     status: StatusCode,
     message: Option<String>,
     advice: Option<String>,
+    coded: Option<Box<Coded>>,
     retry_after: Option<u64>,
     reference: Option<String>,
+}
+
+/// What programs are told beside the sentence.
+#[derive(Debug)]
+struct Coded {
+    code: &'static str,
+    /// Empty when it is about no option in particular.
+    field: String,
 }
 
 /// The result of every handler.
@@ -24,12 +33,12 @@ pub type Answer<T = HttpResponse> = Result<T, Problem>;
 impl Problem {
     /// A refusal with a sentence.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: Some(message.into()), advice: None, retry_after: None, reference: None }
+        Self { message: Some(message.into()), ..Self::bare(status) }
     }
 
     /// A refusal without text, as JupyterHub's bare errors (`message` is null).
     pub fn bare(status: StatusCode) -> Self {
-        Self { status, message: None, advice: None, retry_after: None, reference: None }
+        Self { status, message: None, advice: None, coded: None, retry_after: None, reference: None }
     }
 
     /// 400 with a sentence.
@@ -65,6 +74,17 @@ impl Problem {
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
+    }
+
+    /// Adds a word for programs, and the option it is about, if it is about one.
+    pub fn coded(mut self, code: &'static str, field: &str) -> Self {
+        self.coded = Some(Box::new(Coded { code, field: field.to_owned() }));
+        self
+    }
+
+    /// The option that it is about.
+    pub fn field(&self) -> Option<&str> {
+        self.coded.as_ref().map(|coded| coded.field.as_str()).filter(|field| !field.is_empty())
     }
 
     /// Adds `Retry-After`, in seconds.
@@ -106,7 +126,13 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
+        let mut body = serde_json::json!({ "status": self.status.as_u16(), "message": self.message });
+        if let Some(coded) = &self.coded {
+            body["code"] = coded.code.into();
+        }
+        if let Some(field) = self.field() {
+            body["field"] = field.into();
+        }
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
             response.insert_header((HeaderName::from_static("retry-after"), HeaderValue::from(seconds)));

@@ -7,6 +7,7 @@
 use anyhow::Result;
 use callout::Callout;
 use hub_core::id::Generation;
+use hub_core::policy::Resolved;
 use hub_core::secret::Secret;
 use hub_store::Server;
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use super::prepare::Recipe;
 use super::{Inner, LEASE};
 use crate::hook::SILENT;
 use crate::hook::before::{self, Said, Situation};
+use crate::options::lacking;
 
 /// What a start of one generation came to after the hooks were asked.
 pub(crate) struct Amended {
@@ -38,6 +40,8 @@ pub(crate) enum Before {
 enum Verdict {
     Go(Box<Amended>),
     Refused(String),
+    /// What was granted cannot be read, or not be done here: a code and a sentence.
+    Impossible(&'static str, String),
     /// For the log.
     Silent(String),
 }
@@ -50,6 +54,10 @@ impl Inner {
                 Attended::Done(Ok(Verdict::Go(amended))) => run.amended = Some(*amended),
                 Attended::Done(Ok(Verdict::Refused(sentence))) => {
                     let failure = self.failure(server, "refused_by_hook", sentence, String::new(), true);
+                    return self.failed(server, &failure).await.map(Before::End);
+                }
+                Attended::Done(Ok(Verdict::Impossible(code, sentence))) => {
+                    let failure = self.failure(server, code, sentence, String::new(), true);
                     return self.failed(server, &failure).await.map(Before::End);
                 }
                 Attended::Done(Ok(Verdict::Silent(what))) => {
@@ -75,6 +83,15 @@ impl Inner {
     async fn ask_hooks(&self, server: &Server) -> Result<Verdict> {
         let hooks = &self.settings.hooks;
         let (mut situation, mut recipe) = (self.situation(server).await?, self.recipe.clone());
+        let Some(granted) = granted(server) else {
+            let sentence = "What was granted to this server cannot be read any more. Start it again.".to_owned();
+            return Ok(Verdict::Impossible("plan_not_understood", sentence));
+        };
+        let caps = granted.caps;
+        recipe.lay(granted);
+        if let Some(what) = lacking(self.driver.abilities(), &recipe.chosen) {
+            return Ok(Verdict::Impossible("not_supported", format!("This hub cannot start {what}.")));
+        }
         let asked = [("auth_state", &hooks.auth_state, true), ("pre_spawn", &hooks.pre_spawn, hooks.send_auth_state)];
         for (call, callout, tells_state) in asked {
             let Some(callout) = callout else { continue };
@@ -88,6 +105,7 @@ impl Inner {
                 Err(what) => return Ok(Verdict::Silent(format!("hooks.{call}: {what}"))),
             }
         }
+        recipe.bound(&caps);
         let options = json!({
             "user_options": situation.user_options, "groups": situation.groups, "admin": situation.admin,
         });
@@ -146,6 +164,14 @@ impl Inner {
         if let Err(error) = self.store.after_stop_is_due(server.id, server.generation, self.now()).await {
             tracing::warn!(user = server.user_name, server = server.name, "hooks.post_stop is told later: {error}");
         }
+    }
+}
+
+/// What the policies granted with the intent; nothing in particular where there are none. `None` when it is not understood.
+fn granted(server: &Server) -> Option<Resolved> {
+    match &server.plan {
+        None | Some(Value::Null) => Some(Resolved::default()),
+        Some(plan) => serde_json::from_value(plan.clone()).ok(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hub_core::clock::Time;
 use hub_core::name;
+use hub_core::policy::{Amounts, Resolved, amount};
 use hub_core::secret::Secret;
 use hub_core::token;
 use hub_store::{HUB_CLIENT, NewToken, OAuthClient, Server, TokenOwner};
@@ -58,6 +59,8 @@ pub struct Recipe {
     pub oidc_environment: BTreeSet<OidcVariable>,
     /// The only identity provider, by its name.
     pub provider: Option<String>,
+    /// What was chosen and granted, for what only drivers have a word for.
+    pub chosen: Resolved,
 }
 
 impl Recipe {
@@ -115,6 +118,51 @@ impl Recipe {
         }
     }
 
+    /// Lays what was chosen and granted over what all servers have in common.
+    pub fn lay(&mut self, chosen: Resolved) {
+        self.mem_limit = chosen.mem_limit.or(self.mem_limit);
+        self.mem_guarantee = chosen.mem_guarantee.or(self.mem_guarantee);
+        self.cpu_limit = chosen.cpu_limit.map(amount::as_cores).or(self.cpu_limit);
+        self.cpu_guarantee = chosen.cpu_guarantee.map(amount::as_cores).or(self.cpu_guarantee);
+        for (name, value) in &chosen.environment {
+            match value {
+                Some(value) => drop(self.environment.insert(name.clone(), value.clone())),
+                None => drop(self.environment.remove(name)),
+            }
+        }
+        if let Some(image) = &chosen.image {
+            // The names that DockerSpawner and KubeSpawner give it.
+            for name in ["JUPYTER_IMAGE_SPEC", "JUPYTER_IMAGE"] {
+                self.environment.entry(name.to_owned()).or_insert_with(|| image.clone());
+            }
+        }
+        if let Some(cmd) = &chosen.cmd {
+            self.cmd.clone_from(cmd);
+        }
+        if let Some(args) = &chosen.args {
+            self.args.clone_from(args);
+        }
+        if let Some(default_url) = &chosen.default_url {
+            self.default_url.clone_from(default_url);
+        }
+        if let Some(folder) = &chosen.notebook_dir {
+            self.notebook_dir.clone_from(folder);
+        }
+        self.chosen = chosen;
+    }
+
+    /// Brings limits that something raised afterwards down to what the policies allow at most.
+    pub fn bound(&mut self, caps: &Amounts) {
+        if let Some(most) = caps.memory {
+            self.mem_limit = Some(self.mem_limit.map_or(most, |limit| limit.min(most)));
+            self.mem_guarantee = self.mem_guarantee.map(|sure| sure.min(most));
+        }
+        if let Some(most) = caps.cpu.map(amount::as_cores) {
+            self.cpu_limit = Some(self.cpu_limit.map_or(most, |limit| limit.min(most)));
+            self.cpu_guarantee = self.cpu_guarantee.map(|sure| sure.min(most));
+        }
+    }
+
     /// The plan a driver gets.
     pub fn plan(&self, server: &Server, identity: Identity, token: &Secret) -> Plan {
         let prefix = self.prefix(&server.user_name, &server.name);
@@ -149,6 +197,106 @@ impl Recipe {
         plan.mem_guarantee = self.mem_guarantee;
         plan.cpu_limit = self.cpu_limit;
         plan.cpu_guarantee = self.cpu_guarantee;
+        plan.image.clone_from(&self.chosen.image);
+        plan.gpus.clone_from(&self.chosen.gpus);
+        plan.volumes.clone_from(&self.chosen.volumes);
+        plan.extra.clone_from(&self.chosen.extra);
         plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hub_core::id::{Generation, SpawnerId};
+    use serde_json::json;
+
+    fn recipe() -> Recipe {
+        let config = crate::config::Config::default();
+        crate::start::recipe(&config, &crate::http::url::Paths::new("/"), "hub")
+    }
+
+    fn server() -> Server {
+        Server {
+            id: SpawnerId(1),
+            user_id: hub_core::id::UserId(1),
+            user_name: "anna".into(),
+            name: String::new(),
+            display_name: None,
+            state: None,
+            user_options: None,
+            started: None,
+            last_activity: None,
+            oauth_client_id: None,
+            address: None,
+            desired: hub_core::life::Desired::Running,
+            phase: hub_core::life::Phase::Starting,
+            generation: Generation(1),
+            due_at: None,
+            deadline_at: None,
+            held_by: None,
+            held_until: None,
+            failure: None,
+            driver: None,
+            plan: None,
+            url: None,
+            changed_at: None,
+        }
+    }
+
+    fn plan(recipe: &Recipe) -> Plan {
+        let identity = Identity {
+            hub: "hub".into(),
+            spawner: SpawnerId(1),
+            generation: Generation(1),
+            user: "anna".into(),
+            server: String::new(),
+        };
+        recipe.plan(&server(), identity, &Secret::new("t"))
+    }
+
+    #[test]
+    fn what_was_granted_reaches_limits_environment_and_driver() {
+        let mut recipe = recipe();
+        recipe.environment.insert("GONE".into(), "1".into());
+        let chosen = json!({
+            "image": "quay.io/a/b:1", "cpu_limit": 2000, "mem_limit": 4294967296u64, "gpus": {"nvidia.com/gpu": 1},
+            "environment": {"MORE": "x", "GONE": null}, "args": ["--debug"], "default_url": "/rstudio",
+            "volumes": {"data": {"path": "/data"}}, "extra": {"node_selector": {"pool": "gpu"}},
+        });
+        recipe.lay(serde_json::from_value(chosen).unwrap());
+        let plan = plan(&recipe);
+        assert_eq!(
+            (plan.image.as_deref(), plan.cpu_limit, plan.mem_limit),
+            (Some("quay.io/a/b:1"), Some(2.0), Some(4 << 30))
+        );
+        assert_eq!((plan.gpus["nvidia.com/gpu"], plan.args.as_slice()), (1, &["--debug".to_owned()][..]));
+        assert_eq!(
+            (&plan.volumes["data"]["path"], &plan.extra["node_selector"]["pool"]),
+            (&json!("/data"), &json!("gpu"))
+        );
+        let variable =
+            |name: &str| plan.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let expected = [
+            ("CPU_LIMIT", Some("2.0")),
+            ("MEM_LIMIT", Some("4294967296")),
+            ("MORE", Some("x")),
+            ("GONE", None),
+            ("JUPYTER_IMAGE_SPEC", Some("quay.io/a/b:1")),
+            ("JUPYTERHUB_DEFAULT_URL", Some("/rstudio")),
+        ];
+        for (name, value) in expected {
+            assert_eq!(variable(name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_comes_later_raises_a_limit_above_the_most() {
+        let mut recipe = recipe();
+        (recipe.mem_limit, recipe.cpu_limit, recipe.cpu_guarantee) = (Some(8 << 30), None, Some(16.0));
+        recipe.bound(&Amounts { cpu: Some(4000), memory: Some(2 << 30), ..Amounts::default() });
+        assert_eq!((recipe.mem_limit, recipe.cpu_limit, recipe.cpu_guarantee), (Some(2 << 30), Some(4.0), Some(4.0)));
+        recipe.bound(&Amounts::default());
+        assert_eq!(recipe.cpu_limit, Some(4.0));
     }
 }

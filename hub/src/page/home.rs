@@ -48,7 +48,7 @@ async fn page(
         frame,
         owner: user.name.clone(),
         default: shown("", of("")),
-        has_options: false,
+        has_options: app.rules.is_some(),
         named,
         shares: shared::with_me(app, caller).await?,
         services: app.services.of(caller).iter().map(|shown| tile(app, shown)).collect(),

@@ -1,11 +1,12 @@
-//! Starting a server from a page: `/spawn[/{user}[/{server}]]`.
+//! Starting a server from a page: `/spawn[/{user}[/{server}]]`. What is asked there is in `form`.
+
+mod form;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
 use hub_store::User;
 use pages::Spawn;
-use pages::spawn::{Field, Input, Section};
 use serde_json::{Map, Value, json};
 
 use super::{Form, found, href, link, next, on_server, person, see_other, show, surround};
@@ -16,9 +17,6 @@ use crate::http::origin::Origin;
 use crate::http::url::{encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
-
-/// So many characters fit into a field for an option.
-const LONGEST_OPTION: u32 = 4096;
 
 /// Whose server a path is about, when the caller may start it.
 async fn target(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(User, String), Problem> {
@@ -51,9 +49,11 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
         return Ok(found(&if ready { open } else { watch(&request, &app, &user.name, &name) }));
     }
     let options = options(form_pairs(request.query_string()));
-    if asks_first(&request, &app, options.is_some()) {
+    // Where there is something to choose, it is asked, unless the link has the answers.
+    let asks = app.rules.is_some() && options.is_none();
+    if asks || asks_first(&request, &app, options.is_some()) {
         // Another site's link may open this page, but the start is a click of the person's own.
-        return ask(&request, &app, &caller, (&user, &name), options.as_ref(), None);
+        return ask(&request, &app, &caller, (&user, &name), options.as_ref(), None).await;
     }
     start(&request, &app, &caller, &user, &name, options).await
 }
@@ -108,14 +108,14 @@ async fn start(
     match intent::want_running(app, &Actor::of(request, app), user, name, options.clone()).await {
         Ok(_) => Ok(see_other(&watch(request, app, &user.name, name))),
         Err(problem) if problem.status().is_client_error() => {
-            ask(request, app, caller, (user, name), options.as_ref(), Some(problem))
+            ask(request, app, caller, (user, name), options.as_ref(), Some(problem)).await
         }
         Err(problem) => Err(problem),
     }
 }
 
 /// The page with the button; `options` stand in it to be seen and changed.
-fn ask(
+async fn ask(
     request: &HttpRequest,
     app: &App,
     caller: &Caller,
@@ -125,40 +125,30 @@ fn ask(
 ) -> Answer {
     let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
     let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
+    let questions = match &app.rules {
+        Some(rules) => {
+            let person = crate::options::person(app, user).await?;
+            let kept = app.store.server(user.id, name).await?.and_then(|server| server.user_options);
+            let shown = options.or(kept.as_ref()).unwrap_or(&Value::Null);
+            form::questions(rules, &person, app.driver.abilities(), shown, refused.as_ref(), frame.words)
+        }
+        None => form::plain(options, &frame),
+    };
+    let error = refused.as_ref().and_then(|problem| {
+        let advice = problem.advice().map(|advice| format!(" {advice}")).unwrap_or_default();
+        problem.message().map(|message| format!("{message}{advice}"))
+    });
     let page = Spawn {
         action: href(&format!("{}{}", request.path(), next.unwrap_or_default())),
         for_user: Some(user.name.clone()).filter(|name| name != caller.name()),
         server_name: name.to_owned(),
-        sections: options.and_then(Value::as_object).map(|options| given(options, &frame)).into_iter().collect(),
-        error: refused.as_ref().and_then(|problem| problem.message().map(str::to_owned)),
+        greeting: questions.greeting,
+        sections: questions.sections,
+        startable: questions.closed.is_none(),
+        error: error.or(questions.closed),
         frame,
     };
     show(&page, refused.map_or(StatusCode::OK, |problem| problem.status()), cookie)
-}
-
-/// A field for each value of each option.
-fn given(options: &Map<String, Value>, frame: &pages::Frame) -> Section {
-    let values = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let fields = options.iter().flat_map(|(key, value)| {
-        values(value).into_iter().map(|value| Field {
-            name: key.clone(),
-            label: key.clone(),
-            help: None,
-            error: None,
-            input: Input::Text {
-                value: value.as_str().unwrap_or_default().to_owned(),
-                placeholder: String::new(),
-                required: false,
-                most: LONGEST_OPTION,
-            },
-        })
-    });
-    Section {
-        title: frame.words.spawn_given.to_owned(),
-        help: Some(frame.words.spawn_given_help.to_owned()),
-        folded: false,
-        fields: fields.collect(),
-    }
 }
 
 #[cfg(test)]

@@ -3,23 +3,26 @@
 use crate::adopt::ensure_row;
 use crate::database::Tx;
 use crate::error::Result;
+use crate::reservation::{self, Over, Reservation};
 use crate::store::Store;
 use crate::value::params;
 use hub_core::clock::Time;
 use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
 
-/// How many servers there may be at once over the whole hub; `None` for any number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// How many servers there may be at once over the whole hub, `None` for any number; and what this one takes of quotas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StartLimits {
     /// Servers between wanted and ready.
     pub concurrent: Option<u32>,
     /// Servers that run, start, stop, or are wanted.
     pub active: Option<u32>,
+    /// What the server takes, and whose quotas it counts against.
+    pub reservation: Option<Reservation>,
 }
 
 /// What became of the wish to start a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantRunning {
     /// It will be started.
     Accepted,
@@ -29,6 +32,8 @@ pub enum WantRunning {
     Stopping,
     TooManyStarting,
     TooManyActive,
+    /// It would take more than a quota has left.
+    OverQuota(Over),
     /// There is no such server.
     Gone,
 }
@@ -45,8 +50,8 @@ pub enum WantStopped {
 }
 
 impl Store {
-    /// Asks for a server to run, with new options or those it has, within the limits. One transaction: of two that
-    /// ask for the last free place, one gets it.
+    /// Asks for a server to run, with new options or those it has, within the limits and quotas. One transaction: of two
+    /// that ask for the last free place, or for the last of a quota, one gets it.
     pub async fn want_running(
         &self,
         id: SpawnerId,
@@ -61,10 +66,13 @@ impl Store {
         let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantRunning::Gone) };
         let refusal = match already(desired, phase) {
             Some(answer) => Some(answer),
-            None => over_limit(&mut tx, limits).await?,
+            None => over_limit(&mut tx, &limits).await?,
         };
         if let Some(refusal) = refusal {
             return Ok(refusal);
+        }
+        if let Some(over) = reservation::reserve(&mut tx, id, limits.reservation.as_ref()).await? {
+            return Ok(WantRunning::OverQuota(over));
         }
         let sql = "UPDATE specola_servers SET desired = 'running', due_at = $2, failure = NULL, plan = $3,
                    changed_at = $2 WHERE spawner_id = $1";
@@ -120,8 +128,8 @@ fn already(desired: Desired, phase: Phase) -> Option<WantRunning> {
     }
 }
 
-async fn over_limit(tx: &mut Tx, limits: StartLimits) -> Result<Option<WantRunning>> {
-    if limits == StartLimits::default() {
+async fn over_limit(tx: &mut Tx, limits: &StartLimits) -> Result<Option<WantRunning>> {
+    if limits.active.is_none() && limits.concurrent.is_none() {
         return Ok(None);
     }
     let sql = "SELECT COUNT(*) AS active,

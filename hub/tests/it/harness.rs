@@ -307,5 +307,6 @@ pub fn recipe() -> Recipe {
         local_ip: "127.0.0.1".to_owned(),
         oidc_environment: std::collections::BTreeSet::new(),
         provider: None,
+        chosen: hub_core::policy::Resolved::default(),
     }
 }

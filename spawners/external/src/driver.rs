@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use callout::{Callout, Trouble};
 use hub_core::id::SpawnerId;
 use serde_json::{Map, Value, json};
-use spawners::{Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,9 @@ use crate::question;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// People are told this when there is nobody to start their server.
 const BROKEN: &str = "What starts servers does not work. Ask the people who run this hub.";
+
+/// Everything is handed on: the program says no to what it cannot do.
+pub const ABILITIES: Abilities = Abilities::ALL;
 
 /// Servers that somebody else starts.
 #[derive(Debug)]
@@ -65,6 +68,10 @@ impl External {
 impl Spawner for External {
     fn kind(&self) -> &'static str {
         "external"
+    }
+
+    fn abilities(&self) -> Abilities {
+        ABILITIES
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

@@ -7,4 +7,4 @@ mod answer;
 mod driver;
 mod question;
 
-pub use driver::External;
+pub use driver::{ABILITIES, External};

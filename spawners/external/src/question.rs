@@ -33,6 +33,10 @@ pub(crate) fn start(plan: &Plan, state: &Value) -> Value {
         "mem_guarantee": plan.mem_guarantee,
         "cpu_limit": plan.cpu_limit,
         "cpu_guarantee": plan.cpu_guarantee,
+        "image": plan.image,
+        "gpus": plan.gpus,
+        "volumes": plan.volumes,
+        "extra": plan.extra,
         "options": plan.options,
     });
     question

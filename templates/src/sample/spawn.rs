@@ -12,6 +12,8 @@ fn choice(value: &str, sentence: &str, facts: &[&str]) -> Choice {
         facts: facts.iter().copied().map(str::to_owned).collect(),
         selected: false,
         offer: Offer::Open,
+        told: true,
+        opens: None,
     }
 }
 
@@ -20,7 +22,7 @@ fn field(name: &str, label: &str, input: Input) -> Field {
 }
 
 fn section(title: &str, fields: Vec<Field>) -> Section {
-    Section { title: title.to_owned(), help: None, folded: false, fields }
+    Section { title: title.to_owned(), help: None, folded: false, only_with: None, fields }
 }
 
 fn images() -> Section {
@@ -59,13 +61,81 @@ fn extras() -> Section {
     Section { folded: true, ..section("Folders and environment", fields) }
 }
 
+const GREETING: &str =
+    "You are logged in as default user. If you want to enhance your quota please contact us at support@example.org.";
+
+/// The form of the talk: image, cores, memory, with one's own image.
+fn simple() -> Vec<Section> {
+    let own = Choice {
+        value: "other".to_owned(),
+        opens: Some("img-other".to_owned()),
+        ..choice("Your own image", "From harbor.example.org/cygno", &[])
+    };
+    let cards = vec![
+        Choice { selected: true, ..choice("Base image", "Python 3.13 with JupyterLab.", &[]) },
+        choice("CYGNO", "The tools of the experiment.", &[]),
+        own,
+    ];
+    let typed = Input::Text {
+        value: String::new(),
+        placeholder: "harbor.example.org/cygno/NAME:TAG".to_owned(),
+        required: false,
+        most: 400,
+    };
+    let plain = |label: &str, selected| Choice { sentence: None, selected, ..choice(label, "", &[]) };
+    let ask = Offer::Ask("For members of /users/cygno. Ask to join.".to_owned());
+    let cores =
+        vec![plain("1 core", false), plain("2 cores", true), Choice { offer: ask.clone(), ..plain("8 cores", false) }];
+    let memory = vec![plain("2 GB", false), plain("4 GB", true), Choice { offer: ask, ..plain("32 GB", false) }];
+    vec![
+        section(
+            "Image",
+            vec![field("img", "Image", Input::Cards(cards)), field("img-other", "Name of your image", typed)],
+        ),
+        section("Size", vec![field("cpu", "Cores", Input::List(cores)), field("mem", "Memory", Input::List(memory))]),
+    ]
+}
+
+/// KubeSpawner's profiles, with a question that belongs to one of them.
+fn profiles() -> Vec<Section> {
+    let cards = vec![
+        Choice { selected: true, ..choice("Shared CPU", "For exercises and courses.", &["2 cores", "4 GB"]) },
+        choice("GPU", "For training models.", &["8 cores", "64 GB", "1 GPU"]),
+    ];
+    let plain = |label: &str, selected| Choice { sentence: None, selected, ..choice(label, "", &[]) };
+    let images = |typed: &str| {
+        let other = Choice { opens: Some(typed.to_owned()), told: false, ..plain("Other…", false) };
+        Input::List(vec![plain("Python", true), plain("R", false), other])
+    };
+    let text = || Input::Text { value: String::new(), placeholder: String::new(), required: false, most: 400 };
+    let of = |value: &str, label: &str| {
+        let name = format!("profile-option-{value}--image");
+        let typed = format!("{name}--unlisted-choice");
+        let fields = vec![field(&name, "Image", images(&typed)), field(&typed, "Custom image", text())];
+        let help = Some(format!("Only with “{label}”"));
+        Section { only_with: Some(("profile".to_owned(), value.to_owned())), help, ..section(label, fields) }
+    };
+    let volumes = vec![
+        Choice { selected: true, ..choice("Course material", "Read only.", &[]) },
+        choice("Scratch", "Emptied each night.", &[]),
+    ];
+    vec![
+        section("What to start", vec![field("profile", "Profile", Input::Cards(cards))]),
+        of("shared cpu", "Shared CPU"),
+        of("gpu", "GPU"),
+        section("Folders", vec![field("volumes", "Folders", Input::Several(volumes))]),
+    ]
+}
+
 pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
     let plain = || Spawn {
         frame: student(),
         action: path("hub/spawn/lbassi"),
         for_user: None,
         server_name: String::new(),
+        greeting: None,
         sections: Vec::new(),
+        startable: true,
         error: None,
     };
     let text = || HOSTILE.to_owned();
@@ -73,7 +143,8 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
         Choice { value: text(), offer: Offer::Ask(text()), selected: true, ..choice(HOSTILE, HOSTILE, &[HOSTILE]) };
     let inputs = vec![
         Input::Cards(vec![bad_choice.clone()]),
-        Input::List(vec![bad_choice]),
+        Input::List(vec![bad_choice.clone()]),
+        Input::Several(vec![bad_choice]),
         Input::Text { value: text(), placeholder: text(), required: true, most: 9 },
         Input::Number { value: 0.5, least: 0.5, most: None, step: 0.5, unit: text() },
         Input::Check { checked: false },
@@ -88,6 +159,8 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
         action: path(HOSTILE),
         for_user: Some(text()),
         server_name: text(),
+        greeting: Some(text()),
+        startable: true,
         sections: vec![Section { help: Some(text()), folded: true, ..section(HOSTILE, fields.collect()) }],
         error: Some(text()),
     };
@@ -108,6 +181,16 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
                 for_user: Some("lbassi".to_owned()),
                 sections: vec![images(), refused],
                 error: Some("The server was not started: it would exceed the quota of physics-2026.".to_owned()),
+                ..plain()
+            },
+        ),
+        ("simple", Spawn { greeting: Some(GREETING.to_owned()), sections: simple(), ..plain() }),
+        ("profiles", Spawn { sections: profiles(), ..plain() }),
+        (
+            "denied",
+            Spawn {
+                startable: false,
+                error: Some("Your account is suspended. Write to support@example.org.".to_owned()),
                 ..plain()
             },
         ),

@@ -52,7 +52,8 @@ table! {
     named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
     service_silent,
     // Options
-    spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,     // Starting
+    spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,
+    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_only_with,     // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,
     phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
     // Stopping

@@ -7,7 +7,7 @@ use hub_core::life::{Desired, Phase};
 use hub_store::{StartLimits, Store, WantRunning, WantStopped};
 use serde_json::json;
 
-const FREE: StartLimits = StartLimits { concurrent: None, active: None };
+const FREE: StartLimits = StartLimits { concurrent: None, active: None, reservation: None };
 
 async fn want(store: &Store, id: SpawnerId, limits: StartLimits) -> WantRunning {
     store.want_running(id, None, &json!({"cpu": 1}), limits, at(1)).await.unwrap()
@@ -56,13 +56,13 @@ async fn limits_count_what_starts_and_what_is_active(Database { store, .. }: Dat
     for name in ["a", "b", "c"] {
         labs.push(server(&store, ann, name).await.id);
     }
-    let one_starting = StartLimits { concurrent: Some(1), active: Some(2) };
-    assert_eq!(want(&store, labs[0], one_starting).await, WantRunning::Accepted);
-    assert_eq!(want(&store, labs[1], one_starting).await, WantRunning::TooManyStarting);
-    assert_eq!(want(&store, labs[0], one_starting).await, WantRunning::AlreadyStarting, "asking again is no start");
+    let one_starting = || StartLimits { concurrent: Some(1), active: Some(2), reservation: None };
+    assert_eq!(want(&store, labs[0], one_starting()).await, WantRunning::Accepted);
+    assert_eq!(want(&store, labs[1], one_starting()).await, WantRunning::TooManyStarting);
+    assert_eq!(want(&store, labs[0], one_starting()).await, WantRunning::AlreadyStarting, "asking again is no start");
     crate::servers::bring_up(&store, labs[0]).await;
-    assert_eq!(want(&store, labs[1], one_starting).await, WantRunning::Accepted);
-    assert_eq!(want(&store, labs[2], one_starting).await, WantRunning::TooManyActive);
+    assert_eq!(want(&store, labs[1], one_starting()).await, WantRunning::Accepted);
+    assert_eq!(want(&store, labs[2], one_starting()).await, WantRunning::TooManyActive);
     let refused = store.server_by_id(labs[2]).await.unwrap().unwrap();
     assert_eq!((refused.desired, refused.plan), (Desired::Stopped, None), "a refusal stores nothing");
 }
@@ -73,7 +73,7 @@ async fn of_many_who_want_the_last_place_one_gets_it(Database { store, .. }: Dat
     for name in ["a", "b", "c", "d", "e", "f"] {
         let id = server(&store, ann, name).await.id;
         let store = store.clone();
-        let limits = StartLimits { concurrent: None, active: Some(1) };
+        let limits = StartLimits { active: Some(1), ..StartLimits::default() };
         tasks.push(tokio::spawn(async move { want(&store, id, limits).await }));
     }
     let mut accepted = 0;

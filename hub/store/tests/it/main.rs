@@ -23,6 +23,7 @@ mod membership;
 mod oauth;
 mod open;
 mod progress;
+mod reservations;
 mod role_origins;
 mod role_sync;
 mod roles;
