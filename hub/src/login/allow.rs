@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_core::name::UserName;
+use hub_core::policy::group::GroupRule;
 use regex::Regex;
 
 use super::oidc::Claims;
-use super::oidc::group::{self, Rule};
+use super::oidc::group;
 use crate::config::{AuthConfig, ProviderConfig};
 
 /// The lists and rules of the configuration, with the names in them normalised.
@@ -32,8 +33,8 @@ pub struct Rules {
 /// Rules about groups.
 #[derive(Debug, Default)]
 struct GroupRules {
-    allowed: Vec<Rule>,
-    admins: Vec<Rule>,
+    allowed: Vec<GroupRule>,
+    admins: Vec<GroupRule>,
 }
 
 /// Rules for the people of one provider.
@@ -136,7 +137,7 @@ impl Rules {
         let is_owner = who.account.zip(own).is_some_and(|((_, subject), own)| own.owners.contains(subject));
         let rules = [Some(&self.groups), own.map(|own| &own.groups)];
         let rules = || rules.into_iter().flatten();
-        let is_in = |rule: &Rule| who.groups.is_some_and(|groups| groups.iter().any(|group| rule.matches(group)));
+        let is_in = |rule: &GroupRule| who.groups.is_some_and(|groups| groups.iter().any(|group| rule.admits(group)));
         let admin = match self.admins.contains(name) || is_owner {
             true => Some(true),
             // Who is in none of the groups any more administers no more.
@@ -163,10 +164,10 @@ impl Rules {
     }
 
     /// The rules of which one would let in somebody of a provider by a group, each once.
-    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
+    pub fn admitting(&self, provider: &str) -> Vec<&GroupRule> {
         let own = self.of_providers.get(provider).map(|own| &own.groups);
         let rules = [Some(&self.groups), own].into_iter().flatten();
-        rules.flat_map(|rules| &rules.allowed).collect::<BTreeSet<&Rule>>().into_iter().collect()
+        rules.flat_map(|rules| &rules.allowed).collect::<BTreeSet<&GroupRule>>().into_iter().collect()
     }
 }
 
@@ -179,7 +180,7 @@ impl GroupRules {
     fn within(allowed: &BTreeSet<String>, admins: &BTreeSet<String>, namespaces: &[&str]) -> Self {
         let rule = |text: &String| {
             let named = group::names(text, namespaces).into_iter().next();
-            Rule::parse(named.as_ref().unwrap_or(text))
+            GroupRule::new(named.as_ref().unwrap_or(text))
         };
         let rules = |list: &BTreeSet<String>| list.iter().map(rule).collect();
         Self { allowed: rules(allowed), admins: rules(admins) }

@@ -159,7 +159,7 @@ proptest! {
         }
         let judge = Rules::new(&auth(&rules)).unwrap();
         prop_assert_eq!(before == YES, groups.iter().any(|group| {
-            judge.admitting("iam").iter().any(|rule| rule.matches(group))
+            judge.admitting("iam").iter().any(|rule| rule.admits(group))
         }));
     }
 }

@@ -7,17 +7,17 @@ use hub_core::role::is_valid_name;
 use hub_store::{Store, User};
 
 use super::allow::Verdict;
-use super::oidc::group::Rule;
 use super::oidc::{self, Claims, Known};
 use super::{Account, Identity, Login, Outcome, Refusal, said, shown};
 use crate::config::hub::RoleConfig;
+use hub_core::policy::group::GroupRule;
 
 /// So many groups of somebody who is refused go into the log.
 const LOGGED_GROUPS: usize = 20;
 
 impl Login {
     /// The rules of which one would let in somebody of a provider by a group.
-    pub fn admitting(&self, provider: &str) -> Vec<&Rule> {
+    pub fn admitting(&self, provider: &str) -> Vec<&GroupRule> {
         self.rules.admitting(provider)
     }
 

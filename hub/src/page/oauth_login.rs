@@ -16,9 +16,9 @@ use crate::audit::{Act, Actor, Object};
 use crate::http::origin::Origin;
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem, caller};
-use crate::login::oidc::group::Rule;
 use crate::login::oidc::{Attempt, Known, Provider, RefreshError, Trouble, is_same_issuer};
 use crate::login::{Outcome, Refusal};
+use hub_core::policy::group::GroupRule;
 
 /// So many groups that would do are named.
 const MOST_GROUPS: usize = 50;
@@ -110,7 +110,7 @@ fn not_admitted(request: &HttpRequest, app: &App, provider: &Provider, username:
     let (frame, cookie) = surround(request, app, None, "login").parts();
     let join = provider.config().join_url.as_deref().filter(|_| by_group);
     let groups = app.login.admitting(provider.name()).into_iter().take(MOST_GROUPS);
-    let admitting = |rule: &Rule| Admitting { name: rule.group().to_owned(), and_below: rule.is_deep() };
+    let admitting = |rule: &GroupRule| Admitting { name: rule.group().to_owned(), and_below: rule.is_deep() };
     let page = Refused {
         frame,
         provider: provider.config().shown().to_owned(),

@@ -1,25 +1,28 @@
 //! What a server runs with and what it takes, as far as its plan or its options tell. They are written by policies, forms,
 //! scripts and JupyterHub itself, so that nothing is relied on: what is not understood says nothing.
 
+use hub_core::policy::Resolved;
 use hub_store::{Server, Usage};
 use serde_json::Value;
 
 /// A longer text is cut, in characters: options are typed by people.
 const LONGEST: usize = 80;
-/// More cores, GPUs, or bytes than that are nonsense, and would spoil a sum.
-const MOST: f64 = (1u64 << 50) as f64;
+/// More millicores, GPUs, or bytes than that are nonsense, and would spoil a sum.
+const MOST: u64 = 1 << 50;
 
-/// Flavour or profile, then image: none, one or two.
+/// What was granted to a server, where policies granted it.
+fn granted(server: &Server) -> Option<Resolved> {
+    serde_json::from_value(server.plan.clone()?).ok()
+}
+
+/// Flavour or profile, then image: none, one or two. What was granted goes before what was asked for.
 pub fn of(server: &Server) -> Vec<String> {
-    let places = [server.plan.as_ref(), server.user_options.as_ref()];
-    let first = |keys: &[&str]| {
-        let found = places.into_iter().flatten().find_map(|place| keys.iter().find_map(|key| named(place.get(key)?)));
-        found.map(|text| text.chars().take(LONGEST).collect::<String>())
-    };
-    let mut facts = Vec::new();
-    facts.extend(first(&["flavour", "profile"]));
-    facts.extend(first(&["image"]));
-    facts
+    let (plan, options) = (granted(server).unwrap_or_default(), server.user_options.as_ref());
+    let asked = |keys: &[&str]| options.and_then(|options| keys.iter().find_map(|key| named(options.get(key)?)));
+    let choice = plan.flavour.or(plan.profile).or_else(|| asked(&["flavour", "profile"]));
+    let image = plan.image_name.or(plan.image).or_else(|| asked(&["image"]));
+    let short = |text: String| text.chars().take(LONGEST).collect::<String>();
+    [choice, image].into_iter().flatten().map(short).collect()
 }
 
 /// A name: the text itself, or what an object is called.
@@ -45,27 +48,18 @@ pub struct Standard {
 
 /// What one running server takes: what its plan grants, or what every server gets.
 pub fn usage(server: &Server, standard: Standard) -> Usage {
-    let plan = server.plan.as_ref();
-    let of_plan = |keys: &[&str]| plan.and_then(|plan| keys.iter().find_map(|key| amount(plan.get(key)?)));
-    let cores = of_plan(&["cpu_limit", "cpu", "cores"]).or(standard.cores).unwrap_or(0.0);
-    let memory = of_plan(&["mem_limit", "memory", "mem"]).or(standard.memory.map(|bytes| bytes as f64)).unwrap_or(0.0);
-    let gpus = of_plan(&["gpus", "gpu"]).unwrap_or(0.0);
-    Usage { servers: 1, millicores: whole(cores * 1000.0), memory: whole(memory), gpus: whole(gpus) }
-}
-
-/// A number: itself, or the limit or count of an object.
-fn amount(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => number.as_f64(),
-        Value::Object(object) => ["limit", "count"].iter().find_map(|key| object.get(*key)?.as_f64()),
-        _ => None,
+    let plan = granted(server).unwrap_or_default();
+    let usual = standard.cores.filter(|cores| cores.is_finite() && *cores >= 0.0).map(|cores| (cores * 1000.0) as u64);
+    Usage {
+        servers: 1,
+        millicores: bounded(plan.cpu_limit.or(usual)),
+        memory: bounded(plan.mem_limit.or(standard.memory)),
+        gpus: bounded(Some(plan.gpu())),
     }
-    .filter(|number| number.is_finite() && (0.0..=MOST).contains(number))
 }
 
-fn whole(number: f64) -> i64 {
-    // Bounded by `MOST`, so that nothing is cut off.
-    number.round() as i64
+fn bounded(number: Option<u64>) -> i64 {
+    number.unwrap_or_default().min(MOST).cast_signed()
 }
 
 /// The group that somebody's servers are counted for: the most specific one, by the slashes in its name, then the first
@@ -117,15 +111,16 @@ mod tests {
         let table = [
             (json!(null), json!(null), vec![]),
             (json!({"flavour": "small", "image": "base:1"}), json!({"profile": "x"}), vec!["small", "base:1"]),
+            (json!({"flavour": "a", "image": "r/b:1", "image_name": "Base"}), json!({}), vec!["a", "Base"]),
             (json!({}), json!({"profile": "gpu", "image": {"display_name": "R"}}), vec!["gpu", "R"]),
-            (json!({"flavour": {"name": "large"}}), json!([]), vec!["large"]),
-            (json!({"image": 7, "flavour": ""}), json!({"image": ["x"]}), vec![]),
+            (json!({"flavour": {"name": "large"}}), json!({"flavour": {"name": "large"}}), vec!["large"]),
+            (json!({"image": 7}), json!({"image": ["x"], "flavour": ""}), vec![]),
             (json!("text"), json!(3), vec![]),
         ];
         for (plan, options, expected) in table {
             assert_eq!(of(&server(plan.clone(), options.clone())), expected, "{plan} {options}");
         }
-        let long = of(&server(json!({"image": "x".repeat(5000)}), json!(null)));
+        let long = of(&server(json!(null), json!({"image": "x".repeat(5000)})));
         assert_eq!(long[0].len(), LONGEST);
     }
 
@@ -137,9 +132,10 @@ mod tests {
             (usage.millicores, usage.memory, usage.gpus)
         };
         assert_eq!(takes(json!(null)), (500, 1 << 30, 0));
-        assert_eq!(takes(json!({"cpu_limit": 2, "mem_limit": 4096, "gpus": 1})), (2000, 4096, 1));
-        assert_eq!(takes(json!({"cpu": {"limit": 1.5}, "memory": {"limit": 10}, "gpu": {"count": 2}})), (1500, 10, 2));
-        assert_eq!(takes(json!({"cpu": -1, "memory": 1e300, "gpus": "many"})), (500, 1 << 30, 0));
+        let plan = Resolved { cpu_limit: Some(1500), gpus: [("gpu".to_owned(), 2)].into(), ..Resolved::default() };
+        assert_eq!(takes(json!(plan)), (1500, 1 << 30, 2));
+        assert_eq!(takes(json!({"mem_limit": u64::MAX})), (500, 1 << 50, 0));
+        assert_eq!(takes(json!({"cpu_limit": -1, "gpus": "many"})), (500, 1 << 30, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Rules;
 use super::amount::{Amounts, Dimension, UNLIMITED};
 use super::choice::{Flavour, Image, Volume};
+use super::group::GroupRule;
 use super::image::ImageAllowance;
 use super::profile::{Profile, ProfileChoice, ProfileOption, Unlisted};
 use super::rule::{By, Kind, Named, Person, Policy};
@@ -233,7 +234,9 @@ impl<'r> Standing<'r> {
     fn asked_of(&self, gives: impl Fn(&Policy) -> bool) -> Option<String> {
         let others = self.rules.policies.iter().filter(|policy| policy.matching.of(self.person).is_none());
         let policy = others.filter(|policy| gives(policy)).find(|policy| policy.ask.is_some())?;
-        let groups: Vec<&str> = policy.matching.groups.iter().map(|rule| rule.as_str()).collect();
+        // In the words of people: nobody asks to join `a/**`.
+        let groups: Vec<&str> =
+            policy.matching.groups.iter().map(GroupRule::group).filter(|name| !name.is_empty()).collect();
         let ask = policy.ask.as_deref().unwrap_or_default();
         let who = if groups.is_empty() { &policy.name } else { &groups.join(" or ") };
         Some(format!("For members of {who}. {ask}").trim().to_owned())

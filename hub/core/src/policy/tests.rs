@@ -115,7 +115,7 @@ fn what_one_may_ask_for_is_shown_with_the_group_and_cannot_be_chosen() {
         .iter()
         .flat_map(|question| question.choices.iter().filter_map(|one| Some((&*one.value, one.ask.as_deref()?))))
         .collect();
-    let sentence = "For members of /users/cygno/**. Ask to join it.";
+    let sentence = "For members of users/cygno. Ask to join it.";
     assert_eq!(asks, [("cygno", sentence), ("8", sentence), ("32G", sentence), ("1", sentence)]);
 }
 

@@ -1,4 +1,4 @@
-//! The names of groups: as providers write them, as the hub does, and rules that match them.
+//! The names of groups: as providers write them, and as the hub does.
 
 /// The names in the hub of what a provider calls a group: none, one, or two for a role within a group.
 ///
@@ -47,44 +47,6 @@ fn decoded(piece: &str) -> String {
     percent_encoding::percent_decode_str(piece).decode_utf8_lossy().into_owned()
 }
 
-/// A rule that names groups.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Rule {
-    path: String,
-    below: bool,
-}
-
-impl Rule {
-    /// Reads `a/b` or `a/**`, with a slash before it or without; an entitlement stands for itself.
-    pub fn parse(text: &str) -> Self {
-        let (path, below) = match text.strip_suffix("/**") {
-            Some(path) => (path, true),
-            None => (text, false),
-        };
-        Self { path: plain(path).to_owned(), below }
-    }
-
-    /// The group that it names.
-    pub fn group(&self) -> &str {
-        &self.path
-    }
-
-    /// Whether it means all groups below as well.
-    pub fn is_deep(&self) -> bool {
-        self.below
-    }
-
-    /// Whether a group is meant. `a/**` means `a` and all below it, a part of a name never.
-    pub fn matches(&self, group: &str) -> bool {
-        match group.strip_prefix(self.path.as_str()) {
-            Some("") => true,
-            // Roles within a group are of that group.
-            Some(rest) => self.below && (rest.starts_with('/') || rest.starts_with('#') || self.path.is_empty()),
-            None => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,33 +78,6 @@ mod tests {
         ];
         for (raw, namespaces, expected) in table {
             assert_eq!(names(raw, namespaces), *expected, "{raw}");
-        }
-    }
-
-    #[test]
-    fn a_rule_means_a_group_or_all_below_it() {
-        let table = [
-            ("a", "a", true),
-            ("/a", "a", true),
-            ("a", "a/b", false),
-            ("a/b", "a", false),
-            ("/a/**", "a", true),
-            ("/a/**", "a/b", true),
-            ("/a/**", "a/b/c", true),
-            ("/a/**", "a/b#manager", true),
-            ("/a/**", "ab", false),
-            ("/a/**", "ab/c", false),
-            ("a/**", "b/a", false),
-            ("a#manager", "a#manager", true),
-            ("a#manager", "a", false),
-            ("a", "a#manager", false),
-            ("A", "a", false),
-            ("urn:x:group:a", "urn:x:group:a", true),
-            ("urn:x:group:a", "a", false),
-            ("/**", "anything", true),
-        ];
-        for (rule, group, expected) in table {
-            assert_eq!(Rule::parse(rule).matches(group), expected, "{rule} {group}");
         }
     }
 }
