@@ -17,7 +17,7 @@ use super::{incomplete, opened, require};
 use crate::api::{hub, users};
 use crate::app::App;
 use crate::audit::Actor;
-use crate::http::guard::rights;
+use crate::http::guard::{self, rights};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
 use crate::page::{Form, href, see_other, show, surround};
@@ -96,6 +96,15 @@ async fn act(
         "delete" => Wish::Delete,
         _ => return Err(incomplete()),
     };
+    // Who may do it to nobody is told so, also where there is nothing to be done.
+    let scope = match wish {
+        Wish::Start => Scope::StartServers,
+        Wish::Stop => Scope::DeleteServers,
+        Wish::Delete => Scope::DeleteUsers,
+    };
+    if caller.rights.reach(scope) == Reach::Nothing {
+        guard::require(caller.rights.may_any(&[scope], &Target::Hub), &[scope])?;
+    }
     let names: Vec<String> = form.all("user").map(str::to_owned).collect();
     if names.len() > MOST {
         return Err(Problem::bad(format!("At most {MOST} people can be ticked at once")));
