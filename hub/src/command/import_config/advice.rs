@@ -7,7 +7,7 @@ pub fn instead(setting: &Setting) -> &'static str {
     let chosen = setting.plain.as_str().unwrap_or_default().to_lowercase();
     match (setting.class.as_str(), setting.trait_name.as_str()) {
         ("JupyterHub", "authenticator_class") if chosen.contains("oauth") || chosen.contains("openid") => {
-            "Identity providers are no login method yet; auth.authenticator = \"external\" can ask a program (docs/hooks.md)."
+            "Write [[auth.providers]] with the same client and groups (docs/login.md)."
         }
         ("JupyterHub", "authenticator_class") if chosen.contains("native") => {
             "Its passwords stay good behind auth.authenticator = \"external\" with the bridge (docs/hooks.md); \"password\" wants new ones."
@@ -29,7 +29,7 @@ pub fn instead(setting: &Setting) -> &'static str {
         (_, "post_auth_hook") => "Make it a program or a webhook: [hooks.post_auth] (docs/hooks.md).",
         (_, "pre_spawn_hook") => "Make it a program or a webhook: [hooks.pre_spawn] (docs/hooks.md).",
         (_, "options_form" | "options_from_form" | "profile_list") => {
-            "Options at start are not there yet; a program in [hooks.pre_spawn] can choose by user and group."
+            "Write them in [options]; a profile_list works as it stands, in options.profile_list or options.profile_list_file (docs/options.md)."
         }
         ("CryptKeeper", _) => "Put the keys into the environment of the hub: JUPYTERHUB_CRYPT_KEY.",
         ("JupyterHub", "ssl_key" | "ssl_cert" | "internal_ssl") => {

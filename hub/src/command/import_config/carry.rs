@@ -155,6 +155,7 @@ fn key_of(shape: &Shape, class: &str, name: &str) -> Option<String> {
         "NativeAuthenticator" => &["auth"],
         "Spawner" => &["spawner"],
         "LocalProcessSpawner" | "SimpleLocalProcessSpawner" => &["spawner.local", "spawner"],
+        "KubeSpawner" if name == "profile_list" => &["options"],
         "ConfigurableHTTPProxy" => &["proxy"],
         "PeriodicMetricsCollector" => &["metrics"],
         _ => &[],
