@@ -5,7 +5,7 @@ use spawners::Abilities;
 
 use super::read::{Said, read};
 use super::variable::Variables;
-use crate::config::{Config, Environment, environment::Environment as Variable};
+use crate::config::{Config, Environment};
 
 const NEEDED: [(&str, &str); 4] = [
     ("OAUTH_ENDPOINT", "https://iam.example.org/"),
@@ -18,7 +18,7 @@ fn environment(more: &[(&str, &str)]) -> Environment {
     NEEDED.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn said(environment: &Variable, can: Abilities) -> Said {
+fn said(environment: &Environment, can: Abilities) -> Said {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
     let variables = Variables::of(environment, &mut problems, &mut notes);
     let mut said = read(&variables, can);
