@@ -175,7 +175,7 @@ fn what_is_written_in_the_file_or_in_our_own_variables_wins() {
     assert_eq!((config.options.cores.as_slice(), config.options.memory.len()), (&[7.0][..], 0));
     let config = written("[auth]\nmanage_groups = true\n", &[("SPECOLA_AUTH__MANAGE_GROUPS", "false")]);
     assert!(!config.auth.manage_groups && config.auth.enable_auth_state);
-    let own = "[[auth.providers]]\nname = \"own\"\nissuer = \"https://own.example\"\nclient_id = \"c\"\n";
+    let own = "[[auth.providers]]\nname = \"own\"\nusername_prefix = \"\"\nissuer = \"https://own.example\"\nclient_id = \"c\"\n";
     let config = written(own, &[]);
     assert_eq!(config.auth.providers.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["own"]);
     assert!(config.warnings().iter().any(|one| one.contains("passed over")) && !config.auth.manage_groups);
