@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Gets the secret of the provider's client, where the configuration gives a registration access token in its place.
+/// Gets the secret of the provider's client before anything listens, where the configuration gives a registration access token in its place.
 pub async fn complete(config: &mut Config) -> Result<()> {
     let Some(claim) = config.claim().cloned() else { return Ok(()) };
     let file = config.hub.data_dir.join(FILE);
