@@ -55,7 +55,7 @@ impl Registered {
         wanted.into_iter().filter(|scope| !self.scopes.contains(*scope)).collect()
     }
 
-    /// Reads an answer. Members that are missing are those of `before`.
+    /// Reads an answer. Without a token of its own, the one that asked goes on being good.
     fn read(answer: &Value, token: Option<&Secret>) -> Result<Self, Trouble> {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let Some(client_id) = text("client_id") else {
