@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::spawner::Driver;
-use crate::config::{Config, cookie_secret};
+use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::Instance;
@@ -179,12 +179,9 @@ fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     Local::open(local).context("cannot open the folder of the local spawner")
 }
 
-/// The variable with the keys of what is kept of people, newest first, as JupyterHub reads it.
-const CRYPT_KEY: &str = "JUPYTERHUB_CRYPT_KEY";
-
 fn hooks(config: &Config) -> Result<Hooks> {
-    let keys = std::env::var(CRYPT_KEY).ok();
-    let hooks = Hooks::new(&config.hooks, keys.as_deref()).context(CRYPT_KEY)?;
+    let keys = config.crypt_keys.as_ref().map(Secret::expose);
+    let hooks = Hooks::new(&config.hooks, keys).context(CRYPT_KEY)?;
     if config.auth.enable_auth_state && !hooks.auth_states.has_key() {
         return Err(anyhow!("auth.enable_auth_state needs a key: set {CRYPT_KEY}, such as by `openssl rand -hex 32`"));
     }

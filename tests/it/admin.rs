@@ -19,8 +19,16 @@ fn options() -> Result<Options> {
 }
 
 /// Presses keys wherever the focus is.
+/// Presses keys, once. The element in focus may be replaced in between by a row that is told anew: that one had no key yet.
 async fn press(browser: &Browser, keys: &str) -> Result<()> {
-    Ok(browser.client.active_element().await?.send_keys(keys).await?)
+    until("an element in focus", PATIENCE, async || {
+        match browser.client.active_element().await?.send_keys(keys).await {
+            Err(error) if error.is_stale_element_reference() => Ok(None),
+            other => Ok(Some(other)),
+        }
+    })
+    .await??;
+    Ok(())
 }
 
 /// The text of the element in focus, once it is the one that is meant.

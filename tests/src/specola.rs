@@ -23,9 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Options {
     values: BTreeMap<(String, String), String>,
     environment: Vec<(String, String)>,
+    bare: bool,
 }
 
 impl Options {
+    /// There is no configuration file: variables say everything. Where the hub is and keeps its things is told it in
+    /// variables too.
+    pub fn bare() -> Options {
+        Options { bare: true, ..Options::default() }
+    }
+
     pub fn set(mut self, section: &str, key: &str, value: &str) -> Options {
         self.values.insert((section.to_owned(), key.to_owned()), value.to_owned());
         self
@@ -117,11 +124,16 @@ impl Specola {
 
     /// Starts the hub with more variables in its environment, and does not wait.
     pub fn launch(&mut self, environment: &[(&str, &str)]) -> Result<()> {
-        let config = self.ground.folder.join("specola.toml");
-        fs::write(&config, self.configured().text())?;
         let log = File::options().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(place::binary()?);
-        command.args(["serve", "--config"]).arg(&config).current_dir(&self.ground.folder);
+        command.arg("serve").current_dir(&self.ground.folder);
+        if self.options.bare {
+            command.envs(self.whereabouts());
+        } else {
+            let config = self.ground.folder.join("specola.toml");
+            fs::write(&config, self.configured().text())?;
+            command.arg("--config").arg(&config);
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         command.envs(environment.iter().copied());
@@ -223,6 +235,23 @@ impl Specola {
 
     fn log_file(&self) -> PathBuf {
         self.ground.folder.join("specola.log")
+    }
+
+    fn whereabouts(&self) -> Vec<(String, String)> {
+        let (variable, value) = self.mark.pair();
+        let path = |path: &Path| path.display().to_string();
+        [
+            ("HUB__BIND_URL", self.origin()),
+            ("HUB__HUB_PORT", self.ground.hub_port.to_string()),
+            ("HUB__DATA_DIR", path(&self.ground.folder)),
+            ("SPAWNER__LOCAL__MODE", "folders".to_owned()),
+            ("SPAWNER__LOCAL__ALLOW_ROOT", "true".to_owned()),
+            ("SPAWNER__LOCAL__HOMES_DIR", path(&self.ground.homes())),
+        ]
+        .map(|(name, value)| (format!("SPECOLA_{name}"), value))
+        .into_iter()
+        .chain([(format!("SPECOLA_SPAWNER__ENVIRONMENT__{variable}"), value.to_owned())])
+        .collect()
     }
 
     fn configured(&self) -> Options {

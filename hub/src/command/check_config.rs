@@ -9,7 +9,7 @@ use clap::Args;
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
 use crate::config::spawner::{Driver, LocalMode};
-use crate::config::{Config, ProviderConfig, reference};
+use crate::config::{CRYPT_KEY, Config, ProviderConfig, reference};
 
 /// Check a configuration: name each problem with its line, or say what would run.
 #[derive(Debug, Args)]
@@ -37,6 +37,13 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
     println!("The configuration is right ({shown}).\n");
     for (what, value) in summary(&config) {
         println!("  {what:<22}{value}");
+    }
+    if !config.taken().is_empty() {
+        println!("\nFrom the variables of INFN's deployments:");
+        config.taken().iter().for_each(|(option, variable)| println!("  {variable:<30}{option}"));
+    }
+    if let Some(claim) = config.claim() {
+        println!("  {:<30}reads the secret of the client {} at each start", "IAM_TOKEN", claim.client_id);
     }
     let mut warnings = config.warnings();
     warnings.extend(of_this_machine(&config));
@@ -174,6 +181,11 @@ fn of_this_machine(config: &Config) -> Vec<String> {
     }
     if config.spawner.local.mode == Some(LocalMode::System) && !root {
         warnings.push("without root, servers cannot run as other system users (spawner.local.mode)".into());
+    }
+    if config.auth.enable_auth_state && config.crypt_keys.is_none() {
+        warnings.push(format!(
+            "{CRYPT_KEY} is not set here, and the hub does not start without it: set it once, such as by `openssl rand -hex 32`, and keep it"
+        ));
     }
     if !config.hub.data_dir.exists() {
         warnings.push(format!("the data folder {} does not exist yet", config.hub.data_dir.display()));

@@ -10,6 +10,7 @@ pub mod import_config;
 mod log;
 pub mod proxy;
 pub mod quickstart;
+pub mod register_client;
 pub mod serve;
 pub mod token;
 pub mod user;
@@ -44,6 +45,7 @@ enum Command {
     Adopt(adopt::Adopt),
     ImportConfig(import_config::ImportConfig),
     Audit(audit::Audit),
+    RegisterClient(register_client::RegisterClient),
     Bridge(bridge::Bridge),
     Proxy(Box<proxy::Proxy>),
 }
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
             Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::ImportConfig(arguments) => import_config::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,
+            Command::RegisterClient(arguments) => register_client::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(&arguments),
             Command::Proxy(arguments) => proxy::run(*arguments).await,
         }

@@ -52,9 +52,10 @@ async fn stop_all(config: &Config) -> Result<()> {
 }
 
 /// Serves a configuration until it is stopped. `announce` is called once everything answers.
-pub async fn serve(config: Config, announce: impl FnOnce(&crate::app::App)) -> Result<()> {
+pub async fn serve(mut config: Config, announce: impl FnOnce(&crate::app::App)) -> Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    crate::login::oidc::claim::complete(&mut config).await?;
     start::assemble(config).await?.run(announce).await
 }

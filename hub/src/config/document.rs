@@ -45,6 +45,11 @@ impl Document {
         self.origins.insert(path.join("."), origin);
     }
 
+    /// Says where the value of a key was written.
+    pub fn mark(&mut self, key: &str, origin: Origin) {
+        self.origins.insert(key.to_owned(), origin);
+    }
+
     /// Takes an option out, so that what is right elsewhere can still be looked at.
     pub fn remove(&mut self, path: &[String]) {
         let Some((last, parents)) = path.split_last() else { return };

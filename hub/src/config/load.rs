@@ -19,6 +19,9 @@ use super::{Config, secret_file};
 /// The variable JupyterHub reads the cookie secret from; it stands between `cookie_secret` and its file.
 const COOKIE_SECRET: &str = "JPY_COOKIE_SECRET";
 
+/// The variable with the keys of what is kept of people, newest first, as JupyterHub reads it.
+pub const CRYPT_KEY: &str = "JUPYTERHUB_CRYPT_KEY";
+
 const LARGEST_FILE: u64 = 4 << 20;
 
 /// Does what `Config::load` promises.
@@ -27,6 +30,7 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
     let mut problems = Vec::new();
     let mut document = read(path).map_err(ConfigErrors::new)?;
     overlay(&mut document, &shape, environment, &mut problems);
+    let taken = super::infn::underlay(&mut document, environment, &mut problems);
     check(&shape, &Value::Object(document.root.clone()), "", &mut problems);
     // What is wrong by itself is taken out, so that the rules between options are checked in the same run.
     for problem in &problems {
@@ -40,6 +44,9 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
         }
     };
     config.digests = digests(&document.root);
+    config.notes.extend(taken.notes.iter().cloned());
+    config.infn = taken;
+    config.crypt_keys = crypt_keys(environment, &mut config.notes, &mut problems);
     fetch_secrets(&mut config, environment, &mut problems);
     problems.extend(validate(&config));
     if problems.is_empty() { Ok(config) } else { Err(finish(problems, &document)) }
@@ -121,6 +128,30 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
                 let origin = Some(Origin::Environment(COOKIE_SECRET.into()));
                 problems.push(Problem::new("", format!("is of no use: {error}"), "").at(origin));
             }
+        }
+    }
+}
+
+/// The keys of what is kept of people, from the environment or a file that it names.
+fn crypt_keys(environment: &Environment, notes: &mut Vec<String>, problems: &mut Vec<Problem>) -> Option<Secret> {
+    const FILE: &str = "JUPYTERHUB_CRYPT_KEY_FILE";
+    let own = environment.get(CRYPT_KEY).filter(|keys| !keys.trim().is_empty());
+    let Some(file) = environment.get(FILE).filter(|file| !file.is_empty()) else { return own.map(Secret::new) };
+    let mut blame = |what: String, remedy: String| {
+        problems.push(Problem::new("", what, remedy).at(Some(Origin::Environment(FILE.into()))));
+    };
+    if own.is_some() {
+        blame(format!("and {CRYPT_KEY} are both set"), "Keep one of the two".into());
+        return None;
+    }
+    match secret_file::read(Path::new(file)) {
+        Ok(read) => {
+            notes.extend(read.warning.map(|warning| format!("{warning} ({FILE})")));
+            Some(read.secret)
+        }
+        Err((what, remedy)) => {
+            blame(what, remedy);
+            None
         }
     }
 }

@@ -14,6 +14,7 @@ mod document;
 pub mod environment;
 pub mod events;
 pub mod hub;
+pub mod infn;
 mod load;
 pub mod log;
 pub mod metrics;
@@ -48,6 +49,7 @@ pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
 pub use self::hub::HubConfig;
+pub use self::load::CRYPT_KEY;
 pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub use self::options::OptionsConfig;
@@ -88,6 +90,13 @@ pub struct Config {
     /// What was noticed while reading, without being wrong.
     #[serde(skip)]
     notes: Vec<String>,
+    /// What the variables of INFN's deployments gave.
+    #[serde(skip)]
+    infn: infn::Taken,
+    /// The keys of what is kept of people, newest first: `JUPYTERHUB_CRYPT_KEY`, or the content of the file that
+    /// `JUPYTERHUB_CRYPT_KEY_FILE` names.
+    #[serde(skip)]
+    pub crypt_keys: Option<Secret>,
     /// A digest of each option that was written, by its name, to tell what changed between two starts.
     #[serde(skip)]
     pub digests: BTreeMap<String, [u8; 32]>,
@@ -107,6 +116,16 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigErrors> {
         let problems = validate::validate(self);
         if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(problems)) }
+    }
+
+    /// The options that the variables of INFN's deployments gave, each with its variable.
+    pub fn taken(&self) -> &[(String, String)] {
+        &self.infn.options
+    }
+
+    /// The client to complete before the hub can be used, when those variables give no secret.
+    pub fn claim(&self) -> Option<&infn::Claim> {
+        self.infn.claim.as_ref()
     }
 
     /// What is allowed and worth a second look, as sentences without secrets.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
@@ -97,6 +97,21 @@ impl Client {
         }
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.send(request, body.into()).await
+    }
+
+    /// Sends a JSON object, with a token or without.
+    pub async fn send_object(
+        &self,
+        method: Method,
+        url: &str,
+        object: &Value,
+        bearer: Option<&str>,
+    ) -> Result<Answer, Trouble> {
+        let mut request = Request::builder().method(method).uri(url).header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = bearer {
+            request = request.header(header::AUTHORIZATION, secret_header(format!("Bearer {token}"))?);
+        }
+        self.send(request, object.to_string().into()).await
     }
 
     async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Answer, Trouble> {

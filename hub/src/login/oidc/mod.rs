@@ -4,6 +4,7 @@
 //! may enter is decided in `login::allow`, and what the browser is shown in `page::oauth_login`.
 
 pub mod attempt;
+pub mod claim;
 pub mod claims;
 mod discovery;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub mod group;
 mod http;
 pub mod preset;
 mod provider;
+pub mod registration;
 mod scopes;
 #[cfg(test)]
 mod tests;
