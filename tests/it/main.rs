@@ -14,6 +14,7 @@ mod description;
 mod fault;
 mod flow;
 mod hooks;
+mod institute;
 mod interrupted;
 mod jupyterhub_suite;
 mod keycloak;
