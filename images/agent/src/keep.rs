@@ -42,6 +42,8 @@ impl Keeper {
 
     /// Runs until it is aborted. `first` hears when the first answer is there, whatever it is.
     pub async fn run(self, first: oneshot::Sender<()>) {
+        // What an agent before this one left behind may have ended long ago.
+        self.folder.remove(TOKEN);
         let (mut first, mut ends, mut refusals) = (Some(first), None, 0_u32);
         loop {
             let pause = match self.hub.ask().await {
@@ -52,13 +54,18 @@ impl Keeper {
                     after(&token)
                 }
                 Err(refusal) => {
-                    // A token that has ended helps nobody; one that has not may still open what it opened.
-                    if ends.is_some_and(|ends| ends <= Instant::now()) {
+                    // A token that has ended helps nobody, and one that is not to be had any more is for nobody here;
+                    // what the hub does not deny may still open what it opened.
+                    let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+                    if refusal.status == 403 || left.is_some_and(|left| left.is_zero()) {
                         self.folder.remove(TOKEN);
+                        ends = None;
                     }
                     self.tell(&refusal);
                     refusals = refusals.saturating_add(1);
-                    again(&refusal, refusals)
+                    let pause = again(&refusal, refusals);
+                    // Not longer than it is good: it is taken away in time.
+                    left.filter(|left| !left.is_zero()).map_or(pause, |left| pause.min(left.max(SHORTEST)))
                 }
             };
             if let Some(first) = first.take() {
