@@ -63,7 +63,8 @@ async fn sign_in(house: &House, browser: &Browser, name: &str) -> Result<()> {
     browser.fill("#name", name).await?;
     browser.fill("#password", name).await?;
     browser.click("#sign-in").await?;
-    browser.arrives("the home page", |url| url.path() == "/hub/home").await?;
+    let url = browser.arrives("the home page", |url| url.path() == "/hub/home").await?;
+    assert_eq!(url.query(), None, "the provider's code is for nobody's history");
     Ok(())
 }
 
@@ -76,6 +77,7 @@ async fn member_of_a_starts_the_flavour_of_the_group(house: &House, browser: &Br
     browser.text("#start", |text| text == "Start Small, 1 core, 1 GB").await?;
     browser.click("label.choice:has(input[value=large])").await?;
     browser.text("#start", |text| text == "Start Large and fast, 4 cores, 4 GB").await?;
+    assert!(!browser.client.source().await?.contains("notice said"), "an empty greeting is none");
     look(browser, "options-a").await?;
     browser.click("#start").await?;
     browser.arrives("the lab", |url| url.path().starts_with("/user/anna/")).await?;
@@ -112,7 +114,7 @@ async fn member_of_b_cannot(house: &House, browser: &Browser) -> Result<()> {
     // The interface for programs, from the page itself with all its rights, and with a token.
     let ask = "const [done] = arguments; const xsrf = document.querySelector('input[name=_xsrf]')?.value
         ?? document.cookie.match(/_xsrf=([^;]+)/)[1];
-        fetch('/hub/api/users/bert/server', {method: 'POST', headers: {'X-XSRFToken': xsrf},
+        fetch('/hub/api/users/bert/server', {method: 'POST', headers: {'X-XSRFToken': xsrf, 'Content-Type': 'application/json'},
         body: JSON.stringify({user_options: {flavour: 'large'}})})
         .then(async (answer) => done([answer.status, await answer.json()]), (error) => done(String(error)))";
     page(house, browser, "/hub/spawn").await?;
