@@ -15,6 +15,7 @@ mod fault;
 mod flow;
 mod hooks;
 mod infn;
+mod institute;
 mod interrupted;
 mod jupyterhub_suite;
 mod keycloak;

@@ -81,6 +81,11 @@ impl Session {
         self.authorized(&format!("token {token}"))
     }
 
+    /// The same session, its cookies included, with another hub behind the same address.
+    pub fn at(&self, origin: &str) -> Result<Session> {
+        Ok(Session { origin: origin.parse()?, ..self.clone() })
+    }
+
     /// The same with any `Authorization` header.
     pub fn authorized(&self, header: &str) -> Session {
         Session { cookies: BTreeMap::new(), authorization: Some(header.to_owned()), ..self.clone() }

@@ -38,6 +38,13 @@ impl Options {
         self
     }
 
+    /// With all that others say; they win.
+    pub fn and(mut self, others: Options) -> Options {
+        self.values.extend(others.values);
+        self.environment.extend(others.environment);
+        self
+    }
+
     /// Changes a value that is set.
     pub fn map(mut self, section: &str, key: &str, change: impl FnOnce(String) -> String) -> Options {
         if let Some(value) = self.values.get_mut(&(section.to_owned(), key.to_owned())) {

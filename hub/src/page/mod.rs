@@ -178,13 +178,17 @@ pub fn next(request: &HttpRequest, app: &App) -> Option<String> {
 
 /// Where a person goes who asked for nothing in particular.
 pub fn default_page(request: &HttpRequest, app: &App) -> String {
+    next_url::append_query(&bare_default_page(app), request.query_string(), &["next", "_xsrf"])
+}
+
+/// The same without what stands in the address: after an answer of an identity provider that is its code and state.
+pub fn bare_default_page(app: &App) -> String {
     let config = &app.config.hub;
-    let url = match &config.default_url {
+    match &config.default_url {
         Some(url) => url.clone(),
         None if config.redirect_to_server => app.paths.hub("spawn"),
         None => app.paths.hub("home"),
-    };
-    next_url::append_query(&url, request.query_string(), &["next", "_xsrf"])
+    }
 }
 
 /// The pairs of a posted form.

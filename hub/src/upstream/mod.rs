@@ -67,6 +67,19 @@ pub struct Access {
     pub provider: String,
 }
 
+/// A token for an audience or a scope of somebody's own wish, which is kept in memory alone.
+struct Other {
+    access: Access,
+    got: Time,
+}
+
+impl Other {
+    /// As `Kept::is_good`: who asks for more than the provider gives must not make the hub refresh each time.
+    fn is_good(&self, now: Time, at_least: TimeDelta) -> bool {
+        self.access.expires_at.is_some_and(|end| end - now > at_least.min((end - self.got) / 2))
+    }
+}
+
 /// Why there is no access token.
 #[derive(Debug)]
 pub enum Refused {
@@ -98,7 +111,7 @@ impl From<Problem> for Refused {
 pub struct Broker {
     app: OnceLock<Weak<App>>,
     turns: Turns,
-    others: Mutex<HashMap<(UserId, Want), Access>>,
+    others: Mutex<HashMap<(UserId, Want), Other>>,
     tracker: TaskTracker,
     runtime: Handle,
 }
@@ -162,20 +175,21 @@ impl Broker {
         }
     }
 
-    fn other(&self, user: UserId, want: &Want) -> Option<Access> {
+    fn other(&self, user: UserId, want: &Want, now: Time, at_least: TimeDelta) -> Option<Access> {
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.get(&(user, want.clone())).cloned()
+        let other = others.get(&(user, want.clone())).filter(|other| other.is_good(now, at_least));
+        other.map(|other| other.access.clone())
     }
 
     fn remember(&self, user: UserId, want: Want, access: Access, now: Time) {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if others.len() >= OTHERS {
-            others.retain(|_, access| access.expires_at.is_some_and(|end| end > now));
+            others.retain(|_, other| other.access.expires_at.is_some_and(|end| end > now));
         }
         if others.len() >= OTHERS {
             others.clear();
         }
-        others.insert((user, want), access);
+        others.insert((user, want), Other { access, got: now });
     }
 }
 
@@ -187,8 +201,7 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
     if !want.is_plain() {
-        let good = |access: &Access| access.expires_at.is_some_and(|end| end - now > at_least);
-        if let Some(access) = app.upstream.other(user, want).filter(good) {
+        if let Some(access) = app.upstream.other(user, want, now, at_least) {
             return Ok(Some(access));
         }
     } else if kept.is_good(now, at_least) {
@@ -260,4 +273,28 @@ fn busy() -> Refused {
         "Your credentials are being renewed, which takes longer than usual. Try again.",
     );
     Refused::Problem(problem.retry_after(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_ones_own_wish_is_good_for_what_is_asked_or_half_of_its_life() {
+        let at = |seconds| chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        let access = Access {
+            token: Secret::new("a"),
+            expires_at: Some(at(100)),
+            scope: Vec::new(),
+            provider: "iam".to_owned(),
+        };
+        let other = Other { access, got: at(0) };
+        for (now, at_least, expected) in
+            [(0, 60, true), (39, 60, true), (49, 86_400, true), (50, 86_400, false), (99, 0, true), (100, 0, false)]
+        {
+            assert_eq!(other.is_good(at(now), TimeDelta::seconds(at_least)), expected, "{now} {at_least}");
+        }
+        let endless = Other { access: Access { expires_at: None, ..other.access }, got: at(0) };
+        assert!(!endless.is_good(at(0), TimeDelta::zero()), "nobody knows whether it has ended");
+    }
 }

@@ -108,7 +108,9 @@ async fn renewed(
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
     app.store.upstream_good(user, now, next_look(app, &kept, now)).await?;
-    look(app, user, provider, &kept, tokens).await?;
+    if look(app, user, provider, &kept, tokens).await? == Looked::Refused {
+        tracing::warn!(%user, provider = provider.name(), "the provider refuses to say who has the token it gave");
+    }
     Ok(access)
 }
 

@@ -42,6 +42,8 @@ impl Keeper {
 
     /// Runs until it is aborted. `first` hears when the first answer is there, whatever it is.
     pub async fn run(self, first: oneshot::Sender<()>) {
+        // What an agent before this one left behind may have ended long ago.
+        self.folder.remove(TOKEN);
         let (mut first, mut ends, mut refusals) = (Some(first), None, 0_u32);
         loop {
             let pause = match self.hub.ask().await {
@@ -52,13 +54,14 @@ impl Keeper {
                     after(&token)
                 }
                 Err(refusal) => {
-                    // A token that has ended helps nobody; one that has not may still open what it opened.
-                    if ends.is_some_and(|ends| ends <= Instant::now()) {
+                    let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()));
+                    if is_over(&refusal, left) {
                         self.folder.remove(TOKEN);
+                        ends = None;
                     }
                     self.tell(&refusal);
                     refusals = refusals.saturating_add(1);
-                    again(&refusal, refusals)
+                    again(&refusal, refusals, left)
                 }
             };
             if let Some(first) = first.take() {
@@ -91,13 +94,21 @@ fn after(token: &Token) -> Duration {
     token.expires_in.map_or(LONGEST, |seconds| (Duration::from_secs(seconds) / 2).clamp(SHORTEST, LONGEST))
 }
 
-/// When to ask again after a refusal: soon where it may pass, seldom where there is nothing to be had.
-fn again(refusal: &Refusal, refusals: u32) -> Duration {
-    match refusal.status {
+/// Whether the token at hand goes at a refusal: one that has ended helps nobody, and one that is denied is for nobody
+/// here. Else it may still open what it opened.
+fn is_over(refusal: &Refusal, left: Option<Duration>) -> bool {
+    refusal.status == 403 || left.is_some_and(|left| left.is_zero())
+}
+
+/// When to ask again after a refusal: soon where it may pass, seldom where there is nothing to be had, and in time to take
+/// away a token that ends.
+fn again(refusal: &Refusal, refusals: u32, left: Option<Duration>) -> Duration {
+    let pause = match refusal.status {
         404 => Duration::from_secs(300),
         403 | 409 => Duration::from_secs(30),
         _ => Duration::from_secs(1 << refusals.min(5)),
-    }
+    };
+    left.filter(|left| !left.is_zero()).map_or(pause, |left| pause.min(left.max(SHORTEST)))
 }
 
 #[cfg(test)]
@@ -114,9 +125,30 @@ mod tests {
         }
     }
 
+    fn refusal(status: u16) -> Refusal {
+        Refusal { status, ..Refusal::default() }
+    }
+
+    #[test]
+    fn a_token_goes_when_it_has_ended_or_is_denied() {
+        let seconds = Duration::from_secs;
+        for (status, left, over, pause) in [
+            (0, None, false, 2.0),
+            (409, Some(seconds(600)), false, 30.0),
+            (409, Some(seconds(7)), false, 7.0),
+            (409, Some(Duration::from_millis(1)), false, 0.5),
+            (409, Some(Duration::ZERO), true, 30.0),
+            (503, Some(Duration::ZERO), true, 2.0),
+            (403, Some(seconds(600)), true, 30.0),
+        ] {
+            let (refusal, case) = (refusal(status), format!("{status} {left:?}"));
+            assert_eq!((is_over(&refusal, left), again(&refusal, 1, left).as_secs_f64()), (over, pause), "{case}");
+        }
+    }
+
     #[test]
     fn a_hub_that_is_away_is_asked_soon_and_one_without_tokens_seldom() {
-        let pause = |status, refusals| again(&Refusal { status, ..Refusal::default() }, refusals).as_secs();
+        let pause = |status, refusals| again(&refusal(status), refusals, None).as_secs();
         assert_eq!([pause(0, 1), pause(503, 3), pause(0, 99)], [2, 8, 32]);
         assert_eq!([pause(404, 1), pause(409, 9)], [300, 30]);
     }

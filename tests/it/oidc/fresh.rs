@@ -15,13 +15,13 @@ use tests::{Answer, Body, Session, need, place};
 use super::{Entry, House, SECRET, is_out, keeping};
 
 /// The shortest life of an access token here, in seconds.
-const LIFE: u64 = 5;
+pub(super) const LIFE: u64 = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 const EVERY_VARIABLE: &str =
     r#"["ACCESS_TOKEN", "REFRESH_TOKEN", "IAM_SERVER", "IAM_CLIENT_ID", "IAM_CLIENT_SECRET", "USERNAME", "GROUPS"]"#;
 
 /// Labs are small ones with the agent around them.
-fn with_agent(options: Options) -> Options {
+pub(super) fn with_agent(options: Options) -> Options {
     let python = place::plain_python().map(|python| python.display().to_string()).unwrap_or_default();
     let lab = place::package().join("labs/quick.py").display().to_string();
     let agent = place::agent().display().to_string();
@@ -34,7 +34,7 @@ async fn house(installed: &provider::Installed) -> Result<House> {
 }
 
 /// The environment of a running lab of this hub's, as the system has it.
-fn environment(house: &House) -> Result<BTreeMap<String, String>> {
+pub(super) fn environment(house: &House) -> Result<BTreeMap<String, String>> {
     let all = house.specola.mark().processes();
     let lab = all.iter().find(|process| process.variable("BEARER_TOKEN_FILE").is_some()).context("a lab")?;
     let bytes = std::fs::read(format!("/proc/{}/environ", lab.id))?;
@@ -52,7 +52,7 @@ async fn lab_of_anna(house: &House) -> Result<(Session, Session, BTreeMap<String
     Ok((anna, lab, environment))
 }
 
-async fn ask(lab: &mut Session, query: &str) -> Result<Answer> {
+pub(super) async fn ask(lab: &mut Session, query: &str) -> Result<Answer> {
     lab.api(Method::GET, &format!("/user/access-token{query}"), Body::Empty).await
 }
 
@@ -62,7 +62,7 @@ async fn token(lab: &mut Session) -> Result<String> {
 }
 
 /// Whether the provider takes a token, asked as a service would.
-async fn is_taken(provider: &Provider, token: &str) -> Result<bool> {
+pub(super) async fn is_taken(provider: &Provider, token: &str) -> Result<bool> {
     let mut service = provider.session()?.authorized(&format!("Bearer {token}"));
     Ok(service.get("/userinfo").await?.status == 200)
 }

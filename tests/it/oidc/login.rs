@@ -33,6 +33,9 @@ async fn a_member_logs_in_and_lands_where_they_wanted() -> Result<()> {
     assert_eq!(first.query.get("scope").map(String::as_str), Some("openid profile email wlcg.groups"));
     let exchange = house.provider.requests("token").await?;
     assert_eq!(exchange.first().context("a request")?.authorization.as_deref(), Some("Basic"));
+    // Who wanted nothing in particular has an address without the provider's code in it.
+    let (_, url, _) = house.visit("anna").await?;
+    assert_eq!((url.path(), url.query()), ("/hub/home", None));
     Ok(())
 }
 

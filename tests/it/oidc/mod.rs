@@ -8,6 +8,7 @@ mod keycloak;
 mod login;
 mod logout;
 mod quirks;
+mod replicas;
 mod rules;
 
 use anyhow::{Context, Result};
@@ -24,14 +25,14 @@ const KEY: &str = "3a2f0c5e8b6d4f1a9c7e5b3d1f0a8c6e4b2d0f9e7c5a3b1d8f6e4c2a0b9d7
 const LOGIN: &str = "/hub/oauth_login?provider=iam";
 
 /// A provider and a hub that knows it; anna is in `users` and `users/cygno`, boss in `admins`, nobody else in anything.
-struct House {
-    provider: Provider,
-    specola: Specola,
+pub(crate) struct House {
+    pub(crate) provider: Provider,
+    pub(crate) specola: Specola,
 }
 
 /// What the configuration says of the provider, beside what it has to.
 #[derive(Clone)]
-struct Entry(Vec<String>);
+pub(crate) struct Entry(Vec<String>);
 
 impl Entry {
     /// Everybody may enter.
@@ -40,7 +41,7 @@ impl Entry {
     }
 
     /// Members of `users` may enter, those of `admins` administer.
-    fn by_group() -> Entry {
+    pub(crate) fn by_group() -> Entry {
         let join = "join_url = \"https://iam.example.org/join\"";
         Entry(vec![
             "allowed_groups = [\"users\"]".to_owned(),
@@ -77,7 +78,7 @@ impl Entry {
 }
 
 /// The same hub keeping what the provider gives, and saying all it can in its log.
-fn keeping(options: Options) -> Options {
+pub(crate) fn keeping(options: Options) -> Options {
     let options = options.set("auth", "enable_auth_state", "true").set("log", "level", "\"debug\"");
     options.variable("JUPYTERHUB_CRYPT_KEY", KEY)
 }
@@ -88,7 +89,15 @@ impl House {
     }
 
     async fn changed(installed: &Installed, entry: &Entry, change: impl FnOnce(Options) -> Options) -> Result<House> {
-        let provider = Provider::start(installed).await?;
+        House::at(Provider::start(installed).await?, entry, change).await
+    }
+
+    /// The same at a provider that runs.
+    pub(crate) async fn at(
+        provider: Provider,
+        entry: &Entry,
+        change: impl FnOnce(Options) -> Options,
+    ) -> Result<House> {
         let options = change(entry.options(provider.issuer()));
         let specola = Specola::start(options).await?;
         let house = House { provider, specola };
@@ -119,7 +128,7 @@ impl House {
     }
 
     /// Signs somebody in who is let in.
-    async fn signed_in(&self, name: &str) -> Result<Session> {
+    pub(crate) async fn signed_in(&self, name: &str) -> Result<Session> {
         let (session, url, page) = self.visit(name).await?;
         page.expect(&[200]).with_context(|| format!("at {url}"))?;
         Ok(session)

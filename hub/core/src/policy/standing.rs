@@ -88,7 +88,8 @@ impl<'r> Standing<'r> {
     /// What people read above the form.
     pub fn greeting(&self) -> Option<&'r str> {
         let of_policies = self.matched.iter().rev().find_map(|(policy, _)| policy.greeting.as_deref());
-        of_policies.or(self.rules.greeting.as_deref())
+        // An empty one says nothing, also in place of the next.
+        of_policies.or(self.rules.greeting.as_deref()).filter(|text| !text.trim().is_empty())
     }
 
     /// The most of one server; `None` for any amount. `Servers` is not a dimension of one server.
