@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_token_of_ones_own_wish_is_good_for_what_is_asked_or_half_of_its_life() {
-        let at = |seconds| chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
+        let at = |seconds: i64| chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
         let access = Access {
             token: Secret::new("a"),
             expires_at: Some(at(100)),
