@@ -261,6 +261,16 @@ async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
     }
 }
 
+/// Holds on for as long as providers may take to answer, their description included: a lease that ends in the middle would
+/// let another hub use the same refresh token. What is kept is to be read after this, because another hub may have had it.
+async fn hold_on(app: &App, user: UserId) -> Result<(), Refused> {
+    let limits = app.login.providers().iter().map(|provider| provider.config().timeout.duration());
+    let longest = limits.max().and_then(|limit| TimeDelta::from_std(limit).ok()).unwrap_or_default();
+    let now = app.now();
+    let held = app.store.claim_upstream(user, &app.holder, now, now + LEASE + longest * 2).await?;
+    if held { Ok(()) } else { Err(busy()) }
+}
+
 async fn release(app: &App, user: UserId) {
     if let Err(error) = app.store.release_upstream(user, &app.holder).await {
         tracing::warn!(%user, "a lease on tokens is given back when it runs out: {error}");

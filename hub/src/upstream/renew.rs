@@ -8,7 +8,7 @@ use hub_core::id::UserId;
 use hub_store::User;
 use serde_json::json;
 
-use super::{Access, Code, Failure, Kept, Refused, Want, store};
+use super::{Access, Code, Failure, Kept, Refused, Want, hold_on, store};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
@@ -22,6 +22,7 @@ const LAST_MOMENTS: TimeDelta = TimeDelta::seconds(2);
 /// Gets an access token from the provider, keeps what has to be kept, and asks who the person is now.
 pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<Access, Refused> {
     loop {
+        hold_on(app, user).await?;
         let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
         let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
         let Some(refresh_token) = kept.refresh_token() else {
