@@ -176,15 +176,19 @@ pub fn next(request: &HttpRequest, app: &App) -> Option<String> {
     next_url::validate(&next, &next_url::Site { scheme: &origin.scheme, host: &origin.host, subdomains_of: None })
 }
 
-/// Where a person goes who asked for nothing in particular.
+/// Where a person goes who asked for nothing in particular, with what the address says for there.
 pub fn default_page(request: &HttpRequest, app: &App) -> String {
+    next_url::append_query(&bare_default_page(app), request.query_string(), &["next", "_xsrf"])
+}
+
+/// The same for an address whose parameters are not for there.
+pub fn bare_default_page(app: &App) -> String {
     let config = &app.config.hub;
-    let url = match &config.default_url {
+    match &config.default_url {
         Some(url) => url.clone(),
         None if config.redirect_to_server => app.paths.hub("spawn"),
         None => app.paths.hub("home"),
-    };
-    next_url::append_query(&url, request.query_string(), &["next", "_xsrf"])
+    }
 }
 
 /// The pairs of a posted form.

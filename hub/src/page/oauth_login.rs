@@ -9,7 +9,7 @@ use pages::refused::Admitting;
 use pages::{Href, Refused};
 use serde_json::json;
 
-use super::{default_page, found, href, login, next, oauth_attempt, show, surround};
+use super::{bare_default_page, found, href, login, next, oauth_attempt, show, surround};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
@@ -75,7 +75,11 @@ async fn come_back(request: &HttpRequest, app: &App, provider: &Provider, attemp
 async fn judge(request: &HttpRequest, app: &App, provider: &Provider, attempt: &Attempt, known: &Known) -> Answer {
     let address = Origin::of(request, app).address.parse().ok();
     let (status, text) = match app.login.admit_known(&app.store, known, address).await {
-        Outcome::Welcome(identity) => return login::welcome(request, app, identity, attempt.next.clone()).await,
+        // The parameters of this address are the provider's answer, and no options of a server.
+        Outcome::Welcome(identity) => {
+            let next = attempt.next.clone().unwrap_or_else(|| bare_default_page(app));
+            return login::welcome(request, app, identity, Some(next)).await;
+        }
         Outcome::Refused(refusal) => {
             put_out(request, app, known, &refusal).await?;
             if refusal == Refusal::NoGroup {
@@ -208,16 +212,10 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
 async fn begun_elsewhere(request: &HttpRequest, app: &App) -> Answer {
     if caller::of_login(request, app).await?.is_some() {
         // Somebody went back to a page of before.
-        return Ok(found(&default_page_without_answer(request, app)));
+        return Ok(found(&bare_default_page(app)));
     }
     let text = "This login was not begun in this browser, or has been used already. Log in again.";
     login::again(request, app, StatusCode::BAD_REQUEST, "", Some(text.to_owned()))
-}
-
-/// The default page, to which nothing of the provider's answer goes along.
-fn default_page_without_answer(request: &HttpRequest, app: &App) -> String {
-    let page = default_page(request, app);
-    page.split_once('?').map_or(page.clone(), |(path, _)| path.to_owned())
 }
 
 async fn send_on(request: &HttpRequest, app: &App, provider: &Provider, attempt: &Attempt) -> Answer {
