@@ -64,6 +64,7 @@ impl House {
         let mut session = self.specola.session()?;
         let (url, page) = self.provider.sign_in(&mut session, LOGIN, name).await?;
         page.expect(&[200]).with_context(|| format!("at {url}"))?;
+        assert_eq!(url.query(), None, "the provider's answer goes no further");
         Ok(session)
     }
 
