@@ -225,6 +225,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
         disable_user_config: spawner.disable_user_config,
         local_ip: spawner.local.ip.clone(),
         oidc_environment: spawner.oidc_environment.clone(),
+        tokens_in_shared_servers: config.auth.tokens_in_shared_servers,
         provider: match config.auth.providers.as_slice() {
             [only] => Some(only.name.clone()),
             _ => None,

@@ -97,10 +97,15 @@ pub async fn token(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
     if !is_client_of(&sent, &lab) {
         return Ok(refuse(StatusCode::UNAUTHORIZED, "invalid_client", "The client is not that of this server"));
     }
-    check_alone(&app, &lab).await?;
+    if let Err(problem) = check_alone(&app, &lab).await {
+        return in_oauth(problem, "invalid_grant");
+    }
     let user = asker.user().ok_or_else(Problem::not_found)?;
     let audience = ["audience", "aud", "resource"].into_iter().find_map(|name| sent.get(name));
-    let want = want(audience.map(str::to_owned), sent.get("scope").map(str::to_owned))?;
+    let want = match want(audience.map(str::to_owned), sent.get("scope").map(str::to_owned)) {
+        Ok(want) => want,
+        Err(problem) => return in_oauth(problem, "invalid_request"),
+    };
     let access = match app.upstream.access(user.id, want, AT_LEAST).await {
         Ok(access) => access,
         Err(Refused::Failed(failure)) => {
@@ -145,6 +150,14 @@ fn is_client_of(sent: &Sent, lab: &Server) -> bool {
     let token = Secret::new(sent.get("refresh_token").unwrap_or_default());
     sent.get("client_id").is_none_or(|client| client == own)
         && sent.get("client_secret").is_none_or(|secret| token.matches(secret))
+}
+
+/// A refusal of the hub's own in the words of OAuth; a fault stays one.
+fn in_oauth(problem: Problem, error: &str) -> Answer {
+    match problem.message() {
+        Some(text) if problem.status().is_client_error() => Ok(refuse(StatusCode::BAD_REQUEST, error, text)),
+        _ => Err(problem),
+    }
 }
 
 fn refuse(status: StatusCode, error: &str, description: &str) -> HttpResponse {

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 use hub_core::secret::Secret;
-use hub_store::Server;
+use hub_store::{Server, ShareQuery, Shares};
 use spawners::Plan;
 
 use super::Inner;
@@ -26,6 +26,8 @@ impl Inner {
         let Some(provider) = kept.provider().or(self.recipe.provider.as_deref()) else { return Ok(()) };
         for variable in wanted {
             let value = match variable {
+                // What can be read in a server that others use is theirs as well.
+                OidcVariable::AccessToken if self.is_shared(server).await? => continue,
                 OidcVariable::AccessToken => {
                     let tokens = kept.tokens();
                     tokens.map(|tokens| tokens.access_token.expose().to_owned()).unwrap_or_default()
@@ -41,5 +43,13 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    async fn is_shared(&self, server: &Server) -> Result<bool> {
+        if self.recipe.tokens_in_shared_servers {
+            return Ok(false);
+        }
+        let query = ShareQuery { of: Shares::OfServer(server.id), offset: 0, limit: Some(1) };
+        Ok(self.store.list_shares(&query, self.now()).await?.total > 0)
     }
 }

@@ -57,6 +57,8 @@ pub struct Recipe {
     pub local_ip: String,
     /// What servers are told of their person's login.
     pub oidc_environment: BTreeSet<OidcVariable>,
+    /// Whether servers that others use get access tokens too.
+    pub tokens_in_shared_servers: bool,
     /// The only identity provider, by its name.
     pub provider: Option<String>,
     /// What was chosen and granted, for what only drivers have a word for.

@@ -19,6 +19,9 @@ use crate::page::session;
 /// A token that is nearly over is still handed out while the provider does not answer.
 const LAST_MOMENTS: TimeDelta = TimeDelta::seconds(2);
 
+/// How long until a provider that did not say who somebody is is asked again, at least.
+const PAUSE: TimeDelta = TimeDelta::seconds(30);
+
 /// Gets an access token from the provider, keeps what has to be kept, and asks who the person is now.
 pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<Access, Refused> {
     loop {
@@ -107,8 +110,7 @@ async fn renewed(
     }
     tracing::debug!(%user, provider = provider.name(), "fresh tokens");
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
-    let now = app.now();
-    app.store.upstream_good(user, now, next_look(app, &kept, now)).await?;
+    app.store.upstream_renewed(user, next_look(app, &kept, app.now())).await?;
     if look(app, user, provider, &kept, tokens).await? == Looked::Refused {
         tracing::warn!(%user, provider = provider.name(), "the provider refuses to say who has the token it gave");
     }
@@ -130,7 +132,11 @@ async fn look(
     kept: &Kept,
     tokens: Tokens,
 ) -> Result<Looked, Refused> {
-    let Some(subject) = kept.subject() else { return Ok(Looked::Done) };
+    let Some(subject) = kept.subject() else {
+        // Another hub kept it, and there is nobody to ask for: only the token is looked after.
+        later(app, user, kept).await?;
+        return Ok(Looked::Done);
+    };
     let Some(person) = app.store.user_by_id(user).await? else { return Err(Refused::NotKept) };
     let known = match provider.look_again(tokens, subject, app.now()).await {
         Ok(known) => known,
@@ -143,6 +149,7 @@ async fn look(
         Err(trouble) => {
             // Not to be found out now: nobody loses anything for that.
             tracing::warn!(user = person.name, provider = provider.name(), "not asked who is let in: {trouble}");
+            later(app, user, kept).await?;
             return Ok(Looked::Done);
         }
     };
@@ -154,6 +161,13 @@ async fn look(
     let now = app.now();
     app.store.upstream_good(user, now, next_look(app, kept, now)).await?;
     Ok(Looked::Done)
+}
+
+/// Looks again after a while, for who could not be asked about now.
+async fn later(app: &App, user: UserId, kept: &Kept) -> Result<(), Refused> {
+    let now = app.now();
+    let due = next_look(app, kept, now).map(|due| due.max(now + PAUSE).min(now + PAUSE * 10));
+    Ok(app.store.upstream_renewed(user, due).await?)
 }
 
 /// When to ask again: before the token ends, and often enough to notice who has left.

@@ -42,6 +42,13 @@ impl Store {
         self.pool.execute(sql, params![user, now, due_at]).await.map(drop)
     }
 
+    /// Records that somebody has good tokens and when to look again, and nothing of whether the provider vouched for them.
+    pub async fn upstream_renewed(&self, user: UserId, due_at: Option<Time>) -> Result<()> {
+        let sql = "INSERT INTO specola_upstream (user_id, due_at) VALUES ($1, $2) ON CONFLICT (user_id) DO UPDATE SET
+                   due_at = $2, failure = NULL, failed_at = NULL, failures = 0";
+        self.pool.execute(sql, params![user, due_at]).await.map(drop)
+    }
+
     /// Records what went wrong, and when to try again, if at all by itself.
     pub async fn upstream_failed(&self, user: UserId, failure: &Value, now: Time, due_at: Option<Time>) -> Result<()> {
         let sql = "INSERT INTO specola_upstream (user_id, due_at, failure, failed_at, failures)

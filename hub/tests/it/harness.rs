@@ -306,6 +306,7 @@ pub fn recipe() -> Recipe {
         disable_user_config: false,
         local_ip: "127.0.0.1".to_owned(),
         oidc_environment: std::collections::BTreeSet::new(),
+        tokens_in_shared_servers: false,
         provider: None,
         chosen: hub_core::policy::Resolved::default(),
     }

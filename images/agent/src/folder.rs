@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// Where the folder is to be, in place of the choice made here.
+/// Where the folder is made, in place of the choice made here.
 const FOLDER: &str = "SPECOLA_TOKEN_DIR";
 
 /// A folder that nobody else reads.
@@ -19,13 +19,16 @@ pub struct Folder(PathBuf);
 impl Folder {
     /// The folder of this lab; made if it is not there.
     pub fn of_environment() -> Result<Self> {
-        if let Some(folder) = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()) {
-            return Self::at(PathBuf::from(folder));
-        }
         let variable = |name: &str| std::env::var(name).unwrap_or_default();
         let (hub, prefix) = (variable("JUPYTERHUB_API_URL"), variable("JUPYTERHUB_SERVICE_PREFIX"));
         let name = name_of(&hub, &prefix, nix::unistd::getuid().as_raw());
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let chosen = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+        if let Some(chosen) = chosen {
+            // Made where it is missing. What is in it is checked, and is of one server.
+            let _ = DirBuilder::new().recursive(true).mode(0o700).create(&chosen);
+            return Self::at(chosen.join(name));
+        }
         let places = runtime.into_iter().chain([PathBuf::from("/dev/shm"), std::env::temp_dir()]);
         let mut last = None;
         for place in places {

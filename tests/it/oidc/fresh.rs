@@ -155,6 +155,11 @@ async fn who_may_ask_for_a_token_and_who_may_not() -> Result<()> {
     anna.api(Method::POST, "/shares/anna/", body).await?.expect(&[200])?;
     let refused = ask(&mut lab, "").await?.expect(&[403])?;
     assert!(refused.text().contains("shared with others"), "{}", refused.text());
+    anna.stop_server("anna").await?;
+    anna.start_server("anna").await?;
+    let shared = environment(&house)?;
+    assert!(shared.contains_key("IAM_SERVER") && !shared.contains_key("ACCESS_TOKEN"), "nor in its environment");
+    let mut lab = anna.with_token(shared.get("JUPYTERHUB_API_TOKEN").context("a token")?);
     anna.api(Method::DELETE, "/shares/anna/", Body::Empty).await?.expect(&[204])?;
     ask(&mut lab, "").await?.expect(&[200])?;
     // And a server that has stopped is nobody.

@@ -28,6 +28,10 @@ async fn failures_are_counted_until_something_is_good(Database { store, .. }: Da
     let good = Upstream { due_at: Some(at(50)), checked_at: Some(at(5)), ..Upstream::default() };
     assert_eq!(store.upstream(ada).await.unwrap(), Some(good));
     store.upstream_failed(ada, &failure, at(6), None).await.unwrap();
+    store.upstream_renewed(ada, Some(at(60))).await.unwrap();
+    let renewed = Upstream { due_at: Some(at(60)), checked_at: Some(at(5)), ..Upstream::default() };
+    assert_eq!(store.upstream(ada).await.unwrap(), Some(renewed), "who vouched when is another thing");
+    store.upstream_failed(ada, &failure, at(6), None).await.unwrap();
     let kept = store.upstream(ada).await.unwrap().unwrap();
     assert_eq!((kept.due_at, kept.checked_at, kept.failure), (None, Some(at(5)), Some(failure)));
 }
