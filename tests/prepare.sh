@@ -163,8 +163,9 @@ prepare_keycloak() {
         mkdir -p "$folder"
         # The database is made once, with the realm in it; every test takes a copy.
         # Maven remembers elsewhere that it was unpacked once, and would not do it for another folder.
-        mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack -DoutputDirectory="$folder" \
-            -Dmdep.overWriteReleases=true -Dartifact=org.keycloak:keycloak-quarkus-dist:$version:zip >"$folder.log" 2>&1 &&
+        # Without a project it writes its markers below the folder it runs in.
+        (cd "$folder" && mvn -B -q org.apache.maven.plugins:maven-dependency-plugin:3.6.1:unpack -DoutputDirectory="$folder" \
+            -Dmdep.overWriteReleases=true -Dartifact=org.keycloak:keycloak-quarkus-dist:$version:zip) >"$folder.log" 2>&1 &&
             sh "$home/bin/kc.sh" build --db=dev-file --cache=local --features-disabled=account >>"$folder.log" 2>&1 &&
             sh "$home/bin/kc.sh" import --optimized --file "$PWD/$realm" >>"$folder.log" 2>&1 &&
             echo "$wanted" >"$folder/complete" || tail -5 "$folder.log"
