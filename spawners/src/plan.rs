@@ -38,12 +38,29 @@ pub struct Plan {
     pub image: Option<String>,
     /// GPUs by the name of the resource, such as `nvidia.com/gpu`. Empty for none: the server must not see any.
     pub gpus: BTreeMap<String, u64>,
+    /// The very devices that were leased to it, by UUID or path, by the name of the resource; empty where none are leased.
+    pub devices: BTreeMap<String, Vec<String>>,
     /// What is mounted, by name, in the driver's own words.
     pub volumes: BTreeMap<String, Map<String, Value>>,
+    /// Folders of the machine that servers run on which are put into the server.
+    pub binds: Vec<Bind>,
     /// Settings that only one kind of driver understands, under its own names, such as `node_selector`.
     pub extra: Map<String, Value>,
     /// What the person chose, with groups, for programs of the operator's; null for the local driver.
     pub options: Value,
+}
+
+/// A folder of the machine which a server sees under another path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Absolute, on the machine.
+    pub source: PathBuf,
+    /// Absolute, in the server.
+    pub target: PathBuf,
+    /// The server may only read it.
+    pub read_only: bool,
+    /// What is mounted below the source later appears in the server too.
+    pub propagate: bool,
 }
 
 impl Plan {
@@ -64,7 +81,9 @@ impl Plan {
             cpu_guarantee: None,
             image: None,
             gpus: BTreeMap::new(),
+            devices: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            binds: Vec::new(),
             extra: Map::new(),
             options: Value::Null,
         }

@@ -40,7 +40,7 @@ use crate::mark::Mark;
 use crate::place;
 use crate::session::Session;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Where its parts are.
 pub struct Installed {
