@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod events;
+pub mod folders;
 pub mod hook;
 pub mod http;
 pub mod instance;

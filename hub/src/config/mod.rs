@@ -13,6 +13,7 @@ pub mod culler;
 mod document;
 pub mod environment;
 pub mod events;
+pub mod folders;
 pub mod hub;
 pub mod infn;
 mod load;
@@ -48,6 +49,7 @@ pub use self::callout::{CalloutConfig, HooksConfig};
 pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
+pub use self::folders::FoldersConfig;
 pub use self::hub::HubConfig;
 pub use self::load::CRYPT_KEY;
 pub use self::log::LogConfig;
@@ -71,6 +73,8 @@ pub struct Config {
     pub spawner: SpawnerConfig,
     /// What people choose before a server starts, and who may: see [options.md](options.md). Without any, nothing is asked.
     pub options: OptionsConfig,
+    /// Folders of the machine that people find in their servers: see [folders.md](folders.md).
+    pub folders: FoldersConfig,
     /// When servers that nobody uses are stopped. Does what jupyterhub-idle-culler does, without a service.
     pub culler: CullerConfig,
     /// Programs and addresses of your own that are asked or told when something happens: see [hooks.md](hooks.md).
@@ -103,8 +107,8 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 12] =
-    ["hub", "auth", "spawner", "options", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 13] =
+    ["hub", "auth", "spawner", "options", "folders", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::folders::MountsConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
@@ -56,6 +57,8 @@ pub struct SpawnerConfig {
     pub debug: bool,
     /// Keeps people's own Jupyter configuration from being read by their servers.
     pub disable_user_config: bool,
+    /// How buckets of object stores become folders of servers: see [folders.md](folders.md).
+    pub mounts: MountsConfig,
     /// Options of the driver `local`.
     pub local: LocalConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
@@ -179,6 +182,7 @@ impl Default for SpawnerConfig {
             oidc_environment: BTreeSet::new(),
             debug: false,
             disable_user_config: false,
+            mounts: MountsConfig::default(),
             local: LocalConfig::default(),
             external: CalloutConfig::default(),
         }

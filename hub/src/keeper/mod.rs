@@ -8,6 +8,7 @@ pub mod attend;
 pub mod breakpoint;
 pub mod environment;
 pub mod failure;
+pub mod folders;
 mod hook;
 mod login;
 pub mod prepare;
