@@ -18,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::spawner::Driver;
+use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::Instance;
+use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
@@ -200,7 +201,19 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
         hooks,
+        layout: Arc::new(layout(config)),
     }
+}
+
+fn layout(config: &Config) -> Layout {
+    let root = nix::unistd::Uid::effective().is_root();
+    let owner = match (config.spawner.driver, config.spawner.local.mode) {
+        (Driver::Local, Some(LocalMode::Folders)) => Owner::Hub,
+        (Driver::Local, None) if !root => Owner::Hub,
+        (Driver::Local, _) => Owner::Account,
+        _ => Owner::Image,
+    };
+    Layout { folders: config.folders.clone(), owner }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {

@@ -107,8 +107,10 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 13] =
-    ["hub", "auth", "spawner", "options", "folders", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 13] = [
+    "hub", "auth", "spawner", "options", "folders", "culler", "hooks", "proxy", "pages", "log", "metrics", "events",
+    "audit",
+];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

@@ -3,6 +3,7 @@
 //! Which there are is decided in `keeper/folders.rs`. Everything is below one root that only the hub's user can enter;
 //! servers reach what is theirs through binds alone. All of this is blocking work.
 
+pub mod people;
 pub mod trash;
 
 use std::fs::{self, DirBuilder, Permissions};
@@ -143,7 +144,8 @@ mod tests {
         make(&root, &all, owner).unwrap();
         fs::write(root.join("users/anna/notebook"), "work").unwrap();
         make(&root, &all, owner).unwrap();
-        let expected = [("", 0o700), ("users", 0o700), ("users/anna", 0o755), ("shared", 0o755), ("groups/cms", 0o2777)];
+        let expected =
+            [("", 0o700), ("users", 0o700), ("users/anna", 0o755), ("shared", 0o755), ("groups/cms", 0o2777)];
         for (path, bits) in expected {
             assert_eq!(mode(&root.join(path)), bits, "{path}");
         }
@@ -171,7 +173,8 @@ mod tests {
             fs::create_dir_all(root.join(path)).unwrap();
             fs::write(root.join(path).join("x"), path).unwrap();
         }
-        let pair = |name: &str, new: &str| (PathBuf::from(format!("{name}/anna")), PathBuf::from(format!("{name}/{new}")));
+        let pair =
+            |name: &str, new: &str| (PathBuf::from(format!("{name}/anna")), PathBuf::from(format!("{name}/{new}")));
         rename(root, &[pair("shared", "taken"), pair("users", "taken")]).unwrap_err();
         assert_eq!(fs::read_to_string(root.join("shared/anna/x")).unwrap(), "shared/anna", "it was taken back");
         assert_eq!(fs::read_to_string(root.join("users/taken/x")).unwrap(), "users/taken");

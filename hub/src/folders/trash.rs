@@ -152,7 +152,8 @@ pub fn empty(root: &Path, now: Time) -> Result<Vec<Entry>> {
     }
     if let Ok(entries) = fs::read_dir(&trash) {
         for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GOING)) {
-            fs::remove_dir_all(entry.path()).with_context(|| format!("{} cannot be removed", entry.path().display()))?;
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("{} cannot be removed", entry.path().display()))?;
         }
     }
     Ok(removed)
@@ -230,7 +231,11 @@ mod tests {
         assert_ne!(first.name, second.name);
         fs::create_dir_all(root.join("users/anna")).unwrap();
         restore(root, &first.name).unwrap();
-        assert_eq!(fs::read_to_string(root.join("users/anna/x")).unwrap(), "users/anna", "an empty folder is no hindrance");
+        assert_eq!(
+            fs::read_to_string(root.join("users/anna/x")).unwrap(),
+            "users/anna",
+            "an empty folder is no hindrance"
+        );
     }
 
     #[test]

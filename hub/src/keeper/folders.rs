@@ -7,6 +7,27 @@ use spawners::Bind;
 
 use crate::config::folders::{AreaKind, FoldersConfig};
 
+/// What there is to decide from.
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    /// Folders of the machine.
+    pub folders: FoldersConfig,
+    /// Whose the files are.
+    pub owner: Owner,
+}
+
+/// Whose the files in a server's folders are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Owner {
+    /// The same user in all servers, `folders.uid`.
+    #[default]
+    Image,
+    /// The system user of the person's name.
+    Account,
+    /// The hub's own user.
+    Hub,
+}
+
 /// A folder below the root, as it has to be before a server starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {

@@ -37,7 +37,9 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_its_folder() {
-        for hostile in ["", ".", "..", "../x", "/etc", "a/../../b", "a\0b", "-rf", ".ssh", &"x".repeat(4000), "😀", "a---b"] {
+        for hostile in
+            ["", ".", "..", "../x", "/etc", "a/../../b", "a\0b", "-rf", ".ssh", &"x".repeat(4000), "😀", "a---b"]
+        {
             let safe = safe_part(hostile);
             assert!(safe != hostile && !safe.is_empty() && safe.len() <= 64, "{hostile:?}: {safe:?}");
             assert!(!safe.contains(['/', '.', '\0']) && !safe.starts_with('-'), "{hostile:?}: {safe:?}");
