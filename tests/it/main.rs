@@ -35,3 +35,4 @@ mod server_proxy;
 mod services;
 mod sharing;
 mod singleuser;
+mod storage;

@@ -82,6 +82,7 @@ impl Inner {
             let failure = self.failure(server, code, sentence, String::new(), true);
             return self.failed(server, &failure).await.map(Before::End);
         }
+        self.tell_storage(&mut plan, server, token).await?;
         Ok(Before::Go(Box::new(plan)))
     }
 

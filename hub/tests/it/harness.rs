@@ -309,6 +309,7 @@ pub fn recipe() -> Recipe {
         oidc_environment: std::collections::BTreeSet::new(),
         tokens_in_shared_servers: false,
         provider: None,
+        storage: Vec::new(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }
