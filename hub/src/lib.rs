@@ -19,6 +19,7 @@ pub mod keeper;
 pub mod login;
 pub mod memory;
 pub mod metrics;
+pub mod mounts;
 pub mod oauth;
 pub mod options;
 pub mod page;

@@ -29,6 +29,7 @@ use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
+use crate::mounts::Mounts;
 use crate::people::Register;
 use crate::roles::Managed;
 use crate::run::Shutdown;
@@ -84,7 +85,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let driver = driver(&config, &epoch)?;
+    let bare = driver(&config, &epoch)?;
+    let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
+    let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
     let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
@@ -131,6 +134,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         login,
         upstream: crate::upstream::Broker::new(tracker.clone()),
         storage,
+        mounts,
         hooks,
         cookie_secret: secret,
         site,
@@ -139,6 +143,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     };
     let app = Arc::new(app);
     app.upstream.begin(&app);
+    if let Some(mounts) = &app.mounts {
+        mounts.begin(&app);
+    }
     Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
 }
 
@@ -215,7 +222,8 @@ fn layout(config: &Config) -> Layout {
         (Driver::Local, _) => Owner::Account,
         _ => Owner::Image,
     };
-    Layout { folders: config.folders.clone(), owner }
+    let offers = config.storage.iter().cloned().map(crate::storage::Offer::new).collect();
+    Layout { folders: config.folders.clone(), mounts: config.spawner.mounts.clone(), offers, owner }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {

@@ -6,7 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::StorageConfig;
 use super::unit::{ByteSize, Seconds};
+use crate::keeper::buckets::folder_name;
 
 /// Folders of the machine that people find in their servers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -118,7 +120,12 @@ impl Default for MountsConfig {
 }
 
 /// Checks the rules no schema can tell. `blame` takes key, what is wrong, and the remedy.
-pub fn validate(folders: &FoldersConfig, mounts: &MountsConfig, blame: &mut impl FnMut(&str, &str, &str)) {
+pub fn validate(
+    folders: &FoldersConfig,
+    mounts: &MountsConfig,
+    storage: &[StorageConfig],
+    blame: &mut impl FnMut(&str, &str, &str),
+) {
     if folders.root.is_none() && !folders.areas.is_empty() {
         blame("folders.root", "is not written, and there are folders", "Such as \"/srv/specola\"");
     }
@@ -162,6 +169,15 @@ pub fn validate(folders: &FoldersConfig, mounts: &MountsConfig, blame: &mut impl
     if !is_whole(&mounts.dir) || mounts.cache_dir.as_ref().is_some_and(|dir| !is_whole(dir)) {
         blame("spawner.mounts.dir", "and cache_dir have to be paths from the root of the machine", "");
     }
+    for (index, one) in storage.iter().enumerate().filter(|_| mounts.enabled) {
+        for (number, bucket) in one.buckets.iter().enumerate() {
+            if folder_name(mounts, &bucket.folder).is_none() {
+                let what = format!("is not right below {:?}, the folder of all buckets", mounts.target);
+                let key = format!("storage[{index}].buckets[{number}].folder");
+                blame(&key, &what, "Such as \"/s3/{username}\"");
+            }
+        }
+    }
     if mounts.mount_timeout.is_zero() {
         blame("spawner.mounts.mount_timeout", "has to be more than 0 seconds", "Without it, it is 15");
     }
@@ -180,7 +196,7 @@ mod tests {
 
     fn problems(folders: &FoldersConfig, mounts: &MountsConfig) -> Vec<String> {
         let mut found = Vec::new();
-        validate(folders, mounts, &mut |key, _, _| found.push(key.to_owned()));
+        validate(folders, mounts, &[], &mut |key, _, _| found.push(key.to_owned()));
         found
     }
 

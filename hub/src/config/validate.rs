@@ -31,7 +31,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     super::storage::validate(&config.storage, &config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
-    super::folders::validate(&config.folders, &config.spawner.mounts, &mut blame);
+    super::folders::validate(&config.folders, &config.spawner.mounts, &config.storage, &mut blame);
     culler(&config.culler, &mut blame);
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);

@@ -3,15 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use hub_core::name;
+use hub_core::policy::group::GroupRule;
 use spawners::Bind;
 
-use crate::config::folders::{AreaKind, FoldersConfig};
+use crate::config::folders::{AreaKind, FoldersConfig, MountsConfig};
+use crate::storage::Offer;
 
 /// What there is to decide from.
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
     /// Folders of the machine.
     pub folders: FoldersConfig,
+    /// How buckets become folders.
+    pub mounts: MountsConfig,
+    /// The object stores they are in.
+    pub offers: Vec<Offer>,
     /// Whose the files are.
     pub owner: Owner,
 }
@@ -63,7 +69,8 @@ pub fn of_person(config: &FoldersConfig, user: &str, groups: &[String]) -> Folde
     let Some(root) = &config.root else { return folders };
     let own = name::safe_part(user);
     for area in &config.areas {
-        let among = |group: &&String| area.groups.is_empty() || area.groups.contains(*group);
+        let rules: Vec<GroupRule> = area.groups.iter().map(GroupRule::new).collect();
+        let among = |group: &&String| rules.is_empty() || rules.iter().any(|rule| rule.admits(group));
         if area.kind != AreaKind::Group && !area.groups.is_empty() && !groups.iter().any(|group| among(&group)) {
             continue;
         }
@@ -77,7 +84,7 @@ pub fn of_person(config: &FoldersConfig, user: &str, groups: &[String]) -> Folde
             }
             AreaKind::Group => {
                 for group in groups.iter().filter(among) {
-                    let part = name::safe_part(group);
+                    let part = name::safe_part(group.trim_matches('/'));
                     folders.add(root, below.join(&part), target(&part), Use::Members);
                 }
             }

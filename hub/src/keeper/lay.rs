@@ -3,8 +3,8 @@
 use nix::unistd::{Gid, Uid, User};
 use spawners::Plan;
 
-use super::Inner;
 use super::folders::{self, Layout, Owner};
+use super::{Inner, buckets};
 
 /// Why a server with folders cannot be started: a word for machines, and a sentence.
 type Refusal = (&'static str, String);
@@ -14,7 +14,8 @@ impl Inner {
     pub(crate) async fn lay_folders(&self, plan: &mut Plan, groups: &[String]) -> Result<(), Refusal> {
         let (layout, user) = (&self.settings.layout, plan.identity.user.clone());
         let found = folders::of_person(&layout.folders, &user, groups);
-        if found.binds.is_empty() {
+        plan.mounts = buckets::of_person(&layout.mounts, &layout.offers, &user, groups);
+        if found.binds.is_empty() && plan.mounts.is_empty() {
             return Ok(());
         }
         plan.binds.extend(found.binds);

@@ -6,6 +6,7 @@
 pub mod act;
 pub mod attend;
 pub mod breakpoint;
+pub mod buckets;
 pub mod environment;
 pub mod failure;
 pub mod folders;
