@@ -154,7 +154,7 @@ impl Inner {
         let _ = self.fresh_keys(task, server).await;
         let looked = work::look(task).await;
         if let Ok(Some(stats)) = &looked {
-            return self.seen(task, *stats, false);
+            return self.seen(task, *stats, stats.waiting(), false);
         }
         let hangs = looked.is_err();
         let due = self.remember(task, |memo| {
@@ -166,11 +166,10 @@ impl Inner {
         }
     }
 
-    /// Takes in what a helper tells.
-    fn seen(&self, task: Task<'_>, stats: Stats, drains: bool) {
+    /// Takes in what a helper tells, and how many files are not in the store.
+    fn seen(&self, task: Task<'_>, stats: Stats, files: u64, drains: bool) {
         self.remember(task, |memo| {
             (memo.misses, memo.next_try, memo.pause) = (0, None, Duration::ZERO);
-            let files = stats.waiting();
             let stuck = files > 0 && stats.uploads_in_progress == 0;
             let since = if stuck { Some(memo.waiting_since.unwrap_or_else(Instant::now)) } else { None };
             memo.waiting_since = since;
@@ -289,7 +288,7 @@ impl Inner {
             && stats.waiting().max(waiting) > 0
         {
             let _ = self.fresh_keys(task, server).await;
-            self.seen(task, Stats { uploads_queued: stats.uploads_queued.max(waiting), ..stats }, true);
+            self.seen(task, stats, stats.waiting().max(waiting), true);
             return Ok(false);
         }
         if waiting == 0 {

@@ -79,8 +79,11 @@ async fn a_server_that_is_started_while_uploads_go_on_goes_on_with_them() {
     let helpers = ground.helpers();
     let lab = ground.start(&hub, &ground.plan(2, vec![ground.mount("anna")])).await;
     assert_eq!(ground.helpers(), helpers, "the same helper");
+    eventually("it is in the bucket", || async {
+        ground.store.read("bucket-anna/big").map(|bytes| digest(&bytes)).as_ref() == Some(&written)
+    })
+    .await;
     ground.eventually_health(&hub, "all is uploaded", is(&State::Ready)).await;
-    assert_eq!(ground.store.read("bucket-anna/big").map(|bytes| digest(&bytes)), Some(written));
     ground.ends(&hub, &lab).await;
     ground.is_clean().await;
 }
