@@ -97,6 +97,11 @@ impl Tools {
         lab.run(&self.python, &all).await
     }
 
+    /// The interpreter itself.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
+
     fn moto_server(&self) -> PathBuf {
         self.python.with_file_name("moto_server")
     }
