@@ -19,16 +19,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::spawner::Driver;
+use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::Instance;
+use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
+use crate::mounts::Mounts;
 use crate::people::Register;
 use crate::roles::Managed;
 use crate::run::Shutdown;
@@ -84,7 +86,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let driver = driver(&config, &epoch)?;
+    let bare = driver(&config, &epoch)?;
+    let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
+    let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
     let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
@@ -131,6 +135,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         login,
         upstream: crate::upstream::Broker::new(tracker.clone()),
         storage,
+        mounts,
         hooks,
         cookie_secret: secret,
         site,
@@ -139,6 +144,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     };
     let app = Arc::new(app);
     app.upstream.begin(&app);
+    if let Some(mounts) = &app.mounts {
+        mounts.begin(&app);
+    }
     Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
 }
 
@@ -209,7 +217,20 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
         hooks,
+        layout: Arc::new(layout(config)),
     }
+}
+
+fn layout(config: &Config) -> Layout {
+    let root = nix::unistd::Uid::effective().is_root();
+    let owner = match (config.spawner.driver, config.spawner.local.mode) {
+        (Driver::Local, Some(LocalMode::Folders)) => Owner::Hub,
+        (Driver::Local, None) if !root => Owner::Hub,
+        (Driver::Local, _) => Owner::Account,
+        _ => Owner::Image,
+    };
+    let offers = config.storage.iter().cloned().map(crate::storage::Offer::new).collect();
+    Layout { folders: config.folders.clone(), mounts: config.spawner.mounts.clone(), offers, owner }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {

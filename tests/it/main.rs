@@ -22,6 +22,7 @@ mod keycloak;
 mod life;
 mod likeness;
 mod login;
+mod mounts;
 mod observe;
 mod oidc;
 mod options;

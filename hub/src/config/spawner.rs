@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
 use super::docker::DockerConfig;
+use super::folders::MountsConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
@@ -57,6 +58,8 @@ pub struct SpawnerConfig {
     pub debug: bool,
     /// Keeps people's own Jupyter configuration from being read by their servers.
     pub disable_user_config: bool,
+    /// How buckets of object stores become folders of servers: see [folders.md](folders.md).
+    pub mounts: MountsConfig,
     /// Options of the driver `local`.
     pub local: LocalConfig,
     /// Options of the driver `docker`.
@@ -185,6 +188,7 @@ impl Default for SpawnerConfig {
             oidc_environment: BTreeSet::new(),
             debug: false,
             disable_user_config: false,
+            mounts: MountsConfig::default(),
             local: LocalConfig::default(),
             docker: DockerConfig::default(),
             external: CalloutConfig::default(),

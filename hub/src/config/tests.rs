@@ -396,7 +396,8 @@ fn storages_are_set_by_one_variable() {
     let text = r#"[{"name": "main", "endpoint": "https://s3.example.org"}]"#;
     environment.insert("SPECOLA_STORAGE".into(), text.into());
     environment.insert("SPECOLA_AUTH__ENABLE_AUTH_STATE".into(), "true".into());
-    let provider = r#"[{"name": "iam", "preset": "indigo-iam", "issuer": "https://iam.example.org", "client_id": "hub"}]"#;
+    let provider =
+        r#"[{"name": "iam", "preset": "indigo-iam", "issuer": "https://iam.example.org", "client_id": "hub"}]"#;
     environment.insert("SPECOLA_AUTH__PROVIDERS".into(), provider.into());
     assert_eq!(Config::load(None, &environment).unwrap().storage[0].name, "main");
     environment.insert("SPECOLA_STORAGE".into(), "nonsense".into());

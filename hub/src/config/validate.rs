@@ -32,6 +32,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
+    super::folders::validate(&config.folders, &config.spawner.mounts, &config.storage, &mut blame);
     culler(&config.culler, &mut blame);
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);

@@ -74,12 +74,7 @@ pub(super) fn id_of(app: &App, kept: &Kept, at_least: TimeDelta) -> Option<Acces
     let (token, begin, end) = kept.id_token()?;
     let provider = provider_of(app, kept)?;
     let good = end - app.now() > at_least.min((end - begin) / 2);
-    good.then(|| Access {
-        token,
-        expires_at: Some(end),
-        scope: Vec::new(),
-        provider: provider.name().to_owned(),
-    })
+    good.then(|| Access { token, expires_at: Some(end), scope: Vec::new(), provider: provider.name().to_owned() })
 }
 
 /// The ID token after a refresh, which need not have brought another one.
