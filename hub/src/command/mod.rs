@@ -5,6 +5,7 @@ pub mod audit;
 pub mod bridge;
 pub mod check_config;
 pub mod database;
+pub mod doctor;
 pub mod explain;
 pub mod import_config;
 mod log;
@@ -39,6 +40,7 @@ enum Command {
     Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Doctor(doctor::Doctor),
     Explain(explain::Explain),
     User(user::User),
     Token(token::Token),
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
             Command::Quickstart(arguments) => quickstart::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::CheckConfig(arguments) => check_config::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,

@@ -12,7 +12,7 @@ mod exchange;
 mod github;
 mod globus;
 pub mod group;
-mod http;
+pub mod http;
 pub mod preset;
 mod provider;
 pub mod registration;
