@@ -21,6 +21,7 @@ mod path;
 mod pool;
 mod relay;
 mod route;
+pub mod secure;
 mod server;
 mod snapshot;
 mod state;

@@ -50,21 +50,26 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc
     let accepting = async {
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let (socket, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(problem) if is_of_peer(&problem) => continue,
-                Err(problem) => {
-                    tracing::warn!(%problem, "cannot accept connections");
-                    tokio::time::sleep(EXHAUSTED).await;
-                    continue;
-                }
-            };
+            let Some((socket, peer)) = next(&listener).await else { continue };
             let origin = origin(&shared, peer.ip());
             let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
             shared.tasks.spawn(serve(builder.clone(), Arc::new(client), socket));
         }
     };
     shared.drain.until(accepting).await;
+}
+
+/// The next connection; None after a failure that was waited for.
+pub(crate) async fn next(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(problem) if is_of_peer(&problem) => None,
+        Err(problem) => {
+            tracing::warn!(%problem, "cannot accept connections");
+            tokio::time::sleep(EXHAUSTED).await;
+            None
+        }
+    }
 }
 
 /// Whether only this one connection failed.
@@ -92,8 +97,8 @@ fn origin(shared: &Shared, peer: IpAddr) -> Origin {
     Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
-        proto: HeaderValue::from_static("http"),
-        port: HeaderValue::from_static("80"),
+        proto: HeaderValue::from_static(if shared.secure.is_some() { "https" } else { "http" }),
+        port: HeaderValue::from_static(if shared.secure.is_some() { "443" } else { "80" }),
     }
 }
 
@@ -101,7 +106,18 @@ async fn serve(builder: http1::Builder, client: Arc<Client>, socket: TcpStream) 
     // A socket that refuses this is already closed, and the read will say so.
     let _ = socket.set_nodelay(true);
     let shared = Arc::clone(&client.shared);
-    let stream = TokioIo::new(Stream::Tcp(socket));
+    let stream = match &shared.secure {
+        None => Stream::Tcp(socket),
+        Some(secure) => match shared.drain.until(secure.accept(socket)).await {
+            Some(Ok(stream)) => Stream::Tls(Box::new(stream)),
+            Some(Err(problem)) => {
+                tracing::debug!(%problem, "no handshake");
+                return;
+            }
+            None => return,
+        },
+    };
+    let stream = TokioIo::new(stream);
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
     let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
     let served = shared.halt.until(async {

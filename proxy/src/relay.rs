@@ -4,7 +4,7 @@ use std::{io, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{EXPECT, HOST},
+    header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY},
     response,
 };
 use hyper::body::{Body, Incoming};
@@ -44,11 +44,15 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         return Ok(error_page::healthy());
     }
     let asked = Asked::new(&request);
-    match pass(&client, request).await {
-        Ok(response) => Ok(response),
-        Err(fault) if fault.status.is_server_error() => Ok(error_page::told(&client.shared, fault, &asked).await),
-        Err(fault) => Ok(error_page::own(fault, asked.api())),
+    let mut response = match pass(&client, request).await {
+        Ok(response) => response,
+        Err(fault) if fault.status.is_server_error() => error_page::told(&client.shared, fault, &asked).await,
+        Err(fault) => error_page::own(fault, asked.api()),
+    };
+    if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
+    Ok(response)
 }
 
 async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Fault> {

@@ -15,6 +15,7 @@ use crate::{
     listener,
     options::Options,
     route::Route,
+    secure::Secure,
     snapshot::Store,
     state::{Counts, Routes, Shared},
     stop::Stop,
@@ -30,6 +31,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    redirect: Option<(TcpListener, u16)>,
     admin: Option<Admin>,
     control: Control,
     store: Option<Store>,
@@ -47,10 +49,14 @@ impl Proxy {
         let ledger = Arc::new(Ledger::default());
         let fallback = options.default_target.as_deref();
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
+        let reload = options.reload;
+        let secure = options.tls.map(|tls| Secure::new(tls, &options.limits, reload)).transpose().context("TLS")?;
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
             trust,
+            secure,
+            mark: options.mark,
             routes: ArcSwap::from_pointee(Routes::default()),
             fallback: fallback.map(Arc::new),
             ledger,
@@ -66,14 +72,21 @@ impl Proxy {
         }
         let listeners: Vec<_> = options.listen.into_iter().map(listener::bind).collect::<Result<_, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let port = addresses.first().map_or(443, SocketAddr::port);
+        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port)).transpose()?.flatten();
         let admin = options.admin_socket.map(Admin::bind).transpose()?;
         let max_connections = shared.limits.max_connections;
-        Ok(Self { shared, listeners, addresses, admin, control, store, max_connections })
+        Ok(Self { shared, listeners, addresses, redirect, admin, control, store, max_connections })
     }
 
     /// The addresses that the public listeners are bound to.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address that the redirect to https is bound to.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until the stop, then drains; see [`crate::run`].
@@ -84,6 +97,9 @@ impl Proxy {
         let room = Arc::new(Semaphore::new(self.max_connections));
         for listener in self.listeners {
             shared.tasks.spawn(listener::accept(Arc::clone(&shared), listener, Arc::clone(&room)));
+        }
+        if let Some(secure) = &shared.secure {
+            secure.start(&shared, self.redirect);
         }
         link::start(&shared, self.control.clone(), self.store);
         let report = activity::report(

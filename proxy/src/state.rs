@@ -16,6 +16,7 @@ use crate::{
     options::{Cidr, Limits},
     path::prefix_key,
     route::Route,
+    secure::Secure,
     stop::Stop,
     table::Table,
     tls::Trust,
@@ -39,6 +40,9 @@ pub(crate) struct Shared {
     pub(crate) trusted: Vec<Cidr>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
+    /// TLS towards browsers.
+    pub(crate) secure: Option<Secure>,
+    pub(crate) mark: Option<String>,
     pub(crate) routes: ArcSwap<Routes>,
     /// Takes what no route matches.
     pub(crate) fallback: Option<Arc<Route>>,

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod import_config;
 mod log;
 pub mod proxy;
+mod proxy_tls;
 pub mod quickstart;
 pub mod register_client;
 pub mod serve;

@@ -36,6 +36,8 @@ pub struct ProxyProcess {
     pub default_target: String,
     /// Further arguments of `specola proxy`.
     pub arguments: Vec<String>,
+    /// Stands for what a running proxy must have been started with to be kept; `None` for plain HTTP.
+    pub mark: Option<String>,
 }
 
 /// What a running proxy tells of itself.
@@ -46,6 +48,9 @@ pub struct Status {
     /// The public addresses it listens on.
     #[serde(default)]
     pub listen: Vec<String>,
+    /// The mark it was started with.
+    #[serde(default)]
+    pub mark: Option<String>,
 }
 
 impl ProxyProcess {
@@ -84,11 +89,12 @@ impl ProxyProcess {
     /// Adopts the running proxy or starts one; returns when its admin socket answers.
     pub async fn ensure(&self) -> Result<Status> {
         if let Ok(status) = self.status().await {
-            if status.listen.is_empty() || status.listen.contains(&self.listen) {
+            let there = status.listen.is_empty() || status.listen.contains(&self.listen);
+            if there && status.mark == self.mark {
                 tracing::info!(pid = status.pid, "found the running proxy");
                 return Ok(status);
             }
-            tracing::info!(pid = status.pid, "the running proxy listens elsewhere; replacing it");
+            tracing::info!(pid = status.pid, "the running proxy listens elsewhere or with another certificate; replacing it");
             self.stop().await;
         }
         self.start().await
@@ -140,6 +146,7 @@ impl ProxyProcess {
             .arg("--snapshot")
             .arg(self.folder.join("routes.json"))
             .args(&self.arguments)
+            .args(self.mark.iter().map(|mark| format!("--mark={mark}")))
             .env_remove(crate::keeper::breakpoint::VARIABLE)
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot share the proxy's log")?)

@@ -5,6 +5,7 @@
 // A test that cannot go on must stop.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acme;
 mod client;
 mod exchange;
 mod framing;
@@ -15,6 +16,8 @@ mod hub_restart;
 mod life;
 mod link;
 mod paths;
+mod pebble;
+mod secure;
 mod streams;
 mod tenancy;
 mod tls;
