@@ -11,6 +11,7 @@ mod acknowledge;
 mod activity;
 mod admin;
 mod body;
+pub mod chp;
 mod dial;
 mod error_page;
 mod headers;

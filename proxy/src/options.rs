@@ -10,7 +10,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::secure::TlsOptions;
+use crate::{
+    chp::{ChpOptions, Listen},
+    secure::{CertificateFiles, TlsOptions},
+};
 
 /// Everything [`crate::run`] needs.
 #[derive(Clone)]
@@ -41,6 +44,14 @@ pub struct Options {
     pub reload: Arc<Notify>,
     /// Any word; the status tells it, so that whoever started the proxy can see whether it has these settings.
     pub mark: Option<String>,
+    /// Further public listeners, such as unix sockets.
+    pub doors: Vec<Listen>,
+    /// What the proxy shows to upstreams that ask for a certificate.
+    pub client_certificate: Option<CertificateFiles>,
+    /// Believes every upstream that speaks TLS.
+    pub insecure: bool,
+    /// Set to behave as configurable-http-proxy.
+    pub chp: Option<ChpOptions>,
 }
 
 /// Where the hub's control interface is.
@@ -57,6 +68,8 @@ pub enum HubLink {
 /// Named bounds on every wait, queue and buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// For an upstream to begin its answer: unbounded when None.
+    pub answer: Option<Duration>,
     /// To connect to an upstream: 5 s.
     pub connect: Duration,
     /// For a client to send a request head, also the longest idle wait between requests: 30 s.
@@ -110,6 +123,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            answer: None,
             connect: Duration::from_secs(5),
             header_read: Duration::from_secs(30),
             tls_handshake: Duration::from_secs(10),

@@ -132,12 +132,16 @@ impl Proxy {
             tls,
             reload: Arc::default(),
             mark: self.mark,
+            doors: Vec::new(),
+            client_certificate: None,
+            insecure: false,
+            chp: None,
         })
     }
 }
 
 /// Each connection takes up to two open files: as many as the system lets us have.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
@@ -147,7 +151,7 @@ fn raise_open_files() {
 }
 
 /// SIGTERM and SIGINT stop; SIGHUP has certificates read again.
-async fn obey_signals(stop: CancellationToken, reload: Arc<Notify>) {
+pub(super) async fn obey_signals(stop: CancellationToken, reload: Arc<Notify>) {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
     let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };

@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use anyhow::Context;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use http::{
@@ -47,7 +48,7 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Se
     builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read);
     let accepting = async {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-            let Some(stream) = door.next().await else { continue };
+            let Some((stream, _)) = door.next().await else { continue };
             let (context, secure, builder) = (Arc::clone(&shared), secure.clone(), builder.clone());
             shared.tasks.spawn(async move {
                 let drain = Arc::clone(&context.drain);
@@ -258,13 +259,18 @@ async fn change(shared: &Arc<Shared>, chp: &Chp, put: Vec<wire::Route>, delete: 
 }
 
 /// An empty table, or one with the default target.
-pub(crate) fn begin(shared: &Arc<Shared>, default_target: Option<&str>) {
-    let route = default_target.map(|target| {
-        tracing::info!("Adding route / -> {target}");
-        tracing::info!("Route added / -> {target}");
-        wire::Route { prefix: "/".to_owned(), target: target.to_owned(), data: Map::new() }
-    });
+pub(crate) fn begin(shared: &Arc<Shared>, default_target: Option<&str>) -> anyhow::Result<()> {
+    let route = match default_target {
+        None => None,
+        Some(target) => {
+            Target::with_path(target).context("the default target")?;
+            tracing::info!("Adding route / -> {target}");
+            tracing::info!("Route added / -> {target}");
+            Some(wire::Route { prefix: "/".to_owned(), target: target.to_owned(), data: Map::new() })
+        }
+    };
     shared.apply(&Line::Snapshot { epoch: EPOCH.to_owned(), revision: 0, routes: route.into_iter().collect() });
+    Ok(())
 }
 
 fn object(value: &Value) -> Response<Full<Bytes>> {

@@ -101,7 +101,7 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door) {
     builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read).keep_alive(false);
     let accepting = async {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-            let Some(stream) = door.next().await else { continue };
+            let Some((stream, _)) = door.next().await else { continue };
             let context = Arc::clone(&shared);
             let service = service_fn(move |request| {
                 let answer = answer(&context, &request);

@@ -2,6 +2,7 @@
 //! their way. Everything else is the same code.
 
 mod api;
+pub(crate) mod error;
 mod metrics;
 mod rewrite;
 mod socket;
@@ -15,6 +16,7 @@ use crate::{
     secure::{Secure, TlsOptions},
     state::Shared,
 };
+pub(crate) use api::begin;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use socket::Door;
 

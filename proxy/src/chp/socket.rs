@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::net::UnixStream as StdStream,
     path::{Path, PathBuf},
 };
@@ -48,12 +48,13 @@ impl Door {
         }
     }
 
-    /// The next connection; None after a failure that was waited for.
-    pub(crate) async fn next(&self) -> Option<Stream> {
+    /// The next connection and whom it is from; None after a failure that was waited for. Who comes to a unix socket is
+    /// of this machine.
+    pub(crate) async fn next(&self) -> Option<(Stream, IpAddr)> {
         match self {
-            Self::Tcp(listener) => listener::next(listener).await.map(|(socket, _)| Stream::Tcp(socket)),
+            Self::Tcp(listener) => listener::next(listener).await.map(|(socket, peer)| (Stream::Tcp(socket), peer.ip())),
             Self::Unix(listener, _) => match listener.accept().await {
-                Ok((socket, _)) => Some(Stream::Unix(socket)),
+                Ok((socket, _)) => Some((Stream::Unix(socket), Ipv4Addr::LOCALHOST.into())),
                 Err(problem) => {
                     listener::rest_after(&problem).await;
                     None

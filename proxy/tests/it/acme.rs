@@ -81,7 +81,7 @@ fn ordered(pebble: &Pebble, folder: &Path, challenge: Challenge) -> AcmeOptions 
         directory: pebble.directory.clone(),
         domains: vec!["hub.example".to_owned(), "labs.example".to_owned()],
         email: Some("admin@hub.example".to_owned()),
-        ca_file: Some(pebble.authority.file()),
+        ca_file: Some(pebble.ca_file()),
         folder: folder.to_owned(),
         challenge,
     }
@@ -99,9 +99,9 @@ struct Ground {
 }
 
 async fn ground(challenge: Challenge, seconds: u32) -> Option<Ground> {
-    let program = pebble::program()?;
+    let program = pebble::program().unwrap()?;
     let (http, tls) = (port().await, port().await);
-    let pebble = Pebble::start(&program, http, tls, seconds).await;
+    let pebble = Pebble::start(&program, http, tls, seconds).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let named = Upstream::named("x").await;
     let mut wanted = TlsOptions::new(CertificateSource::Acme(ordered(&pebble, folder.path(), challenge)));
@@ -161,7 +161,7 @@ async fn item_28_an_authority_gives_a_certificate_that_outlives_a_restart() {
             let mode = std::fs::metadata(ground.kept(file).unwrap()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
-        let orders = ground.pebble.log().matches("POST /order-plz").count();
+        let orders = ground.pebble.asked("/order-plz");
         ground.world.end().await;
         // Without the authority: nothing is asked of it, and what was kept is shown.
         ground.pebble.stop();
@@ -184,15 +184,15 @@ async fn item_28_a_certificate_is_renewed_when_two_thirds_of_its_life_are_over()
     let second = ground.certified_after(&first).await;
     assert!(first != second);
     // With the account it has.
-    assert_eq!(ground.pebble.log().matches("POST /sign-me-up").count(), 1, "{}", ground.pebble.log());
+    assert_eq!(ground.pebble.asked("/sign-me-up"), 1, "{}", ground.pebble.log());
     open.send("x").await;
 }
 
 #[tokio::test]
 async fn item_28_an_authority_that_is_away_is_asked_again_and_the_port_answers_meanwhile() {
-    let Some(program) = pebble::program() else { return };
+    let Some(program) = pebble::program().unwrap() else { return };
     let (http, tls) = (port().await, port().await);
-    let mut pebble = Pebble::start(&program, http, tls, 3600).await;
+    let mut pebble = Pebble::start(&program, http, tls, 3600).await.unwrap();
     pebble.stop();
     let folder = tempfile::tempdir().unwrap();
     let named = Upstream::named("x").await;
@@ -209,9 +209,9 @@ async fn item_28_an_authority_that_is_away_is_asked_again_and_the_port_answers_m
     drop(world);
     // An authority that sees somebody else's server at the names refuses.
     let other = port().await;
-    let refusing = Pebble::start(&program, http, other, 3600).await;
+    let refusing = Pebble::start(&program, http, other, 3600).await.unwrap();
     order.directory.clone_from(&refusing.directory);
-    order.ca_file = Some(refusing.authority.file());
+    order.ca_file = Some(refusing.ca_file());
     let world = world_with(vec![route("/", &format!("http://{}", named.address))], |options| {
         options.listen = vec!["127.0.0.1:0".parse().unwrap()];
         options.tls = Some(TlsOptions::new(CertificateSource::Acme(order)));
@@ -219,7 +219,7 @@ async fn item_28_an_authority_that_is_away_is_asked_again_and_the_port_answers_m
         options.limits.acme_retry_max = Duration::from_millis(200);
     })
     .await;
-    let refused = async || refusing.log().matches("POST /order-plz").count() >= 2;
+    let refused = async || refusing.asked("/order-plz") >= 2;
     let waited = tokio::time::timeout(Duration::from_secs(60), async {
         while !refused().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -229,5 +229,5 @@ async fn item_28_an_authority_that_is_away_is_asked_again_and_the_port_answers_m
     let stopgap = served(world.address).await.unwrap();
     until("an answer", async || served(world.address).await.is_some_and(|now| now == stopgap)).await;
     // Nobody believes it, but it is there.
-    assert!(shown(&browser(&refusing.authority.file(), None), world.address, "hub.example").await.is_err());
+    assert!(shown(&browser(&refusing.ca_file(), None), world.address, "hub.example").await.is_err());
 }

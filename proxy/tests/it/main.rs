@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod acme;
+mod chp;
 mod client;
 mod exchange;
 mod framing;
@@ -16,6 +17,7 @@ mod hub_restart;
 mod life;
 mod link;
 mod paths;
+#[path = "../../../tests/src/pebble.rs"]
 mod pebble;
 mod secure;
 mod streams;
