@@ -36,7 +36,9 @@ impl Rewrite {
         let whole = uri.path_and_query()?;
         let path = if self.include_prefix { whole.path() } else { without_prefix(whole.path(), prefix) };
         let path = match self.prepend_path {
-            true if !target.base.is_empty() => format!("{}/{}", target.base.trim_end_matches('/'), path.trim_start_matches('/')),
+            true if !target.base.is_empty() => {
+                format!("{}/{}", target.base.trim_end_matches('/'), path.trim_start_matches('/'))
+            }
             _ => path.to_owned(),
         };
         let own = self.prepend_path.then_some(target.query.as_deref()).flatten();

@@ -11,6 +11,7 @@ use x509_parser::parse_x509_certificate;
 use super::finding::Finding;
 use crate::command::database::now;
 use crate::config::Config;
+use crate::config::proxy::Tls;
 
 /// One that ends sooner is worth a look.
 const SOON: TimeDelta = TimeDelta::days(21);
@@ -18,8 +19,19 @@ const SOON: TimeDelta = TimeDelta::days(21);
 /// Reads each file that the configuration names.
 pub fn check(config: &Config) -> Vec<Finding> {
     let mut files: Vec<(String, &Path)> = Vec::new();
-    let own = config.proxy.client_ca_file.as_deref();
-    files.extend(own.map(|file| ("proxy.client_ca_file".to_owned(), file)));
+    let proxy = &config.proxy;
+    if proxy.tls() == Some(Tls::Files) {
+        files.extend(proxy.ssl_cert.as_deref().map(|file| ("certificate".to_owned(), file)));
+        let more = proxy.certificates.iter().enumerate();
+        files.extend(more.map(|(index, one)| (format!("certificate {}", index + 2), one.ssl_cert.as_path())));
+    }
+    for (about, file) in [
+        ("proxy.client_ca_file", &proxy.client_ca_file),
+        ("proxy.acme_ca_file", &proxy.acme_ca_file),
+        ("proxy.ssl_ca", &proxy.ssl_ca),
+    ] {
+        files.extend(file.as_deref().map(|file| (about.to_owned(), file)));
+    }
     for provider in &config.auth.providers {
         let own = provider.ca_file.as_deref();
         files.extend(own.map(|file| (format!("authorities of {}", provider.name), file)));

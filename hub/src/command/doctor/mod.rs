@@ -13,6 +13,7 @@ mod gpu;
 mod hub;
 mod program;
 mod provider;
+mod proxy;
 mod report;
 mod storage;
 
@@ -63,6 +64,8 @@ enum Check {
     Gpu,
     /// The hub of this configuration answers.
     Hub,
+    /// The proxy of this configuration answers.
+    Proxy,
 }
 
 impl Check {
@@ -79,6 +82,7 @@ impl Check {
             Self::Fuse => "fuse",
             Self::Gpu => "gpu",
             Self::Hub => "hub",
+            Self::Proxy => "proxy",
         }
     }
 
@@ -96,6 +100,7 @@ impl Check {
             Self::Fuse => fuse::check(config, asked).await,
             Self::Gpu => gpu::check(config, asked).await,
             Self::Hub => hub::check(config, asked).await,
+            Self::Proxy => proxy::check(config, asked).await,
         }
     }
 }
