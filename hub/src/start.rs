@@ -11,6 +11,7 @@ use hub_core::scope::{Catalogue, Custom};
 use hub_core::secret::Secret;
 use hub_store::{OpenOptions, Store};
 use sha2::{Digest, Sha256};
+use spawner_docker::Docker;
 use spawner_external::External;
 use spawner_local::Local;
 use spawners::Spawner;
@@ -168,6 +169,7 @@ fn catalogue(config: &Config) -> Result<Catalogue> {
 fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
     Ok(match config.spawner.driver {
         Driver::Local => Arc::new(local_driver(config, epoch)?),
+        Driver::Docker => Arc::new(docker_driver(config, epoch)?),
         Driver::External => {
             let callout = config.spawner.external.callout().context("[spawner.external] names nobody to ask")?;
             Arc::new(External::new(epoch, callout))
@@ -178,6 +180,10 @@ fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
 fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     let local = config.spawner.local(epoch, &config.hub.data_dir);
     Local::open(local).context("cannot open the folder of the local spawner")
+}
+
+fn docker_driver(config: &Config, epoch: &str) -> Result<Docker> {
+    Docker::new(config.spawner.docker.driver(epoch)).map_err(|what| anyhow!("spawner.docker.{what}"))
 }
 
 fn hooks(config: &Config) -> Result<Hooks> {
@@ -193,6 +199,7 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     let (local, external) = (&config.spawner.local, &config.spawner.external);
     let stop = match config.spawner.driver {
         Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
+        Driver::Docker => config.spawner.docker.stop_timeout.duration(),
         Driver::External => external.timeout.duration(),
     };
     Settings {

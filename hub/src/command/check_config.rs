@@ -84,8 +84,10 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn run_as(config: &Config) -> &'static str {
-    if config.spawner.driver == Driver::External {
-        return "what [spawner.external] makes of it";
+    match config.spawner.driver {
+        Driver::External => return "what [spawner.external] makes of it",
+        Driver::Docker => return "the user of their image, each in a container of its own",
+        Driver::Local => {}
     }
     let root = nix::unistd::Uid::effective().is_root();
     match config.spawner.local.mode {
@@ -168,6 +170,7 @@ fn of_this_machine(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let root = nix::unistd::Uid::effective().is_root();
     if let Some(command) = config.spawner.cmd.first()
+        && config.spawner.driver == Driver::Local
         && !on_path(command)
     {
         warnings.push(format!("{command} is not on this machine (spawner.cmd): no server would start"));

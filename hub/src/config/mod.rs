@@ -10,6 +10,7 @@ pub mod callout;
 mod check;
 pub mod cookie_secret;
 pub mod culler;
+pub mod docker;
 mod document;
 pub mod environment;
 pub mod events;

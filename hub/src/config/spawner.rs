@@ -7,16 +7,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::docker::DockerConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SpawnerConfig {
-    /// Where servers run: `local`, as processes of this machine; `external`, where a program or an address of your own
-    /// starts them: see [hooks.md](hooks.md).
+    /// Where servers run: `local`, as processes of this machine; `docker`, in containers: see [docker.md](docker.md);
+    /// `external`, where a program or an address of your own starts them: see [hooks.md](hooks.md).
     pub driver: Driver,
-    /// The command of a server; a list when it has arguments of its own.
+    /// The command of a server; a list when it has arguments of its own. For `docker`, `[]` is the image's own.
     pub cmd: Vec<String>,
     /// Further arguments of the command.
     pub args: Vec<String>,
@@ -58,6 +59,8 @@ pub struct SpawnerConfig {
     pub disable_user_config: bool,
     /// Options of the driver `local`.
     pub local: LocalConfig,
+    /// Options of the driver `docker`.
+    pub docker: DockerConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
     pub external: CalloutConfig,
 }
@@ -104,6 +107,8 @@ pub enum Driver {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Containers of a Docker engine.
+    Docker,
     /// Wherever a program or an address of the operator's starts them.
     External,
 }
@@ -113,6 +118,7 @@ impl Driver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Docker => "docker",
             Self::External => "external",
         }
     }
@@ -180,6 +186,7 @@ impl Default for SpawnerConfig {
             debug: false,
             disable_user_config: false,
             local: LocalConfig::default(),
+            docker: DockerConfig::default(),
             external: CalloutConfig::default(),
         }
     }

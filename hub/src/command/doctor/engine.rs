@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::finding::Finding;
 use crate::config::Config;
+use crate::config::spawner::Driver;
 
 const ABOUT: &str = "engine";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -17,17 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: usize = 4 << 20;
 /// The oldest interface there is a use for: Docker 20.10.
 const OLDEST: (u32, u32) = (1, 41);
-const USUAL: &str = "unix:///var/run/docker.sock";
 
 /// Whether this configuration starts containers.
 pub fn is_needed(config: &Config) -> bool {
-    config.spawner.driver.as_str() == "docker"
+    config.spawner.driver == Driver::Docker
 }
 
 /// Where it listens.
-pub fn address(_config: &Config) -> String {
-    let own = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    own.unwrap_or_else(|| USUAL.to_owned())
+pub fn address(config: &Config) -> String {
+    config.spawner.docker.endpoint().host
 }
 
 /// Asks it for its version and about itself.
