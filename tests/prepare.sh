@@ -193,3 +193,18 @@ prepare_keycloak() {
         note_skip 'Keycloak could not be installed: no sign-in with it'
     fi
 }
+
+# What people use object stores with in labs, and moto, which answers as AWS does.
+prepare_object_store() {
+    if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
+        export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
+    else
+        note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'
+    fi
+    if have rclone; then export SPECOLA_REQUIRE_RCLONE=1; else note_skip 'no rclone: it is not tried in labs'; fi
+    if have radosgw && have ceph-mon && have ceph-osd; then
+        export SPECOLA_REQUIRE_RADOSGW=1
+    else
+        note_skip 'no radosgw: no real object store (apt-get install radosgw ceph-mon ceph-osd ceph-common)'
+    fi
+}

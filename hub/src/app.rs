@@ -58,6 +58,8 @@ pub struct App {
     pub login: Login,
     /// Keeps their tokens at identity providers fresh.
     pub upstream: crate::upstream::Broker,
+    /// Gets them keys of object stores.
+    pub storage: crate::storage::Storages,
     /// The operator's own programs and addresses that are asked or told.
     pub hooks: Arc<Hooks>,
     /// What cookies are signed with.

@@ -111,6 +111,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let control_token = Secret::new(proxy.prepare()?);
     let login = Login::new(&config.auth)?.with_hooks(&config.hooks);
     let site = Arc::new(site(&config, &paths)?);
+    let storage = crate::storage::Storages::new(&config.storage, tracker.clone())?;
     let app = App {
         people: Register::default(),
         tokens: Memory::new(TOKENS),
@@ -130,6 +131,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         driver,
         login,
         upstream: crate::upstream::Broker::new(tracker.clone()),
+        storage,
         hooks,
         cookie_secret: secret,
         site,
@@ -238,6 +240,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
             [only] => Some(only.name.clone()),
             _ => None,
         },
+        storage: config.storage.iter().cloned().map(crate::storage::Offer::new).collect(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }

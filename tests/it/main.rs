@@ -38,4 +38,5 @@ mod server_proxy;
 mod services;
 mod sharing;
 mod singleuser;
+mod storage;
 mod tls;

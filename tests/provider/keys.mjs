@@ -1,6 +1,7 @@
 // The keys that sign. They are made anew at every start and can be rotated.
 
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { X509Certificate, generateKeyPairSync, randomUUID } from 'node:crypto';
 
 import { jose } from './libraries.mjs';
 
@@ -19,6 +20,18 @@ const foreign = pair('rsa', { modulusLength: 2048 }, 'RS256');
 
 export function rotate(keepOld) {
   keys = [...fresh(), ...(keepOld ? keys : [])];
+}
+
+// One RSA key alone, with a certificate: what Ceph's gateway asks of a provider. Gives the certificate's SHA-1 thumbprint,
+// by which the gateway knows it.
+export function certify() {
+  const key = pair('rsa', { modulusLength: 2048 }, 'RS256');
+  const input = key.privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const made = execFileSync('openssl', ['req', '-x509', '-key', '/dev/stdin', '-subj', '/CN=provider', '-days', '30'], { input });
+  const certificate = new X509Certificate(made);
+  key.jwk.x5c = [certificate.raw.toString('base64')];
+  keys = [key];
+  return { thumbprint: certificate.fingerprint.replaceAll(':', '') };
 }
 
 export const jwks = () => ({ keys: keys.map((key) => key.jwk) });

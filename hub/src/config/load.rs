@@ -158,13 +158,21 @@ fn crypt_keys(environment: &Environment, notes: &mut Vec<String>, problems: &mut
     }
 }
 
-/// A digest of each option of each section.
+/// A digest of each option of each section; a section that is a list is one option.
 fn digests(root: &serde_json::Map<String, Value>) -> BTreeMap<String, [u8; 32]> {
-    let sections = root.iter().filter_map(|(section, value)| Some((section, value.as_object()?)));
-    let options = sections.flat_map(|(section, options)| options.iter().map(move |option| (section, option)));
-    options
-        .map(|(section, (name, value))| (format!("{section}.{name}"), Sha256::digest(value.to_string()).into()))
-        .collect()
+    let mut digests = BTreeMap::new();
+    let mut add = |name: String, value: &Value| digests.insert(name, Sha256::digest(value.to_string()).into());
+    for (section, value) in root {
+        match value {
+            Value::Object(options) => options.iter().for_each(|(name, value)| {
+                add(format!("{section}.{name}"), value);
+            }),
+            list => {
+                add(section.clone(), list);
+            }
+        }
+    }
+    digests
 }
 
 fn both(file_key: &str) -> Problem {

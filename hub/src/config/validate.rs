@@ -29,6 +29,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     super::service::validate(&config.hub, &mut blame);
     auth(&config.auth, &mut blame);
     super::provider::validate(&config.auth, &mut blame);
+    super::storage::validate(&config.storage, &config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
@@ -270,6 +271,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());
     }
     super::provider::warnings(auth).into_iter().for_each(&mut say);
+    super::storage::warnings(&config.storage).into_iter().for_each(&mut say);
     if auth.authenticator == Authenticator::Demo {
         say("Anybody on this machine can log in under any name (auth.authenticator = \"demo\")".into());
     }

@@ -77,6 +77,7 @@ impl Inner {
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
+        self.tell_storage(&mut plan, server, token).await?;
         Ok(Before::Go(Box::new(plan)))
     }
 

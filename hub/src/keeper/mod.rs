@@ -14,6 +14,7 @@ pub mod prepare;
 pub mod probe;
 pub mod progress;
 pub mod signals;
+mod storage;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What is kept of somebody's provider: the `auth_state` as oauthenticator writes it, read and written anew after a refresh.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
@@ -53,6 +55,15 @@ impl Kept {
             expires_at: self.expires_at(),
             response: self.state["token_response"].clone(),
         })
+    }
+
+    /// The ID token with the time it was given and its end, as it says itself. The hub has verified it when it came.
+    pub fn id_token(&self) -> Option<(Secret, Time, Time)> {
+        let token = self.secret("id_token")?;
+        let claims = token.expose().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        let time = |name: &str| claims[name].as_i64().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        Some((token, time("iat")?, time("exp")?))
     }
 
     /// When the access token ends, where that is known.
@@ -205,6 +216,20 @@ mod tests {
         endless["refresh_token"] = Value::Null;
         assert!(kept(endless).is_good(at(0), TimeDelta::zero()), "GitHub's: there is no other");
         assert!(Kept::new(Vec::new(), json!({"ticket": 1})).is_none());
+    }
+
+    #[test]
+    fn an_id_token_tells_its_own_times_and_one_that_does_not_is_none() {
+        let of = |claims: &str| {
+            let mut state = state();
+            state["id_token"] = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims)).into();
+            kept(state).id_token().map(|(_, begin, end)| (begin, end))
+        };
+        assert_eq!(of(r#"{"iat": 1700000000, "exp": 1700000600}"#), Some((at(0), at(600))));
+        for wrong in ["{}", r#"{"iat": "1", "exp": 2}"#, "nonsense", r#"{"iat": 1}"#] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+        assert!(kept(state()).id_token().is_none(), "no token at all");
     }
 
     #[test]

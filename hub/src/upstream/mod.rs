@@ -46,11 +46,13 @@ pub struct Want {
     pub audience: Option<String>,
     /// Some of the scopes that were granted; all of them without it.
     pub scope: Option<String>,
+    /// The ID token in place of the access token. It is for the hub, whatever the audience.
+    pub id_token: bool,
 }
 
 impl Want {
     fn is_plain(&self) -> bool {
-        *self == Self::default()
+        self.audience.is_none() && self.scope.is_none()
     }
 }
 
@@ -200,7 +202,11 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     }
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
-    if !want.is_plain() {
+    if want.id_token {
+        if let Some(access) = renew::id_of(app, &kept, at_least) {
+            return Ok(Some(access));
+        }
+    } else if !want.is_plain() {
         if let Some(access) = app.upstream.other(user, want, now, at_least) {
             return Ok(Some(access));
         }
@@ -222,7 +228,10 @@ async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) ->
     hold(app, user).await?;
     let outcome = match ready(app, user, want, at_least).await {
         Ok(Some(access)) => Ok(access),
-        Ok(None) => renew::renew(app, user, want).await,
+        Ok(None) => match renew::renew(app, user, want).await {
+            Ok(_) if want.id_token => renew::renewed_id(app, user).await,
+            outcome => outcome,
+        },
         Err(refused) => Err(refused),
     };
     release(app, user).await;

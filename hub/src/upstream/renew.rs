@@ -69,6 +69,25 @@ pub(super) fn access_of(app: &App, kept: &Kept) -> Option<Access> {
     Some(access(provider, &tokens))
 }
 
+/// The ID token that is kept, if it is good for so long or for half of its life.
+pub(super) fn id_of(app: &App, kept: &Kept, at_least: TimeDelta) -> Option<Access> {
+    let (token, begin, end) = kept.id_token()?;
+    let provider = provider_of(app, kept)?;
+    let good = end - app.now() > at_least.min((end - begin) / 2);
+    good.then(|| Access {
+        token,
+        expires_at: Some(end),
+        scope: Vec::new(),
+        provider: provider.name().to_owned(),
+    })
+}
+
+/// The ID token after a refresh, which need not have brought another one.
+pub(super) async fn renewed_id(app: &App, user: UserId) -> Result<Access, Refused> {
+    let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+    id_of(app, &kept, LAST_MOMENTS).ok_or_else(|| Refused::Target("a refresh brings no ID token".to_owned()))
+}
+
 fn access(provider: &Provider, tokens: &Tokens) -> Access {
     Access {
         token: tokens.access_token.clone(),

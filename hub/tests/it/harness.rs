@@ -308,6 +308,7 @@ pub fn recipe() -> Recipe {
         oidc_environment: std::collections::BTreeSet::new(),
         tokens_in_shared_servers: false,
         provider: None,
+        storage: Vec::new(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }

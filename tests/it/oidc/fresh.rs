@@ -21,7 +21,7 @@ const EVERY_VARIABLE: &str =
     r#"["ACCESS_TOKEN", "REFRESH_TOKEN", "IAM_SERVER", "IAM_CLIENT_ID", "IAM_CLIENT_SECRET", "USERNAME", "GROUPS"]"#;
 
 /// Labs are small ones with the agent around them.
-pub(super) fn with_agent(options: Options) -> Options {
+pub(crate) fn with_agent(options: Options) -> Options {
     let python = place::plain_python().map(|python| python.display().to_string()).unwrap_or_default();
     let lab = place::package().join("labs/quick.py").display().to_string();
     let agent = place::agent().display().to_string();

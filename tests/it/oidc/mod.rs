@@ -2,7 +2,7 @@
 //! follows the redirects between them.
 
 mod faults;
-mod fresh;
+pub(crate) mod fresh;
 mod keep;
 mod keycloak;
 mod login;

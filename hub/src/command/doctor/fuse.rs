@@ -11,8 +11,8 @@ use crate::config::Config;
 const OLDEST: (u32, u32) = (1, 60);
 
 /// Whether this configuration mounts anything.
-fn is_needed(_config: &Config) -> bool {
-    false
+fn is_needed(config: &Config) -> bool {
+    config.storage.iter().any(|storage| !storage.buckets.is_empty())
 }
 
 /// Looks at the device, the helper and rclone.

@@ -29,6 +29,7 @@ const SHOWN: usize = 120;
 pub struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     limit: Duration,
+    accept: &'static str,
 }
 
 impl std::fmt::Debug for Client {
@@ -72,7 +73,12 @@ impl Client {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         // A connection a request: an idle one may be dead, and no request of a login is sent twice.
         let pool = Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { pool, limit })
+        Ok(Self { pool, limit, accept: "application/json" })
+    }
+
+    /// The same for answers of another kind than JSON.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
     }
 
     /// Gets a URL, with an access token or without.
@@ -115,7 +121,7 @@ impl Client {
     }
 
     async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Answer, Trouble> {
-        let request = request.header(header::ACCEPT, "application/json").header(header::USER_AGENT, "specola");
+        let request = request.header(header::ACCEPT, self.accept).header(header::USER_AGENT, "specola");
         let request = request.body(Full::new(body)).map_err(|error| Trouble::Broken(format!("an address: {error}")))?;
         let exchange = async {
             let answer = self.pool.request(request).await.map_err(|error| Trouble::Unreachable(causes(&error)))?;
