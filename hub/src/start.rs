@@ -10,6 +10,7 @@ use hub_core::cookie::CookieSecret;
 use hub_core::scope::{Catalogue, Custom};
 use hub_core::secret::Secret;
 use hub_store::{OpenOptions, Store};
+use sha2::{Digest, Sha256};
 use spawner_docker::Docker;
 use spawner_external::External;
 use spawner_local::Local;
@@ -289,7 +290,66 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     }
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments }
+    let tls = proxy_tls(config, &folder);
+    let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
+    arguments.extend(tls.into_iter().flatten());
+    ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments, mark }
+}
+
+/// The proxy's arguments about TLS; `None` for plain HTTP.
+fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
+    use crate::config::proxy::{AcmeChallenge, Tls};
+    let proxy = &config.proxy;
+    let file = |name: &str, file: &Path| {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        format!("--{name}={}", file.display())
+    };
+    let mut arguments = Vec::new();
+    match proxy.tls()? {
+        Tls::Off => return None,
+        Tls::Files => {
+            let first = (proxy.ssl_cert.as_deref(), proxy.ssl_key.as_deref());
+            let more =
+                proxy.certificates.iter().map(|more| (Some(more.ssl_cert.as_path()), Some(more.ssl_key.as_path())));
+            for (certificate, key) in std::iter::once(first).chain(more) {
+                arguments.extend(certificate.map(|certificate| file("ssl-cert", certificate)));
+                arguments.extend(key.map(|key| file("ssl-key", key)));
+            }
+        }
+        Tls::SelfSigned => {
+            arguments.push(file("self-signed", folder));
+            let machine = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+            let names = config.self_signed_names(machine);
+            arguments.extend(names.iter().map(|name| format!("--self-signed-name={name}")));
+        }
+        Tls::Acme => {
+            arguments.push(file("acme", &folder.join("acme")));
+            arguments.push(format!("--acme-directory={}", proxy.acme_directory));
+            arguments.extend(config.acme_domains().iter().map(|name| format!("--acme-domain={name}")));
+            arguments.extend(proxy.acme_email.as_ref().map(|email| format!("--acme-email={email}")));
+            arguments.extend(proxy.acme_ca_file.as_deref().map(|ca| file("acme-ca", ca)));
+            let by_http = proxy.redirect_port.is_some() && proxy.acme_challenge.is_none()
+                || proxy.acme_challenge == Some(AcmeChallenge::Http01);
+            arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));
+        }
+    }
+    if let Some(port) = proxy.redirect_port {
+        arguments.push(format!("--redirect-port={port}"));
+        // Where another port is published than the one that is listened on, `public_url` tells.
+        let public = config.hub.public_url.as_ref().and_then(|url| url::Url::parse(url.as_str()).ok());
+        let public = public.filter(|url| url.scheme() == "https").and_then(|url| url.port_or_known_default());
+        arguments.push(format!("--redirect-to={}", public.unwrap_or(config.hub.bind_url.port)));
+    }
+    if proxy.hsts_max_age.0 > 0.0 {
+        arguments.push(format!("--hsts-max-age={}", proxy.hsts_max_age.0));
+    }
+    if let Some(ca) = &proxy.ssl_ca {
+        arguments.push(file("ssl-ca", ca));
+        if proxy.client_certificate_optional {
+            arguments.push("--client-certificate-optional".to_owned());
+        }
+    }
+    Some(arguments)
 }
 
 fn site(config: &Config, paths: &Paths) -> Result<pages::Site> {

@@ -59,7 +59,10 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
     let (hub, spawner) = (&config.hub, &config.spawner);
     let public = hub.public_url.as_ref().map(|url| format!(", seen as {}", url.as_str())).unwrap_or_default();
     let mut rows = vec![
-        ("Browsers", format!("http://{}{}{public}", hub.bind_url.listen(), hub.base_path().as_str())),
+        (
+            "Browsers",
+            format!("{}://{}{}{public}", hub.bind_url.scheme(), hub.bind_url.listen(), hub.base_path().as_str()),
+        ),
         ("Hub API", format!("{}, reached at {}", hub.hub_listen(), hub.hub_url())),
         ("Data folder", hub.data_dir.display().to_string()),
         ("Database", database(hub.database_url().expose())),

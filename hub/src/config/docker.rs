@@ -195,7 +195,8 @@ impl DockerConfig {
         }
     }
 
-    fn endpoint(&self) -> spawner_docker::Endpoint {
+    /// Where the engine is.
+    pub fn endpoint(&self) -> spawner_docker::Endpoint {
         let of_process = || std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
         let host = self.host.clone().or_else(of_process);
         let files = (self.tls_ca_file.clone(), self.tls_cert_file.clone(), self.tls_key_file.clone());

@@ -43,6 +43,8 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
             return Err(finish(problems, &document));
         }
     };
+    // As JupyterHub: who names a certificate means https.
+    config.hub.bind_url.https |= config.proxy.tls().is_some();
     config.digests = digests(&document.root);
     config.notes.extend(taken.notes.iter().cloned());
     config.infn = taken;

@@ -22,6 +22,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut blame = |key: &str, what: &str, remedy: &str| problems.push(Problem::new(key, what, remedy));
     addresses(&config.hub, &mut blame);
+    super::proxy::validate(config, &mut blame);
     secrets(&config.hub, &mut blame);
     limits(&config.hub, &mut blame);
     access(&config.hub, &mut blame);
@@ -287,11 +288,13 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say(format!("Names, and for logins passwords, would travel unencrypted to {key}.url: use an https address"));
     }
     let hub = &config.hub;
+    super::proxy::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
     }
-    if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {
-        let advice = "put a TLS proxy in front and set hub.public_url to its https address";
+    let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
+    if !hub.bind_url.is_loopback() && !encrypted {
+        let advice = "set proxy.tls, or put a TLS proxy in front and set hub.public_url to its https address";
         say(format!("Passwords would travel unencrypted to {}: {advice}", hub.bind_url.listen()));
     }
     if !is_loopback(&hub.hub_ip)
