@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use hub_core::fernet::KeyRing;
 
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
@@ -34,6 +35,7 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
         let noun = if count == 1 { "problem" } else { "problems" };
         anyhow!("{count} {noun} in the configuration\n{errors}")
     })?;
+    needs_key(&config)?;
     println!("The configuration is right ({shown}).\n");
     for (what, value) in summary(&config) {
         println!("  {what:<22}{value}");
@@ -52,6 +54,19 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
         warnings.iter().for_each(|warning| println!("  - {warning}"));
     }
     Ok(())
+}
+
+/// The one thing that lies outside the configuration and without which the hub does not start.
+fn needs_key(config: &Config) -> Result<()> {
+    let Some(keys) = config.crypt_keys.as_ref().filter(|keys| !keys.expose().trim().is_empty()) else {
+        anyhow::ensure!(
+            !config.auth.enable_auth_state,
+            "the hub does not start without {CRYPT_KEY}, which auth.enable_auth_state needs: set it once, such as by \
+             `openssl rand -hex 32`, and keep it"
+        );
+        return Ok(());
+    };
+    KeyRing::parse(keys.expose()).map(drop).map_err(|error| anyhow!("{CRYPT_KEY}: {error}"))
 }
 
 /// What would run, as pairs of a name and a value.
@@ -182,11 +197,6 @@ fn of_this_machine(config: &Config) -> Vec<String> {
     if config.spawner.local.mode == Some(LocalMode::System) && !root {
         warnings.push("without root, servers cannot run as other system users (spawner.local.mode)".into());
     }
-    if config.auth.enable_auth_state && config.crypt_keys.is_none() {
-        warnings.push(format!(
-            "{CRYPT_KEY} is not set here, and the hub does not start without it: set it once, such as by `openssl rand -hex 32`, and keep it"
-        ));
-    }
     if !config.hub.data_dir.exists() {
         warnings.push(format!("the data folder {} does not exist yet", config.hub.data_dir.display()));
     }
@@ -205,6 +215,29 @@ fn on_path(command: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H7: told before the hub is started, not only by a start that fails.
+    #[test]
+    fn a_key_that_is_missing_or_of_no_use_is_an_error_where_one_is_needed() {
+        let key = "5f".repeat(32);
+        for (keeps, keys, expected) in [
+            (false, None, None),
+            (false, Some(key.as_str()), None),
+            (true, Some(key.as_str()), None),
+            (true, None, Some("openssl rand -hex 32")),
+            (true, Some("  "), Some("openssl rand -hex 32")),
+            (true, Some("too short"), Some(CRYPT_KEY)),
+            (false, Some("too short"), Some(CRYPT_KEY)),
+        ] {
+            let mut config = Config { crypt_keys: keys.map(hub_core::secret::Secret::new), ..Config::default() };
+            config.auth.enable_auth_state = keeps;
+            let outcome = needs_key(&config).map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(outcome, Ok(()), "{keys:?}"),
+                Some(words) => assert!(outcome.as_ref().is_err_and(|text| text.contains(words)), "{outcome:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_database_is_shown_without_its_password() {

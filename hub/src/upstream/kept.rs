@@ -5,7 +5,7 @@ use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::login::oidc::{Known, Tokens};
+use crate::login::oidc::{self, Before, Known, Tokens};
 
 /// An access token is renewed when less than this part of its life is left, or [`LONGEST_MARGIN`].
 const MARGIN: i32 = 5;
@@ -36,6 +36,17 @@ impl Kept {
     pub fn subject(&self) -> Option<&str> {
         let places = [&self.state["specola"]["sub"], &self.state["oauth_user"]["sub"]];
         places.into_iter().find_map(Value::as_str).filter(|subject| !subject.is_empty())
+    }
+
+    /// What the provider said the last time; `None` where it is not known who it is.
+    pub fn before(&self) -> Option<Before> {
+        let told = |key: &str| serde_json::from_value(self.state["specola"]["told"][key].clone()).ok();
+        Some(Before {
+            subject: self.subject()?.to_owned(),
+            id_token: self.state["id_token"].as_str().and_then(oidc::payload).unwrap_or_default(),
+            groups: told("groups"),
+            roles: told("roles"),
+        })
     }
 
     /// What gives the next access token.

@@ -2,75 +2,17 @@
 //! cannot be run here: GitHub's REST API, Globus' groups, and the words with which tokens are asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
+use super::listener::Listener;
 use super::preset::Preset;
 use super::{Ask, Attempt, Provider, RefreshError, Trouble};
 use crate::config::ProviderConfig;
 use crate::config::address::HttpUrl;
-
-/// Answers by path, and keeps what it was asked: the first line, the headers in small letters, and the body.
-struct Listener {
-    origin: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Listener {
-    /// Each path has its status and body; any other is 404.
-    async fn new(answers: Vec<(&str, u16, Value)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let answers: HashMap<String, (u16, String)> = answers
-            .into_iter()
-            .map(|(path, status, body)| (path.to_owned(), (status, body.to_string().replace("ORIGIN", &origin))))
-            .collect();
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = asked.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut bytes = Vec::new();
-                let mut piece = [0; 4096];
-                while !is_whole(&bytes) {
-                    let read = stream.read(&mut piece).await.unwrap();
-                    assert!(read > 0, "it broke off");
-                    bytes.extend_from_slice(&piece[..read]);
-                }
-                let request = String::from_utf8(bytes).unwrap();
-                let path = request.split(' ').nth(1).unwrap().to_owned();
-                kept.lock().unwrap().push(request);
-                let (status, body) = answers.get(&path).cloned().unwrap_or((404, "{}".to_owned()));
-                let head =
-                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-            }
-        });
-        Self { origin, asked }
-    }
-
-    /// The requests whose path begins so.
-    fn asked(&self, path: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        asked
-            .iter()
-            .filter(|request| request.split(' ').nth(1).is_some_and(|own| own.starts_with(path)))
-            .cloned()
-            .collect()
-    }
-}
-
-fn is_whole(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-    body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0)
-}
 
 fn now() -> Time {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()

@@ -40,14 +40,15 @@ fn api(issuer: &str) -> String {
 pub async fn said(client: &Client, issuer: &str, tokens: &Tokens) -> Result<Said, Trouble> {
     let (api, token) = (api(issuer), tokens.access_token.expose());
     let userinfo = client.get(&format!("{api}/user"), Some(token)).await?.object("/user")?;
-    let mut more_groups = Vec::new();
+    let mut more_groups = None;
     if tokens.scope.iter().any(|scope| matches!(scope.as_str(), "read:org" | "user" | "admin:org" | "write:org")) {
+        let groups: &mut Vec<String> = more_groups.get_or_insert_default();
         for org in list(client, &format!("{api}/user/orgs"), token).await? {
-            more_groups.extend(org["login"].as_str().map(str::to_owned));
+            groups.extend(org["login"].as_str().map(str::to_owned));
         }
         for team in list(client, &format!("{api}/user/teams"), token).await? {
             if let (Some(org), Some(slug)) = (team["organization"]["login"].as_str(), team["slug"].as_str()) {
-                more_groups.push(format!("{org}:{slug}"));
+                groups.push(format!("{org}:{slug}"));
             }
         }
     }

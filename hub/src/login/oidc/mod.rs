@@ -13,10 +13,13 @@ mod github;
 mod globus;
 pub mod group;
 mod http;
+#[cfg(test)]
+pub mod listener;
 pub mod preset;
 mod provider;
 pub mod registration;
 mod scopes;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -24,8 +27,9 @@ mod trouble;
 mod verify;
 
 pub use attempt::Attempt;
-pub use claims::Claims;
+pub use claims::{Before, Claims};
 pub use discovery::is_same_issuer;
 pub use provider::{Ask, Known, Provider};
 pub use tokens::{Tokens, excerpt};
+pub use verify::payload;
 pub use trouble::{RefreshError, Trouble};
