@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use hub_core::fernet::KeyRing;
+use hub_core::secret::Secret;
 
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
@@ -35,7 +36,7 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
         let noun = if count == 1 { "problem" } else { "problems" };
         anyhow!("{count} {noun} in the configuration\n{errors}")
     })?;
-    needs_key(&config)?;
+    check_key(config.auth.enable_auth_state, config.crypt_keys.as_ref().map(Secret::expose))?;
     println!("The configuration is right ({shown}).\n");
     for (what, value) in summary(&config) {
         println!("  {what:<22}{value}");
@@ -57,16 +58,15 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
 }
 
 /// The one thing that lies outside the configuration and without which the hub does not start.
-fn needs_key(config: &Config) -> Result<()> {
-    let Some(keys) = config.crypt_keys.as_ref().filter(|keys| !keys.expose().trim().is_empty()) else {
-        anyhow::ensure!(
-            !config.auth.enable_auth_state,
+fn check_key(is_needed: bool, keys: Option<&str>) -> Result<()> {
+    match keys.filter(|keys| !keys.trim().is_empty()) {
+        Some(keys) => KeyRing::parse(keys).map(drop).map_err(|error| anyhow!("{CRYPT_KEY}: {error}")),
+        None if is_needed => Err(anyhow!(
             "the hub does not start without {CRYPT_KEY}, which auth.enable_auth_state needs: set it once, such as by \
              `openssl rand -hex 32`, and keep it"
-        );
-        return Ok(());
-    };
-    KeyRing::parse(keys.expose()).map(drop).map_err(|error| anyhow!("{CRYPT_KEY}: {error}"))
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What would run, as pairs of a name and a value.
@@ -229,9 +229,7 @@ mod tests {
             (true, Some("too short"), Some(CRYPT_KEY)),
             (false, Some("too short"), Some(CRYPT_KEY)),
         ] {
-            let mut config = Config { crypt_keys: keys.map(hub_core::secret::Secret::new), ..Config::default() };
-            config.auth.enable_auth_state = keeps;
-            let outcome = needs_key(&config).map_err(|error| error.to_string());
+            let outcome = check_key(keeps, keys).map_err(|error| error.to_string());
             match expected {
                 None => assert_eq!(outcome, Ok(()), "{keys:?}"),
                 Some(words) => assert!(outcome.as_ref().is_err_and(|text| text.contains(words)), "{outcome:?}"),

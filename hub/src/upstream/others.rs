@@ -159,7 +159,18 @@ mod tests {
         }
         assert!(others.count() <= MOST, "{}", others.count());
         assert!(others.token(0, "quiet", 1, 2).is_none() && others.token(499, "one", 0, 2).is_some());
-        others.remember(UserId(7), &kept("late"), want(1), access("late", Some(5000)), at(2000));
-        assert_eq!(others.count(), 1, "what has ended goes first");
+    }
+
+    #[test]
+    fn where_there_is_no_room_what_has_ended_goes_first() {
+        let others = Others::default();
+        others.remember(UserId(-1), &kept("old"), want(1), access("old", Some(1000)), at(0));
+        for number in 1..MOST {
+            let user = i64::try_from(number / MOST_OF_ONE).unwrap();
+            others.remember(UserId(user), &kept("one"), want(number), access("one", Some(10)), at(1));
+        }
+        assert_eq!(others.count(), MOST);
+        others.remember(UserId(-2), &kept("late"), want(1), access("late", Some(1000)), at(20));
+        assert_eq!((others.count(), others.token(-1, "old", 1, 21).as_deref()), (2, Some("old")));
     }
 }

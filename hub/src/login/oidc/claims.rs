@@ -49,6 +49,8 @@ pub struct Said {
     pub access_token: Value,
     /// Groups that were asked for elsewhere, where that was done.
     pub more_groups: Option<Vec<String>>,
+    /// GitHub's teams, as it tells them.
+    pub teams: Option<Vec<Value>>,
 }
 
 /// What was said the last time: nothing at a login.
@@ -187,13 +189,17 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said, before: &Before)
     if is_email(claim) && said.all("email_verified").any(is_false) {
         return Err(Trouble::Incomplete("the e-mail address, which is the user name, is not verified".to_owned()));
     }
+    if let Some(domain) = &config.identity_provider
+        && !username.rsplit_once('@').is_some_and(|(_, own)| own.eq_ignore_ascii_case(domain))
+    {
+        return Err(Trouble::Required(claim.to_owned()));
+    }
     let told = groups(config, said);
-    let told = before.groups.as_ref().map_or(told.clone(), |before| told.after(before));
+    let told = stands(told, before.groups.as_ref());
     let mut raw_groups = told.names();
     raw_groups.truncate(MOST_GROUPS);
     let roles = config.roles_claim.as_deref().map(|claim| {
-        let told = said.statement(std::iter::once(claim));
-        before.roles.as_ref().map_or(told.clone(), |before| told.after(before))
+        stands(said.statement(std::iter::once(claim)), before.roles.as_ref())
     });
     let namespaces = config.namespaces();
     let mut groups: Vec<String> = Vec::new();
@@ -215,6 +221,14 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said, before: &Before)
     Ok(Heard { claims, groups: told, roles })
 }
 
+/// What is told now, with what goes on being so.
+fn stands(told: Statement, before: Option<&Statement>) -> Statement {
+    match before {
+        Some(before) => told.after(before),
+        None => told,
+    }
+}
+
 /// Who tells which groups now.
 fn groups(config: &ProviderConfig, said: &Said) -> Statement {
     let mut told = match &config.auth_state_groups_key {
@@ -228,6 +242,12 @@ fn groups(config: &ProviderConfig, said: &Said) -> Statement {
 }
 
 fn required(config: &ProviderConfig, said: &Said) -> Result<(), Trouble> {
+    if !config.hosted_domain.is_empty() {
+        let told = said.text("hd").unwrap_or_default();
+        if !config.hosted_domain.iter().any(|domain| domain.eq_ignore_ascii_case(&told)) {
+            return Err(Trouble::Required("hd".to_owned()));
+        }
+    }
     for (claim, values) in &config.required_claims {
         let told: Vec<String> = said.all(claim).flat_map(listed).collect();
         if !told.iter().any(|told| values.contains(told)) {

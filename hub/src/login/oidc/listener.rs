@@ -3,9 +3,34 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+/// Made for tests; it opens nothing.
+pub const KEY: &str = include_str!("test_key.pem");
+/// Its public half.
+const MODULUS: &str = "ucJRpG9TyqP2WxoC6xmu0HXYeib9aeqvpRfk9BtX4QsDCt9sXIOMgXIzRIHiH1833LiUHJKn5smifOSTaV7sGgNwr7Kj-M2SxwV70fTFVgDBO71zDBLa4Hh7gY7CnDS-UW_jaIrJwlmBFcnUhVQ0nZ1cruX9UfdJnGT3U71dQCDPl5UKvgVJKSjq8j3VGVjHgz7QJC0Z0Vxsn2yK-_3d2Dzjju8T6flVcGRti2w0RsOVNAW7hwU9gx0qnHqs0ES7p1PaQS5oCf1f7s56k1iCvLvGCbIfB7wYrIDfSPN4CRHnbTJo_OYFPiodTvk68tnv8p6DeIm4kSnv8AeEBaT9Lw";
+
+/// The public key, as providers tell theirs.
+pub fn keys() -> Value {
+    json!({ "keys": [{ "kty": "RSA", "use": "sig", "alg": "RS256", "n": MODULUS, "e": "AQAB", "kid": "k1" }] })
+}
+
+/// A token with these claims, signed by the key.
+pub fn signed(claims: &Value) -> String {
+    let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", encoded(&json!({ "alg": "RS256", "kid": "k1" })), encoded(claims));
+    let key = any_supported_type(&PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap()).unwrap();
+    let signer = key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).unwrap();
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signer.sign(text.as_bytes()).unwrap()))
+}
 
 /// Answers by path, and keeps what it was asked: the first line, the headers in small letters, and the body.
 pub struct Listener {

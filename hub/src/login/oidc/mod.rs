@@ -11,6 +11,7 @@ mod discovery;
 mod exchange;
 mod github;
 mod globus;
+mod google;
 pub mod group;
 mod http;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 mod tokens;
 mod trouble;
 mod verify;
+mod way;
 
 pub use attempt::Attempt;
 pub use claims::{Before, Claims};

@@ -22,7 +22,7 @@ use super::statement::Statement;
 use super::tokens::Tokens;
 use super::trouble::{RefreshError, Trouble};
 use super::verify::{Measure, Unproven};
-use super::{github, globus};
+use super::{github, globus, google};
 use crate::config::ProviderConfig;
 use crate::hook::auth_state::AuthState;
 
@@ -48,6 +48,8 @@ pub struct Known {
     pub tokens: Tokens,
     /// What the userinfo endpoint, or GitHub's `/user`, says.
     pub userinfo: Value,
+    /// GitHub's teams, where they are wanted.
+    pub teams: Option<Vec<Value>>,
 }
 
 /// A provider as configured.
@@ -57,6 +59,7 @@ pub struct Provider {
     client: Client,
     discovery: Discovery,
     scopes: Scopes,
+    directory: Option<google::Directory>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -70,7 +73,9 @@ impl Provider {
     /// what of the configuration cannot be used.
     pub fn new(config: &ProviderConfig, keeps_tokens: bool) -> Result<Self, String> {
         let issuer = config.issuer().ok_or("it has no issuer")?.to_owned();
+        let directory = google::Directory::new(config, groups_url(config).unwrap_or_default())?;
         Ok(Self {
+            directory,
             client: Client::new(config.ca_file.as_deref(), config.timeout.duration())?,
             discovery: Discovery::new(&issuer, config),
             scopes: Scopes::new(config, keeps_tokens),
@@ -281,7 +286,8 @@ impl Provider {
         if before.is_some_and(|before| claims.subject != before.subject) {
             return Err(Trouble::Untrusted("the tokens are of somebody else".to_owned()));
         }
-        Ok(Known { claims, told_groups, told_roles, tokens, userinfo: said.userinfo })
+        let teams = said.teams.filter(|_| self.config.populate_teams_in_auth_state);
+        Ok(Known { claims, told_groups, told_roles, tokens, userinfo: said.userinfo, teams })
     }
 
     async fn said(
@@ -306,17 +312,29 @@ impl Provider {
         }
         let keys = self.discovery.keys(&self.client, false).await?;
         let access_token = self.measure(&keys, now).access_token(&tokens.access_token, &subject);
-        let more_groups = match self.groups_url() {
-            Some(url) => Some(globus::groups(&self.client, url, tokens).await?),
-            None => None,
+        let person = if userinfo["email"].is_string() { &userinfo } else { &id_token };
+        let more_groups = match (&self.directory, groups_url(&self.config)) {
+            (Some(directory), _) => Some(directory.groups(&self.client, person, now).await?),
+            (None, Some(url)) if self.config.preset != Preset::Google => Some(self.list(url, tokens, now).await?),
+            (None, _) => None,
         };
         let access_token = access_token.unwrap_or_default();
-        Ok(Said { id_token, is_id_token_old, userinfo, access_token, more_groups })
+        Ok(Said { id_token, is_id_token_old, userinfo, access_token, more_groups, teams: None })
     }
 
-    fn groups_url(&self) -> Option<&str> {
-        let own = self.config.groups_url.as_ref().map(crate::config::address::HttpUrl::as_str);
-        own.or(self.config.preset.defaults().groups_url)
+    /// The groups that are asked for with a token of the person's. One that is over is renewed: Globus gives a refresh token
+    /// for each of its services, and none of the others with a refresh of the first.
+    async fn list(&self, url: &str, tokens: &Tokens, now: Time) -> Result<Vec<String>, Trouble> {
+        let token = globus::token(tokens);
+        let denied = match globus::groups(&self.client, url, token).await {
+            Err(denied @ Trouble::Denied { .. }) => denied,
+            outcome => return outcome,
+        };
+        let Some(refresh_token) = globus::refresh_token(tokens) else { return Err(denied) };
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let description = self.description().await?;
+        let fresh = self.tokens(&description, &form, &[], now).await?;
+        globus::groups(&self.client, url, fresh.access_token.expose()).await
     }
 
     fn measure<'m>(&'m self, keys: &'m openidconnect::core::CoreJsonWebKeySet, now: Time) -> Measure<'m> {
@@ -340,6 +358,12 @@ impl Provider {
     }
 }
 
+/// Where groups are asked for: as configured, or as the preset says.
+fn groups_url(config: &ProviderConfig) -> Option<&str> {
+    let own = config.groups_url.as_ref().map(crate::config::address::HttpUrl::as_str);
+    own.or(config.preset.defaults().groups_url)
+}
+
 /// What the last ID token said, in place of one that did not come.
 fn of_before(before: &Before) -> Value {
     let is_theirs = before.id_token["sub"].as_str() == Some(before.subject.as_str());
@@ -349,7 +373,7 @@ fn of_before(before: &Before) -> Value {
 impl Known {
     /// What is kept of it: oauthenticator's names, and ours below `specola`.
     pub fn auth_state(&self) -> AuthState {
-        let Self { claims, told_groups, told_roles, tokens, userinfo } = self;
+        let Self { claims, told_groups, told_roles, tokens, userinfo, teams } = self;
         let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         let mut state = json!({
             "access_token": tokens.access_token.expose(),
@@ -370,6 +394,9 @@ impl Known {
         // Where other hubs put what their rules look at.
         if !claims.groups.is_empty() {
             state["groups"] = json!(claims.groups);
+        }
+        if let Some(teams) = teams {
+            state["teams"] = json!(teams);
         }
         AuthState(state)
     }
