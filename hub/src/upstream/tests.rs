@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use hub_core::id::UserId;
+use hub_core::secret::Secret;
+use hub_core::token;
+use hub_store::{HUB_CLIENT, NewToken, TokenOwner};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 use tempfile::TempDir;
@@ -14,6 +17,7 @@ use super::{Access, Refused, Want};
 use crate::app::App;
 use crate::config::{CRYPT_KEY, Config, Environment};
 use crate::hook::auth_state::AuthState;
+use crate::http::caller;
 use crate::login::oidc::listener::Listener;
 use crate::start::{self, Parts};
 
@@ -22,6 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const REFUSE: &str = "CREATE TRIGGER refuse BEFORE UPDATE OF encrypted_auth_state ON users
                       BEGIN SELECT RAISE(ABORT, 'there is no room'); END";
 const TAKE: &str = "DROP TRIGGER refuse";
+
+/// Who it is, as userinfo tells it.
+fn ada(groups: &[&str]) -> Value {
+    json!({ "sub": "s", "preferred_username": "ada", "groups": groups })
+}
 
 /// A hub with one person, whose access token is over, and a provider that gives the next one.
 struct House {
@@ -43,7 +52,7 @@ impl House {
                 }),
             ),
             ("/jwk", 200, json!({ "keys": [] })),
-            ("/userinfo", 200, json!({ "sub": "s", "preferred_username": "ada" })),
+            ("/userinfo", 200, ada(&["users"])),
             ("/token", 200, json!({ "access_token": "a2", "refresh_token": "r2", "expires_in": 3600 })),
         ])
         .await;
@@ -51,7 +60,7 @@ impl House {
         let path = folder.path().join("specola.toml");
         let settings = format!(
             "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n\
-             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallow_all = true\n",
+             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n",
             folder.path().join("data"),
             provider.origin
         );
@@ -246,4 +255,41 @@ async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
         let Err(Refused::Failed(failure)) = house.access().await else { panic!("it is refused") };
         assert!(!failure.sentence.contains("evil"), "{failure:?}");
     }
+}
+
+/// H1, for API tokens: whoever is not about is not asked about, so that a token may have slept through its owner's leaving.
+#[tokio::test]
+async fn a_token_that_slept_is_good_only_if_its_owner_is_still_let_in() {
+    let house = House::new().await;
+    let (app, text) = (house.app(), token::generate(&mut rand::rng()));
+    let new = NewToken {
+        owner: TokenOwner::User(house.ada),
+        hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
+        prefix: token::prefix(text.expose()).to_owned(),
+        client_id: HUB_CLIENT.to_owned(),
+        session_id: None,
+        note: "of a script".to_owned(),
+        scopes: vec!["self".to_owned()],
+        expires_at: None,
+        now: app.now(),
+    };
+    app.store.insert_token(&new).await.unwrap();
+    let overdue = app.now() - TimeDelta::hours(2);
+    let wakes = async || {
+        app.store.upstream_good(house.ada, overdue, Some(overdue)).await.unwrap();
+        caller::by_token(app, text.expose()).await.unwrap().is_some()
+    };
+    assert!(wakes().await, "the provider vouches");
+    let asked = house.provider.asked("/userinfo").len();
+    assert_eq!(asked, 1);
+    // Away: nothing changes.
+    house.provider.answer("/userinfo", 503, "", json!({}));
+    assert!(wakes().await);
+    house.provider.answer("/userinfo", 200, "", ada(&[]));
+    // Not asked again so soon after the last time, whatever it would say.
+    app.store.upstream_good(house.ada, app.now(), Some(overdue)).await.unwrap();
+    assert!(caller::by_token(app, text.expose()).await.unwrap().is_some());
+    assert!(!wakes().await, "no group lets them in any more");
+    assert!(!wakes().await, "and that stays so");
+    assert_eq!(house.provider.asked("/userinfo").len(), asked + 2);
 }
