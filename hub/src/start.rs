@@ -1,6 +1,5 @@
 //! Putting the parts together. `run` sets them going.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,7 @@ use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
-use crate::instance::Instance;
+use crate::instance::{self, Instance};
 use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
@@ -94,7 +93,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
-    let holder = holder(&config.hub.data_dir);
+    let holder = instance::holder(&config.hub.data_dir)?;
     let hooks = Arc::new(hooks(&config)?);
     let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
@@ -134,7 +133,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         keeper,
         driver,
         login,
-        upstream: crate::upstream::Broker::new(tracker.clone()),
+        upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
         storage,
         mounts,
         hooks,
@@ -149,13 +148,6 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         mounts.begin(&app);
     }
     Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
-}
-
-/// One name a data folder, so that a restarted hub knows its own leases.
-fn holder(data_dir: &Path) -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    format!("{host}:{}", folder.display())
 }
 
 async fn adopted_at(store: &Store, clock: &dyn Clock) -> Result<hub_core::clock::Time> {

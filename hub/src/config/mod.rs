@@ -53,7 +53,7 @@ pub use self::environment::Environment;
 pub use self::events::EventsConfig;
 pub use self::folders::FoldersConfig;
 pub use self::hub::HubConfig;
-pub use self::load::CRYPT_KEY;
+pub use self::load::{CRYPT_KEY, crypt_keys_of};
 pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub use self::options::OptionsConfig;
