@@ -278,7 +278,8 @@ fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
         Tls::Off => return None,
         Tls::Files => {
             let first = (proxy.ssl_cert.as_deref(), proxy.ssl_key.as_deref());
-            let more = proxy.certificates.iter().map(|more| (Some(more.ssl_cert.as_path()), Some(more.ssl_key.as_path())));
+            let more =
+                proxy.certificates.iter().map(|more| (Some(more.ssl_cert.as_path()), Some(more.ssl_key.as_path())));
             for (certificate, key) in std::iter::once(first).chain(more) {
                 arguments.extend(certificate.map(|certificate| file("ssl-cert", certificate)));
                 arguments.extend(key.map(|key| file("ssl-key", key)));

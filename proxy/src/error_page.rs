@@ -11,9 +11,8 @@ use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    chp,
     body::{Download, Exchange, Upload},
-    dial,
+    chp, dial,
     route::Route,
     state::Shared,
 };

@@ -72,7 +72,8 @@ impl Trust {
 
     fn make(&self) -> anyhow::Result<TlsConnector> {
         let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let builder = match self.insecure {
             true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
             false => builder.with_root_certificates(roots(self.file.as_deref())?),
@@ -130,7 +131,6 @@ impl ServerCertVerifier for Anybody {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
-
 
 /// How to speak TLS to a server: believes the authorities of this machine, and those in a PEM file.
 ///

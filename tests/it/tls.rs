@@ -122,10 +122,11 @@ async fn people_work_over_https_with_a_certificate_made_here_and_then_with_one_f
     let before = specola.proxy()?.id;
     specola.stop_hub()?;
     let text = |path: &Path| format!("{:?}", path.display().to_string());
-    let options = options
-        .set("proxy", "tls", "\"files\"")
-        .set("proxy", "ssl_cert", &text(&certificate))
-        .set("proxy", "ssl_key", &text(&key));
+    let options = options.set("proxy", "tls", "\"files\"").set("proxy", "ssl_cert", &text(&certificate)).set(
+        "proxy",
+        "ssl_key",
+        &text(&key),
+    );
     let ground = specola.ground.clone();
     let mut specola = Specola::on(ground, options, specola.leave());
     specola.launch(&[])?;

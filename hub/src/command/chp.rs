@@ -13,9 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{ArgAction, Parser};
 use http::{HeaderName, HeaderValue};
 use specola_proxy::chp::{ChpOptions, Listen};
-use specola_proxy::secure::{
-    CertificateFiles, CertificateSource, ClientCertificates, Redirect, TlsOptions, Versions,
-};
+use specola_proxy::secure::{CertificateFiles, CertificateSource, ClientCertificates, Redirect, TlsOptions, Versions};
 use specola_proxy::{HubLink, Limits, Options, Proxy};
 use tokio_util::sync::CancellationToken;
 
@@ -288,15 +286,18 @@ impl Chp {
         if self.storage_backend.is_some() {
             bail!("--storage-backend is a module of Node and cannot be used: routes are kept in memory");
         }
-        if let Some(name) = PASSPHRASES.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
-            bail!("{name} is set, and encrypted keys are not read: keep the key in clear in a file that others cannot read");
+        if let Some(name) =
+            PASSPHRASES.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        {
+            bail!(
+                "{name} is set, and encrypted keys are not read: keep the key in clear in a file that others cannot read"
+            );
         }
         let limits = self.limits();
         let versions = versions(self.ssl_protocol.as_deref())?;
         let port = self.port.unwrap_or(8000);
         let public = listen(self.socket, self.ip.as_deref().unwrap_or_default(), port)?;
-        let mut secured =
-            tls("ssl", (self.ssl_cert, self.ssl_key), self.ssl_ca, self.ssl_request_cert, versions)?;
+        let mut secured = tls("ssl", (self.ssl_cert, self.ssl_key), self.ssl_ca, self.ssl_request_cert, versions)?;
         if let Some(from) = self.redirect_port {
             // The words of configurable-http-proxy.
             let secured = secured.as_mut().context("HTTPS redirection specified but certificates not provided.")?;
@@ -304,10 +305,8 @@ impl Chp {
                 Listen::Tcp(address) => Some(*address),
                 Listen::Unix(_) => None,
             });
-            secured.redirect = first.map(|address| Redirect {
-                listen: SocketAddr::new(address.ip(), from),
-                port: self.redirect_to,
-            });
+            secured.redirect =
+                first.map(|address| Redirect { listen: SocketAddr::new(address.ip(), from), port: self.redirect_to });
         }
         let api_tls = tls(
             "api-ssl",
@@ -469,11 +468,35 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let (key, certificate, ca) = (path("k"), path("c"), path("ca"));
         let options = parsed(&[
-            "--ip", "", "--port", "8000", "--api-ip", "127.0.0.1", "--api-port", "8001",
-            "--error-target", "http://127.0.0.1:8081/hub/error", "--log-level", "info", "--host-routing",
-            "--api-ssl-key", &key, "--api-ssl-cert", &certificate, "--api-ssl-ca", &ca, "--api-ssl-request-cert",
-            "--api-ssl-reject-unauthorized", "--client-ssl-key", &key, "--client-ssl-cert", &certificate,
-            "--client-ssl-ca", &ca, "--client-ssl-request-cert", "--client-ssl-reject-unauthorized",
+            "--ip",
+            "",
+            "--port",
+            "8000",
+            "--api-ip",
+            "127.0.0.1",
+            "--api-port",
+            "8001",
+            "--error-target",
+            "http://127.0.0.1:8081/hub/error",
+            "--log-level",
+            "info",
+            "--host-routing",
+            "--api-ssl-key",
+            &key,
+            "--api-ssl-cert",
+            &certificate,
+            "--api-ssl-ca",
+            &ca,
+            "--api-ssl-request-cert",
+            "--api-ssl-reject-unauthorized",
+            "--client-ssl-key",
+            &key,
+            "--client-ssl-cert",
+            &certificate,
+            "--client-ssl-ca",
+            &ca,
+            "--client-ssl-request-cert",
+            "--client-ssl-reject-unauthorized",
         ])
         .unwrap();
         let chp = options.chp.unwrap();

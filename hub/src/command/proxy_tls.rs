@@ -93,9 +93,7 @@ impl Tls {
                 bail!("each --ssl-cert needs its --ssl-key");
             }
             let pairs = self.ssl_cert.into_iter().zip(self.ssl_key);
-            CertificateSource::Files(
-                pairs.map(|(certificate, key)| CertificateFiles { certificate, key }).collect(),
-            )
+            CertificateSource::Files(pairs.map(|(certificate, key)| CertificateFiles { certificate, key }).collect())
         } else if self.ssl_ca.is_some() || self.redirect_port.is_some() || !self.ssl_key.is_empty() {
             bail!("there is no certificate: give --ssl-cert and --ssl-key, --self-signed or --acme");
         } else {
@@ -108,10 +106,10 @@ impl Tls {
             Some(file) => ClientCertificates::Required(file),
         };
         options.hsts = self.hsts_max_age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        options.redirect = self.redirect_port.zip(listen).map(|(port, listen)| Redirect {
-            listen: SocketAddr::new(listen.ip(), port),
-            port: self.redirect_to,
-        });
+        options.redirect = self
+            .redirect_port
+            .zip(listen)
+            .map(|(port, listen)| Redirect { listen: SocketAddr::new(listen.ip(), port), port: self.redirect_to });
         Ok(Some(options))
     }
 }

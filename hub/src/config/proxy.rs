@@ -264,7 +264,9 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push("proxy.ssl_key and proxy.ssl_ca count with TLS only, which is off (proxy.tls)".into());
     }
     if proxy.tls() == Some(Tls::SelfSigned) && proxy.hsts_max_age.0 > 0.0 {
-        warnings.push("With proxy.hsts_max_age, browsers do not let people pass the warning of a self-signed certificate".into());
+        warnings.push(
+            "With proxy.hsts_max_age, browsers do not let people pass the warning of a self-signed certificate".into(),
+        );
     }
     warnings
 }

@@ -94,7 +94,10 @@ impl ProxyProcess {
                 tracing::info!(pid = status.pid, "found the running proxy");
                 return Ok(status);
             }
-            tracing::info!(pid = status.pid, "the running proxy listens elsewhere or with another certificate; replacing it");
+            tracing::info!(
+                pid = status.pid,
+                "the running proxy listens elsewhere or with another certificate; replacing it"
+            );
             self.stop().await;
         }
         self.start().await

@@ -38,8 +38,18 @@ const BODY: usize = 1024 * 1024;
 /// Names the numbering of changes.
 const EPOCH: &str = "api";
 /// What a path may not hold as it is.
-const ESCAPED: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'\\').add(b'`').add(b'{').add(b'}');
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
 
 /// Answers until the drain.
 pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Secure>>) {
@@ -237,7 +247,10 @@ async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Respo
     chp.counts.route_add();
     let route = wire::Route { prefix, target, data };
     change(shared, chp, vec![route], Vec::new()).await;
-    tracing::info!("Route added {path} -> {}", find(shared, chp, path).map(|route| route.wire().target.clone()).unwrap_or_default());
+    tracing::info!(
+        "Route added {path} -> {}",
+        find(shared, chp, path).map(|route| route.wire().target.clone()).unwrap_or_default()
+    );
     reply(StatusCode::CREATED, "")
 }
 
@@ -314,7 +327,12 @@ mod tests {
 
     #[test]
     fn times_are_read_as_javascript_reads_them() {
-        let times = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.000Z", "2026-01-02T04:04:05+01:00", "2026-01-02T04:04:05 01:00"];
+        let times = [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.000Z",
+            "2026-01-02T04:04:05+01:00",
+            "2026-01-02T04:04:05 01:00",
+        ];
         for text in times {
             assert_eq!(parse_time(text).unwrap().to_rfc3339(), "2026-01-02T03:04:05+00:00", "{text}");
         }

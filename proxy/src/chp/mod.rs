@@ -73,7 +73,12 @@ pub(crate) struct Chp {
 
 impl Chp {
     pub(crate) fn new(options: ChpOptions) -> Self {
-        Self { rewrite: Rewrite::new(&options), options, counts: metrics::Counts::default(), changing: Mutex::default() }
+        Self {
+            rewrite: Rewrite::new(&options),
+            options,
+            counts: metrics::Counts::default(),
+            changing: Mutex::default(),
+        }
     }
 }
 

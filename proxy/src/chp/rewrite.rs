@@ -36,7 +36,9 @@ impl Rewrite {
         let whole = uri.path_and_query()?;
         let path = if self.include_prefix { whole.path() } else { without_prefix(whole.path(), prefix) };
         let path = match self.prepend_path {
-            true if !target.base.is_empty() => format!("{}/{}", target.base.trim_end_matches('/'), path.trim_start_matches('/')),
+            true if !target.base.is_empty() => {
+                format!("{}/{}", target.base.trim_end_matches('/'), path.trim_start_matches('/'))
+            }
             _ => path.to_owned(),
         };
         let own = self.prepend_path.then_some(target.query.as_deref()).flatten();
@@ -92,9 +94,8 @@ fn without_prefix<'a>(path: &'a str, prefix: &str) -> &'a str {
     // What stands before the first slash is a host, which is not in the path.
     let own = prefix.find('/').and_then(|at| prefix.get(at..)).unwrap_or("/");
     let count = own.split('/').filter(|segment| !segment.is_empty()).count();
-    let slashes = path.match_indices('/').map(|(at, _)| at);
-    match slashes.into_iter().nth(count) {
-        Some(at) => path.get(at..).unwrap_or("/"),
+    match path.match_indices('/').nth(count) {
+        Some((at, _)) => path.get(at..).unwrap_or("/"),
         None => "/",
     }
 }

@@ -52,7 +52,9 @@ impl Door {
     /// of this machine.
     pub(crate) async fn next(&self) -> Option<(Stream, IpAddr)> {
         match self {
-            Self::Tcp(listener) => listener::next(listener).await.map(|(socket, peer)| (Stream::Tcp(socket), peer.ip())),
+            Self::Tcp(listener) => {
+                listener::next(listener).await.map(|(socket, peer)| (Stream::Tcp(socket), peer.ip()))
+            }
             Self::Unix(listener, _) => match listener.accept().await {
                 Ok((socket, _)) => Some((Stream::Unix(socket), Ipv4Addr::LOCALHOST.into())),
                 Err(problem) => {

@@ -24,7 +24,8 @@ pub(crate) struct Identity {
 impl Identity {
     /// Reads a chain, the certificate itself first, and its key. Both may be in one text.
     pub(crate) fn from_pem(chain: &[u8], key: &[u8]) -> anyhow::Result<Self> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().context("the certificate")?;
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().context("the certificate")?;
         if key.windows(9).any(|word| word == b"ENCRYPTED") {
             bail!("the key is encrypted; keep it in clear in a file that others cannot read");
         }

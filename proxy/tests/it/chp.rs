@@ -83,7 +83,10 @@ async fn routes_come_and_go_by_the_api() {
     assert_eq!(one.last().line(), "GET /user/b%40r%20x/lab?q=a+b HTTP/1.1");
     let all = object(&api(&world, "GET", "/api/routes", None).await);
     let route = all.get("/user/b@r x").expect("keys are unescaped");
-    assert_eq!((&route["jupyterhub"], &route["user"], &route["target"]), (&json!(true), &json!("b@r x"), &json!(one.url())));
+    assert_eq!(
+        (&route["jupyterhub"], &route["user"], &route["target"]),
+        (&json!(true), &json!("b@r x"), &json!(one.url()))
+    );
     let active = route["last_activity"].as_str().unwrap();
     assert!(active.ends_with('Z') && active.len() == "2026-01-02T03:04:05.678Z".len(), "{active}");
     let same = object(&api(&world, "GET", "/api/routes/user/b%40r%20x/", None).await);
@@ -252,7 +255,10 @@ async fn unix_sockets_serve_all_three() {
     })
     .await;
     let body = json!({"target": one.url()}).to_string();
-    let post = format!("POST /api/routes/ HTTP/1.1\r\nHost: x\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let post = format!(
+        "POST /api/routes/ HTTP/1.1\r\nHost: x\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     assert!(over(&api, &post).await.starts_with("HTTP/1.1 201 "));
     assert!(over(&public, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.ends_with("one"));
     assert_eq!(one.last().all("x-forwarded-for"), ["127.0.0.1"]);
@@ -278,12 +284,9 @@ async fn a_target_may_want_a_certificate_and_insecure_believes_all() {
     let stranger = Authority::new();
     let front = Front::asking(named.address, &authority).await;
     let url = front.url("127.0.0.1");
-    for (shows, ca, insecure, status) in [
-        (true, true, false, 200),
-        (false, true, false, 502),
-        (true, false, false, 503),
-        (true, false, true, 200),
-    ] {
+    for (shows, ca, insecure, status) in
+        [(true, true, false, 200), (false, true, false, 502), (true, false, false, 503), (true, false, true, 200)]
+    {
         let world = start(|options, _| {
             options.client_certificate = shows.then(|| client.clone());
             options.client_ca = Some(if ca { authority.file() } else { stranger.file() });
@@ -313,7 +316,12 @@ async fn the_api_speaks_tls_to_who_has_a_certificate() {
         let browser = browser(&authority.file(), shows);
         let answered = match shake(&browser, world.api[0], "localhost").await {
             Ok(mut stream) => {
-                let _ = stream.write_all(format!("GET /api/routes HTTP/1.1\r\nHost: x\r\nAuthorization: token {TOKEN}\r\n\r\n").as_bytes()).await;
+                let _ = stream
+                    .write_all(
+                        format!("GET /api/routes HTTP/1.1\r\nHost: x\r\nAuthorization: token {TOKEN}\r\n\r\n")
+                            .as_bytes(),
+                    )
+                    .await;
                 stream.read_u8().await.is_ok()
             }
             Err(_) => false,

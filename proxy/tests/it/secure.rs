@@ -181,10 +181,7 @@ async fn item_28_a_tunnel_over_tls_echoes_small_and_large_messages() {
 async fn item_28_the_certificate_with_the_name_is_shown() {
     let named = Upstream::named("x").await;
     let authority = Authority::new();
-    let list = vec![
-        authority.sign("one", &["hub.example", "127.0.0.1"]),
-        authority.sign("two", &["*.labs.example"]),
-    ];
+    let list = vec![authority.sign("one", &["hub.example", "127.0.0.1"]), authority.sign("two", &["*.labs.example"])];
     let der = |files: &CertificateFiles| CertificateDer::from_pem_file(&files.certificate).unwrap().to_vec();
     let world = secured(named.address, files(list.clone()), |_| {}).await;
     let browser = browser(&authority.file(), None);
@@ -208,10 +205,7 @@ async fn item_31_a_changed_certificate_is_shown_and_a_broken_one_is_not() {
     let mut old = raw(&browser, world.address, "hub.example").await;
     let before = shown(&browser, world.address, "hub.example").await.unwrap();
     authority.sign("one", &["hub.example"]);
-    until("a new certificate", async || {
-        shown(&browser, world.address, "hub.example").await.unwrap() != before
-    })
-    .await;
+    until("a new certificate", async || shown(&browser, world.address, "hub.example").await.unwrap() != before).await;
     let after = shown(&browser, world.address, "hub.example").await.unwrap();
     // A key alone, as when a renewal is half written.
     std::fs::write(&first.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
@@ -238,10 +232,7 @@ async fn item_31_being_told_to_reload_does_not_wait_for_the_next_look() {
     let before = shown(&browser, world.address, "hub.example").await.unwrap();
     authority.sign("one", &["hub.example"]);
     world.options.reload.notify_one();
-    until("a new certificate", async || {
-        shown(&browser, world.address, "hub.example").await.unwrap() != before
-    })
-    .await;
+    until("a new certificate", async || shown(&browser, world.address, "hub.example").await.unwrap() != before).await;
 }
 
 #[tokio::test]
@@ -277,8 +268,7 @@ async fn item_28_old_versions_and_silent_peers_are_turned_away() {
     let authority = Authority::new();
     let mut tls = files(vec![authority.sign("one", &["hub.example"])]);
     tls.versions = Versions::Only13;
-    let world =
-        secured(named.address, tls, |options| options.limits.tls_handshake = Duration::from_millis(50)).await;
+    let world = secured(named.address, tls, |options| options.limits.tls_handshake = Duration::from_millis(50)).await;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(authority.file()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
