@@ -23,6 +23,7 @@ use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::Instance;
+use crate::keeper::devices::DeviceSettings;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
@@ -200,6 +201,10 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
         hooks,
+        devices: DeviceSettings {
+            known: Arc::new(config.spawner.devices.clone()),
+            timeout: Some(config.spawner.device_timeout.duration()).filter(|timeout| !timeout.is_zero()),
+        },
     }
 }
 

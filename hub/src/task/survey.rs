@@ -64,6 +64,7 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
     looks.await;
     // Each for itself: a spawner that cannot be asked keeps no route from being put right.
     let cleared = clear_strays(store, driver, &rows).await;
+    keeper.settle_devices(&rows).await?;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     cleared
 }
