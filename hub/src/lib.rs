@@ -28,5 +28,6 @@ pub mod run;
 pub mod service;
 pub mod sharing;
 pub mod start;
+pub mod stock;
 pub mod task;
 pub mod upstream;

@@ -11,6 +11,7 @@ mod crash;
 mod cull;
 mod database;
 mod description;
+mod devices;
 mod fault;
 mod flow;
 mod hooks;

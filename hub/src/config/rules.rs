@@ -532,6 +532,22 @@ mod tests {
     }
 
     #[test]
+    fn gpus_are_those_that_are_named() {
+        let devices = "[spawner.devices]\n\"nvidia.com/gpu\" = [\"GPU-1\", \"GPU-2\"]\n[options]\n";
+        let flavour = |more: &str| format!("{devices}[[options.flavours]]\nname = \"a\"\n{more}\n");
+        let fits = compiled(&flavour("gpu = 2"));
+        assert!(fits.problems.is_empty() && fits.notes.is_empty(), "{:?} {:?}", fits.problems, fits.notes);
+        let many = compiled(&flavour("gpu = 3"));
+        assert!(many.problems.is_empty(), "{:?}", many.problems);
+        let expected = "options.flavours[0]: the flavour \"a\" asks for 3 GPUs, and spawner.devices has 2 of nvidia.com/gpu";
+        assert!(many.notes.iter().any(|note| note.starts_with(expected)), "{:?}", many.notes);
+        let other = problems(&flavour("gpu = 1\ngpu_resource = \"amd.com/gpu\""));
+        assert!(other.len() == 1 && other[0].contains("of which spawner.devices has none"), "{other:?}");
+        let menu = compiled(&format!("{devices}gpus = [0, 1, 4]\n"));
+        assert!(menu.notes.iter().any(|note| note.contains("the menu asks for 4 GPUs")), "{:?}", menu.notes);
+    }
+
+    #[test]
     fn what_is_seldom_meant_is_told() {
         let notes = compiled(
             "[options]\ncores = [1]\n[[options.policies]]\nname = \"a\"\ngroups = [\"a\"]\nlimit = { cpu = 4 }\n

@@ -182,7 +182,7 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
 fn devices(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     for (resource, devices) in &spawner.devices {
-        let key = format!("spawner.devices.{resource:?}");
+        let key = format!("spawner.devices.{resource}");
         if resource.trim().is_empty() || devices.is_empty() {
             blame(&key, "has to name devices of a resource", "Such as \"nvidia.com/gpu\" = [\"GPU-8a56…\"]");
         }

@@ -123,12 +123,13 @@ impl Inner {
                 Ok(Lease::Held(devices))
             }
             Leased::Waits { place, since } => {
-                if settings.timeout.is_some_and(|timeout| (self.now() - since).to_std().is_ok_and(|waited| waited >= timeout))
-                {
+                let waited = (self.now() - since).to_std().unwrap_or_default();
+                let left = settings.timeout.map_or(LOOK_AGAIN, |timeout| timeout.saturating_sub(waited));
+                if left.is_zero() {
                     return self.none_came_free(server).await.map(Lease::Not);
                 }
                 self.waits(server, &place, run).await?;
-                Ok(Lease::Not(Step::Later(LOOK_AGAIN)))
+                Ok(Lease::Not(Step::Later(left.min(LOOK_AGAIN))))
             }
             Leased::Short { resource, wanted, total } => {
                 let sentence = match total {
