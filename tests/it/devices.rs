@@ -43,12 +43,14 @@ fn devices(specola: &Specola, name: &str) -> Result<[String; 3]> {
 }
 
 async fn page_says(session: &mut Session, path: &str, text: &str) -> Result<()> {
-    until(text, PATIENCE, async || Ok(session.get(path).await?.expect(&[200])?.text().contains(text).then_some(()))).await
+    until(text, PATIENCE, async || Ok(session.get(path).await?.expect(&[200])?.text().contains(text).then_some(())))
+        .await
 }
 
 /// The events of a start, from now to its end.
 async fn progress(mut session: Session, name: &str) -> Result<Vec<Value>> {
-    let answer = session.api(Method::GET, &format!("/users/{name}/server/progress"), Body::Empty).await?.expect(&[200])?;
+    let answer =
+        session.api(Method::GET, &format!("/users/{name}/server/progress"), Body::Empty).await?.expect(&[200])?;
     let events = answer.text();
     let events = events.lines().filter_map(|line| line.strip_prefix("data: "));
     Ok(events.map(serde_json::from_str).collect::<Result<_, _>>()?)

@@ -338,8 +338,9 @@ impl Compiled {
             let resource = flavour.gpu_resource.clone().unwrap_or_else(|| rules.gpu_resource.clone());
             (format!("flavours[{at}]"), format!("the flavour {:?}", flavour.name), resource, flavour.gpu)
         });
-        let profiles = of_profiles
-            .map(|(slug, resource, number)| (String::from("profile_list"), format!("the profile {slug:?}"), resource, number));
+        let profiles = of_profiles.map(|(slug, resource, number)| {
+            (String::from("profile_list"), format!("the profile {slug:?}"), resource, number)
+        });
         for (of, who, resource, number) in std::iter::once(menu).chain(flavours).chain(profiles) {
             if number == 0 {
                 continue;
@@ -539,7 +540,8 @@ mod tests {
         assert!(fits.problems.is_empty() && fits.notes.is_empty(), "{:?} {:?}", fits.problems, fits.notes);
         let many = compiled(&flavour("gpu = 3"));
         assert!(many.problems.is_empty(), "{:?}", many.problems);
-        let expected = "options.flavours[0]: the flavour \"a\" asks for 3 GPUs, and spawner.devices has 2 of nvidia.com/gpu";
+        let expected =
+            "options.flavours[0]: the flavour \"a\" asks for 3 GPUs, and spawner.devices has 2 of nvidia.com/gpu";
         assert!(many.notes.iter().any(|note| note.starts_with(expected)), "{:?}", many.notes);
         let other = problems(&flavour("gpu = 1\ngpu_resource = \"amd.com/gpu\""));
         assert!(other.len() == 1 && other[0].contains("of which spawner.devices has none"), "{other:?}");

@@ -348,7 +348,8 @@ fn the_secret_of_a_client_is_read_from_its_file() {
 
 #[test]
 fn devices_are_named_once_and_by_what_stays() {
-    let told = |devices: &str| Case::new().load(&format!("[spawner.devices]\n{devices}\n")).map_err(|told| told.to_string());
+    let told =
+        |devices: &str| Case::new().load(&format!("[spawner.devices]\n{devices}\n")).map_err(|told| told.to_string());
     for (devices, expected) in [
         (r#""nvidia.com/gpu" = []"#, "specola.toml:2: spawner.devices.nvidia.com/gpu has to name devices"),
         (r#""nvidia.com/gpu" = ["0"]"#, "numbers change"),

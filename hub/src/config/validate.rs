@@ -284,7 +284,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());
     }
     if !config.spawner.devices.is_empty() && config.spawner.driver == Driver::Local {
-        say("spawner.devices: the driver local tells servers their devices, and nothing keeps them from using others".into());
+        say("spawner.devices: the driver local tells servers their devices, and nothing keeps them from using others"
+            .into());
     }
     super::provider::warnings(auth).into_iter().for_each(&mut say);
     if auth.authenticator == Authenticator::Demo {

@@ -186,7 +186,10 @@ impl Store {
             enter(&mut tx, id, resource, missing, now).await?;
             let (kind, mut place) = round.look(&mut tx, resource, missing, total, &mut since).await?;
             if kind.is_turn() {
-                taking.push((resource, round.free(resource).take(usize::try_from(missing).unwrap_or(usize::MAX)).collect()));
+                taking.push((
+                    resource,
+                    round.free(resource).take(usize::try_from(missing).unwrap_or(usize::MAX)).collect(),
+                ));
             } else {
                 place.wait = kind.wait();
                 places.push(place);
@@ -235,7 +238,8 @@ impl Store {
             return Ok(0);
         }
         let mut noted = 0;
-        for (resource, device) in devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one))) {
+        for (resource, device) in devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one)))
+        {
             let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
                        SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
                        WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
@@ -302,7 +306,7 @@ impl Round<'_> {
 
     /// The devices of a kind that nobody has.
     fn free(&self, resource: &str) -> impl Iterator<Item = String> {
-        let taken = |device: &&String| !self.leases.iter().any(|lease| lease.device == **device);
+        let taken = move |device: &&String| !self.leases.iter().any(|lease| lease.device == **device);
         self.known.get(resource).into_iter().flatten().filter(taken).cloned()
     }
 

@@ -487,12 +487,8 @@ fn curve(label: &str, most: i64, shift: usize, spans: usize, a_day: usize) -> Se
 }
 
 pub(crate) fn usages() -> Vec<(&'static str, Usage)> {
-    let chip = |label: &str, on| Chip {
-        label: label.to_owned(),
-        url: path("hub/admin/usage?period=day"),
-        on,
-        leaves: false,
-    };
+    let chip =
+        |label: &str, on| Chip { label: label.to_owned(), url: path("hub/admin/usage?period=day"), on, leaves: false };
     let periods = |on: usize| {
         [ENGLISH.usage_day, ENGLISH.usage_week, ENGLISH.usage_month]
             .iter()

@@ -159,13 +159,7 @@ async fn remove(app: &web::Data<App>, by: &Actor, caller: &Caller, person: &Pers
     Ok(())
 }
 
-async fn page(
-    request: &HttpRequest,
-    app: &App,
-    caller: &Caller,
-    person: &Person,
-    told: Told,
-) -> Answer {
+async fn page(request: &HttpRequest, app: &App, caller: &Caller, person: &Person, told: Told) -> Answer {
     let Person { user, groups: names, .. } = person;
     let target = Target::User { name: &user.name, groups: names };
     let may = |scopes: &[Scope]| scopes.iter().any(|scope| caller.rights.covers(*scope, &target));

@@ -216,10 +216,12 @@ async fn tokens_are_made_for_people_by_the_rights_of_rest() {
     let (site, app) = (house.site().await, house.app());
     let mut root = root(&house, &site).await;
     let page = "/hub/admin/users/alice";
-    let fields = [("action", "token"), ("note", "for the robot"), ("expires_in", "3600"), ("scopes", "read:users!user=alice")];
+    let fields =
+        [("action", "token"), ("note", "for the robot"), ("expires_in", "3600"), ("scopes", "read:users!user=alice")];
     let answer = root.post(&site, page, &fields).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let secret = answer.text.split("<code id=\"token-result\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let secret =
+        answer.text.split("<code id=\"token-result\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
     let told = super::house::by_token(&site, secret, "GET", "/hub/api/user", None).await.json();
     let scopes = told["scopes"].as_array().unwrap();
     assert_eq!(told["name"], "alice");
