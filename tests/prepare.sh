@@ -178,6 +178,15 @@ prepare_keycloak() {
 }
 
 # What people use object stores with in labs, and moto, which answers as AWS does.
+# Buckets as folders: real FUSE.
+prepare_mounts() {
+    if [ "$(id -u)" = 0 ] && [ -c /dev/fuse ] && have rclone && have fusermount3; then
+        export SPECOLA_REQUIRE_MOUNTS=1
+    else
+        note_skip 'not root, or no FUSE or rclone: no buckets as folders'
+    fi
+}
+
 prepare_object_store() {
     if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
         export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
