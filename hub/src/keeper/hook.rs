@@ -26,6 +26,7 @@ pub(crate) struct Amended {
     generation: Generation,
     recipe: Recipe,
     options: Value,
+    groups: Vec<String>,
 }
 
 /// Whether a start goes on.
@@ -70,13 +71,17 @@ impl Inner {
                 Attended::Lost => return Ok(Before::End(Step::after(false))),
             }
         }
-        let (recipe, options) = match &run.amended {
-            Some(amended) => (&amended.recipe, amended.options.clone()),
-            None => (&self.recipe, Value::Null),
+        let (recipe, options, groups) = match &run.amended {
+            Some(amended) => (&amended.recipe, amended.options.clone(), amended.groups.as_slice()),
+            None => (&self.recipe, Value::Null, &[][..]),
         };
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
+        if let Err((code, sentence)) = self.lay_folders(&mut plan, groups).await {
+            let failure = self.failure(server, code, sentence, String::new(), true);
+            return self.failed(server, &failure).await.map(Before::End);
+        }
         self.tell_storage(&mut plan, server, token).await?;
         Ok(Before::Go(Box::new(plan)))
     }
@@ -110,7 +115,8 @@ impl Inner {
         let options = json!({
             "user_options": situation.user_options, "groups": situation.groups, "admin": situation.admin,
         });
-        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options })))
+        let groups = situation.groups;
+        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options, groups })))
     }
 
     async fn situation(&self, server: &Server) -> Result<Situation> {

@@ -6,9 +6,12 @@
 pub mod act;
 pub mod attend;
 pub mod breakpoint;
+pub mod buckets;
 pub mod environment;
 pub mod failure;
+pub mod folders;
 mod hook;
+mod lay;
 mod login;
 pub mod prepare;
 pub mod probe;
@@ -66,6 +69,8 @@ pub struct Settings {
     pub proxy_silence: Duration,
     /// Who is asked before a start and told after a stop.
     pub hooks: Arc<Hooks>,
+    /// Which folders servers get.
+    pub layout: Arc<folders::Layout>,
 }
 
 /// The keeper; cheap to clone.

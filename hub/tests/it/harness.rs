@@ -282,6 +282,7 @@ pub fn settings() -> Settings {
         stop_timeout: seconds(STOP_TIMEOUT),
         proxy_silence: Duration::from_secs(15),
         hooks: Arc::default(),
+        layout: Arc::default(),
     }
 }
 

@@ -92,10 +92,7 @@ mod tests {
         let all = [storage("main", Some("CERTIFICATE")), storage("deep-archive", None)];
         let variables = write(&folder, &all, false).unwrap();
         let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["AWS_CA_BUNDLE", "RCLONE_CA_CERT", "AWS_CONFIG_FILE", "RCLONE_CONFIG_DEEP_ARCHIVE_PROFILE"]
-        );
+        assert_eq!(names, ["AWS_CA_BUNDLE", "RCLONE_CA_CERT", "AWS_CONFIG_FILE", "RCLONE_CONFIG_DEEP_ARCHIVE_PROFILE"]);
         let config = std::fs::read_to_string(folder.file(CONFIG)).unwrap();
         assert!(config.contains("[profile deep-archive]") && config.contains("credentials --storage main"), "{config}");
         assert!(std::fs::read_to_string(&variables[0].1).unwrap().ends_with("CERTIFICATE"));

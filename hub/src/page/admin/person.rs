@@ -163,6 +163,7 @@ async fn page(
         audit: recent(app, caller, &user.name).await?,
         audit_all: href(&format!("{}?{query}", app.paths.hub("admin/audit"))),
         may_edit: may(rights::AdminUsers::ANY_OF),
+        files: crate::folders::people::what_becomes(app),
         may_delete: may(rights::DeleteUsers::ANY_OF) && caller.user().is_none_or(|caller| caller.id != user.id),
         typed: refused.as_ref().and_then(|(_, typed)| typed.clone()),
         error: refused.as_ref().and_then(|(problem, _)| problem.message()).map(str::to_owned),
