@@ -130,6 +130,23 @@ prepare_configurable_http_proxy() {
     fi
 }
 
+# Let's Encrypt's small authority for tests, built from its Go module.
+prepare_pebble() {
+    local go
+    go=$(command -v go || ls /usr/local/go/bin/go 2>/dev/null || true)
+    if [ ! -x "$prepared/go/bin/pebble" ] && [ -n "$go" ]; then
+        say 'building Pebble'
+        GOPATH=$prepared/go GOFLAGS=-modcacherw "$go" install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3 \
+            >"$prepared/pebble.log" 2>&1 || tail -5 "$prepared/pebble.log"
+        rm -rf "$prepared/go/pkg"
+    fi
+    if [ -x "$prepared/go/bin/pebble" ]; then
+        export SPECOLA_PEBBLE=$prepared/go/bin/pebble SPECOLA_REQUIRE_PEBBLE=1
+    else
+        note_skip 'no Pebble, which Go would build: no certificate from an authority'
+    fi
+}
+
 # The libraries of tests/provider, an OpenID Connect provider, as its lock file has them.
 prepare_provider() {
     local folder=$prepared/provider lock=tests/provider/package-lock.json

@@ -43,6 +43,8 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
             return Err(finish(problems, &document));
         }
     };
+    // As JupyterHub: who names a certificate means https.
+    config.hub.bind_url.https |= config.proxy.tls().is_some();
     config.digests = digests(&document.root);
     config.notes.extend(taken.notes.iter().cloned());
     config.infn = taken;
@@ -130,6 +132,14 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
             }
         }
     }
+}
+
+/// The keys of what is kept of people, read as the hub reads them, for a command without a configuration. Notes are worth a
+/// warning.
+pub fn crypt_keys_of(environment: &Environment) -> Result<(Option<Secret>, Vec<String>), ConfigErrors> {
+    let (mut notes, mut problems) = (Vec::new(), Vec::new());
+    let keys = crypt_keys(environment, &mut notes, &mut problems);
+    if problems.is_empty() { Ok((keys, notes)) } else { Err(ConfigErrors::new(problems)) }
 }
 
 /// The keys of what is kept of people, from the environment or a file that it names.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::docker::DockerConfig;
 use super::folders::MountsConfig;
 use super::unit::{ByteSize, Seconds};
 
@@ -14,10 +15,10 @@ use super::unit::{ByteSize, Seconds};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SpawnerConfig {
-    /// Where servers run: `local`, as processes of this machine; `external`, where a program or an address of your own
-    /// starts them: see [hooks.md](hooks.md).
+    /// Where servers run: `local`, as processes of this machine; `docker`, in containers: see [docker.md](docker.md);
+    /// `external`, where a program or an address of your own starts them: see [hooks.md](hooks.md).
     pub driver: Driver,
-    /// The command of a server; a list when it has arguments of its own.
+    /// The command of a server; a list when it has arguments of its own. For `docker`, `[]` is the image's own.
     pub cmd: Vec<String>,
     /// Further arguments of the command.
     pub args: Vec<String>,
@@ -61,6 +62,8 @@ pub struct SpawnerConfig {
     pub mounts: MountsConfig,
     /// Options of the driver `local`.
     pub local: LocalConfig,
+    /// Options of the driver `docker`.
+    pub docker: DockerConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
     pub external: CalloutConfig,
 }
@@ -107,6 +110,8 @@ pub enum Driver {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Containers of a Docker engine.
+    Docker,
     /// Wherever a program or an address of the operator's starts them.
     External,
 }
@@ -116,6 +121,7 @@ impl Driver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Docker => "docker",
             Self::External => "external",
         }
     }
@@ -184,6 +190,7 @@ impl Default for SpawnerConfig {
             disable_user_config: false,
             mounts: MountsConfig::default(),
             local: LocalConfig::default(),
+            docker: DockerConfig::default(),
             external: CalloutConfig::default(),
         }
     }

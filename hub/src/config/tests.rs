@@ -210,12 +210,25 @@ fn who_can_log_in_is_worth_a_warning() {
     assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));
     assert!(!warned("[culler]\ntimeout = 60", "culler.timeout is less"), "while it is off");
     assert!(warned("[hub]\nbind_url = \"http://:8000\"", "Passwords would travel unencrypted"));
+    assert!(!warned("[hub]\nbind_url = \"http://:8000\"\n[proxy]\ntls = \"self-signed\"", "Passwords would travel"));
     assert!(!warned("[hub]\nbind_url = \"http://:8000\"\npublic_url = \"https://hub.org\"", "Passwords would travel"));
 }
 
 #[test]
 fn rules_between_options_are_checked() {
     let table = [
+        ("[hub]\nbind_url = \"https://:8443\"", "hub.bind_url is an https address, and there is no certificate for it"),
+        ("[proxy]\nssl_cert = \"/x\"", "proxy.ssl_key is missing"),
+        ("[proxy]\ntls = \"files\"\nssl_key = \"/x\"", "proxy.ssl_cert is missing"),
+        ("[proxy]\ntls = \"acme\"", "proxy.acme_domains is empty"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"*.hub.org\"]", "proxy.acme_domains cannot have a name with *"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"a b\"]", "proxy.acme_domains[0] has to be a host name"),
+        (
+            "[proxy]\ntls = \"acme\"\nacme_domains = [\"a.org\"]\nacme_challenge = \"http-01\"",
+            "proxy.acme_challenge needs redirect_port",
+        ),
+        ("[proxy]\nredirect_port = 80", "proxy.redirect_port leads to https, which is off"),
+        ("[proxy]\ntls = \"self-signed\"\nredirect_port = 8000", "proxy.redirect_port is the port of something else"),
         ("[hub]\nhub_port = 8000", "hub.hub_port is the port of bind_url as well"),
         ("[hub]\nspawn_throttle_retry_range = [60, 30]", "hub.spawn_throttle_retry_range begins with the larger"),
         (
