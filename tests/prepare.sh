@@ -208,3 +208,37 @@ prepare_object_store() {
         note_skip 'no radosgw: no real object store (apt-get install radosgw ceph-mon ceph-osd ceph-common)'
     fi
 }
+
+# The image lab as `images/build` makes it, on the base of the tests, with the agent as one static program.
+prepare_lab_image() {
+    if [ -z "${SPECOLA_DOCKER_IMAGE:-}" ]; then
+        note_skip 'no engine with a base image: no image is built, and nothing is deployed by compose'
+        return 0
+    fi
+    local certificates=/etc/ssl/certs/ca-certificates.crt agent=$prepared/agent/specola-lab-agent wanted
+    [ -r $certificates ] || certificates=
+    # Made anew when the agent's sources or what is installed changed; each layer that did not is kept by the engine.
+    wanted="$(cat images/agent/build images/agent/Cargo.toml images/agent/src/*.rs Cargo.lock | cksum)"
+    if [ "$(cat "$agent.complete" 2>/dev/null)" != "$wanted" ]; then
+        say 'building the lab agent as a static program'
+        PROFILE=dev CARGO_TARGET_DIR=$prepared/agent/target images/agent/build "$agent" >"$prepared/agent.log" 2>&1 &&
+            echo "$wanted" >"$agent.complete" || tail -5 "$prepared/agent.log"
+    fi
+    say 'building the image lab'
+    if [ -x "$agent" ] && images/build lab --light --base "$SPECOLA_DOCKER_IMAGE" --name specola-test --agent "$agent" \
+        ${certificates:+--ca "$certificates"} >"$prepared/lab-image.log" 2>&1; then
+        export SPECOLA_BUILT_LAB=specola-test/lab:latest
+    else
+        tail -5 "$prepared/lab-image.log"
+        note_skip 'the image lab could not be built: no lab in a container'
+    fi
+}
+
+# Reads TOSCA as INDIGO's orchestrator does, and runs the role behind the template.
+prepare_tosca() {
+    if make_environment tosca 'tosca-parser==2.*' 'ansible-core==2.19.*'; then
+        export SPECOLA_TOSCA_PYTHON=$prepared/tosca/bin/python SPECOLA_REQUIRE_TOSCA=1
+    else
+        note_skip 'tosca-parser could not be installed: the TOSCA template is not read'
+    fi
+}
