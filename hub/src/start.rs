@@ -1,6 +1,5 @@
 //! Putting the parts together. `run` sets them going.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,16 +19,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::spawner::Driver;
+use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
-use crate::instance::Instance;
+use crate::instance::{self, Instance};
+use crate::keeper::folders::{Layout, Owner};
+use crate::keeper::devices::DeviceSettings;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
+use crate::mounts::Mounts;
 use crate::people::Register;
 use crate::roles::Managed;
 use crate::run::Shutdown;
@@ -85,12 +87,14 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let driver = driver(&config, &epoch)?;
+    let bare = driver(&config, &epoch)?;
+    let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
+    let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
     let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
-    let holder = holder(&config.hub.data_dir);
+    let holder = instance::holder(&config.hub.data_dir)?;
     let hooks = Arc::new(hooks(&config)?);
     let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
@@ -130,8 +134,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         keeper,
         driver,
         login,
-        upstream: crate::upstream::Broker::new(tracker.clone()),
+        upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
         storage,
+        mounts,
         hooks,
         cookie_secret: secret,
         site,
@@ -140,14 +145,10 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     };
     let app = Arc::new(app);
     app.upstream.begin(&app);
+    if let Some(mounts) = &app.mounts {
+        mounts.begin(&app);
+    }
     Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
-}
-
-/// One name a data folder, so that a restarted hub knows its own leases.
-fn holder(data_dir: &Path) -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    format!("{host}:{}", folder.display())
 }
 
 async fn adopted_at(store: &Store, clock: &dyn Clock) -> Result<hub_core::clock::Time> {
@@ -210,7 +211,24 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
         hooks,
+        layout: Arc::new(layout(config)),
+        devices: DeviceSettings {
+            known: Arc::new(config.spawner.devices.clone()),
+            timeout: Some(config.spawner.device_timeout.duration()).filter(|timeout| !timeout.is_zero()),
+        },
     }
+}
+
+fn layout(config: &Config) -> Layout {
+    let root = nix::unistd::Uid::effective().is_root();
+    let owner = match (config.spawner.driver, config.spawner.local.mode) {
+        (Driver::Local, Some(LocalMode::Folders)) => Owner::Hub,
+        (Driver::Local, None) if !root => Owner::Hub,
+        (Driver::Local, _) => Owner::Account,
+        _ => Owner::Image,
+    };
+    let offers = config.storage.iter().cloned().map(crate::storage::Offer::new).collect();
+    Layout { folders: config.folders.clone(), mounts: config.spawner.mounts.clone(), offers, owner }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {

@@ -76,7 +76,7 @@ impl Trust {
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let builder = match self.insecure {
             true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-            false => builder.with_root_certificates(roots(self.file.as_deref())?),
+            false => builder.with_root_certificates(authorities(self.file.as_deref())?),
         };
         let mut config = match &self.shows {
             None => builder.with_no_client_auth(),
@@ -134,23 +134,34 @@ impl ServerCertVerifier for Anybody {
 
 /// How to speak TLS to a server: believes the authorities of this machine, and those in a PEM file.
 ///
-/// Errors: the file cannot be read, or holds something else; there is nobody to believe.
+/// Errors: those of [`authorities`]; there is nobody to believe.
 pub fn client_config(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots(file)?).with_no_client_auth())
+    let roots = authorities(file)?;
+    ensure!(!roots.is_empty(), "this machine knows no certificate authorities");
+    believing(roots)
 }
 
-fn roots(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
+/// The authorities of this machine, as far as it has any, and those in a PEM file.
+///
+/// Errors: the file cannot be read, holds something else, or nothing.
+pub fn authorities(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     // What of the machine's own cannot be read is no reason to believe nobody.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = file {
         let context = || format!("the authorities in {}", file.display());
+        let before = roots.len();
         for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
             roots.add(certificate.with_context(context)?).with_context(context)?;
         }
+        ensure!(roots.len() > before, "there is no certificate in {}", file.display());
     }
-    ensure!(!roots.is_empty(), "this machine knows no certificate authorities");
     Ok(roots)
+}
+
+/// How to speak TLS to a server that one of these vouches for.
+pub fn believing(roots: RootCertStore) -> anyhow::Result<ClientConfig> {
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

@@ -2,6 +2,9 @@
 
 import { execFileSync } from 'node:child_process';
 import { X509Certificate, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { jose } from './libraries.mjs';
 
@@ -26,8 +29,11 @@ export function rotate(keepOld) {
 // by which the gateway knows it.
 export function certify() {
   const key = pair('rsa', { modulusLength: 2048 }, 'RS256');
-  const input = key.privateKey.export({ type: 'pkcs8', format: 'pem' });
-  const made = execFileSync('openssl', ['req', '-x509', '-key', '/dev/stdin', '-subj', '/CN=provider', '-days', '30'], { input });
+  const folder = mkdtempSync(join(tmpdir(), 'provider-'));
+  const file = join(folder, 'key.pem');
+  writeFileSync(file, key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  const made = execFileSync('openssl', ['req', '-x509', '-key', file, '-subj', '/CN=provider', '-days', '30']);
+  rmSync(folder, { recursive: true });
   const certificate = new X509Certificate(made);
   key.jwk.x5c = [certificate.raw.toString('base64')];
   keys = [key];

@@ -69,7 +69,7 @@ pub(super) fn problem(refused: Refused) -> Problem {
     match refused {
         Refused::NotKept => Problem::new(StatusCode::NOT_FOUND, "This hub keeps no access token of yours"),
         Refused::NotAdmitted => Problem::forbidden("You may not use this hub any more"),
-        Refused::Target(words) => Problem::bad(format!("The identity provider gives no such token: {words}")),
+        Refused::Target(sentence) => Problem::bad(sentence),
         Refused::Failed(failure) => Problem::conflict(failure.sentence),
         Refused::Problem(problem) => problem,
     }

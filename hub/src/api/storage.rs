@@ -69,7 +69,8 @@ fn people() -> Problem {
     Problem::forbidden("Only people have storage")
 }
 
-fn problem(refused: Refused, name: &str) -> Problem {
+/// What is told of a refusal.
+pub fn problem(refused: Refused, name: &str) -> Problem {
     match refused {
         Refused::Unknown => Problem::new(StatusCode::NOT_FOUND, format!("There is no storage {name:?}")),
         Refused::NoRole => {

@@ -17,6 +17,7 @@ pub mod quickstart;
 pub mod register_client;
 pub mod serve;
 pub mod token;
+pub mod trash;
 pub mod user;
 
 use std::io::IsTerminal;
@@ -47,6 +48,7 @@ enum Command {
     Explain(explain::Explain),
     User(user::User),
     Token(token::Token),
+    Trash(trash::Trash),
     Adopt(adopt::Adopt),
     ImportConfig(import_config::ImportConfig),
     Audit(audit::Audit),
@@ -84,6 +86,7 @@ pub fn main() -> ExitCode {
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
+            Command::Trash(arguments) => trash::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::ImportConfig(arguments) => import_config::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,

@@ -134,6 +134,14 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
     }
 }
 
+/// The keys of what is kept of people, read as the hub reads them, for a command without a configuration. Notes are worth a
+/// warning.
+pub fn crypt_keys_of(environment: &Environment) -> Result<(Option<Secret>, Vec<String>), ConfigErrors> {
+    let (mut notes, mut problems) = (Vec::new(), Vec::new());
+    let keys = crypt_keys(environment, &mut notes, &mut problems);
+    if problems.is_empty() { Ok((keys, notes)) } else { Err(ConfigErrors::new(problems)) }
+}
+
 /// The keys of what is kept of people, from the environment or a file that it names.
 fn crypt_keys(environment: &Environment, notes: &mut Vec<String>, problems: &mut Vec<Problem>) -> Option<Secret> {
     const FILE: &str = "JUPYTERHUB_CRYPT_KEY_FILE";

@@ -167,7 +167,11 @@ impl StorageConfig {
             blame("audience", "is empty", "Leave it out for the provider's own choice");
         }
         if self.audience.is_some() && self.token == TokenKind::Id {
-            blame("audience", "is of no use with token = \"id\": an ID token is for the hub", "Leave one of the two out");
+            blame(
+                "audience",
+                "is of no use with token = \"id\": an ID token is for the hub",
+                "Leave one of the two out",
+            );
         }
         if self.roles.is_empty() && self.dialect != Dialect::Minio {
             blame("roles", "is empty, and this object store gives nothing without a role", "Add a [[storage.roles]]");

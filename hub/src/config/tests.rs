@@ -210,12 +210,25 @@ fn who_can_log_in_is_worth_a_warning() {
     assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));
     assert!(!warned("[culler]\ntimeout = 60", "culler.timeout is less"), "while it is off");
     assert!(warned("[hub]\nbind_url = \"http://:8000\"", "Passwords would travel unencrypted"));
+    assert!(!warned("[hub]\nbind_url = \"http://:8000\"\n[proxy]\ntls = \"self-signed\"", "Passwords would travel"));
     assert!(!warned("[hub]\nbind_url = \"http://:8000\"\npublic_url = \"https://hub.org\"", "Passwords would travel"));
 }
 
 #[test]
 fn rules_between_options_are_checked() {
     let table = [
+        ("[hub]\nbind_url = \"https://:8443\"", "hub.bind_url is an https address, and there is no certificate for it"),
+        ("[proxy]\nssl_cert = \"/x\"", "proxy.ssl_key is missing"),
+        ("[proxy]\ntls = \"files\"\nssl_key = \"/x\"", "proxy.ssl_cert is missing"),
+        ("[proxy]\ntls = \"acme\"", "proxy.acme_domains is empty"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"*.hub.org\"]", "proxy.acme_domains cannot have a name with *"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"a b\"]", "proxy.acme_domains[0] has to be a host name"),
+        (
+            "[proxy]\ntls = \"acme\"\nacme_domains = [\"a.org\"]\nacme_challenge = \"http-01\"",
+            "proxy.acme_challenge needs redirect_port",
+        ),
+        ("[proxy]\nredirect_port = 80", "proxy.redirect_port leads to https, which is off"),
+        ("[proxy]\ntls = \"self-signed\"\nredirect_port = 8000", "proxy.redirect_port is the port of something else"),
         ("[hub]\nhub_port = 8000", "hub.hub_port is the port of bind_url as well"),
         ("[hub]\nspawn_throttle_retry_range = [60, 30]", "hub.spawn_throttle_retry_range begins with the larger"),
         (
@@ -396,9 +409,31 @@ fn storages_are_set_by_one_variable() {
     let text = r#"[{"name": "main", "endpoint": "https://s3.example.org"}]"#;
     environment.insert("SPECOLA_STORAGE".into(), text.into());
     environment.insert("SPECOLA_AUTH__ENABLE_AUTH_STATE".into(), "true".into());
-    let provider = r#"[{"name": "iam", "preset": "indigo-iam", "issuer": "https://iam.example.org", "client_id": "hub"}]"#;
+    let provider =
+        r#"[{"name": "iam", "preset": "indigo-iam", "issuer": "https://iam.example.org", "client_id": "hub"}]"#;
     environment.insert("SPECOLA_AUTH__PROVIDERS".into(), provider.into());
     assert_eq!(Config::load(None, &environment).unwrap().storage[0].name, "main");
     environment.insert("SPECOLA_STORAGE".into(), "nonsense".into());
     assert!(Config::load(None, &environment).is_err());
+}
+
+#[test]
+fn devices_are_named_once_and_by_what_stays() {
+    let told =
+        |devices: &str| Case::new().load(&format!("[spawner.devices]\n{devices}\n")).map_err(|told| told.to_string());
+    for (devices, expected) in [
+        (r#""nvidia.com/gpu" = []"#, "specola.toml:2: spawner.devices.nvidia.com/gpu has to name devices"),
+        (r#""nvidia.com/gpu" = ["0"]"#, "numbers change"),
+        (r#""nvidia.com/gpu" = ["GPU-1,GPU-2"]"#, "which is no device"),
+        (r#""nvidia.com/gpu" = ["GPU 1"]"#, "which is no device"),
+        ("a = [\"GPU-1\"]\nb = [\"GPU-1\"]", "is there twice"),
+        ("a = [\"GPU-1\"]\nb = [\"MIG-GPU-1/1/0\"]", "\"GPU-1\" and a slice of it"),
+        (r#""nvidia.com/gpu" = "GPU-1""#, "has to be a list"),
+    ] {
+        let text = told(devices).expect_err(devices);
+        assert!(text.contains(expected), "{devices}: {text}");
+    }
+    let config = told("\"nvidia.com/gpu\" = [\"GPU-1\", \"/dev/nvidia1\"]").unwrap();
+    assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["GPU-1", "/dev/nvidia1"]);
+    assert!(config.warnings().iter().any(|one| one.contains("nothing keeps them from using others")));
 }

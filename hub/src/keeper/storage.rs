@@ -15,8 +15,7 @@ impl Inner {
             return Ok(());
         }
         let groups = self.store.groups_of(server.user_id).await?;
-        let offers: Vec<&Offer> =
-            self.recipe.storage.iter().filter(|offer| offer.role_of(&groups).is_some()).collect();
+        let offers: Vec<&Offer> = self.recipe.storage.iter().filter(|offer| offer.role_of(&groups).is_some()).collect();
         for (name, value) in environment::variables(&offers, &self.recipe.api_url, token) {
             if !plan.environment.iter().any(|(known, _)| *known == name) {
                 plan.environment.push((name, value));

@@ -84,10 +84,7 @@ mod tests {
             ("SPECOLA_STORAGE_NAMES", Some("main deep-archive")),
             ("AWS_ENDPOINT_URL_S3", Some("https://s3.example.org")),
             ("AWS_DEFAULT_REGION", Some("us-east-1")),
-            (
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                Some("http://127.0.0.1:8081/hub/api/user/storage/main/credentials"),
-            ),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", Some("http://127.0.0.1:8081/hub/api/user/storage/main/credentials")),
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN", Some("token t0ken")),
             ("RCLONE_CONFIG_MAIN_TYPE", Some("s3")),
             ("RCLONE_CONFIG_DEEP_ARCHIVE_ENDPOINT", Some("https://s3.example.org")),

@@ -190,11 +190,8 @@ impl Storage {
 
     async fn exchange(&self, app: &Arc<App>, user: &User) -> Result<Keys, Refused> {
         let config = &self.offer.config;
-        let want = Want {
-            audience: config.audience.clone(),
-            id_token: config.token == TokenKind::Id,
-            ..Want::default()
-        };
+        let want =
+            Want { audience: config.audience.clone(), id_token: config.token == TokenKind::Id, ..Want::default() };
         let access = app.upstream.access(user.id, want, TOKEN_LEFT).await.map_err(Refused::Token)?;
         if config.provider.as_ref().is_some_and(|wanted| *wanted != access.provider) {
             return Err(Refused::OtherProvider);

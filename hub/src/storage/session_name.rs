@@ -36,7 +36,8 @@ mod tests {
             assert_eq!(session_name(name), name);
         }
         let long = "x".repeat(65);
-        let names = ["a", "anna lena", "anna_lena", "anna/lena", "Ännä", "a+b", "a_b", &long, &long[..64], "a_b-0123abcd"];
+        let names =
+            ["a", "anna lena", "anna_lena", "anna/lena", "Ännä", "a+b", "a_b", &long, &long[..64], "a_b-0123abcd"];
         let made: BTreeSet<String> = names.iter().map(|name| session_name(name)).collect();
         assert_eq!(made.len(), names.len(), "{made:?}");
         let plain = |c: char| c.is_ascii_alphanumeric() || "_=,.@-".contains(c);

@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn keys_are_read_from_every_dialect() {
         let now = at("2026-11-28T12:00:00Z");
-        let ceph = AWS.replace(r#" xmlns="https://sts.amazonaws.com/doc/2011-06-15/""#, "").replace("00Z", "00.123456Z");
+        let ceph =
+            AWS.replace(r#" xmlns="https://sts.amazonaws.com/doc/2011-06-15/""#, "").replace("00Z", "00.123456Z");
         let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{AWS}");
         for text in [AWS, &ceph, &declared] {
             let keys = read(&answer(200, text), now).unwrap();
@@ -232,9 +233,12 @@ mod tests {
     #[test]
     fn refusals_are_told_apart_by_what_can_be_done() {
         let aws = |code: &str| {
-            format!("<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>")
+            format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>m</Message></Error></ErrorResponse>"
+            )
         };
-        let ceph = |code: &str| format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><RequestId>x</RequestId></Error>");
+        let ceph =
+            |code: &str| format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><RequestId>x</RequestId></Error>");
         for (status, text, expected) in [
             (403, aws("AccessDenied"), "denied AccessDenied"),
             (403, ceph("AccessDenied"), "denied AccessDenied"),

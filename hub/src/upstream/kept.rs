@@ -7,7 +7,7 @@ use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::login::oidc::{Known, Tokens};
+use crate::login::oidc::{self, Before, Known, Tokens};
 
 /// An access token is renewed when less than this part of its life is left, or [`LONGEST_MARGIN`].
 const MARGIN: i32 = 5;
@@ -38,6 +38,17 @@ impl Kept {
     pub fn subject(&self) -> Option<&str> {
         let places = [&self.state["specola"]["sub"], &self.state["oauth_user"]["sub"]];
         places.into_iter().find_map(Value::as_str).filter(|subject| !subject.is_empty())
+    }
+
+    /// What the provider said the last time; `None` where it is not known who it is.
+    pub fn before(&self) -> Option<Before> {
+        let told = |key: &str| serde_json::from_value(self.state["specola"]["told"][key].clone()).ok();
+        Some(Before {
+            subject: self.subject()?.to_owned(),
+            id_token: self.state["id_token"].as_str().and_then(oidc::payload).unwrap_or_default(),
+            groups: told("groups"),
+            roles: told("roles"),
+        })
     }
 
     /// What gives the next access token.
@@ -104,7 +115,12 @@ impl Kept {
         if !tokens.scope.is_empty() {
             state["scope"] = json!(tokens.scope);
         }
-        state["token_response"] = tokens.response.clone();
+        let mut response = tokens.response.clone();
+        // Globus tells those of its other services at a login alone.
+        if let (Some(others), Some(members)) = (self.state["token_response"].get("other_tokens"), response.as_object_mut()) {
+            members.entry("other_tokens").or_insert_with(|| others.clone());
+        }
+        state["token_response"] = response;
         let end = tokens.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
         state["specola"]["expires_at"] = json!(end);
         state
@@ -121,8 +137,10 @@ impl Kept {
     pub fn with(&self, known: &Known) -> Value {
         let mut state = self.state.clone();
         let fresh = known.auth_state().0;
-        for key in ["oauth_user", "groups"] {
-            state[key] = fresh[key].clone();
+        for key in ["oauth_user", "groups", "teams"] {
+            if !(fresh[key].is_null() && state[key].is_null()) {
+                state[key] = fresh[key].clone();
+            }
         }
         let Some(ours) = fresh["specola"].as_object() else { return state };
         for (key, value) in ours.iter().filter(|(key, _)| *key != "expires_at") {
@@ -239,6 +257,9 @@ mod tests {
         assert_eq!((same.expires_at(), same.subject()), (Some(at(7200)), Some("s")));
         assert_eq!((&same.state["access_token"], &same.state["scope"]), (&json!("a2"), &json!(["openid"])));
         assert_eq!((&same.state["id_token"], &same.state["oauth_user"]["name"]), (&json!("i1"), &json!("Ada")));
+        let mut globus = state();
+        globus["token_response"]["other_tokens"] = json!([{ "access_token": "g1" }]);
+        assert_eq!(kept(globus).renewed(&tokens(None))["token_response"]["other_tokens"][0]["access_token"], "g1");
         let rotated = kept(kept(state()).renewed(&tokens(Some("r2"))));
         assert_eq!(rotated.refresh_token().unwrap().expose(), "r2");
         let other = kept(kept(state()).rotated(&Secret::new("r3")));

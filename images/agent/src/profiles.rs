@@ -15,7 +15,7 @@ const SYSTEM: [&str; 3] =
 
 /// Writes the files, and returns the variables by which programs find them.
 pub fn write(folder: &Folder, storage: &[Storage], own_config: bool) -> Result<Vec<(String, String)>> {
-    let agent = std::env::current_exe()?;
+    let agent = command(&std::env::current_exe()?);
     let (mut variables, mut config) = (Vec::new(), "# Made by the lab agent at every start.\n".to_owned());
     for (index, one) in storage.iter().enumerate() {
         let certificates = match &one.certificates {
@@ -25,12 +25,8 @@ pub fn write(folder: &Folder, storage: &[Storage], own_config: bool) -> Result<V
         let style = if one.path_style { "path" } else { "virtual" };
         let _ = write!(
             config,
-            "\n[profile {}]\nendpoint_url = {}\nregion = {}\ncredential_process = \"{}\" credentials --storage {}\n",
-            one.name,
-            one.endpoint,
-            one.region,
-            agent.display(),
-            one.name,
+            "\n[profile {}]\nendpoint_url = {}\nregion = {}\ncredential_process = {agent} credentials --storage {}\n",
+            one.name, one.endpoint, one.region, one.name,
         );
         if let Some(file) = &certificates {
             let _ = writeln!(config, "ca_bundle = {file}");
@@ -52,6 +48,13 @@ pub fn write(folder: &Folder, storage: &[Storage], own_config: bool) -> Result<V
         variables.push((format!("RCLONE_CONFIG_{remote}_PROFILE"), one.name.clone()));
     }
     Ok(variables)
+}
+
+/// The agent as a command. Some programs end a command at a closing quote, so that it has none where it needs none.
+fn command(path: &std::path::Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if path.chars().all(plain) { path } else { format!("\"{path}\"") }
 }
 
 /// A file with what the system trusts and what a storage needs besides: programs take one file in place of the system's.
@@ -89,10 +92,7 @@ mod tests {
         let all = [storage("main", Some("CERTIFICATE")), storage("deep-archive", None)];
         let variables = write(&folder, &all, false).unwrap();
         let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["AWS_CA_BUNDLE", "RCLONE_CA_CERT", "AWS_CONFIG_FILE", "RCLONE_CONFIG_DEEP_ARCHIVE_PROFILE"]
-        );
+        assert_eq!(names, ["AWS_CA_BUNDLE", "RCLONE_CA_CERT", "AWS_CONFIG_FILE", "RCLONE_CONFIG_DEEP_ARCHIVE_PROFILE"]);
         let config = std::fs::read_to_string(folder.file(CONFIG)).unwrap();
         assert!(config.contains("[profile deep-archive]") && config.contains("credentials --storage main"), "{config}");
         assert!(std::fs::read_to_string(&variables[0].1).unwrap().ends_with("CERTIFICATE"));

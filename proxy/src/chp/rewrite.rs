@@ -94,9 +94,8 @@ fn without_prefix<'a>(path: &'a str, prefix: &str) -> &'a str {
     // What stands before the first slash is a host, which is not in the path.
     let own = prefix.find('/').and_then(|at| prefix.get(at..)).unwrap_or("/");
     let count = own.split('/').filter(|segment| !segment.is_empty()).count();
-    let slashes = path.match_indices('/').map(|(at, _)| at);
-    match slashes.into_iter().nth(count) {
-        Some(at) => path.get(at..).unwrap_or("/"),
+    match path.match_indices('/').nth(count) {
+        Some((at, _)) => path.get(at..).unwrap_or("/"),
         None => "/",
     }
 }

@@ -13,7 +13,6 @@ use tests::object_store::{Lab, Moto, Tools, Wanted};
 use tests::specola::Options;
 use tests::{Answer, Body, Provider, Session, provider};
 
-
 use crate::oidc::House;
 
 /// The life of keys here, in seconds.

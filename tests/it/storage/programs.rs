@@ -33,10 +33,8 @@ async fn programs_in_a_lab_need_no_configuration_and_are_never_refused() -> Resu
     let main = storage("main", &moto.endpoint(), &[("\"users\"", &roles["users"])], &format!("duration = {LIFE}"));
     // People have it for its name only.
     let second = storage("deep-archive", &moto.endpoint(), &[("\"users\"", &roles["cygno"])], "duration = 3600");
-    let house = House::at(provider, &Entry::by_group(), |options| {
-        with_storage(with_agent(options), &[main, second])
-    })
-    .await?;
+    let house =
+        House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &[main, second])).await?;
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
     assert_eq!(offered(&mut client).await?, ["main", "deep-archive"]);
     let uri = lab.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").context("where keys are")?;

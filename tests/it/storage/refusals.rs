@@ -60,8 +60,7 @@ async fn an_object_store_that_is_away_is_told_and_waited_for() -> Result<()> {
     let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
     let (provider, mut moto, roles) = world(&tools, &installed).await?;
     let main = storage("main", &moto.endpoint(), &[("", &roles["users"])], &format!("duration = {}", 4 * LIFE));
-    let house =
-        House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &[main])).await?;
+    let house = House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &[main])).await?;
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
     let before = keys(&mut client, "main").await?.expect(&[200])?.json()?;
     moto.go_down();

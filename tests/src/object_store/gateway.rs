@@ -41,8 +41,7 @@ impl Gateway {
     /// Starts everything and waits until the gateway answers.
     pub async fn start() -> Result<Gateway> {
         let folder = tempfile::Builder::new().prefix("ceph").tempdir()?;
-        let mut gateway =
-            Gateway { port: place::free_port()?, processes: Vec::new(), folder, mark: Mark::default() };
+        let mut gateway = Gateway { port: place::free_port()?, processes: Vec::new(), folder, mark: Mark::default() };
         let started = gateway.bring_up().await;
         started.with_context(|| gateway.logs())?;
         Ok(gateway)

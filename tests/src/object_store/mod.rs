@@ -76,7 +76,8 @@ impl Tools {
 
     /// A script of a person's in a lab: `boto3` or `s3fs`, for so many seconds.
     pub async fn use_with(&self, lab: &Lab, kind: &str, seconds: u64, bucket: &str) -> Result<Used> {
-        let arguments = [&script("use.py").display().to_string(), kind, &seconds.to_string(), bucket].map(str::to_owned);
+        let arguments =
+            [&script("use.py").display().to_string(), kind, &seconds.to_string(), bucket].map(str::to_owned);
         let said = lab.run(&self.python, &arguments).await?;
         serde_json::from_str(&said).with_context(|| said.clone())
     }
@@ -94,6 +95,11 @@ impl Tools {
         let mut all = vec![self.python.with_file_name("aws").display().to_string()];
         all.extend(arguments.iter().map(|&argument| argument.to_owned()));
         lab.run(&self.python, &all).await
+    }
+
+    /// The interpreter itself.
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     fn moto_server(&self) -> PathBuf {

@@ -44,10 +44,8 @@ impl Moto {
         self.mark.put_on(&mut command);
         self.process = Some(command.spawn().context("moto_server")?);
         let mut session = Session::new(&self.endpoint())?;
-        until("answer of moto", PATIENCE, async || {
-            Ok((session.get("/moto-api/").await?.status == 200).then_some(()))
-        })
-        .await
+        until("answer of moto", PATIENCE, async || Ok((session.get("/moto-api/").await?.status == 200).then_some(())))
+            .await
     }
 
     /// Ends it: connections are refused.
