@@ -11,6 +11,7 @@ mod crash;
 mod cull;
 mod database;
 mod description;
+mod docker;
 mod fault;
 mod flow;
 mod hooks;
