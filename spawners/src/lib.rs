@@ -11,6 +11,8 @@ pub mod identity;
 pub mod plan;
 pub mod sight;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hub_core::id::SpawnerId;
 use serde_json::Value;
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use ability::Abilities;
 pub use error::{SaveError, StartError, Unreachable};
 pub use identity::{Identity, Marker};
-pub use plan::{Bind, Plan};
+pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
 
 /// How a server is asked to stop.
@@ -79,4 +81,8 @@ pub trait Record: Send + Sync {
 
     /// Tells the waiting user how far it is: 0 to 100 percent of the start, and a sentence.
     async fn progress(&self, percent: u8, message: &str);
+
+    /// Puts the deadline of the start off: what follows may take this long, and after it the start has its usual time
+    /// again. For what is no fault of the server, such as the pull of an image.
+    async fn patience(&self, _at_most: Duration) {}
 }

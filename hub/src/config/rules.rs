@@ -61,6 +61,7 @@ pub fn compile(config: &Config) -> Compiled {
 pub fn abilities(driver: Driver) -> Abilities {
     match driver {
         Driver::Local => Abilities::default(),
+        Driver::Docker => spawner_docker::ABILITIES,
         Driver::External => spawner_external::ABILITIES,
     }
 }

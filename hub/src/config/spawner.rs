@@ -7,16 +7,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
+use super::docker::DockerConfig;
+use super::folders::MountsConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SpawnerConfig {
-    /// Where servers run: `local`, as processes of this machine; `external`, where a program or an address of your own
-    /// starts them: see [hooks.md](hooks.md).
+    /// Where servers run: `local`, as processes of this machine; `docker`, in containers: see [docker.md](docker.md);
+    /// `external`, where a program or an address of your own starts them: see [hooks.md](hooks.md).
     pub driver: Driver,
-    /// The command of a server; a list when it has arguments of its own.
+    /// The command of a server; a list when it has arguments of its own. For `docker`, `[]` is the image's own.
     pub cmd: Vec<String>,
     /// Further arguments of the command.
     pub args: Vec<String>,
@@ -61,8 +63,12 @@ pub struct SpawnerConfig {
     pub debug: bool,
     /// Keeps people's own Jupyter configuration from being read by their servers.
     pub disable_user_config: bool,
+    /// How buckets of object stores become folders of servers: see [folders.md](folders.md).
+    pub mounts: MountsConfig,
     /// Options of the driver `local`.
     pub local: LocalConfig,
+    /// Options of the driver `docker`.
+    pub docker: DockerConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
     pub external: CalloutConfig,
 }
@@ -109,6 +115,8 @@ pub enum Driver {
     /// Processes of this machine.
     #[default]
     Local,
+    /// Containers of a Docker engine.
+    Docker,
     /// Wherever a program or an address of the operator's starts them.
     External,
 }
@@ -118,6 +126,7 @@ impl Driver {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Docker => "docker",
             Self::External => "external",
         }
     }
@@ -187,7 +196,9 @@ impl Default for SpawnerConfig {
             oidc_environment: BTreeSet::new(),
             debug: false,
             disable_user_config: false,
+            mounts: MountsConfig::default(),
             local: LocalConfig::default(),
+            docker: DockerConfig::default(),
             external: CalloutConfig::default(),
         }
     }

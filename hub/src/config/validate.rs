@@ -22,14 +22,18 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut blame = |key: &str, what: &str, remedy: &str| problems.push(Problem::new(key, what, remedy));
     addresses(&config.hub, &mut blame);
+    super::proxy::validate(config, &mut blame);
     secrets(&config.hub, &mut blame);
     limits(&config.hub, &mut blame);
     access(&config.hub, &mut blame);
     super::service::validate(&config.hub, &mut blame);
     auth(&config.auth, &mut blame);
     super::provider::validate(&config.auth, &mut blame);
+    super::storage::validate(&config.storage, &config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
+    docker(config, &mut blame);
+    super::folders::validate(&config.folders, &config.spawner.mounts, &config.storage, &mut blame);
     culler(&config.culler, &mut blame);
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);
@@ -154,7 +158,9 @@ fn demo(config: &Config, blame: &mut impl Blame) {
 }
 
 fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
-    if spawner.cmd.first().is_none_or(|command| command.is_empty()) {
+    // An image has a command of its own.
+    let of_image = spawner.driver == Driver::Docker && spawner.cmd.is_empty();
+    if !of_image && spawner.cmd.first().is_none_or(|command| command.is_empty()) {
         blame("spawner.cmd", "is empty", "Without it, it is [\"jupyterhub-singleuser\"]");
     }
     positive("spawner.start_timeout", spawner.start_timeout, blame);
@@ -175,6 +181,18 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     }
     if spawner.local.ip.is_empty() || check_host(&spawner.local.ip).is_err() {
         blame("spawner.local.ip", "has to be a host name or an IP address", "Without it, it is 127.0.0.1");
+    }
+}
+
+fn docker(config: &Config, blame: &mut impl Blame) {
+    if config.spawner.driver != Driver::Docker {
+        return;
+    }
+    let options = &config.options;
+    let chooses =
+        !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
+    for (option, what, remedy) in super::docker::problems(&config.spawner, chooses) {
+        blame(&format!("spawner.docker.{option}"), &what, remedy);
     }
 }
 
@@ -288,6 +306,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
             .into());
     }
     super::provider::warnings(auth).into_iter().for_each(&mut say);
+    super::storage::warnings(&config.storage).into_iter().for_each(&mut say);
     if auth.authenticator == Authenticator::Demo {
         say("Anybody on this machine can log in under any name (auth.authenticator = \"demo\")".into());
     }
@@ -303,8 +322,13 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say(format!("Names, and for logins passwords, would travel unencrypted to {key}.url: use an https address"));
     }
     let hub = &config.hub;
-    if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {
-        let advice = "put a TLS proxy in front and set hub.public_url to its https address";
+    super::proxy::warnings(config).into_iter().for_each(&mut say);
+    if config.spawner.driver == Driver::Docker {
+        super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+    }
+    let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
+    if !hub.bind_url.is_loopback() && !encrypted {
+        let advice = "set proxy.tls, or put a TLS proxy in front and set hub.public_url to its https address";
         say(format!("Passwords would travel unencrypted to {}: {advice}", hub.bind_url.listen()));
     }
     if !is_loopback(&hub.hub_ip)

@@ -53,6 +53,8 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
         .service(at("/user", [get().to(api::users::whoami)]))
         .service(at("/user/access-token", [get().to(api::access_token::get)]))
+        .service(at("/user/storage", [get().to(api::storage::list)]))
+        .service(at("/user/storage/{storage}/credentials", [get().to(api::storage::credentials)]))
         .service(at("/iam/{provider}/.well-known/openid-configuration", [get().to(api::facade::discovery)]))
         .service(at("/iam/{provider}/token", [post().to(api::facade::token)]))
         .service(at("/users", [get().to(api::users::list), post().to(api::users::create_many)]))

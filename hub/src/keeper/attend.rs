@@ -39,16 +39,18 @@ impl Inner {
 
     /// Renews the lease of a server until another state is wanted, or somebody else may have it.
     async fn watch(&self, server: &Server) -> Ended {
+        // The deadline may be put off meanwhile.
+        let mut until_check = self.until_check(server);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return Ended::Lost,
                 () = self.signals.changed(server.id) => {}
-                () = sleep(self.until_check(server)) => {}
+                () = sleep(until_check) => {}
             }
             match self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await {
                 Ok(Some(fresh)) if fresh.desired != server.desired => return Ended::Overtaken,
-                Ok(Some(_)) if self.is_overdue(server) => return Ended::Overtaken,
-                Ok(Some(_)) => {}
+                Ok(Some(fresh)) if self.is_overdue(&fresh) => return Ended::Overtaken,
+                Ok(Some(fresh)) => until_check = self.until_check(&fresh),
                 Ok(None) => return Ended::Lost,
                 // Another hub may take the server over once the lease has run out; the generation guards the row.
                 Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),

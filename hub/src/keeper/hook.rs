@@ -26,6 +26,7 @@ pub(crate) struct Amended {
     generation: Generation,
     recipe: Recipe,
     options: Value,
+    groups: Vec<String>,
 }
 
 /// Whether a start goes on.
@@ -75,13 +76,18 @@ impl Inner {
             Lease::Held(devices) => devices,
             Lease::Not(step) => return Ok(Before::End(step)),
         };
-        let (recipe, options) = match &run.amended {
-            Some(amended) => (&amended.recipe, amended.options.clone()),
-            None => (&self.recipe, Value::Null),
+        let (recipe, options, groups) = match &run.amended {
+            Some(amended) => (&amended.recipe, amended.options.clone(), amended.groups.as_slice()),
+            None => (&self.recipe, Value::Null, &[][..]),
         };
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
+        if let Err((code, sentence)) = self.lay_folders(&mut plan, groups).await {
+            let failure = self.failure(server, code, sentence, String::new(), true);
+            return self.failed(server, &failure).await.map(Before::End);
+        }
+        self.tell_storage(&mut plan, server, token).await?;
         self.tell_devices(&mut plan, devices);
         Ok(Before::Go(Box::new(plan)))
     }
@@ -115,7 +121,8 @@ impl Inner {
         let options = json!({
             "user_options": situation.user_options, "groups": situation.groups, "admin": situation.admin,
         });
-        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options })))
+        let groups = situation.groups;
+        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options, groups })))
     }
 
     async fn situation(&self, server: &Server) -> Result<Situation> {

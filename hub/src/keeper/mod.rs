@@ -6,15 +6,19 @@
 pub mod act;
 pub mod attend;
 pub mod breakpoint;
+pub mod buckets;
 pub mod devices;
 pub mod environment;
 pub mod failure;
+pub mod folders;
 mod hook;
+mod lay;
 mod login;
 pub mod prepare;
 pub mod probe;
 pub mod progress;
 pub mod signals;
+mod storage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +70,8 @@ pub struct Settings {
     pub proxy_silence: Duration,
     /// Who is asked before a start and told after a stop.
     pub hooks: Arc<Hooks>,
+    /// Which folders servers get.
+    pub layout: Arc<folders::Layout>,
     /// What is leased to one server at a time.
     pub devices: devices::DeviceSettings,
 }

@@ -13,6 +13,7 @@ use spawners::{Identity, Plan};
 
 use crate::config::spawner::OidcVariable;
 use crate::http::url::{client_of_server, server_prefix};
+use crate::storage::Offer;
 
 use super::environment::{Surroundings, environment};
 
@@ -69,6 +70,8 @@ pub struct Recipe {
     pub tokens_in_shared_servers: bool,
     /// The only identity provider, by its name.
     pub provider: Option<String>,
+    /// Object stores that people have keys of.
+    pub storage: Vec<Offer>,
     /// What was chosen and granted, for what only drivers have a word for.
     pub chosen: Resolved,
 }

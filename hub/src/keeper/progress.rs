@@ -1,5 +1,7 @@
 //! Progress of a start as rows, so that any hub can stream it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
@@ -84,5 +86,15 @@ impl Record for Recorder<'_> {
         // The driver's hundred percent is the server having an address; the hub's is its being ready.
         let percent = 10 + (u16::from(percent.min(100)) * 50 / 100) as u8;
         self.keeper.tell_as(self.server, self.generation, percent, Phase::Starting, message, None).await;
+    }
+
+    async fn patience(&self, at_most: Duration) {
+        let deadline = self.keeper.now() + at_most + self.keeper.settings.start_timeout;
+        let put_off = self.keeper.store.put_off(self.server, self.generation, deadline).await;
+        match put_off {
+            // Whoever attends the start reads the row again.
+            Ok(_) => self.keeper.signals.server_changed(self.server),
+            Err(error) => tracing::warn!(server = %self.server, "the deadline stays: {error}"),
+        }
     }
 }

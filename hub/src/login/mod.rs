@@ -34,6 +34,7 @@ use self::allow::{Candidate, Rules, Verdict};
 use self::demo::Demo;
 use self::external::External;
 use self::oidc::Provider;
+pub use self::of_provider::roles_of;
 pub use self::outcome::{Account, Identity, Outcome, Refusal};
 use self::pam::Pam;
 pub use self::password::Passwords;

@@ -27,6 +27,8 @@ const API: &[(&str, &str)] = &[
     ("/announcements/{}", "specola.announcements"),
     ("/user", "jupyterhub.apihandlers.users.SelfAPIHandler"),
     ("/user/access-token", "specola.access_token"),
+    ("/user/storage", "specola.storage"),
+    ("/user/storage/{}/credentials", "specola.storage"),
     ("/iam/{}/.well-known/openid-configuration", "specola.iam"),
     ("/iam/{}/token", "specola.iam"),
     ("/users", "jupyterhub.apihandlers.users.UserListAPIHandler"),

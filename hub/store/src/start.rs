@@ -116,6 +116,13 @@ impl Store {
         self.changed(sql, params![id, holder, generation, phase, deadline_at, now]).await
     }
 
+    /// Puts off the deadline of a start that waits for something that is no fault of the server.
+    pub async fn put_off(&self, id: SpawnerId, generation: Generation, deadline_at: Time) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET deadline_at = $3
+                   WHERE spawner_id = $1 AND generation = $2 AND phase = 'starting'";
+        self.changed(sql, params![id, generation, deadline_at]).await
+    }
+
     /// The token that `prepare` recorded for a server, while it has one.
     pub async fn server_token(&self, id: SpawnerId) -> Result<Option<TokenId>> {
         let row = self.pool.row("SELECT token_id FROM specola_servers WHERE spawner_id = $1", params![id]).await?;

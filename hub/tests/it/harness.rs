@@ -291,6 +291,7 @@ pub fn settings() -> Settings {
         stop_timeout: seconds(STOP_TIMEOUT),
         proxy_silence: Duration::from_secs(15),
         hooks: Arc::default(),
+        layout: Arc::default(),
         devices: DeviceSettings::default(),
     }
 }
@@ -318,6 +319,7 @@ pub fn recipe() -> Recipe {
         oidc_environment: std::collections::BTreeSet::new(),
         tokens_in_shared_servers: false,
         provider: None,
+        storage: Vec::new(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }

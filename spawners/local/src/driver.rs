@@ -96,7 +96,9 @@ impl Spawner for Local {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { gpus: self.shared.config.gpus, ..Abilities::default() }
+        // Only root can give a process a view of the machine of its own.
+        let binds = nix::unistd::Uid::effective().is_root();
+        Abilities { binds, gpus: self.shared.config.gpus, ..Abilities::default() }
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

@@ -48,6 +48,8 @@ pub struct Person {
     pub audit_all: Href,
     /// Whether name and admin flag may be changed.
     pub may_edit: bool,
+    /// What becomes of the person's files when they are deleted.
+    pub files: String,
     /// Whether the person may be deleted.
     pub may_delete: bool,
     /// The name that was typed, when it was refused.

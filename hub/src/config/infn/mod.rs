@@ -77,6 +77,7 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
     }
     let variables = Variables::of(environment, problems, &mut taken.notes);
     let driver = match at(document, "spawner.driver").and_then(Value::as_str) {
+        Some("docker") => Driver::Docker,
         Some("external") => Driver::External,
         _ => Driver::Local,
     };

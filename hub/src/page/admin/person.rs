@@ -195,6 +195,7 @@ async fn page(request: &HttpRequest, app: &App, caller: &Caller, person: &Person
         audit: recent(app, caller, &user.name).await?,
         audit_all: href(&format!("{}?{query}", app.paths.hub("admin/audit"))),
         may_edit: may(rights::AdminUsers::ANY_OF),
+        files: crate::folders::people::what_becomes(app),
         may_delete: may(rights::DeleteUsers::ANY_OF) && caller.user().is_none_or(|caller| caller.id != user.id),
         typed: told.typed,
         error: told.refused.as_ref().and_then(Problem::message).map(str::to_owned),

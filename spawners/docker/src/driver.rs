@@ -1,0 +1,157 @@
+//! The driver: the verbs of `Spawner`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hub_core::id::SpawnerId;
+use serde_json::{Value, json};
+use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::command::Known;
+use crate::config::Config;
+use crate::container::Container;
+use crate::engine::Engine;
+use crate::pull::Pulls;
+use crate::stop::Asked;
+use crate::{label, make, start, watch};
+
+/// A container can have all there is to have.
+pub const ABILITIES: Abilities = Abilities::ALL;
+
+/// Servers as containers. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    parts: Arc<Parts>,
+}
+
+/// What the verbs have in common.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub config: Config,
+    pub engine: Arc<Engine>,
+    pub pulls: Pulls,
+    pub known: Known,
+    pub asked: Asked,
+}
+
+impl Docker {
+    /// Makes a driver. The engine is not asked yet: it may be down, and come. The error says what of the
+    /// configuration is not understood.
+    pub fn new(config: Config) -> Result<Self, String> {
+        Self::check(&config)?;
+        let engine = Arc::new(Engine::new(config.endpoint.clone()));
+        let parts = Parts { config, engine, pulls: Pulls::default(), known: Known::default(), asked: Asked::default() };
+        Ok(Self { parts: Arc::new(parts) })
+    }
+
+    /// Checks a configuration. The error is the option, and what is wrong with it.
+    pub fn check(config: &Config) -> Result<(), String> {
+        if !config.endpoint.is_understood() {
+            return Err(format!("host: {:?} is neither unix:///path nor tcp://host:port", config.endpoint.host));
+        }
+        make::check(config)
+    }
+}
+
+impl Parts {
+    /// The container of this very start. Its state leads to what DockerSpawner made, which carries no label.
+    pub(crate) async fn find(&self, server: &Identity, state: &Value) -> Result<Option<Container>, Unreachable> {
+        let known = ["object_id", "container_id", "object_name"]
+            .iter()
+            .find_map(|key| state.get(key).and_then(Value::as_str).filter(|id| !id.is_empty()));
+        if let Some(id) = known
+            && let Some(container) = self.engine.inspect(id).await?.map(Container)
+        {
+            match container.identity() {
+                Some(identity) if identity.marker() == server.marker() => return Ok(Some(container)),
+                None if container.was_made_by_dockerspawner_for(server) => return Ok(Some(container)),
+                _ => {}
+            }
+        }
+        for container in self.family(server).await? {
+            if container.identity().is_some_and(|identity| identity.generation == server.generation) {
+                return Ok(Some(container));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The containers of all starts of a server.
+    pub(crate) async fn family(&self, server: &Identity) -> Result<Vec<Container>, Unreachable> {
+        let mut family = Vec::new();
+        for listed in self.engine.list(label::filter_of(&server.marker())).await? {
+            let Some(id) = listed.id else { continue };
+            let container = self.engine.inspect(&id).await?.map(Container);
+            family.extend(container.filter(|container| {
+                container.identity().is_some_and(|identity| identity.marker().same_server(&server.marker()))
+            }));
+        }
+        Ok(family)
+    }
+}
+
+/// What is remembered of a container, as DockerSpawner remembers it.
+pub(crate) fn state(id: &str, name: &str) -> Value {
+    json!({ "object_id": id, "object_name": name })
+}
+
+#[async_trait]
+impl Spawner for Docker {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    fn abilities(&self) -> Abilities {
+        ABILITIES
+    }
+
+    async fn start(&self, plan: &Plan, _state: &Value, record: &dyn Record) -> Result<Started, StartError> {
+        start::start(&self.parts, plan, record).await
+    }
+
+    async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable> {
+        match self.parts.find(server, state).await? {
+            Some(container) => self.parts.sight(&container).await,
+            None => Ok(Sight::Absent),
+        }
+    }
+
+    async fn stop(&self, server: &Identity, state: &Value, how: Stop) -> Result<(), Unreachable> {
+        match self.parts.find(server, state).await? {
+            Some(container) => self.parts.end(&container, how.force).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Volumes outlive their server: what is in them is the person's.
+    async fn forget(&self, server: &Identity, _state: &Value) -> Result<(), Unreachable> {
+        for container in self.parts.family(server).await? {
+            self.parts.end(&container, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable> {
+        let hub = &self.parts.config.hub;
+        let listed = self.parts.engine.list(label::filter(hub)).await?;
+        let owned = listed.into_iter().filter_map(|listed| {
+            let identity = label::identity(&listed.labels?).filter(|identity| identity.hub == *hub)?;
+            let name = listed.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+            Some(Owned { identity, state: state(&listed.id?, name.trim_start_matches('/')) })
+        });
+        Ok(owned.collect())
+    }
+
+    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
+        watch::watch(&self.parts.engine, &self.parts.config.hub, nudge, stop).await;
+    }
+
+    async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {
+        match self.parts.find(server, state).await? {
+            Some(container) => self.parts.engine.tail(container.id(), lines).await.map_err(Unreachable::new),
+            None => Ok(String::new()),
+        }
+    }
+}

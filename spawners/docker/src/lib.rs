@@ -1,0 +1,33 @@
+//! Servers as containers of a Docker engine, with the options of DockerSpawner.
+//!
+//! A container is known by its labels, never by its name. What the engine was asked and did not answer says nothing
+//! about any server.
+
+mod address;
+mod arrival;
+mod command;
+mod config;
+mod container;
+mod driver;
+mod ending;
+mod engine;
+mod extra;
+mod image;
+mod label;
+mod layers;
+mod login;
+mod logs;
+mod make;
+mod mount;
+mod name;
+mod pull;
+mod refusal;
+mod shape;
+mod start;
+mod stop;
+mod watch;
+
+pub use config::{Config, Endpoint, Tls};
+pub use driver::{ABILITIES, Docker};
+pub use login::{Login, Logins};
+pub use shape::{PullPolicy, Shape};

@@ -1,0 +1,274 @@
+//! Starts a server: what an older start left is cleared away, the image is made sure of, and the container is made,
+//! looked into, and started. Cut off anywhere, it leaves nothing that a label does not lead to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bollard::errors::Error;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::{ContainerCreateBody, ExecConfig};
+use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
+use futures_util::StreamExt;
+use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
+
+use crate::command;
+use crate::container::{Container, Doing};
+use crate::driver::{Parts, state};
+use crate::engine::{Engine, status};
+use crate::image::Image;
+use crate::label;
+use crate::make::Recipe;
+use crate::mount::SUBPATHS;
+use crate::refusal;
+
+/// How long a container may take to be removed, or to have an address once it runs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a condition is looked at again that nobody announces.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long `post_start_cmd` may take.
+const POST_START: Duration = Duration::from_secs(60);
+/// So many lines of a log are told with a failure.
+const LINES: usize = 40;
+
+/// Starts a server, or adopts the one of the same start.
+pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) -> Result<Started, StartError> {
+    let server = &plan.identity;
+    let recipe = Recipe::new(&parts.config, plan)?;
+    if let Some(container) = parts.settle(server, &recipe).await? {
+        return parts.arrived(&container, record).await;
+    }
+    parts.gate(&recipe).await?;
+    record.progress(5, "Looking for the image").await;
+    let image = parts.image(&recipe.image, recipe.shape.pull_policy, record).await?;
+    let mut body = recipe.body.clone();
+    if let Some(image) = &image {
+        command::complete(&mut body, &plan.args, image)?;
+    }
+    // Before anything is made: what was saved says that something may have been.
+    record.save(&state("", &recipe.name)).await?;
+    record.progress(75, "Making the container").await;
+    let mut made = parts.make(server, &recipe, body.clone()).await?;
+    if let Err(error) = record.save(&state(&made.id, &recipe.name)).await {
+        made.clear().await;
+        return Err(error.into());
+    }
+    record.progress(85, "Starting the container").await;
+    if let Err(error) = parts.launch(&made.id, &body, image.as_ref()).await {
+        match &error {
+            // Nobody knows whether it runs; a look tells.
+            StartError::Unreachable(_) => made.keep(),
+            _ => made.clear().await,
+        }
+        return Err(error);
+    }
+    made.keep();
+    parts.after_start(&made.id, &recipe.shape.post_start_cmd).await;
+    let container = parts.engine.inspect(&made.id).await?.map(Container).ok_or_else(gone)?;
+    parts.arrived(&container, record).await
+}
+
+/// A container that was made and not started. Dropped, it is removed, unless it runs.
+struct Made {
+    engine: Arc<Engine>,
+    id: String,
+    kept: bool,
+}
+
+impl Made {
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    async fn clear(&mut self) {
+        self.kept = true;
+        if let Err(error) = self.engine.remove(&self.id, true).await {
+            tracing::warn!(container = self.id, "not removed, and left to the next survey: {error}");
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (engine, id) = (Arc::clone(&self.engine), std::mem::take(&mut self.id));
+            // Without force: should it have been started after all, it stays, and is found.
+            runtime.spawn(async move { engine.remove(&id, false).await });
+        }
+    }
+}
+
+impl Parts {
+    /// Clears away what is in the way of a start; returns what can be adopted.
+    async fn settle(&self, server: &Identity, recipe: &Recipe) -> Result<Option<Container>, StartError> {
+        let mut own = None;
+        for container in self.family(server).await? {
+            let Some(identity) = container.identity() else { continue };
+            if identity.generation > server.generation {
+                // This start comes too late.
+                return Err(SaveError::Overtaken.into());
+            }
+            let same = identity.generation == server.generation
+                && container.doing() == Doing::Running
+                && container.label(label::CONFIG) == Some(recipe.digest.as_str());
+            if same && own.is_none() {
+                own = Some(container);
+            } else {
+                self.remove(&container).await?;
+            }
+        }
+        Ok(own)
+    }
+
+    async fn remove(&self, container: &Container) -> Result<(), StartError> {
+        self.engine.remove(container.id(), true).await.map_err(|error| refusal::of(error, "remove a container"))?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.engine.inspect(container.id()).await?.is_some() {
+            if Instant::now() >= deadline {
+                return Err(StartError::failed("old_server", "The server that ran before does not end."));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Refuses what this engine would pass over without a word.
+    async fn gate(&self, recipe: &Recipe) -> Result<(), StartError> {
+        if !recipe.has_subpath() {
+            return Ok(());
+        }
+        let api = self.engine.api().await?;
+        if api >= SUBPATHS {
+            return Ok(());
+        }
+        tracing::error!(
+            "a part of a volume (subpath) needs an engine with API {}.{}; this one has {}.{}, and would mount the whole",
+            SUBPATHS.0,
+            SUBPATHS.1,
+            api.0,
+            api.1
+        );
+        Err(StartError::refused(
+            "engine_too_old",
+            "The machine that runs servers is too old to give a server a part of a volume. Ask the people who run this hub.",
+        ))
+    }
+
+    /// Makes the container. A name that somebody else's container has is theirs.
+    async fn make(
+        self: &Arc<Self>,
+        server: &Identity,
+        recipe: &Recipe,
+        body: ContainerCreateBody,
+    ) -> Result<Made, StartError> {
+        let made = |id| Made { engine: Arc::clone(&self.engine), id, kept: false };
+        match self.engine.create(&recipe.name, body.clone()).await {
+            Ok(id) => return Ok(made(id)),
+            Err(error) if status(&error) == Some(409) => self.make_room(server, &recipe.name, error).await?,
+            Err(error) => return Err(refusal::of(error, "create the container")),
+        }
+        let again = self.engine.create(&recipe.name, body).await;
+        again.map(made).map_err(|error| refusal::of(error, "create the container"))
+    }
+
+    /// Moves the stopped container that DockerSpawner left of this very server out of the way, and keeps it: there may
+    /// be files in it.
+    async fn make_room(&self, server: &Identity, name: &str, error: Error) -> Result<(), StartError> {
+        let Some(holder) = self.engine.inspect(name).await?.map(Container) else {
+            // It went away meanwhile.
+            return Ok(());
+        };
+        if !holder.was_made_by_dockerspawner_for(server) || holder.doing() == Doing::Running {
+            tracing::error!(container = name, "the name of the container is taken: {error}");
+            return Err(StartError::refused(
+                "name_taken",
+                format!(
+                    "There is another container with the name {name} on the machine that runs servers. Ask the people \
+                     who run this hub."
+                ),
+            ));
+        }
+        let aside = format!("{name}-before-{}", holder.id().get(..12).unwrap_or_default());
+        tracing::warn!(container = name, "left by DockerSpawner; kept, and renamed {aside}");
+        let options = RenameContainerOptionsBuilder::default().name(&aside).build();
+        let client = self.engine.client().map_err(Unreachable::new)?;
+        client.rename_container(holder.id(), options).await.map_err(|error| refusal::of(error, "rename a container"))
+    }
+
+    async fn launch(&self, id: &str, body: &ContainerCreateBody, image: Option<&Image>) -> Result<(), StartError> {
+        if let Some(image) = image {
+            self.check_command(id, body, image).await?;
+        }
+        let client = self.engine.client().map_err(Unreachable::new)?;
+        let started = client.start_container(id, None::<StartContainerOptions>).await;
+        started.map_err(|error| refusal::of(error, "start the container"))
+    }
+
+    /// Waits until a running container has an address.
+    async fn arrived(&self, container: &Container, record: &dyn Record) -> Result<Started, StartError> {
+        let state = state(container.id(), container.name());
+        record.save(&state).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut container = container.clone();
+        loop {
+            match self.sight(&container).await? {
+                Sight::Up { url } => return Ok(Started { url, state }),
+                Sight::Exited { reason, .. } => {
+                    let log = self.engine.tail(container.id(), LINES).await.unwrap_or_default();
+                    let sentence = format!("The server ended before it was ready. {reason}");
+                    return Err(StartError::Failed { code: "died", sentence, log });
+                }
+                Sight::Coming | Sight::Absent => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(StartError::failed("no_address", "The server runs, and has no address."));
+            }
+            tokio::time::sleep(AGAIN).await;
+            container = self.engine.inspect(container.id()).await?.map(Container).ok_or_else(gone)?;
+        }
+    }
+
+    /// Runs the command of the operator's in the container. As with DockerSpawner, its failure is only logged.
+    async fn after_start(&self, id: &str, command: &[String]) {
+        if command.is_empty() {
+            return;
+        }
+        match tokio::time::timeout(POST_START, self.run(id, command)).await {
+            Ok(Ok((Some(0), _))) => {}
+            Ok(Ok((code, said))) => {
+                tracing::warn!(container = id, ?code, "post_start_cmd failed: {}", callout::excerpt(&said, 600));
+            }
+            Ok(Err(error)) => tracing::warn!(container = id, "post_start_cmd could not be run: {error}"),
+            Err(_) => tracing::warn!(container = id, "post_start_cmd took longer than {POST_START:?}; it goes on"),
+        }
+    }
+
+    async fn run(&self, id: &str, command: &[String]) -> Result<(Option<i64>, Vec<u8>), Error> {
+        const LARGEST: usize = 64 << 10;
+        let client = self.engine.client()?;
+        let wanted = ExecConfig {
+            cmd: Some(command.to_vec()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            ..ExecConfig::default()
+        };
+        let exec = client.create_exec(id, wanted).await?.id;
+        let mut said = Vec::new();
+        if let StartExecResults::Attached { mut output, .. } =
+            client.start_exec(&exec, None::<StartExecOptions>).await?
+        {
+            while let Some(piece) = output.next().await {
+                let piece = piece?;
+                let room = LARGEST.saturating_sub(said.len());
+                said.extend(piece.as_ref().iter().take(room));
+            }
+        }
+        Ok((client.inspect_exec(&exec).await?.exit_code, said))
+    }
+}
+
+fn gone() -> StartError {
+    StartError::failed("gone", "The server was removed while it started.")
+}
