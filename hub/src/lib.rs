@@ -31,5 +31,6 @@ pub mod service;
 pub mod sharing;
 pub mod start;
 pub mod storage;
+pub mod stock;
 pub mod task;
 pub mod upstream;

@@ -25,6 +25,7 @@ use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::{self, Instance};
 use crate::keeper::folders::{Layout, Owner};
+use crate::keeper::devices::DeviceSettings;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
@@ -211,6 +212,10 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         proxy_silence: PROXY_SILENCE,
         hooks,
         layout: Arc::new(layout(config)),
+        devices: DeviceSettings {
+            known: Arc::new(config.spawner.devices.clone()),
+            timeout: Some(config.spawner.device_timeout.duration()).filter(|timeout| !timeout.is_zero()),
+        },
     }
 }
 

@@ -14,6 +14,7 @@ mod database;
 mod deploy;
 mod description;
 mod doctor;
+mod devices;
 mod fault;
 mod flow;
 mod hooks;

@@ -21,6 +21,7 @@ pub mod share_codes;
 pub mod shared;
 pub mod shares;
 pub mod storage;
+pub mod spawn_options;
 pub mod tokens;
 pub mod users;
 pub mod view;

@@ -416,3 +416,24 @@ fn storages_are_set_by_one_variable() {
     environment.insert("SPECOLA_STORAGE".into(), "nonsense".into());
     assert!(Config::load(None, &environment).is_err());
 }
+
+#[test]
+fn devices_are_named_once_and_by_what_stays() {
+    let told =
+        |devices: &str| Case::new().load(&format!("[spawner.devices]\n{devices}\n")).map_err(|told| told.to_string());
+    for (devices, expected) in [
+        (r#""nvidia.com/gpu" = []"#, "specola.toml:2: spawner.devices.nvidia.com/gpu has to name devices"),
+        (r#""nvidia.com/gpu" = ["0"]"#, "numbers change"),
+        (r#""nvidia.com/gpu" = ["GPU-1,GPU-2"]"#, "which is no device"),
+        (r#""nvidia.com/gpu" = ["GPU 1"]"#, "which is no device"),
+        ("a = [\"GPU-1\"]\nb = [\"GPU-1\"]", "is there twice"),
+        ("a = [\"GPU-1\"]\nb = [\"MIG-GPU-1/1/0\"]", "\"GPU-1\" and a slice of it"),
+        (r#""nvidia.com/gpu" = "GPU-1""#, "has to be a list"),
+    ] {
+        let text = told(devices).expect_err(devices);
+        assert!(text.contains(expected), "{devices}: {text}");
+    }
+    let config = told("\"nvidia.com/gpu\" = [\"GPU-1\", \"/dev/nvidia1\"]").unwrap();
+    assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["GPU-1", "/dev/nvidia1"]);
+    assert!(config.warnings().iter().any(|one| one.contains("nothing keeps them from using others")));
+}

@@ -175,6 +175,7 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     for name in spawner.environment.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         blame("spawner.environment", &format!("contains {name:?}, which cannot be a variable's name"), "");
     }
+    devices(spawner, blame);
     if spawner.local.ports.is_some_and(|[first, last]| first == 0 || first > last) {
         blame("spawner.local.ports", "has to be the first and the last port, such as [20000, 29999]", "");
     }
@@ -192,6 +193,35 @@ fn docker(config: &Config, blame: &mut impl Blame) {
         !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
     for (option, what, remedy) in super::docker::problems(&config.spawner, chooses) {
         blame(&format!("spawner.docker.{option}"), &what, remedy);
+    }
+}
+
+/// One device under two names would be given to two servers.
+fn devices(spawner: &SpawnerConfig, blame: &mut impl Blame) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for (resource, devices) in &spawner.devices {
+        let key = format!("spawner.devices.{resource}");
+        if resource.trim().is_empty() || devices.is_empty() {
+            blame(&key, "has to name devices of a resource", "Such as \"nvidia.com/gpu\" = [\"GPU-8a56…\"]");
+        }
+        for device in devices {
+            let plain = !device.is_empty() && device.chars().all(|c| c.is_ascii_graphic() && c != ',' && c != '"');
+            if !plain {
+                blame(&key, &format!("contains {device:?}, which is no device"), "`nvidia-smi -L` lists UUIDs");
+            } else if device.bytes().all(|byte| byte.is_ascii_digit()) {
+                let what = format!("contains {device:?}: numbers change from one start of the machine to the next");
+                blame(&key, &what, "`nvidia-smi -L` lists UUIDs, which stay");
+            } else if !seen.insert(device) {
+                blame(&key, &format!("contains {device:?}, which is there twice"), "No two servers may have one");
+            }
+        }
+    }
+    // As NVIDIA named slices at first: MIG-GPU-8a56…/1/0.
+    for slice in seen.iter().filter_map(|device| device.strip_prefix("MIG-")) {
+        if let Some(whole) = slice.split('/').next().filter(|whole| seen.contains(whole)) {
+            let what = format!("contains {whole:?} and a slice of it");
+            blame("spawner.devices", &what, "Whoever had the whole would share it with whoever has the slice");
+        }
     }
 }
 
@@ -270,6 +300,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     if auth.allows_all() && auth.authenticator == Authenticator::Pam {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());
+    }
+    if !config.spawner.devices.is_empty() && config.spawner.driver == Driver::Local {
+        say("spawner.devices: the driver local tells servers their devices, and nothing keeps them from using others"
+            .into());
     }
     super::provider::warnings(auth).into_iter().for_each(&mut say);
     super::storage::warnings(&config.storage).into_iter().for_each(&mut say);

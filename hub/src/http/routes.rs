@@ -69,6 +69,7 @@ fn rest(config: &mut ServiceConfig) {
         ))
         .service(at("/users/{user}/activity", [post().to(api::activity::report)]))
         .service(at("/users/{user}/admin-access", [post().to(api::authorizations::admin_access)]))
+        .service(at("/users/{user}/spawn-options", [get().to(api::spawn_options::get)]))
         .service(at("/users/{user}/tokens", [get().to(api::tokens::list), post().to(api::tokens::create)]))
         .service(at("/users/{user}/tokens/{token}", [get().to(api::tokens::get), delete().to(api::tokens::delete)]))
         .configure(servers)

@@ -17,6 +17,14 @@ use crate::storage::Offer;
 
 use super::environment::{Surroundings, environment};
 
+/// What the policies granted with the intent; nothing in particular where there are none. `None` when it is not understood.
+pub(crate) fn granted(server: &Server) -> Option<Resolved> {
+    match &server.plan {
+        None | Some(serde_json::Value::Null) => Some(Resolved::default()),
+        Some(plan) => serde_json::from_value(plan.clone()).ok(),
+    }
+}
+
 /// What all servers of this hub have in common, from the configuration.
 #[derive(Debug, Clone)]
 pub struct Recipe {

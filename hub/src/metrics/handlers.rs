@@ -35,6 +35,7 @@ const API: &[(&str, &str)] = &[
     ("/users/{}", "jupyterhub.apihandlers.users.UserAPIHandler"),
     ("/users/{}/activity", "jupyterhub.apihandlers.users.ActivityAPIHandler"),
     ("/users/{}/admin-access", "jupyterhub.apihandlers.users.UserAdminAccessAPIHandler"),
+    ("/users/{}/spawn-options", "specola.spawn_options"),
     ("/users/{}/tokens", "jupyterhub.apihandlers.users.UserTokenListAPIHandler"),
     ("/users/{}/tokens/{}", "jupyterhub.apihandlers.users.UserTokenAPIHandler"),
     ("/users/{}/server", "jupyterhub.apihandlers.users.UserServerAPIHandler"),

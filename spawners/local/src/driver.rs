@@ -97,7 +97,8 @@ impl Spawner for Local {
 
     fn abilities(&self) -> Abilities {
         // Only root can give a process a view of the machine of its own.
-        Abilities { binds: nix::unistd::Uid::effective().is_root(), ..Abilities::default() }
+        let binds = nix::unistd::Uid::effective().is_root();
+        Abilities { binds, gpus: self.shared.config.gpus, ..Abilities::default() }
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

@@ -87,6 +87,7 @@ fn servers() -> Vec<Row> {
             .with(json!({ "remove": true })),
         row("servers::start", "POST", "/users/alice/server", &[StartServers], 202),
         row("progress::stream", "GET", "/users/alice/server/progress", &[ReadServers], 200),
+        row("spawn_options::get", "GET", "/users/alice/spawn-options", &[StartServers], 200),
     ]
 }
 
