@@ -205,7 +205,9 @@ prepare_mounts() {
 }
 
 prepare_object_store() {
-    if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
+    # Each as it goes with the others: left to itself, pip looks for that for minutes.
+    if make_environment object-store 'moto[s3]==5.2.*' 'flask==3.*' 'flask-cors==6.*' 's3fs==2026.9.0' 'aiobotocore==3.10.0' \
+        'botocore==1.43.117' 'boto3==1.43.117' 'awscli==1.46.3'; then
         export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
     else
         note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'

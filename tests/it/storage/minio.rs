@@ -20,7 +20,8 @@ async fn at_minio_the_claims_of_a_person_decide() -> Result<()> {
     let by_id = storage("main", &endpoint, &[], "token = \"id\", duration = 900");
     let by_access = storage("access", &endpoint, &[], "duration = 900");
     let house =
-        House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &[by_id, by_access])).await?;
+        House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &[by_id, by_access]))
+            .await?;
     house.provider.set_user("anna", json!({"claims": {"policy": "readwrite"}})).await?;
     house.provider.set_user("boss", json!({"claims": {"policy": "readonly"}})).await?;
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;

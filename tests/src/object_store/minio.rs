@@ -2,7 +2,7 @@
 //! requests by the policy that a claim of the person names.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn minio() -> Option<PathBuf> {
 
 impl Minio {
     /// Starts it and waits until it answers. It takes tokens of the provider that are for the client.
-    pub async fn start(program: &PathBuf, issuer: &str, client: &str) -> Result<Minio> {
+    pub async fn start(program: &Path, issuer: &str, client: &str) -> Result<Minio> {
         let (mark, folder, port) = (Mark::default(), tempfile::tempdir()?, place::free_port()?);
         let said = File::create(folder.path().join("minio.log"))?;
         let mut command = Command::new(program);
