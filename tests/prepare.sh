@@ -130,6 +130,23 @@ prepare_configurable_http_proxy() {
     fi
 }
 
+# Let's Encrypt's small authority for tests, built from its Go module.
+prepare_pebble() {
+    local go
+    go=$(command -v go || ls /usr/local/go/bin/go 2>/dev/null || true)
+    if [ ! -x "$prepared/go/bin/pebble" ] && [ -n "$go" ]; then
+        say 'building Pebble'
+        GOPATH=$prepared/go GOFLAGS=-modcacherw "$go" install github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3 \
+            >"$prepared/pebble.log" 2>&1 || tail -5 "$prepared/pebble.log"
+        rm -rf "$prepared/go/pkg"
+    fi
+    if [ -x "$prepared/go/bin/pebble" ]; then
+        export SPECOLA_PEBBLE=$prepared/go/bin/pebble SPECOLA_REQUIRE_PEBBLE=1
+    else
+        note_skip 'no Pebble, which Go would build: no certificate from an authority'
+    fi
+}
+
 # The libraries of tests/provider, an OpenID Connect provider, as its lock file has them.
 prepare_provider() {
     local folder=$prepared/provider lock=tests/provider/package-lock.json
@@ -264,5 +281,20 @@ prepare_lab_image() {
         export SPECOLA_LAB_IMAGE=$image
     else
         note_skip "no image with JupyterLab: $(tail -1 "$prepared/lab-image.log" 2>/dev/null)"
+    fi
+}
+
+# What people use object stores with in labs, and moto, which answers as AWS does.
+prepare_object_store() {
+    if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
+        export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
+    else
+        note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'
+    fi
+    if have rclone; then export SPECOLA_REQUIRE_RCLONE=1; else note_skip 'no rclone: it is not tried in labs'; fi
+    if have radosgw && have ceph-mon && have ceph-osd; then
+        export SPECOLA_REQUIRE_RADOSGW=1
+    else
+        note_skip 'no radosgw: no real object store (apt-get install radosgw ceph-mon ceph-osd ceph-common)'
     fi
 }

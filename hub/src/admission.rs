@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
+use crate::config::hub::RoleConfig;
 use crate::http::Problem;
 use crate::login::allow::Verdict;
 use crate::login::oidc::Claims;
-use crate::login::{Account, Identity};
+use crate::login::{Account, Identity, roles_of};
 use crate::page::session;
 use crate::roles::{self, Roles};
 use crate::upstream::{self, Kept};
@@ -22,17 +23,9 @@ use crate::upstream::{self, Kept};
 /// Finds or makes the user of an identity, and brings admin right and groups to what the identity says.
 pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User, Problem> {
     let user = find_or_make(app, by, identity).await?;
+    let roles = own_roles(app, &user).await?;
     bring_up(app, by, &user, identity.admin, identity.groups.as_deref()).await?;
-    if let Some(wanted) = identity.roles.as_ref().filter(|_| app.config.auth.manage_roles) {
-        let house = Roles { store: &app.store, catalogue: &app.catalogue, config: &app.config.hub };
-        let before = own_roles(app, &user).await?;
-        let synced = roles::sync_person(&house, &user, wanted, identity.admin == Some(true)).await;
-        synced.map_err(|error| Problem::conflict(format!("{error:#}")))?;
-        let after = own_roles(app, &user).await?;
-        if !same(&before, &after) {
-            app.audited(by, Act::UserRoles, Object::User(&user.name), json!({ "roles": after })).await;
-        }
-    }
+    sync_roles(app, by, &user, identity.roles.as_deref(), identity.admin, &roles).await?;
     if app.config.auth.enable_auth_state && (identity.auth_state.is_some() || app.login.tells_auth_state()) {
         keep_state(app, &user, identity).await?;
     }
@@ -47,14 +40,16 @@ pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User
 }
 
 /// Decides anew about somebody whom a provider was asked about: at each refresh of their tokens. Whoever is let in gets
-/// the groups and the admin right that the provider tells of now; whoever is not is out, as by [`refuse`].
+/// the groups, the roles and the admin right that the provider tells of now; whoever is not is out, as by [`refuse`].
 pub async fn readmit(app: &App, user: &User, claims: &Claims) -> Result<Verdict, Problem> {
     let by = Actor::part("sign-in");
     let verdict = app.login.readmit(user, claims);
     match verdict {
         Verdict::Allowed { admin } => {
             let groups = app.config.auth.manage_groups.then_some(claims.groups.as_slice());
+            let roles = own_roles(app, user).await?;
             bring_up(app, &by, user, admin, groups).await?;
+            sync_roles(app, &by, user, roles_of(claims).as_deref(), admin, &roles).await?;
             if app.store.admit(user.id).await? {
                 app.audited(&by, Act::UserAdmit, Object::User(&user.name), Value::Null).await;
             }
@@ -108,6 +103,27 @@ async fn bring_up(
         if !same(&before, groups) {
             app.audited(by, Act::UserGroups, Object::User(&user.name), json!({ "groups": groups })).await;
         }
+    }
+    Ok(())
+}
+
+/// Gives somebody the roles that were told, and no others, where `auth.manage_roles` is set. `before` are those of before
+/// the login or refresh.
+async fn sync_roles(
+    app: &App,
+    by: &Actor,
+    user: &User,
+    wanted: Option<&[RoleConfig]>,
+    admin: Option<bool>,
+    before: &[String],
+) -> Result<(), Problem> {
+    let Some(wanted) = wanted.filter(|_| app.config.auth.manage_roles) else { return Ok(()) };
+    let house = Roles { store: &app.store, catalogue: &app.catalogue, config: &app.config.hub };
+    let synced = roles::sync_person(&house, user, wanted, admin == Some(true)).await;
+    synced.map_err(|error| Problem::conflict(format!("{error:#}")))?;
+    let after = own_roles(app, user).await?;
+    if !same(before, &after) {
+        app.audited(by, Act::UserRoles, Object::User(&user.name), json!({ "roles": after })).await;
     }
     Ok(())
 }

@@ -58,6 +58,10 @@ pub struct App {
     pub login: Login,
     /// Keeps their tokens at identity providers fresh.
     pub upstream: crate::upstream::Broker,
+    /// Gets them keys of object stores.
+    pub storage: crate::storage::Storages,
+    /// Buckets as folders of servers, where they are mounted.
+    pub mounts: Option<crate::mounts::Mounts>,
     /// The operator's own programs and addresses that are asked or told.
     pub hooks: Arc<Hooks>,
     /// What cookies are signed with.

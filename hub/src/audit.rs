@@ -127,6 +127,12 @@ acts! {
     ShareCodeCreate = "share.code.create",
     /// Share codes were deleted.
     ShareCodeDelete = "share.code.delete",
+    /// The folders of a person who was deleted were put into the trash.
+    FoldersTrash = "folders.trash",
+    /// Folders were taken out of the trash again.
+    FoldersRestore = "folders.restore",
+    /// Folders in the trash were removed for good.
+    FoldersRemove = "folders.remove",
     /// A service was made through the API.
     ServiceCreate = "service.create",
     /// A service was deleted through the API.

@@ -91,6 +91,7 @@ pub async fn want_running(
         concurrent: Some(app.config.hub.concurrent_spawn_limit).filter(|limit| *limit > 0),
         active: Some(app.config.hub.active_server_limit).filter(|limit| *limit > 0),
         reservation: decision.as_ref().map(options::reservation),
+        devices: decision.as_ref().map(|decision| options::devices(app, decision)).unwrap_or_default(),
     };
     let (plan, options) = match decision {
         Some(decision) => (options::plan(&decision.plan)?, Some(Value::Object(decision.options))),

@@ -1,6 +1,8 @@
 //! What people may start, as handlers ask it: who they are comes from the database, the judgement from `hub_core::policy`,
 //! and a refusal is recorded and told with its code. The one road for pages, REST and links.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use hub_core::policy::{self, Code, Decision, Dimension, Person, Refusal, Resolved};
 use hub_store::{Over, Reservation, User};
@@ -69,6 +71,11 @@ pub fn lacking(abilities: Abilities, plan: &Resolved) -> Option<&'static str> {
 /// What a granted start takes of quotas.
 pub fn reservation(decision: &Decision) -> Reservation {
     Reservation { takes: decision.plan.takes(), charges: decision.charges.clone() }
+}
+
+/// How many devices a granted start is to have, by resource.
+pub fn devices(app: &App, decision: &Decision) -> BTreeMap<String, u64> {
+    app.keeper.devices().wanted(&decision.plan.gpus)
 }
 
 /// A plan as it is kept with the intent.

@@ -1,6 +1,5 @@
 //! Putting the parts together. `run` sets them going.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use hub_core::cookie::CookieSecret;
 use hub_core::scope::{Catalogue, Custom};
 use hub_core::secret::Secret;
 use hub_store::{OpenOptions, Store};
+use sha2::{Digest, Sha256};
 use spawner_docker::Docker;
 use spawner_external::External;
 use spawner_local::Local;
@@ -19,16 +19,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::config::spawner::Driver;
+use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
 use crate::hook::Hooks;
 use crate::http::url::Paths;
-use crate::instance::Instance;
+use crate::instance::{self, Instance};
+use crate::keeper::devices::DeviceSettings;
+use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
+use crate::mounts::Mounts;
 use crate::people::Register;
 use crate::roles::Managed;
 use crate::run::Shutdown;
@@ -84,12 +87,14 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
-    let driver = driver(&config, &epoch)?;
+    let bare = driver(&config, &epoch)?;
+    let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
+    let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
     let rules = config.rules()?;
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
-    let holder = holder(&config.hub.data_dir);
+    let holder = instance::holder(&config.hub.data_dir)?;
     let hooks = Arc::new(hooks(&config)?);
     let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
@@ -110,6 +115,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let control_token = Secret::new(proxy.prepare()?);
     let login = Login::new(&config.auth)?.with_hooks(&config.hooks);
     let site = Arc::new(site(&config, &paths)?);
+    let storage = crate::storage::Storages::new(&config.storage, tracker.clone())?;
     let app = App {
         people: Register::default(),
         tokens: Memory::new(TOKENS),
@@ -128,7 +134,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         keeper,
         driver,
         login,
-        upstream: crate::upstream::Broker::new(tracker.clone()),
+        upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
+        storage,
+        mounts,
         hooks,
         cookie_secret: secret,
         site,
@@ -137,14 +145,10 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     };
     let app = Arc::new(app);
     app.upstream.begin(&app);
+    if let Some(mounts) = &app.mounts {
+        mounts.begin(&app);
+    }
     Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
-}
-
-/// One name a data folder, so that a restarted hub knows its own leases.
-fn holder(data_dir: &Path) -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let folder = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
-    format!("{host}:{}", folder.display())
 }
 
 async fn adopted_at(store: &Store, clock: &dyn Clock) -> Result<hub_core::clock::Time> {
@@ -207,7 +211,24 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         stop_timeout: stop + STOP_GRACE,
         proxy_silence: PROXY_SILENCE,
         hooks,
+        layout: Arc::new(layout(config)),
+        devices: DeviceSettings {
+            known: Arc::new(config.spawner.devices.clone()),
+            timeout: Some(config.spawner.device_timeout.duration()).filter(|timeout| !timeout.is_zero()),
+        },
     }
+}
+
+fn layout(config: &Config) -> Layout {
+    let root = nix::unistd::Uid::effective().is_root();
+    let owner = match (config.spawner.driver, config.spawner.local.mode) {
+        (Driver::Local, Some(LocalMode::Folders)) => Owner::Hub,
+        (Driver::Local, None) if !root => Owner::Hub,
+        (Driver::Local, _) => Owner::Account,
+        _ => Owner::Image,
+    };
+    let offers = config.storage.iter().cloned().map(crate::storage::Offer::new).collect();
+    Layout { folders: config.folders.clone(), mounts: config.spawner.mounts.clone(), offers, owner }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
@@ -237,6 +258,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
             [only] => Some(only.name.clone()),
             _ => None,
         },
+        storage: config.storage.iter().cloned().map(crate::storage::Offer::new).collect(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }
@@ -265,7 +287,66 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     }
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments }
+    let tls = proxy_tls(config, &folder);
+    let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
+    arguments.extend(tls.into_iter().flatten());
+    ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments, mark }
+}
+
+/// The proxy's arguments about TLS; `None` for plain HTTP.
+fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
+    use crate::config::proxy::{AcmeChallenge, Tls};
+    let proxy = &config.proxy;
+    let file = |name: &str, file: &Path| {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        format!("--{name}={}", file.display())
+    };
+    let mut arguments = Vec::new();
+    match proxy.tls()? {
+        Tls::Off => return None,
+        Tls::Files => {
+            let first = (proxy.ssl_cert.as_deref(), proxy.ssl_key.as_deref());
+            let more =
+                proxy.certificates.iter().map(|more| (Some(more.ssl_cert.as_path()), Some(more.ssl_key.as_path())));
+            for (certificate, key) in std::iter::once(first).chain(more) {
+                arguments.extend(certificate.map(|certificate| file("ssl-cert", certificate)));
+                arguments.extend(key.map(|key| file("ssl-key", key)));
+            }
+        }
+        Tls::SelfSigned => {
+            arguments.push(file("self-signed", folder));
+            let machine = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+            let names = config.self_signed_names(machine);
+            arguments.extend(names.iter().map(|name| format!("--self-signed-name={name}")));
+        }
+        Tls::Acme => {
+            arguments.push(file("acme", &folder.join("acme")));
+            arguments.push(format!("--acme-directory={}", proxy.acme_directory));
+            arguments.extend(config.acme_domains().iter().map(|name| format!("--acme-domain={name}")));
+            arguments.extend(proxy.acme_email.as_ref().map(|email| format!("--acme-email={email}")));
+            arguments.extend(proxy.acme_ca_file.as_deref().map(|ca| file("acme-ca", ca)));
+            let by_http = proxy.redirect_port.is_some() && proxy.acme_challenge.is_none()
+                || proxy.acme_challenge == Some(AcmeChallenge::Http01);
+            arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));
+        }
+    }
+    if let Some(port) = proxy.redirect_port {
+        arguments.push(format!("--redirect-port={port}"));
+        // Where another port is published than the one that is listened on, `public_url` tells.
+        let public = config.hub.public_url.as_ref().and_then(|url| url::Url::parse(url.as_str()).ok());
+        let public = public.filter(|url| url.scheme() == "https").and_then(|url| url.port_or_known_default());
+        arguments.push(format!("--redirect-to={}", public.unwrap_or(config.hub.bind_url.port)));
+    }
+    if proxy.hsts_max_age.0 > 0.0 {
+        arguments.push(format!("--hsts-max-age={}", proxy.hsts_max_age.0));
+    }
+    if let Some(ca) = &proxy.ssl_ca {
+        arguments.push(file("ssl-ca", ca));
+        if proxy.client_certificate_optional {
+            arguments.push("--client-certificate-optional".to_owned());
+        }
+    }
+    Some(arguments)
 }
 
 fn site(config: &Config, paths: &Paths) -> Result<pages::Site> {

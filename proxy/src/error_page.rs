@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     body::{Download, Exchange, Upload},
-    dial,
+    chp, dial,
     route::Route,
     state::Shared,
 };
@@ -52,7 +52,7 @@ impl Asked {
         !accept.contains("text/html") && (accept.contains("json") || self.uri.path().contains("/api/"))
     }
 
-    fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         self.uri.path_and_query().map_or("/", |url| url.as_str())
     }
 }
@@ -71,6 +71,9 @@ pub(crate) fn own(fault: Fault, api: bool) -> Response<Download> {
 
 /// The hub's page with our status when the hub has one in time, else our own.
 pub(crate) async fn told(shared: &Arc<Shared>, fault: Fault, asked: &Asked) -> Response<Download> {
+    if let Some(chp) = &shared.chp {
+        return chp::error::page(shared, &chp.options, fault, asked).await;
+    }
     if asked.api() || asked.method == Method::HEAD {
         return own(fault, asked.api());
     }
@@ -111,7 +114,7 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
     Some(page)
 }
 
-fn dressed(status: StatusCode, kind: HeaderValue, body: Download) -> Response<Download> {
+pub(crate) fn dressed(status: StatusCode, kind: HeaderValue, body: Download) -> Response<Download> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -22,6 +22,8 @@ const NOMINATIONS: usize = 32;
 pub(crate) struct Origin {
     /// The client's address as `X-Forwarded-For` shows it.
     pub(crate) address: HeaderValue,
+    /// Whether the upstream is told of it.
+    pub(crate) told: bool,
     /// Whether its own claims are believed.
     pub(crate) trusted: bool,
     /// `http` or `https`.
@@ -48,7 +50,9 @@ pub(crate) fn clean_request(
         headers.remove(TE);
     }
     frame(headers, size);
-    state_origin(headers, origin);
+    if origin.told {
+        state_origin(headers, origin);
+    }
     Ok(trailers)
 }
 

@@ -48,7 +48,13 @@ impl Control {
             HubLink::None => None,
             HubLink::Unix(path) => {
                 let address = Address::Unix(path.clone());
-                Some(Target { address, tls: false, authority: "localhost".to_owned() })
+                Some(Target {
+                    address,
+                    tls: false,
+                    authority: "localhost".to_owned(),
+                    base: String::new(),
+                    query: None,
+                })
             }
             HubLink::Http(url) => Some(Target::parse(url).context("the hub's address")?),
         };

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::{
+    chp::Door,
     dial,
     headers::Origin,
     relay::{self, Client},
@@ -45,26 +46,37 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Accepts until the drain. At the bound on connections, new ones wait in the kernel's queue.
-pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, room: Arc<Semaphore>) {
+pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Semaphore>) {
     let builder = builder(&shared);
     let accepting = async {
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            let (socket, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(problem) if is_of_peer(&problem) => continue,
-                Err(problem) => {
-                    tracing::warn!(%problem, "cannot accept connections");
-                    tokio::time::sleep(EXHAUSTED).await;
-                    continue;
-                }
-            };
-            let origin = origin(&shared, peer.ip());
+            let Some((stream, peer)) = door.next().await else { continue };
+            let origin = origin(&shared, peer);
             let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
-            shared.tasks.spawn(serve(builder.clone(), Arc::new(client), socket));
+            shared.tasks.spawn(serve(builder.clone(), Arc::new(client), stream));
         }
     };
     shared.drain.until(accepting).await;
+}
+
+/// The next connection; None after a failure that was waited for.
+pub(crate) async fn next(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(problem) => {
+            rest_after(&problem).await;
+            None
+        }
+    }
+}
+
+/// Waits a moment when a connection could not be accepted for want of something.
+pub(crate) async fn rest_after(problem: &io::Error) {
+    if !is_of_peer(problem) {
+        tracing::warn!(%problem, "cannot accept connections");
+        tokio::time::sleep(EXHAUSTED).await;
+    }
 }
 
 /// Whether only this one connection failed.
@@ -92,16 +104,30 @@ fn origin(shared: &Shared, peer: IpAddr) -> Origin {
     Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
-        proto: HeaderValue::from_static("http"),
-        port: HeaderValue::from_static("80"),
+        proto: HeaderValue::from_static(if shared.secure.is_some() { "https" } else { "http" }),
+        told: shared.chp.as_ref().is_none_or(|chp| chp.options.x_forward),
+        port: HeaderValue::from_static(if shared.secure.is_some() { "443" } else { "80" }),
     }
 }
 
-async fn serve(builder: http1::Builder, client: Arc<Client>, socket: TcpStream) {
-    // A socket that refuses this is already closed, and the read will say so.
-    let _ = socket.set_nodelay(true);
+async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
+    if let Stream::Tcp(socket) = &stream {
+        // A socket that refuses this is already closed, and the read will say so.
+        let _ = socket.set_nodelay(true);
+    }
     let shared = Arc::clone(&client.shared);
-    let stream = TokioIo::new(Stream::Tcp(socket));
+    let stream = match (stream, &shared.secure) {
+        (Stream::Tcp(socket), Some(secure)) => match shared.drain.until(secure.accept(socket)).await {
+            Some(Ok(stream)) => Stream::Tls(Box::new(stream)),
+            Some(Err(problem)) => {
+                tracing::debug!(%problem, "no handshake");
+                return;
+            }
+            None => return,
+        },
+        (stream, _) => stream,
+    };
+    let stream = TokioIo::new(stream);
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
     let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
     let served = shared.halt.until(async {

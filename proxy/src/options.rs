@@ -4,7 +4,15 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
+    sync::Arc,
     time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    chp::{ChpOptions, Listen},
+    secure::{CertificateFiles, TlsOptions},
 };
 
 /// Everything [`crate::run`] needs.
@@ -30,6 +38,20 @@ pub struct Options {
     pub trusted_proxies: Vec<Cidr>,
     /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
     pub client_ca: Option<PathBuf>,
+    /// TLS on the public listeners; None is plain HTTP.
+    pub tls: Option<TlsOptions>,
+    /// Told to read certificates again at once.
+    pub reload: Arc<Notify>,
+    /// Any word; the status tells it, so that whoever started the proxy can see whether it has these settings.
+    pub mark: Option<String>,
+    /// Further public listeners, such as unix sockets.
+    pub doors: Vec<Listen>,
+    /// What the proxy shows to upstreams that ask for a certificate.
+    pub client_certificate: Option<CertificateFiles>,
+    /// Believes every upstream that speaks TLS.
+    pub insecure: bool,
+    /// Set to behave as configurable-http-proxy.
+    pub chp: Option<ChpOptions>,
 }
 
 /// Where the hub's control interface is.
@@ -46,10 +68,22 @@ pub enum HubLink {
 /// Named bounds on every wait, queue and buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// For an upstream to begin its answer: unbounded when None.
+    pub answer: Option<Duration>,
     /// To connect to an upstream: 5 s.
     pub connect: Duration,
     /// For a client to send a request head, also the longest idle wait between requests: 30 s.
     pub header_read: Duration,
+    /// For a TLS handshake: 10 s.
+    pub tls_handshake: Duration,
+    /// How often files with certificates are looked at: 10 s.
+    pub certificate_look: Duration,
+    /// Before an ACME authority that failed is asked again: 5 min at first, twice as long each time.
+    pub acme_retry: Duration,
+    /// The longest such wait: 6 h.
+    pub acme_retry_max: Duration,
+    /// The least time between two certificates: 10 min.
+    pub acme_pause: Duration,
     /// Bytes of a request or response head: 64 KiB.
     pub header_bytes: usize,
     /// Age at which an idle upstream connection is dropped: 4 s, below the 5 s of most servers.
@@ -89,8 +123,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            answer: None,
             connect: Duration::from_secs(5),
             header_read: Duration::from_secs(30),
+            tls_handshake: Duration::from_secs(10),
+            certificate_look: Duration::from_secs(10),
+            acme_retry: Duration::from_secs(300),
+            acme_retry_max: Duration::from_secs(6 * 3600),
+            acme_pause: Duration::from_secs(600),
             header_bytes: 64 * 1024,
             pool_idle: Duration::from_secs(4),
             pool_size: 64,

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{EXPECT, HOST},
+    header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY},
     response,
 };
 use hyper::body::{Body, Incoming};
@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     activity::lock,
     body::{Download, Downloading, Exchange, Gate, Never, Upload},
+    chp::Rewrite,
     dial,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
@@ -25,6 +26,9 @@ use crate::{
     state::Shared,
     upgrade,
 };
+
+/// For an upstream that takes longer to answer than it may.
+const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server did not answer in time.");
 
 /// Pause between attempts to reach a hub that restarts.
 const HOLD: Duration = Duration::from_millis(25);
@@ -44,20 +48,62 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         return Ok(error_page::healthy());
     }
     let asked = Asked::new(&request);
-    match pass(&client, request).await {
-        Ok(response) => Ok(response),
-        Err(fault) if fault.status.is_server_error() => Ok(error_page::told(&client.shared, fault, &asked).await),
-        Err(fault) => Ok(error_page::own(fault, asked.api())),
+    let socket = client.shared.chp.is_some() && upgrade::wanted(&request).is_some();
+    let mut response = match pass(&client, request).await {
+        Ok(response) => response,
+        Err(fault) if fault.status.is_server_error() => error_page::told(&client.shared, fault, &asked).await,
+        Err(fault) if client.shared.chp.is_some() => error_page::told(&client.shared, fault, &asked).await,
+        Err(fault) => error_page::own(fault, asked.api()),
+    };
+    if let Some(chp) = &client.shared.chp {
+        chp.counts.proxied(socket, response.status().as_u16());
     }
+    if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
+        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+    }
+    Ok(response)
 }
 
 async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Fault> {
     let request = normal(request)?;
     let route = find(&client.shared, &request)?;
+    match &client.shared.chp {
+        None => pass_on(client, request, route).await,
+        Some(chp) => rewritten(client, request, route, &chp.rewrite).await,
+    }
+}
+
+async fn pass_on(
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    route: Arc<Route>,
+) -> Result<Response<Download>, Fault> {
     match upgrade::wanted(&request) {
         Some(key) => upgrade::pass(client, request, route, key).await,
         None => forward(client, request, route).await,
     }
+}
+
+/// The same with the changes that configurable-http-proxy makes.
+async fn rewritten(
+    client: &Arc<Client>,
+    mut request: Request<Incoming>,
+    route: Arc<Route>,
+    rewrite: &Rewrite,
+) -> Result<Response<Download>, Fault> {
+    const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
+    *request.uri_mut() = rewrite.uri(request.uri(), &route.prefix(), route.target()).ok_or(URL)?;
+    let host = request.headers().get(HOST).cloned();
+    let (told, to) = (client.shared.limits.answer, Arc::clone(&route));
+    let passing = pass_on(client, request, route);
+    let mut response = match told {
+        None => passing.await?,
+        Some(time) => tokio::time::timeout(time, passing).await.unwrap_or(Err(LATE))?,
+    };
+    if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
+        rewrite.location(response.status(), response.headers_mut(), to.target(), host);
+    }
+    Ok(response)
 }
 
 /// Checks method and host, and turns absolute form into origin form with the right `Host`.
@@ -120,6 +166,9 @@ async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>)
     let (upload, uploaded) = Upload::new(incoming, &route, shared.limits.upload_idle, gate);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
+    if let Some(chp) = &shared.chp {
+        chp.rewrite.request(&mut parts.headers, route.target());
+    }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let mut outgoing = Request::from_parts(parts, upload);

@@ -34,8 +34,14 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn new(wire: wire::Route, ledger: Arc<Ledger>, pool_size: usize) -> Result<Self, TargetError> {
-        Ok(Self {
-            target: Target::parse(&wire.target)?,
+        let target = Target::parse(&wire.target)?;
+        Ok(Self::leading_to(target, wire, ledger, pool_size))
+    }
+
+    /// A route whose target was read already.
+    pub(crate) fn leading_to(target: Target, wire: wire::Route, ledger: Arc<Ledger>, pool_size: usize) -> Self {
+        Self {
+            target,
             hub: AtomicBool::new(is_hub(&wire.data)),
             wire: ArcSwap::from_pointee(wire),
             last_activity: AtomicI64::new(0),
@@ -43,7 +49,7 @@ impl Route {
             ledger,
             pool: Pool::new(pool_size),
             gone: Arc::new(Stop::default()),
-        })
+        }
     }
 
     pub(crate) fn wire(&self) -> Arc<wire::Route> {
@@ -89,6 +95,16 @@ impl Route {
         // The mark goes first: a touch in between is then noted once more, never lost.
         self.noted.store(false, Ordering::Release);
         self.last_activity.load(Ordering::Acquire)
+    }
+
+    /// The time of the last activity in microseconds; 0 is never.
+    pub(crate) fn last_activity(&self) -> i64 {
+        self.last_activity.load(Ordering::Relaxed)
+    }
+
+    /// Counts as used from now on, without being told to a hub.
+    pub(crate) fn begin_activity(&self) {
+        self.last_activity.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
     }
 
     pub(crate) fn take_idle(&self) -> Option<Lease> {

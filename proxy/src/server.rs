@@ -11,10 +11,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     activity::{self, Ledger},
     admin::{self, Admin},
+    chp::{self, Chp, Door, Doors},
     link::{self, Control},
     listener,
     options::Options,
     route::Route,
+    secure::Secure,
     snapshot::Store,
     state::{Counts, Routes, Shared},
     stop::Stop,
@@ -30,6 +32,9 @@ pub struct Proxy {
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    redirect: Option<(TcpListener, u16)>,
+    doors: Vec<Door>,
+    chp: Option<Doors>,
     admin: Option<Admin>,
     control: Control,
     store: Option<Store>,
@@ -42,15 +47,21 @@ impl Proxy {
     /// Errors: an address or the admin socket is taken, the default target or the hub's address does
     /// not parse. A snapshot that cannot be read is logged and left.
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
-        let trust = Trust::new(options.client_ca.clone());
+        let trust = Trust::new(options.client_ca.clone()).showing(options.client_certificate.clone(), options.insecure);
         let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
         let ledger = Arc::new(Ledger::default());
-        let fallback = options.default_target.as_deref();
+        // For configurable-http-proxy the default target is a route, which its API can replace.
+        let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
+        let reload = options.reload;
+        let secure = options.tls.map(|tls| Secure::new(tls, &options.limits, reload)).transpose().context("TLS")?;
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
             trust,
+            secure,
+            mark: options.mark,
+            chp: options.chp.clone().map(Chp::new),
             routes: ArcSwap::from_pointee(Routes::default()),
             fallback: fallback.map(Arc::new),
             ledger,
@@ -60,20 +71,37 @@ impl Proxy {
             counts: Counts::default(),
             limits: options.limits,
         });
+        if shared.chp.is_some() {
+            chp::begin(&shared, options.default_target.as_deref())?;
+        }
         let store = options.snapshot.map(Store::new);
         if let Some(store) = &store {
             load(&shared, store);
         }
         let listeners: Vec<_> = options.listen.into_iter().map(listener::bind).collect::<Result<_, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let port = addresses.first().map_or(443, SocketAddr::port);
+        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port)).transpose()?.flatten();
+        let doors = options.doors.iter().map(Door::bind).collect::<Result<_, _>>()?;
+        let chp = options.chp.map(|chp| Doors::bind(&chp, &shared.limits)).transpose()?;
         let admin = options.admin_socket.map(Admin::bind).transpose()?;
         let max_connections = shared.limits.max_connections;
-        Ok(Self { shared, listeners, addresses, admin, control, store, max_connections })
+        Ok(Self { shared, listeners, addresses, redirect, doors, chp, admin, control, store, max_connections })
     }
 
     /// The addresses that the public listeners are bound to.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The address that the redirect to https is bound to.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// The addresses of configurable-http-proxy's API, and that of its metrics.
+    pub fn chp_addresses(&self) -> (Vec<SocketAddr>, Option<SocketAddr>) {
+        self.chp.as_ref().map_or_else(Default::default, |doors| (doors.api_addresses(), doors.metrics_address()))
     }
 
     /// Serves until the stop, then drains; see [`crate::run`].
@@ -82,8 +110,14 @@ impl Proxy {
         // The admin socket stops this proxy, not whoever else listens to the caller's token.
         let stop = stop.child_token();
         let room = Arc::new(Semaphore::new(self.max_connections));
-        for listener in self.listeners {
-            shared.tasks.spawn(listener::accept(Arc::clone(&shared), listener, Arc::clone(&room)));
+        for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
+            shared.tasks.spawn(listener::accept(Arc::clone(&shared), door, Arc::clone(&room)));
+        }
+        if let Some(doors) = self.chp {
+            doors.start(&shared);
+        }
+        if let Some(secure) = &shared.secure {
+            secure.start(&shared, self.redirect);
         }
         link::start(&shared, self.control.clone(), self.store);
         let report = activity::report(

@@ -13,11 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     activity::Ledger,
+    chp::Chp,
     options::{Cidr, Limits},
     path::prefix_key,
     route::Route,
+    secure::Secure,
     stop::Stop,
     table::Table,
+    target::{Target, TargetError},
     tls::Trust,
     wire,
 };
@@ -39,6 +42,11 @@ pub(crate) struct Shared {
     pub(crate) trusted: Vec<Cidr>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
+    /// TLS towards browsers.
+    pub(crate) secure: Option<Secure>,
+    pub(crate) mark: Option<String>,
+    /// Set when this is configurable-http-proxy.
+    pub(crate) chp: Option<Chp>,
     pub(crate) routes: ArcSwap<Routes>,
     /// Takes what no route matches.
     pub(crate) fallback: Option<Arc<Route>>,
@@ -153,7 +161,7 @@ impl Shared {
         };
         let route = match now.table.get(&key) {
             Some(known) if known.update(wire) => Arc::clone(known),
-            _ => match Route::new(wire.clone(), Arc::clone(&self.ledger), self.limits.pool_size) {
+            _ => match self.make(wire) {
                 Ok(route) => Arc::new(route),
                 Err(problem) => {
                     refuse(wire, &problem.to_string());
@@ -167,6 +175,16 @@ impl Shared {
         }
         let before = next.table.put(&key, Arc::clone(&route));
         before.filter(|before| !Arc::ptr_eq(before, &route))
+    }
+
+    fn make(&self, wire: &wire::Route) -> Result<Route, TargetError> {
+        let (ledger, pool) = (Arc::clone(&self.ledger), self.limits.pool_size);
+        if self.chp.is_none() {
+            return Route::new(wire.clone(), ledger, pool);
+        }
+        let route = Route::leading_to(Target::with_path(&wire.target)?, wire.clone(), ledger, pool);
+        route.begin_activity();
+        Ok(route)
     }
 
     fn retirement(&self, next: &Routes, route: &Arc<Route>) -> Retirement {

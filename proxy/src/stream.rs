@@ -1,8 +1,7 @@
-//! A TCP or unix socket behind one type.
+//! A TCP or unix socket, or TLS with a browser, behind one type.
 
 use std::{
     io::{self, IoSlice},
-    net::Shutdown,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -13,10 +12,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::server::TlsStream;
 
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed, for it is a hundred times the others.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Calls the same method on whichever socket it is.
@@ -25,42 +27,25 @@ macro_rules! either {
         match $stream {
             Stream::Tcp($socket) => $call,
             Stream::Unix($socket) => $call,
+            Stream::Tls($socket) => $call,
         }
     };
 }
 
 impl Stream {
-    pub(crate) fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => socket.poll_read_ready(context))
-    }
-
-    pub(crate) fn poll_write_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, socket => socket.poll_write_ready(context))
-    }
-
-    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => socket.try_read(buffer))
-    }
-
-    pub(crate) fn try_write(&self, buffer: &[u8]) -> io::Result<usize> {
-        either!(self, socket => socket.try_write(buffer))
-    }
-
-    /// Sends the end of this direction; the other may go on.
-    pub(crate) fn shut_write(&self) -> io::Result<()> {
-        either!(self, socket => SockRef::from(socket).shutdown(Shutdown::Write))
-    }
-
     /// Lets the kernel notice a peer that vanished without a word. For sockets that may idle for days.
     pub(crate) fn keep_alive(&self) {
-        if let Self::Tcp(socket) = self {
-            let probes = TcpKeepalive::new()
-                .with_time(Duration::from_secs(60))
-                .with_interval(Duration::from_secs(15))
-                .with_retries(4);
-            if let Err(problem) = SockRef::from(socket).set_tcp_keepalive(&probes) {
-                tracing::debug!(%problem, "no keepalive on a tunnel");
-            }
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Unix(_) => return,
+        };
+        let probes = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4);
+        if let Err(problem) = SockRef::from(socket).set_tcp_keepalive(&probes) {
+            tracing::debug!(%problem, "no keepalive on a tunnel");
         }
     }
 }
@@ -85,7 +70,7 @@ impl AsyncWrite for Stream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        either!(self, socket => socket.is_write_vectored())
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

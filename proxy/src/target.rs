@@ -16,6 +16,10 @@ pub(crate) struct Target {
     pub(crate) tls: bool,
     /// What `Host` says when the proxy itself asks the upstream.
     pub(crate) authority: String,
+    /// A path, where targets may have one; empty is none.
+    pub(crate) base: String,
+    /// A query, where targets may have one.
+    pub(crate) query: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,15 +40,25 @@ pub(crate) enum TargetError {
 }
 
 impl Target {
+    /// Reads a target without a path.
     pub(crate) fn parse(text: &str) -> Result<Self, TargetError> {
+        let target = Self::with_path(text)?;
+        let bare = target.base.is_empty() && target.query.is_none();
+        if bare { Ok(target) } else { Err(TargetError::Path(text.to_owned())) }
+    }
+
+    /// Reads a target that may have a path, which is put before that of requests.
+    pub(crate) fn with_path(text: &str) -> Result<Self, TargetError> {
         let form = || TargetError::Form(text.to_owned());
         if let Some(rest) = text.strip_prefix("http+unix://").or_else(|| text.strip_prefix("unix+http://")) {
-            let path = percent_decode_str(rest.trim_end_matches('/')).decode_utf8().map_err(|_| form())?;
+            let (socket, base) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let path = percent_decode_str(socket).decode_utf8().map_err(|_| form())?;
             if !path.starts_with('/') || path.contains('\0') {
                 return Err(form());
             }
             let address = Address::Unix(PathBuf::from(path.as_ref()));
-            return Ok(Self { address, tls: false, authority: "localhost".to_owned() });
+            let base = base.trim_end_matches('/').to_owned();
+            return Ok(Self { address, tls: false, authority: "localhost".to_owned(), base, query: None });
         }
         let uri: Uri = text.parse().map_err(|_| form())?;
         let authority = uri.authority().ok_or_else(form)?;
@@ -55,9 +69,6 @@ impl Target {
         };
         if authority.as_str().contains('@') {
             return Err(form());
-        }
-        if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
-            return Err(TargetError::Path(text.to_owned()));
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
@@ -73,7 +84,9 @@ impl Target {
             Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
             Err(_) => Address::Name(host.to_owned(), port),
         };
-        Ok(Self { address, tls, authority: authority.as_str().to_owned() })
+        let base = if uri.path() == "/" { String::new() } else { uri.path().to_owned() };
+        let query = uri.query().map(str::to_owned);
+        Ok(Self { address, tls, authority: authority.as_str().to_owned(), base, query })
     }
 }
 

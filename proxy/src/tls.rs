@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use rustls_pki_types::{CertificateDer, IpAddr, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpStream, UnixStream},
@@ -18,26 +18,40 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, RootCertStore},
+    rustls::{
+        self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    },
 };
 
-use crate::target::{Address, Target};
+use crate::{
+    secure::CertificateFiles,
+    target::{Address, Target},
+};
 
 /// Whom to believe: the authorities of this machine, and those of a file. Read when first needed.
 #[derive(Clone, Default)]
 pub(crate) struct Trust {
     file: Option<PathBuf>,
+    shows: Option<CertificateFiles>,
+    insecure: bool,
     connector: Arc<OnceCell<TlsConnector>>,
 }
 
 impl Trust {
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
-        Self { file, connector: Arc::default() }
+        Self { file, ..Self::default() }
+    }
+
+    /// The same, showing a certificate to who asks, and with `insecure` believing everybody.
+    pub(crate) fn showing(self, shows: Option<CertificateFiles>, insecure: bool) -> Self {
+        Self { shows, insecure, ..self }
     }
 
     /// Shakes hands with the target over a connection. Whoever gets the socket speaks in clear.
     pub(crate) async fn wrap(&self, target: &Target, socket: TcpStream) -> io::Result<UnixStream> {
-        let connector = self.connector.get_or_try_init(|| async { connector(self.file.as_deref()) });
+        let connector = self.connector.get_or_try_init(|| async { self.make() });
         let connector = connector.await.map_err(io::Error::other)?;
         let name = match &target.address {
             Address::Ip(address) => ServerName::IpAddress(IpAddr::from(address.ip())),
@@ -55,28 +69,98 @@ impl Trust {
         });
         Ok(ours)
     }
+
+    fn make(&self) -> anyhow::Result<TlsConnector> {
+        let provider = Arc::new(ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder = match self.insecure {
+            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+            false => builder.with_root_certificates(authorities(self.file.as_deref())?),
+        };
+        let mut config = match &self.shows {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let context = || format!("{} with {}", files.certificate.display(), files.key.display());
+                let chain: Result<Vec<_>, _> =
+                    CertificateDer::pem_file_iter(&files.certificate).with_context(context)?.collect();
+                let key = PrivateKeyDer::from_pem_file(&files.key).with_context(context)?;
+                builder.with_client_auth_cert(chain.with_context(context)?, key).with_context(context)?
+            }
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
 }
 
-fn connector(file: Option<&Path>) -> anyhow::Result<TlsConnector> {
-    let mut config = client_config(file)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+/// Believes every certificate, but has it prove that it is the sender's.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// How to speak TLS to a server: believes the authorities of this machine, and those in a PEM file.
 ///
-/// Errors: the file cannot be read, or holds something else; there is nobody to believe.
+/// Errors: those of [`authorities`]; there is nobody to believe.
 pub fn client_config(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
+    let roots = authorities(file)?;
+    ensure!(!roots.is_empty(), "this machine knows no certificate authorities");
+    believing(roots)
+}
+
+/// The authorities of this machine, as far as it has any, and those in a PEM file.
+///
+/// Errors: the file cannot be read, holds something else, or nothing.
+pub fn authorities(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     // What of the machine's own cannot be read is no reason to believe nobody.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = file {
         let context = || format!("the authorities in {}", file.display());
+        let before = roots.len();
         for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
             roots.add(certificate.with_context(context)?).with_context(context)?;
         }
+        ensure!(roots.len() > before, "there is no certificate in {}", file.display());
     }
-    ensure!(!roots.is_empty(), "this machine knows no certificate authorities");
+    Ok(roots)
+}
+
+/// How to speak TLS to a server that one of these vouches for.
+pub fn believing(roots: RootCertStore) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())

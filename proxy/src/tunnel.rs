@@ -14,7 +14,10 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::time::Sleep;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 use crate::stream::Stream;
 
@@ -42,19 +45,21 @@ struct Flow {
     ended: bool,
     /// The end was passed on.
     done: bool,
+    /// The other side has taken something since it was last told to send.
+    unsent: bool,
 }
 
 impl Flow {
     fn new(held: Bytes) -> Self {
-        Self { held, ended: false, done: false }
+        Self { held, ended: false, done: false, unsent: false }
     }
 
     /// Moves what can be moved. Ready when the end was passed on.
     fn poll(
         &mut self,
         context: &mut Context<'_>,
-        from: &Stream,
-        to: &Stream,
+        from: &mut Stream,
+        to: &mut Stream,
         seen: &mut impl FnMut(),
     ) -> Poll<io::Result<()>> {
         if self.done {
@@ -63,55 +68,67 @@ impl Flow {
         for _ in 0..TURNS {
             ready!(self.poll_held(context, to))?;
             if self.ended {
+                ready!(Pin::new(to).poll_shutdown(context))?;
                 self.done = true;
-                return Poll::Ready(to.shut_write());
+                return Poll::Ready(Ok(()));
             }
-            ready!(from.poll_read_ready(context))?;
-            BUFFER.with_borrow_mut(|buffer| self.step(from, to, buffer, seen))?;
+            let moved = BUFFER.with_borrow_mut(|buffer| self.step(context, from, to, buffer, seen))?;
+            if moved.is_pending() {
+                // What TLS has sealed but not sent would wait for the next byte.
+                if self.unsent {
+                    ready!(Pin::new(to).poll_flush(context))?;
+                    self.unsent = false;
+                }
+                return Poll::Pending;
+            }
         }
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    fn poll_held(&mut self, context: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+    fn poll_held(&mut self, context: &mut Context<'_>, to: &mut Stream) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
-            ready!(to.poll_write_ready(context))?;
-            match to.try_write(&self.held) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.held.advance(count),
-                Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => {}
-                Err(problem) => return Poll::Ready(Err(problem)),
+            match ready!(Pin::new(&mut *to).poll_write(context, &self.held))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.held.advance(count),
             }
+            self.unsent = true;
         }
         self.held = Bytes::new();
         Poll::Ready(Ok(()))
     }
 
-    /// One read, and the write of what it gave.
-    fn step(&mut self, from: &Stream, to: &Stream, buffer: &mut [u8], seen: &mut impl FnMut()) -> io::Result<()> {
-        let count = match from.try_read(buffer) {
-            Ok(0) => {
-                self.ended = true;
-                return Ok(());
-            }
-            Ok(count) => count,
-            Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(problem) => return Err(problem),
-        };
+    /// One read, and the write of what it gave. Pending when there is nothing to read.
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        buffer: &mut [u8],
+        seen: &mut impl FnMut(),
+    ) -> io::Result<Poll<()>> {
+        let mut read = ReadBuf::new(buffer);
+        if Pin::new(from).poll_read(context, &mut read)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let mut rest = read.filled();
+        if rest.is_empty() {
+            self.ended = true;
+            return Ok(Poll::Ready(()));
+        }
         seen();
-        let mut rest = buffer.get(..count).unwrap_or_default();
         while !rest.is_empty() {
-            match to.try_write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => rest.advance(count),
-                Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => break,
-                Err(problem) => return Err(problem),
+            match Pin::new(&mut *to).poll_write(context, rest)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(count) => rest.advance(count),
+                Poll::Pending => break,
             }
+            self.unsent = true;
         }
         if !rest.is_empty() {
             self.held = Bytes::copy_from_slice(rest);
         }
-        Ok(())
+        Ok(Poll::Ready(()))
     }
 }
 
@@ -120,11 +137,11 @@ impl Flow {
 pub(crate) async fn join(browser: End, upstream: End, half_close: Duration, mut seen: impl FnMut()) -> io::Result<()> {
     let mut up = Flow::new(browser.read);
     let mut down = Flow::new(upstream.read);
-    let (browser, upstream) = (browser.stream, upstream.stream);
+    let (mut browser, mut upstream) = (browser.stream, upstream.stream);
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|context| {
-        let upward = up.poll(context, &browser, &upstream, &mut seen)?;
-        let downward = down.poll(context, &upstream, &browser, &mut || {})?;
+        let upward = up.poll(context, &mut browser, &mut upstream, &mut seen)?;
+        let downward = down.poll(context, &mut upstream, &mut browser, &mut || {})?;
         match (upward, downward) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => Poll::Pending,

@@ -56,6 +56,9 @@ pub(crate) async fn pass(
     let browser = hyper::upgrade::on(&mut request);
     let (mut parts, _) = request.into_parts();
     headers::clean_request(&mut parts.headers, &client.origin, None).map_err(relay::refused_head)?;
+    if let Some(chp) = &shared.chp {
+        chp.rewrite.request(&mut parts.headers, route.target());
+    }
     state_upgrade(&mut parts.headers);
     parts.extensions.clear();
     let offered = parts.headers.clone();

@@ -100,6 +100,15 @@ pub struct Status {
     pub proxy: String,
     /// Addresses that the public listeners are bound to.
     pub listen: Vec<std::net::SocketAddr>,
+    /// Whether those speak TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// When the certificate ends, in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_ends: Option<String>,
+    /// The word given at the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Epoch of the table; empty before any.
     pub epoch: String,
     /// Revision of the table; 0 before any.

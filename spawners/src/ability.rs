@@ -13,13 +13,15 @@ pub struct Abilities {
     pub volumes: bool,
     /// Puts folders of the machine into servers.
     pub binds: bool,
+    /// Shows servers buckets as folders.
+    pub mounts: bool,
     /// Understands keys of its own beside those of a plan.
     pub extra: bool,
 }
 
 impl Abilities {
     /// A driver that hands everything on.
-    pub const ALL: Self = Self { images: true, gpus: true, volumes: true, binds: true, extra: true };
+    pub const ALL: Self = Self { images: true, gpus: true, volumes: true, binds: true, mounts: true, extra: true };
 
     /// Names the first thing that a plan asks for and the driver cannot do, as in "servers with GPUs".
     pub fn lacks(&self, image: bool, gpus: bool, volumes: bool, extra: bool) -> Option<&'static str> {
@@ -37,7 +39,8 @@ impl Abilities {
     pub fn lacks_for(&self, plan: &Plan) -> Option<&'static str> {
         let (gpus, volumes) = (plan.gpus.values().any(|number| *number > 0), !plan.volumes.is_empty());
         let binds = (!plan.binds.is_empty() && !self.binds).then_some("servers with folders of the machine");
-        self.lacks(plan.image.is_some(), gpus, volumes, !plan.extra.is_empty()).or(binds)
+        let mounts = (!plan.mounts.is_empty() && !self.mounts).then_some("servers with buckets as folders");
+        self.lacks(plan.image.is_some(), gpus, volumes, !plan.extra.is_empty()).or(binds).or(mounts)
     }
 }
 

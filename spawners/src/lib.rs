@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use ability::Abilities;
 pub use error::{SaveError, StartError, Unreachable};
 pub use identity::{Identity, Marker};
-pub use plan::{Bind, Plan};
+pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
 
 /// How a server is asked to stop.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Identity;
@@ -44,6 +45,10 @@ pub struct Plan {
     pub volumes: BTreeMap<String, Map<String, Value>>,
     /// Folders of the machine that servers run on which are put into the server.
     pub binds: Vec<Bind>,
+    /// Buckets that the server sees as folders. No driver mounts them itself: who does turns them into `binds`.
+    pub mounts: Vec<Mount>,
+    /// The user and group of the machine whose files the server reads and writes; absent where the driver knows.
+    pub owner: Option<(u32, u32)>,
     /// Settings that only one kind of driver understands, under its own names, such as `node_selector`.
     pub extra: Map<String, Value>,
     /// What the person chose, with groups, for programs of the operator's; null for the local driver.
@@ -61,6 +66,40 @@ pub struct Bind {
     pub read_only: bool,
     /// What is mounted below the source later appears in the server too.
     pub propagate: bool,
+}
+
+/// A bucket of an object store, or a part of one, that a server sees as a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The name of the folder: one part of a path, safe as such.
+    pub name: String,
+    /// Where the bucket is.
+    pub store: ObjectStore,
+    /// The bucket.
+    pub bucket: String,
+    /// The part of the bucket, such as `people/anna`; empty for all of it.
+    pub prefix: String,
+    /// The bucket is made at the first upload when it is missing, if the person may.
+    pub create: bool,
+    /// The server may only read it.
+    pub read_only: bool,
+    /// Without it the server does not start.
+    pub required: bool,
+}
+
+/// An S3 endpoint, as far as who mounts has to know it. Keys come from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectStore {
+    /// Its name in the configuration, under which keys for it are asked for.
+    pub name: String,
+    /// Its address.
+    pub endpoint: String,
+    /// The region requests are signed for.
+    pub region: String,
+    /// What rclone knows this kind of store as, such as `Ceph` or `Minio`; `Other` in doubt.
+    pub provider: String,
+    /// A file with the certificates that its own is checked against; the system's when absent.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Plan {
@@ -84,6 +123,8 @@ impl Plan {
             devices: BTreeMap::new(),
             volumes: BTreeMap::new(),
             binds: Vec::new(),
+            mounts: Vec::new(),
+            owner: None,
             extra: Map::new(),
             options: Value::Null,
         }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::folder::Folder;
 use crate::server::Server;
 use crate::{Frame, Href, Page, Place, sample};
 
@@ -78,7 +79,9 @@ impl Home {
     /// Whether something will change by itself soon, so that the page should look again often.
     pub fn pending(&self) -> bool {
         let named = self.named.iter().flat_map(|named| &named.servers);
-        std::iter::once(&self.default).chain(named).any(|server| server.state.pending())
+        std::iter::once(&self.default)
+            .chain(named)
+            .any(|server| server.state.pending() || server.folders.iter().any(Folder::moves))
     }
 }
 

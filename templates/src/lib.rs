@@ -9,6 +9,7 @@ pub mod admin;
 pub mod announcements;
 mod asset;
 pub mod error;
+pub mod folder;
 pub mod frame;
 pub mod groups;
 pub mod home;

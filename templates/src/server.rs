@@ -2,6 +2,7 @@
 
 use hub_core::clock::Time;
 
+use crate::folder::Folder;
 use crate::{Href, Words};
 
 /// One server of one person.
@@ -15,6 +16,8 @@ pub struct Server {
     pub state: State,
     /// What it runs with: "Base image, 2 cores, 4 GB".
     pub summary: Option<String>,
+    /// Its folders that are buckets of object stores.
+    pub folders: Vec<Folder>,
     /// When it was last used.
     pub last_activity: Option<Time>,
     /// When it will be stopped because nobody uses it, or because of its age.

@@ -19,11 +19,13 @@ pub struct Spawn {
     pub server_name: String,
     /// What the operators tell people here, as text.
     pub greeting: Option<String>,
+    /// What is left of quotas, a sentence each.
+    pub left: Vec<String>,
     /// The questions, top down. Without any, the page only starts the server.
     pub sections: Vec<Section>,
     /// Whether a server can be started at all; else `error` tells why not.
     pub startable: bool,
-    /// Why the last attempt was refused.
+    /// Why the last attempt was refused, where no question says it.
     pub error: Option<String>,
 }
 
@@ -106,8 +108,10 @@ pub struct Choice {
     pub label: String,
     /// A sentence about it.
     pub sentence: Option<String>,
-    /// Facts in a few words each: "2 cores", "4 GB", "3 free now".
+    /// Facts in a few words each: "2 cores", "4 GB".
     pub facts: Vec<String>,
+    /// What holds at the moment only: "3 free now".
+    pub now: Option<String>,
     /// Whether it is chosen at first.
     pub selected: bool,
     /// Whether it can be had.
@@ -157,10 +161,15 @@ impl Spawn {
         choices.flatten().any(|choice| choice.selected && choice.value == value)
     }
 
+    /// Whether a question that is seen says why its answer was refused, so that nothing else has to.
+    pub fn says(&self, name: &str) -> bool {
+        let shown = self.sections.iter().filter(|section| section.shown(self));
+        shown.flat_map(|section| &section.fields).any(|field| field.name == name && field.error.is_some())
+    }
+
     /// What the button says: what is chosen at first, if anything is.
     pub fn button(&self) -> String {
-        let shown = |section: &&Section| section.only_with.as_ref().is_none_or(|(name, value)| self.chose(name, value));
-        let fields = self.sections.iter().filter(shown).flat_map(|section| &section.fields);
+        let fields = self.sections.iter().filter(|section| section.shown(self)).flat_map(|section| &section.fields);
         let chosen: Vec<String> = fields
             .filter_map(|field| match &field.input {
                 Input::Cards(choices) | Input::List(choices) => {
@@ -204,6 +213,11 @@ impl Section {
     /// The only field, if there is just one: its label need not be repeated under the section's title.
     pub fn sole(&self) -> bool {
         self.fields.len() == 1
+    }
+
+    /// Whether it is shown with what is chosen at first.
+    fn shown(&self, page: &Spawn) -> bool {
+        self.only_with.as_ref().is_none_or(|(name, value)| page.chose(name, value))
     }
 
     /// Whether one of its fields was refused, so that it must be open.

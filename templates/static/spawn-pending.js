@@ -26,13 +26,13 @@ function reach(phase, detail) {
 }
 
 function write(text) {
+  message.textContent = text;
   if (known.has(text)) return;
   known.add(text);
   const line = document.createElement("span");
   line.className = "progress-log-event";
   line.textContent = `${new Date().toISOString().slice(11, 19)} ${text}\n`;
   log.append(line);
-  message.textContent = text;
 }
 
 function tick() {

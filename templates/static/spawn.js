@@ -39,6 +39,12 @@ function update() {
   name();
 }
 
+// What was refused is brought into view, and the focus to it.
+function meet() {
+  const refused = form.querySelector(".refused")?.closest("fieldset, .field");
+  refused?.querySelector("input:checked, input:not([type=hidden]):not(:disabled), select, textarea")?.focus();
+}
+
 if (form) {
   form.addEventListener("change", update);
   form.addEventListener("input", name);
@@ -49,4 +55,5 @@ if (form) {
     update();
   });
   update();
+  meet();
 }

@@ -48,6 +48,7 @@ async fn is_true(browser: &Browser, script: &str) -> Result<()> {
 
 const DOWN: &str = "\u{e015}";
 const ENTER: &str = "\u{e007}";
+const TAB: &str = "\u{e004}";
 const ESCAPE: &str = "\u{e00c}";
 
 #[tokio::test]
@@ -109,6 +110,49 @@ async fn everything_goes_by_keyboard_and_rows_change_by_themselves() -> Result<(
     browser.arrives("the page of alan", |url| url.path() == "/hub/admin/users/alan").await?;
     browser.text("h1", |text| text == "alan").await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_server_is_started_with_a_choice_and_a_token_made_by_keyboard_alone() -> Result<()> {
+    let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
+    let sizes = r#"[{ name = "s", display_name = "Small", cpu = 1 }, { name = "l", display_name = "Large", cpu = 4 }]"#;
+    let specola = Specola::start(options()?.set("options", "flavours", sizes)).await?;
+    let mut admin = specola.logged_in("admin").await?;
+    let group = json!({"users": ["alice"]});
+    admin.api(Method::POST, "/users", Body::Json(json!({"usernames": ["alice"]}))).await?.expect(&[201])?;
+    admin.api(Method::POST, "/groups/physics", Body::Json(group)).await?.expect(&[201])?;
+    browser.log_in(&specola.origin(), "admin", PASSWORD).await?;
+    browser.go(&format!("{}/hub/admin?group=physics", specola.origin())).await?;
+    browser.text(".chips a[aria-current]", |text| text.starts_with("Group physics")).await?;
+    browser.screenshots("admin-group").await?;
+    // The group is taken away, and everybody is there again.
+    browser.shown(".chips a[aria-current]").await?.send_keys(ENTER).await?;
+    browser.arrives("the whole list", |url| url.path() == "/hub/admin" && url.query().is_none()).await?;
+    press(&browser, "j").await?;
+    press(&browser, "j").await?;
+    focused(&browser, "alice").await?;
+    // Tab leads from the name to what can be done.
+    press(&browser, TAB).await?;
+    focused(&browser, "Start…").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("the question", |url| url.path() == "/hub/spawn/alice").await?;
+    browser.screenshots("admin-start").await?;
+    browser.shown("input[value=s]").await?.send_keys(DOWN).await?;
+    browser.text("#start", |text| text == "Start Large, 4 cores").await?;
+    browser.shown("#start").await?.send_keys(ENTER).await?;
+    browser.arrives("the person", |url| url.path() == "/hub/admin/users/alice").await?;
+    browser.text(".lab .facts", |text| text.contains("Large")).await?;
+    // A token for her.
+    browser.shown("#new-token summary").await?.send_keys(ENTER).await?;
+    browser.shown("#token-note").await?.send_keys("for the robot").await?;
+    browser.screenshots("admin-token-form").await?;
+    browser.shown("#new-token button").await?.send_keys(ENTER).await?;
+    let secret = browser.text("#token-result", |text| text.len() == 32).await?;
+    browser.screenshots("admin-token").await?;
+    let mut robot = specola.session()?.with_token(&secret);
+    let told = robot.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(told["name"], "alice");
+    admin.stop_server("alice").await
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
 use tests::specola::Options;
-use tests::{Body, Session, Specola};
+use tests::{Body, Session, Specola, place};
 
 const STATE: &str = r#"{"ticket": "t-1", "deep": {"list": [1, null]}}"#;
 
@@ -66,6 +66,22 @@ async fn the_auth_state_is_set_by_rest_and_seen_by_those_who_may() -> Result<()>
     assert_eq!(shown(&mut admin, "/users/alice").await?, Value::Null);
     specola.reconfigure(with_keys(&["cd"])).await?;
     assert_eq!(shown(&mut admin, "/users/alice").await?, state);
+
+    // `specola adopt` reads the keys as the hub does: the file too.
+    let file = specola.ground.folder.join("keys");
+    std::fs::write(&file, "cd".repeat(32))?;
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let adopt = |name: &str, value: &std::path::Path| -> Result<(bool, String)> {
+        let mut command = std::process::Command::new(place::binary()?);
+        command.args(["adopt", "--from", &specola.ground.database()]);
+        let output = command.env_remove("JUPYTERHUB_CRYPT_KEY").env(name, value).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    };
+    let (is_right, said) = adopt("JUPYTERHUB_CRYPT_KEY_FILE", &file)?;
+    assert!(is_right && said.contains("1 encrypted, 1 opened by JUPYTERHUB_CRYPT_KEY"), "{said}");
+    let (is_right, said) = adopt("JUPYTERHUB_CRYPT_KEY_FILE", &specola.ground.folder.join("nowhere"))?;
+    assert!(!is_right && said.contains("JUPYTERHUB_CRYPT_KEY_FILE") && said.contains("nowhere"), "{said}");
 
     specola.reconfigure(Options::default()).await?;
     let refused = write(&mut admin, json!({"a": 1})).await?.expect(&[400])?;

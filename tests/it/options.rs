@@ -308,6 +308,62 @@ async fn the_profiles_of_a_z2jh_values_file_work_as_they_stand() -> Result<()> {
 }
 
 #[tokio::test]
+async fn programs_are_told_what_may_be_asked_for_and_what_is_left() -> Result<()> {
+    let policies = r#"[
+      { name = "everybody", grant = { flavours = ["small"] }, greeting = "Welcome.", quota = { servers = 2, cpu = 8 } },
+      { name = "a", groups = ["/users/a"], grant = { flavours = ["large"] }, ask = "Ask.", group_quota = { cpu = 8 } },
+    ]"#;
+    let options = flavours()?.set("options", "policies", &toml(policies)).set("hub", "allow_named_servers", "true");
+    let specola = Specola::start(options).await?;
+    let (mut alice, mut bob) = (specola.logged_in("alice").await?, specola.logged_in("bob").await?);
+    let told = async |session: &mut Session, path: &str| {
+        session.api(Method::GET, path, Body::Empty).await?.expect(&[200])?.json()
+    };
+    let of_bob = told(&mut bob, "/users/bob/spawn-options").await?;
+    let choices = of_bob["questions"][0]["choices"].as_array().context("choices")?;
+    let shown = |choice: &Value| (choice["value"].clone(), choice["selected"].clone(), choice["ask"].clone());
+    assert_eq!(
+        choices.iter().map(shown).collect::<Vec<_>>(),
+        [
+            (json!("small"), json!(true), Value::Null),
+            (json!("large"), json!(false), json!("For members of /users/a. Ask.")),
+        ]
+    );
+    assert_eq!(
+        (&of_bob["questions"][0]["about"], &of_bob["questions"][0]["name"]),
+        (&json!("flavour"), &json!("flavour"))
+    );
+    assert_eq!(choices[0]["has"], json!({"servers": null, "cpu": 1000, "memory": 1u64 << 30, "gpu": null}));
+    assert_eq!((&of_bob["greeting"], &of_bob["selected"]), (&json!("Welcome."), &json!({"flavour": "small"})));
+    assert_eq!((&of_bob["refused"], &of_bob["devices"]), (&Value::Null, &json!({})));
+    let amounts = |servers: Value, cpu: Value| json!({"servers": servers, "cpu": cpu, "memory": null, "gpu": null});
+    let own = |used: [u64; 2], left: [u64; 2]| {
+        json!({"group": null, "quota": amounts(json!(2), json!(8000)),
+            "used": amounts(json!(used[0]), json!(used[1])), "left": amounts(json!(left[0]), json!(left[1]))})
+    };
+    assert_eq!(of_bob["quotas"], json!([own([0, 0], [2, 8000])]));
+    bob.start_server("bob").await?;
+    assert_eq!(told(&mut bob, "/users/bob/spawn-options").await?["quotas"], json!([own([1, 1000], [1, 7000])]));
+    let page = bob.get("/hub/spawn/bob/second").await?.expect(&[200])?.text();
+    assert!(page.contains("Left of your quota: 1 server, 7 cores."), "{page}");
+
+    let of_alice = told(&mut alice, "/users/alice/spawn-options").await?;
+    assert_eq!(of_alice["quotas"][1]["group"], "/users/a");
+    assert_eq!(of_alice["quotas"][1]["left"], amounts(Value::Null, json!(8000)));
+    // What was chosen last for a server is what is selected for it.
+    let large = json!({"user_options": {"flavour": "large"}});
+    alice.api(Method::POST, "/users/alice/servers/big", Body::Json(large)).await?.expect(&[201, 202])?;
+    let of_big = told(&mut alice, "/users/alice/spawn-options?server=big").await?;
+    assert_eq!(of_big["selected"], json!({"flavour": "large"}));
+    assert_eq!(of_big["quotas"][1]["left"], amounts(Value::Null, json!(4000)));
+    assert_eq!(told(&mut alice, "/users/alice/spawn-options").await?["selected"], json!({"flavour": "small"}));
+    let token = bob.new_token("bob").await?;
+    let mut other = bob.with_token(&token);
+    other.api(Method::GET, "/users/alice/spawn-options", Body::Empty).await?.expect(&[404])?;
+    bob.stop_server("bob").await
+}
+
+#[tokio::test]
 async fn explain_tells_what_the_hub_would_do() -> Result<()> {
     let specola = Specola::start(flavours()?).await?;
     let explain = |arguments: &[&str]| -> Result<String> {

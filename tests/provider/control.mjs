@@ -46,6 +46,7 @@ const ROUTES = (server) => ({
   'PUT faults': (endpoint, body) => faults.set(endpoint, body),
   'DELETE faults': (endpoint) => faults.set(endpoint, null),
   'POST keys': (_, body) => { keys.rotate(body?.keep_old ?? false); engine.rebuild(); },
+  'POST certificate': () => { const made = keys.certify(); engine.rebuild(); return made; },
   'GET counters': () => counters.told(),
   'DELETE counters': () => counters.forget(),
   'GET requests': (endpoint) => counters.requests.filter((request) => !endpoint || request.endpoint === endpoint),

@@ -1,6 +1,10 @@
 // The keys that sign. They are made anew at every start and can be rotated.
 
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { X509Certificate, generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { jose } from './libraries.mjs';
 
@@ -19,6 +23,21 @@ const foreign = pair('rsa', { modulusLength: 2048 }, 'RS256');
 
 export function rotate(keepOld) {
   keys = [...fresh(), ...(keepOld ? keys : [])];
+}
+
+// One RSA key alone, with a certificate: what Ceph's gateway asks of a provider. Gives the certificate's SHA-1 thumbprint,
+// by which the gateway knows it.
+export function certify() {
+  const key = pair('rsa', { modulusLength: 2048 }, 'RS256');
+  const folder = mkdtempSync(join(tmpdir(), 'provider-'));
+  const file = join(folder, 'key.pem');
+  writeFileSync(file, key.privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  const made = execFileSync('openssl', ['req', '-x509', '-key', file, '-subj', '/CN=provider', '-days', '30']);
+  rmSync(folder, { recursive: true });
+  const certificate = new X509Certificate(made);
+  key.jwk.x5c = [certificate.raw.toString('base64')];
+  keys = [key];
+  return { thumbprint: certificate.fingerprint.replaceAll(':', '') };
 }
 
 export const jwks = () => ({ keys: keys.map((key) => key.jwk) });

@@ -10,6 +10,8 @@ pub mod jupyterhub;
 pub mod kernel;
 pub mod keycloak;
 pub mod mark;
+pub mod object_store;
+pub mod pebble;
 pub mod place;
 pub mod postgres;
 pub mod provider;

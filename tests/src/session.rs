@@ -2,15 +2,20 @@
 //! redirects only when told, and runs no scripts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -26,7 +31,7 @@ pub struct Session {
     /// The header that stands in place of cookies.
     authorization: Option<String>,
     accept: Option<String>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 pub enum Body {
@@ -72,7 +77,23 @@ impl Answer {
 impl Session {
     /// A session without cookies or token. The origin is like `http://127.0.0.1:8000`.
     pub fn new(origin: &str) -> Result<Session> {
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
+        Session::with_authorities(origin, RootCertStore::empty())
+    }
+
+    /// The same over TLS, believing the certificates of a file and no others.
+    pub fn trusting(origin: &str, file: &Path) -> Result<Session> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(file)? {
+            roots.add(certificate?)?;
+        }
+        Session::with_authorities(origin, roots)
+    }
+
+    fn with_authorities(origin: &str, roots: RootCertStore) -> Result<Session> {
+        let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
+        let tls = tls.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Session { origin: origin.parse()?, cookies: BTreeMap::new(), authorization: None, accept: None, client })
     }
 

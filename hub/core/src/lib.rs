@@ -6,6 +6,7 @@ pub mod announcement;
 pub mod clock;
 pub mod cookie;
 pub mod cull;
+pub mod device;
 pub mod fernet;
 pub mod id;
 pub mod life;

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::http::guard::Anyone;
-use crate::http::{Answer, Caller, Problem, url};
-use crate::upstream::lab::{check_alone, lab_of, seconds_left, want};
+use crate::http::{Answer, Problem, url};
+use crate::upstream::lab::{check_may, seconds_left, want};
 use crate::upstream::{Code, Failure, Refused};
 
 /// How long a token is good for at least, in seconds, where nothing is said.
@@ -22,7 +22,7 @@ const MOST: i64 = 86_400;
 /// `GET /user/access-token?min_valid=SECONDS&audience=…&scope=…`
 pub async fn get(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answer {
     let user = who.0.user().ok_or_else(|| Problem::forbidden("Only people log in at identity providers"))?;
-    may(&app, &who.0).await?;
+    check_may(&app, &who.0).await?;
     let at_least = at_least(&request)?;
     let want = want(url::argument(&request, "audience"), url::argument(&request, "scope"))?;
     let access = match app.upstream.access(user.id, want, at_least).await {
@@ -41,16 +41,6 @@ pub async fn get(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answ
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
 }
 
-async fn may(app: &App, caller: &Caller) -> Result<(), Problem> {
-    if let Some(lab) = lab_of(app, caller).await? {
-        return check_alone(app, &lab).await;
-    }
-    if caller.rights.user_fields(caller.name(), &caller.groups).auth_state {
-        return Ok(());
-    }
-    Err(Problem::forbidden("Only a running server gets its owner's access token, or who may see the auth_state"))
-}
-
 fn at_least(request: &HttpRequest) -> Result<TimeDelta, Problem> {
     let Some(text) = url::argument(request, "min_valid").filter(|text| !text.is_empty()) else {
         return Ok(TimeDelta::seconds(AT_LEAST));
@@ -60,7 +50,7 @@ fn at_least(request: &HttpRequest) -> Result<TimeDelta, Problem> {
 }
 
 /// What stands between somebody and their token, with a word for machines: 409 where they can do something about it.
-fn failed(failure: &Failure) -> HttpResponse {
+pub(super) fn failed(failure: &Failure) -> HttpResponse {
     let status = match failure.code {
         Code::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         Code::SignInNeeded | Code::Suspended | Code::UsagePolicy | Code::Refused => StatusCode::CONFLICT,
@@ -74,11 +64,12 @@ fn failed(failure: &Failure) -> HttpResponse {
     }))
 }
 
-fn problem(refused: Refused) -> Problem {
+/// What is told of a refusal.
+pub(super) fn problem(refused: Refused) -> Problem {
     match refused {
         Refused::NotKept => Problem::new(StatusCode::NOT_FOUND, "This hub keeps no access token of yours"),
         Refused::NotAdmitted => Problem::forbidden("You may not use this hub any more"),
-        Refused::Target(words) => Problem::bad(format!("The identity provider gives no such token: {words}")),
+        Refused::Target(sentence) => Problem::bad(sentence),
         Refused::Failed(failure) => Problem::conflict(failure.sentence),
         Refused::Problem(problem) => problem,
     }

@@ -83,6 +83,8 @@ fn basic(request: &HttpRequest) -> Option<[(String, String); 2]> {
 
 /// `POST /iam/{provider}/token`: a refresh, in the words of RFC 6749.
 pub async fn token(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -> Answer {
+    let name = piece(&request, "provider")?;
+    app.login.provider(Some(&name)).ok_or_else(Problem::not_found)?;
     let sent = Sent::of(&request, &bytes);
     if sent.get("grant_type") != Some("refresh_token") {
         return Ok(refuse(
@@ -101,6 +103,10 @@ pub async fn token(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
         return in_oauth(problem, "invalid_grant");
     }
     let user = asker.user().ok_or_else(Problem::not_found)?;
+    if app.upstream.provider(user.id).await?.is_some_and(|own| own != name) {
+        // Another provider's token must not be taken for one of this.
+        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "This refresh token is not for this provider"));
+    }
     let audience = ["audience", "aud", "resource"].into_iter().find_map(|name| sent.get(name));
     let want = match want(audience.map(str::to_owned), sent.get("scope").map(str::to_owned)) {
         Ok(want) => want,
@@ -117,7 +123,7 @@ pub async fn token(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
             };
             return Ok(refuse(status, code, &failure.sentence));
         }
-        Err(Refused::Target(words)) => return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_target", &words)),
+        Err(Refused::Target(sentence)) => return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_target", &sentence)),
         Err(Refused::NotKept | Refused::NotAdmitted) => {
             return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "This hub has no token of yours"));
         }

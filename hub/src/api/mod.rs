@@ -20,6 +20,8 @@ pub mod services;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;
+pub mod spawn_options;
+pub mod storage;
 pub mod tokens;
 pub mod users;
 pub mod view;

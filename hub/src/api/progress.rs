@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use hub_core::id::{Generation, SpawnerId};
-use hub_store::Server;
+use hub_core::life::Phase;
+use hub_store::{Event, Server};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ use crate::app::App;
 use crate::http::guard::{OnServer, rights};
 use crate::http::{Answer, Problem};
 use crate::intent;
+use crate::keeper::progress::told_under;
 
 /// A silent stream says this often that it lives, as JupyterHub's.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
@@ -62,6 +64,15 @@ struct Follower {
     over: bool,
 }
 
+/// An event as it is sent, with what its writer added.
+fn told(row: &Event) -> Value {
+    let mut value = json!({ "progress": row.progress, "message": row.message, "phase": row.phase });
+    if let (Some(members), Some(Value::Object(more))) = (value.as_object_mut(), &row.detail) {
+        more.iter().for_each(|(name, more)| drop(members.entry(name).or_insert_with(|| more.clone())));
+    }
+    value
+}
+
 fn event(value: &Value) -> Bytes {
     Bytes::from(format!("data: {value}\n\n"))
 }
@@ -98,18 +109,18 @@ impl Follower {
             return Ok(());
         };
         let settled = view::is_ready(&server) || view::pending(&server) != Some("spawn");
-        // While a start is only wanted, the rows of the last one are not about it.
-        let current = server.phase != hub_core::life::Phase::Stopped || settled;
+        // Of one that has stopped, what is left of the start that was followed.
+        let ended = settled && server.phase == Phase::Stopped;
+        let generation = self.generation.filter(|_| ended).unwrap_or_else(|| told_under(&server));
         // Whoever asks when all is over is told only how it ended.
-        if current && !(settled && self.generation.is_none()) {
-            if self.generation != Some(server.generation) {
-                (self.generation, self.after) = (Some(server.generation), 0);
+        if !(settled && self.generation.is_none()) {
+            if self.generation != Some(generation) {
+                (self.generation, self.after) = (Some(generation), 0);
             }
-            for row in self.app.store.events_since(server.id, server.generation, self.after).await? {
+            for row in self.app.store.events_since(server.id, generation, self.after).await? {
                 self.after = row.id;
                 if row.progress < 100 {
-                    let value = json!({ "progress": row.progress, "message": row.message, "phase": row.phase });
-                    self.ready.push_back(event(&value));
+                    self.ready.push_back(event(&told(&row)));
                 }
             }
         }

@@ -167,7 +167,7 @@ pub async fn create(request: HttpRequest, app: web::Data<App>, who: Anybody, byt
 
 /// A token carries its owner's rights, so one of an administrator's is the right to administer: only administrators
 /// give that. JupyterHub lets everybody who holds `tokens`.
-fn check_grant(caller: &Caller, user: &User) -> Result<(), Problem> {
+pub fn check_grant(caller: &Caller, user: &User) -> Result<(), Problem> {
     let own = caller.user().is_some_and(|caller| caller.id == user.id);
     if user.admin && !own && !caller.is_admin() {
         return Err(Problem::forbidden("Only admins can make tokens of other admins"));

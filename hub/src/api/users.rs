@@ -12,6 +12,7 @@ use super::listing::Window;
 use super::view::{self, Places, UserModel};
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
+use crate::folders::people as folders;
 use crate::hook::auth_state::AuthState;
 use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
@@ -311,14 +312,26 @@ async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Pr
         // Its route, its OAuth client and its environment carry the old name.
         return Err(Problem::bad(format!("{} has running servers; stop them before the name is changed", user.name)));
     }
-    match app.store.rename_user(user.id, &name).await {
+    let taken = || Problem::bad(format!("User {name} already exists, username must be unique"));
+    if app.store.user(&name).await?.is_some() {
+        return Err(taken());
+    }
+    if let Err(error) = folders::follow_name(&app.config.folders, &user.name, &name).await {
+        tracing::error!(user = user.name, "{error:#}");
+        return Err(Problem::conflict(format!("The folders of {} cannot be renamed to {name}", user.name)));
+    }
+    let renamed = app.store.rename_user(user.id, &name).await;
+    if renamed.is_err()
+        && let Err(error) = folders::follow_name(&app.config.folders, &name, &user.name).await
+    {
+        tracing::error!(user = user.name, "the folders carry the name {name} now: {error:#}");
+    }
+    match renamed {
         Ok(_) => {
             app.audited(by, Act::UserRename, Object::User(&user.name), json!({ "name": name })).await;
             Ok(())
         }
-        Err(StoreError::Conflict(_)) => {
-            Err(Problem::bad(format!("User {name} already exists, username must be unique")))
-        }
+        Err(StoreError::Conflict(_)) => Err(taken()),
         Err(error) => Err(error.into()),
     }
 }
@@ -356,8 +369,17 @@ pub async fn remove(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
         // One was started or made meanwhile; without its row nobody would ever stop it.
         return Err(Problem::conflict(format!("{} has started a server again", user.name)));
     }
-    if app.store.delete_user(user.id).await? {
-        app.audited(by, Act::UserDelete, Object::User(&user.name), Value::Null).await;
+    // Before the account goes: somebody new of the same name must not find them.
+    let trashed = folders::put_away(app, by, &user.name).await?;
+    match (app.store.delete_user(user.id).await, trashed) {
+        (Ok(true), _) => app.audited(by, Act::UserDelete, Object::User(&user.name), Value::Null).await,
+        (Ok(false), _) => {}
+        (Err(error), trashed) => {
+            if let Some(entry) = trashed {
+                folders::take_back(app, by, entry).await;
+            }
+            return Err(error.into());
+        }
     }
     Ok(())
 }

@@ -12,10 +12,8 @@ use hub_core::fernet::KeyRing;
 use hub_store::{Candidate, OpenOptions, Store};
 
 use super::database;
+use crate::config::{CRYPT_KEY, crypt_keys_of, environment};
 use report::{AuthStates, Findings};
-
-/// Where JupyterHub looks for the key of its auth states.
-const CRYPT_KEY: &str = "JUPYTERHUB_CRYPT_KEY";
 
 /// Take over the database of a JupyterHub, with its users, tokens, sessions and running servers. Without --yes it only
 /// looks and reports. JupyterHub 6.1 can go on with the same database at any time.
@@ -95,8 +93,10 @@ async fn look(arguments: &Adopt, options: &OpenOptions) -> Result<Findings> {
 async fn auth_states(candidate: &mut Candidate) -> Result<AuthStates> {
     let sealed = candidate.auth_states().await?;
     let mut found = AuthStates { total: sealed.len(), opened: 0, key: None };
-    if let Ok(text) = std::env::var(CRYPT_KEY) {
-        let ring = KeyRing::parse(&text).map_err(|error| anyhow::anyhow!("{CRYPT_KEY}: {error}"))?;
+    let (keys, notes) = crypt_keys_of(&environment::of_process())?;
+    notes.iter().for_each(|note| eprintln!("{note}"));
+    if let Some(keys) = keys {
+        let ring = KeyRing::parse(keys.expose()).map_err(|error| anyhow::anyhow!("{CRYPT_KEY}: {error}"))?;
         found.opened = sealed.iter().filter(|(_, state)| ring.open(state).is_some()).count();
         found.key = Some(CRYPT_KEY.to_owned());
     }

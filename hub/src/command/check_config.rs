@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use hub_core::fernet::KeyRing;
+use hub_core::secret::Secret;
 
 use super::database::{Hub, sqlite_file};
 use crate::config::auth::Authenticator;
@@ -34,6 +36,7 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
         let noun = if count == 1 { "problem" } else { "problems" };
         anyhow!("{count} {noun} in the configuration\n{errors}")
     })?;
+    check_key(config.auth.enable_auth_state, config.crypt_keys.as_ref().map(Secret::expose))?;
     println!("The configuration is right ({shown}).\n");
     for (what, value) in summary(&config) {
         println!("  {what:<22}{value}");
@@ -54,12 +57,27 @@ pub fn run(arguments: &CheckConfig) -> Result<()> {
     Ok(())
 }
 
+/// The one thing that lies outside the configuration and without which the hub does not start.
+fn check_key(is_needed: bool, keys: Option<&str>) -> Result<()> {
+    match keys.filter(|keys| !keys.trim().is_empty()) {
+        Some(keys) => KeyRing::parse(keys).map(drop).map_err(|error| anyhow!("{CRYPT_KEY}: {error}")),
+        None if is_needed => Err(anyhow!(
+            "the hub does not start without {CRYPT_KEY}, which auth.enable_auth_state needs: set it once, such as by \
+             `openssl rand -hex 32`, and keep it"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// What would run, as pairs of a name and a value.
 fn summary(config: &Config) -> Vec<(&'static str, String)> {
     let (hub, spawner) = (&config.hub, &config.spawner);
     let public = hub.public_url.as_ref().map(|url| format!(", seen as {}", url.as_str())).unwrap_or_default();
     let mut rows = vec![
-        ("Browsers", format!("http://{}{}{public}", hub.bind_url.listen(), hub.base_path().as_str())),
+        (
+            "Browsers",
+            format!("{}://{}{}{public}", hub.bind_url.scheme(), hub.bind_url.listen(), hub.base_path().as_str()),
+        ),
         ("Hub API", format!("{}, reached at {}", hub.hub_listen(), hub.hub_url())),
         ("Data folder", hub.data_dir.display().to_string()),
         ("Database", database(hub.database_url().expose())),
@@ -185,11 +203,6 @@ fn of_this_machine(config: &Config) -> Vec<String> {
     if config.spawner.local.mode == Some(LocalMode::System) && !root {
         warnings.push("without root, servers cannot run as other system users (spawner.local.mode)".into());
     }
-    if config.auth.enable_auth_state && config.crypt_keys.is_none() {
-        warnings.push(format!(
-            "{CRYPT_KEY} is not set here, and the hub does not start without it: set it once, such as by `openssl rand -hex 32`, and keep it"
-        ));
-    }
     if !config.hub.data_dir.exists() {
         warnings.push(format!("the data folder {} does not exist yet", config.hub.data_dir.display()));
     }
@@ -208,6 +221,27 @@ fn on_path(command: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H7: told before the hub is started, not only by a start that fails.
+    #[test]
+    fn a_key_that_is_missing_or_of_no_use_is_an_error_where_one_is_needed() {
+        let key = "5f".repeat(32);
+        for (keeps, keys, expected) in [
+            (false, None, None),
+            (false, Some(key.as_str()), None),
+            (true, Some(key.as_str()), None),
+            (true, None, Some("openssl rand -hex 32")),
+            (true, Some("  "), Some("openssl rand -hex 32")),
+            (true, Some("too short"), Some(CRYPT_KEY)),
+            (false, Some("too short"), Some(CRYPT_KEY)),
+        ] {
+            let outcome = check_key(keeps, keys).map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(outcome, Ok(()), "{keys:?}"),
+                Some(words) => assert!(outcome.as_ref().is_err_and(|text| text.contains(words)), "{outcome:?}"),
+            }
+        }
+    }
 
     #[test]
     fn a_database_is_shown_without_its_password() {

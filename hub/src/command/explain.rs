@@ -59,7 +59,7 @@ pub async fn run(arguments: Explain) -> Result<()> {
         Some(asked) => policy::decide(&rules, &known.person, asked),
         None => policy::decide_what_can_be(&rules, &known.person, known.kept.as_ref().unwrap_or(&Value::Null)),
     };
-    let can = rules::abilities(config.spawner.driver);
+    let can = rules::abilities_of(&config.spawner);
     let decided = decided.and_then(|decision| options::supported(can, decision));
     let standing = Standing::of(&rules, &known.person);
     if arguments.json {

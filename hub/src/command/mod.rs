@@ -4,15 +4,20 @@ pub mod adopt;
 pub mod audit;
 pub mod bridge;
 pub mod check_config;
+pub mod chp;
+mod chp_log;
 pub mod database;
+pub mod doctor;
 pub mod explain;
 pub mod import_config;
 mod log;
 pub mod proxy;
+mod proxy_tls;
 pub mod quickstart;
 pub mod register_client;
 pub mod serve;
 pub mod token;
+pub mod trash;
 pub mod user;
 
 use std::io::IsTerminal;
@@ -39,42 +44,60 @@ enum Command {
     Quickstart(quickstart::Quickstart),
     Serve(serve::Serve),
     CheckConfig(check_config::CheckConfig),
+    Doctor(doctor::Doctor),
     Explain(explain::Explain),
     User(user::User),
     Token(token::Token),
+    Trash(trash::Trash),
     Adopt(adopt::Adopt),
     ImportConfig(import_config::ImportConfig),
     Audit(audit::Audit),
     RegisterClient(register_client::RegisterClient),
     Bridge(bridge::Bridge),
     Proxy(Box<proxy::Proxy>),
+    #[command(name = chp::NAME)]
+    Chp(Box<chp::Chp>),
 }
 
 /// Reads the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let command = CommandLine::parse().command;
+    let command = match chp::is_called(std::env::args_os().next().as_deref()) {
+        true => match chp::Chp::try_parse() {
+            Ok(arguments) => Command::Chp(Box::new(arguments)),
+            Err(problem) => {
+                // Nobody is left to tell when this fails.
+                let _ = problem.print();
+                return if problem.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            }
+        },
+        false => CommandLine::parse().command,
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
     let done = runtime.block_on(async {
-        match command {
+        let done = match command {
+            Command::Chp(arguments) => return chp::run(*arguments).await,
             Command::Quickstart(arguments) => quickstart::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::CheckConfig(arguments) => check_config::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
+            Command::Trash(arguments) => trash::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::ImportConfig(arguments) => import_config::run(arguments).await,
             Command::Audit(arguments) => audit::run(arguments).await,
             Command::RegisterClient(arguments) => register_client::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(&arguments),
             Command::Proxy(arguments) => proxy::run(*arguments).await,
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error),
     }
 }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use specola_proxy::{Cidr, HubLink, Limits, Options};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Run the proxy by itself. `specola serve` starts one; more of them may run on other machines.
@@ -43,6 +45,11 @@ pub struct Proxy {
     /// speaks https.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: super::proxy_tls::Tls,
+    /// A word that the status tells.
+    #[arg(long, hide = true)]
+    mark: Option<String>,
     /// How many connections are served at once.
     #[arg(long, value_name = "N")]
     max_connections: Option<usize>,
@@ -104,6 +111,7 @@ impl Proxy {
         let token = std::fs::read_to_string(&self.token_file)
             .with_context(|| format!("cannot read the token file {}", self.token_file.display()))?;
         let limits = self.limits();
+        let tls = self.tls.options(self.listen.first())?;
         let hub = match (self.hub_socket, self.hub_url) {
             (Some(socket), _) => HubLink::Unix(socket),
             (None, Some(url)) => HubLink::Http(url),
@@ -121,12 +129,19 @@ impl Proxy {
             admin_socket: self.admin_socket,
             trusted_proxies: self.trusted_proxy,
             client_ca: self.client_ca,
+            tls,
+            reload: Arc::default(),
+            mark: self.mark,
+            doors: Vec::new(),
+            client_certificate: None,
+            insecure: false,
+            chp: None,
         })
     }
 }
 
 /// Each connection takes up to two open files: as many as the system lets us have.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised =
         getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
@@ -135,24 +150,27 @@ fn raise_open_files() {
     }
 }
 
+/// SIGTERM and SIGINT stop; SIGHUP has certificates read again.
+pub(super) async fn obey_signals(stop: CancellationToken, reload: Arc<Notify>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reload.notify_one(),
+        }
+    }
+    stop.cancel();
+}
+
 /// Runs the command until a signal.
 pub async fn run(arguments: Proxy) -> Result<()> {
     super::init_proxy_log();
     let options = arguments.options()?;
     raise_open_files();
     let stop = CancellationToken::new();
-    let on_signal = stop.clone();
-    tokio::spawn(async move {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
-            return;
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        on_signal.cancel();
-    });
+    tokio::spawn(obey_signals(stop.clone(), Arc::clone(&options.reload)));
     specola_proxy::run(options, stop).await
 }

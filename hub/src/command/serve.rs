@@ -18,6 +18,10 @@ pub struct Serve {
     /// Stop the running hub and its proxy, then exit. People's servers go on.
     #[arg(long)]
     pub stop_all: bool,
+    /// Be the proxy of this configuration and nothing else, for who keeps its process themselves (proxy.should_start
+    /// = false): in a container or a unit of its own.
+    #[arg(long, conflicts_with = "stop_all")]
+    pub proxy: bool,
     /// Name the places at which tests can make the hub die, then exit.
     #[arg(long, hide = true)]
     pub list_breakpoints: bool,
@@ -30,6 +34,9 @@ pub async fn run(arguments: Serve) -> Result<()> {
         return Ok(());
     }
     let config = arguments.hub.load()?;
+    if arguments.proxy {
+        match start::proxy_process(&config).become_it()? {}
+    }
     super::init_log(&config);
     if arguments.stop_all {
         return stop_all(&config).await;

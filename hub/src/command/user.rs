@@ -14,6 +14,8 @@ use super::database::{self, Hub};
 use crate::audit::{Act, Object};
 use crate::config::Config;
 use crate::config::auth::Authenticator;
+use crate::folders::{people, trash};
+use crate::keeper::folders::own;
 use crate::login::Passwords;
 use crate::login::password::{invitation, one_time};
 
@@ -95,7 +97,7 @@ async fn act(config: &Config, store: &Store, what: What) -> Result<()> {
             println!("{} {} administer the hub.", user.name, if off { "does not" } else { "may" });
             Ok(())
         }
-        What::Delete { name } => delete(store, &database::find(config, store, &name).await?).await,
+        What::Delete { name } => delete(config, store, &database::find(config, store, &name).await?).await,
     }
 }
 
@@ -149,15 +151,32 @@ fn invite_url(config: &Config, token: &Secret) -> String {
     format!("{origin}{}hub/invite?code={}", hub.base_path().as_str(), token.expose())
 }
 
-async fn delete(store: &Store, user: &Row) -> Result<()> {
+async fn delete(config: &Config, store: &Store, user: &Row) -> Result<()> {
     // What runs would be left to itself: only a running hub can stop it.
     let servers = store.servers_of(&[user.id]).await?;
     if servers.iter().any(|server| server.phase != Phase::Stopped) {
         return Err(anyhow!("{} has a running server; stop it first", user.name));
     }
-    store.delete_user(user.id).await?;
+    let folders = &config.folders;
+    let entry = match &folders.root {
+        Some(root) => trash::put(root, &own(folders, &user.name), &user.name, database::now(), folders.retention_days)?,
+        None => None,
+    };
+    if let Err(error) = store.delete_user(user.id).await {
+        if let (Some(root), Some(entry)) = (&folders.root, &entry) {
+            trash::restore(root, &entry.name)?;
+        }
+        return Err(error.into());
+    }
+    if let Some(entry) = &entry {
+        database::audited(store, Act::FoldersTrash, Object::User(&user.name), people::detail(entry)).await?;
+    }
     database::audited(store, Act::UserDelete, Object::User(&user.name), Value::Null).await?;
     println!("Deleted {}.", user.name);
+    if let Some(entry) = entry {
+        let until = entry.remove_at.map(|end| format!(", and are removed for good on {}", end.format("%Y-%m-%d")));
+        println!("Their folders are in the trash as {}{}.", entry.name, until.unwrap_or_default());
+    }
     Ok(())
 }
 

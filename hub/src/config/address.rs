@@ -6,34 +6,34 @@ use std::net::IpAddr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Where browsers reach the proxy, read from `http://HOST:PORT/BASE/`.
+/// Where browsers reach the proxy, read from `http://HOST:PORT/BASE/`, or `https://` where the proxy speaks TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindUrl {
     /// A host name or address without brackets; empty means every address.
     pub host: String,
-    /// The port; 80 when none was written.
+    /// The port; 80, or 443 for https, when none was written.
     pub port: u16,
     /// The base path, when one was written.
     pub base: Option<BasePath>,
+    /// Whether the proxy speaks TLS there.
+    pub https: bool,
 }
 
 impl BindUrl {
     /// Reads JupyterHub's form of a bind URL, in which the host may be empty or `*`. The error says what is wrong.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err("an http:// address (for https put a TLS proxy in front, set public_url)");
-            }
+        let (https, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
             _ => return Err("an address such as \"http://127.0.0.1:8000\""),
         };
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if rest.contains(['?', '#', ' ']) || authority.contains('@') {
             return Err("an address without user, question mark or fragment");
         }
-        let (host, port) = split_authority(authority)?;
+        let (host, port) = split_authority(authority, if https { 443 } else { 80 })?;
         let base = if path.len() > 1 { Some(BasePath::parse(path)?) } else { None };
-        Ok(Self { host, port, base })
+        Ok(Self { host, port, base, https })
     }
 
     /// What to give to a listener: `HOST:PORT`, with brackets where they are needed.
@@ -49,7 +49,12 @@ impl BindUrl {
     /// The address to open on this machine, without base path: `http://127.0.0.1:8000`.
     pub fn local_url(&self) -> String {
         let host = if matches!(self.host.as_str(), "" | "0.0.0.0" | "::") { "127.0.0.1" } else { &self.host };
-        format!("http://{}", join(host, self.port))
+        format!("{}://{}", self.scheme(), join(host, self.port))
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
     }
 }
 
@@ -63,7 +68,7 @@ pub fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn split_authority(authority: &str) -> Result<(String, u16), &'static str> {
+fn split_authority(authority: &str, own: u16) -> Result<(String, u16), &'static str> {
     const PORT: &str = "an address with a port from 1 to 65535";
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, "")) => (host, None),
@@ -74,7 +79,7 @@ fn split_authority(authority: &str) -> Result<(String, u16), &'static str> {
         },
     };
     let port = match port {
-        None => 80,
+        None => own,
         Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(PORT)?,
     };
     let host = if host == "*" { "" } else { host };
@@ -189,7 +194,7 @@ parsed!(HttpUrl, "http-url");
 impl Serialize for BindUrl {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let base = self.base.as_ref().map_or("", BasePath::as_str);
-        serializer.serialize_str(&format!("http://{}{base}", join(&self.host, self.port)))
+        serializer.serialize_str(&format!("{}://{}{base}", self.scheme(), join(&self.host, self.port)))
     }
 }
 
@@ -206,20 +211,21 @@ mod tests {
             ("http://127.0.0.1:8000/jupyter", "127.0.0.1", 8000, Some("/jupyter/")),
             ("http://[::1]:9/a/b/", "::1", 9, Some("/a/b/")),
             ("http://hub.example.org", "hub.example.org", 80, None),
+            ("https://:8443/x", "", 8443, Some("/x/")),
+            ("https://hub.example.org", "hub.example.org", 443, None),
             ("http://h:8/@/space%20word/", "h", 8, Some("/@/space%20word/")),
         ];
         for (text, host, port, base) in table {
             let bind = BindUrl::parse(text).unwrap();
             assert_eq!((bind.host.as_str(), bind.port), (host, port), "{text}");
+            assert_eq!(bind.https, text.starts_with("https"), "{text}");
             assert_eq!(bind.base.as_ref().map(BasePath::as_str), base, "{text}");
         }
     }
 
     #[test]
     fn what_cannot_be_listened_on_is_refused() {
-        for text in
-            ["", "8000", "ftp://x", "https://:443", "http://x:0", "http://x:70000", "http://[::1]9", "http://a b"]
-        {
+        for text in ["", "8000", "ftp://x", "http://x:0", "http://x:70000", "http://[::1]9", "http://a b"] {
             assert!(BindUrl::parse(text).is_err(), "{text}");
         }
         for text in ["http://u@x:1", "http://x:1/?a", "http://x:1/../", "http://é:1", "http://x:1/é"] {

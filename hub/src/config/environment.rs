@@ -36,7 +36,8 @@ pub fn overlay(document: &mut Document, shape: &Shape, environment: &Environment
     for (name, text) in environment {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let origin = || Some(Origin::Environment(name.clone()));
-        if !rest.contains("__") {
+        // A section that is a list is set as a whole, by its own name.
+        if !rest.contains("__") && find(shape, &[rest]).is_none() {
             if let Some(meant) = names.iter().find(|known| known.replace("__", "_") == *name) {
                 problems.push(Problem::new("", "sets nothing", format!("Did you mean {meant:?}?")).at(origin()));
             }

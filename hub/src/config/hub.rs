@@ -16,7 +16,8 @@ use super::unit::Seconds;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct HubConfig {
-    /// Where browsers reach the proxy: `http://HOST:PORT/BASE/`. An empty host listens on every address.
+    /// Where browsers reach the proxy: `http://HOST:PORT/BASE/`, or `https://…` with the options of `[proxy]` that say
+    /// which certificate is shown. An empty host listens on every address.
     pub bind_url: BindUrl,
     /// The path everything lives under, when `bind_url` names none.
     pub base_url: BasePath,
@@ -158,7 +159,7 @@ pub struct ScopeConfig {
 impl Default for HubConfig {
     fn default() -> Self {
         Self {
-            bind_url: BindUrl { host: "127.0.0.1".into(), port: 8000, base: None },
+            bind_url: BindUrl { host: "127.0.0.1".into(), port: 8000, base: None, https: false },
             base_url: BasePath::default(),
             hub_ip: "127.0.0.1".into(),
             hub_port: 8081,

@@ -43,6 +43,8 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
             return Err(finish(problems, &document));
         }
     };
+    // As JupyterHub: who names a certificate means https.
+    config.hub.bind_url.https |= config.proxy.tls().is_some();
     config.digests = digests(&document.root);
     config.notes.extend(taken.notes.iter().cloned());
     config.infn = taken;
@@ -132,6 +134,14 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
     }
 }
 
+/// The keys of what is kept of people, read as the hub reads them, for a command without a configuration. Notes are worth a
+/// warning.
+pub fn crypt_keys_of(environment: &Environment) -> Result<(Option<Secret>, Vec<String>), ConfigErrors> {
+    let (mut notes, mut problems) = (Vec::new(), Vec::new());
+    let keys = crypt_keys(environment, &mut notes, &mut problems);
+    if problems.is_empty() { Ok((keys, notes)) } else { Err(ConfigErrors::new(problems)) }
+}
+
 /// The keys of what is kept of people, from the environment or a file that it names.
 fn crypt_keys(environment: &Environment, notes: &mut Vec<String>, problems: &mut Vec<Problem>) -> Option<Secret> {
     const FILE: &str = "JUPYTERHUB_CRYPT_KEY_FILE";
@@ -156,13 +166,21 @@ fn crypt_keys(environment: &Environment, notes: &mut Vec<String>, problems: &mut
     }
 }
 
-/// A digest of each option of each section.
+/// A digest of each option of each section; a section that is a list is one option.
 fn digests(root: &serde_json::Map<String, Value>) -> BTreeMap<String, [u8; 32]> {
-    let sections = root.iter().filter_map(|(section, value)| Some((section, value.as_object()?)));
-    let options = sections.flat_map(|(section, options)| options.iter().map(move |option| (section, option)));
-    options
-        .map(|(section, (name, value))| (format!("{section}.{name}"), Sha256::digest(value.to_string()).into()))
-        .collect()
+    let mut digests = BTreeMap::new();
+    let mut add = |name: String, value: &Value| digests.insert(name, Sha256::digest(value.to_string()).into());
+    for (section, value) in root {
+        match value {
+            Value::Object(options) => options.iter().for_each(|(name, value)| {
+                add(format!("{section}.{name}"), value);
+            }),
+            list => {
+                add(section.clone(), list);
+            }
+        }
+    }
+    digests
 }
 
 fn both(file_key: &str) -> Problem {

@@ -14,6 +14,7 @@ pub mod docker;
 mod document;
 pub mod environment;
 pub mod events;
+pub mod folders;
 pub mod hub;
 pub mod infn;
 mod load;
@@ -30,6 +31,7 @@ pub mod secret_file;
 pub mod service;
 pub mod shape;
 pub mod spawner;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 pub mod unit;
@@ -49,8 +51,9 @@ pub use self::callout::{CalloutConfig, HooksConfig};
 pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
+pub use self::folders::FoldersConfig;
 pub use self::hub::HubConfig;
-pub use self::load::CRYPT_KEY;
+pub use self::load::{CRYPT_KEY, crypt_keys_of};
 pub use self::log::LogConfig;
 pub use self::metrics::MetricsConfig;
 pub use self::options::OptionsConfig;
@@ -59,6 +62,7 @@ pub use self::problem::{ConfigErrors, Problem};
 pub use self::provider::ProviderConfig;
 pub use self::proxy::ProxyConfig;
 pub use self::spawner::SpawnerConfig;
+pub use self::storage::StorageConfig;
 
 /// Everything an operator can set. `Config::default()` is what an empty file means.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -72,6 +76,11 @@ pub struct Config {
     pub spawner: SpawnerConfig,
     /// What people choose before a server starts, and who may: see [options.md](options.md). Without any, nothing is asked.
     pub options: OptionsConfig,
+    /// Folders of the machine that people find in their servers: see [folders.md](folders.md).
+    pub folders: FoldersConfig,
+    /// Object stores whose credentials the hub gets for people: see [storage.md](storage.md). The environment has them all
+    /// in `SPECOLA_STORAGE`, as JSON.
+    pub storage: Vec<StorageConfig>,
     /// When servers that nobody uses are stopped. Does what jupyterhub-idle-culler does, without a service.
     pub culler: CullerConfig,
     /// Programs and addresses of your own that are asked or told when something happens: see [hooks.md](hooks.md).
@@ -104,8 +113,10 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 12] =
-    ["hub", "auth", "spawner", "options", "culler", "hooks", "proxy", "pages", "log", "metrics", "events", "audit"];
+const SECTIONS: [&str; 14] = [
+    "hub", "auth", "spawner", "options", "folders", "storage", "culler", "hooks", "proxy", "pages", "log", "metrics",
+    "events", "audit",
+];
 
 impl Config {
     /// Reads a file (or none) and the environment over it. Returns every problem at once.

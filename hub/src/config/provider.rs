@@ -74,6 +74,18 @@ pub struct ProviderConfig {
     pub allow_all: bool,
     /// Claims that have to have one of some values, such as `hd = ["example.org"]` of Google or `idp` of CILogon.
     pub required_claims: BTreeMap<String, Vec<String>>,
+    /// Google: only people of these organisations log in, by the claim `hd`. It lets nobody in by itself.
+    pub hosted_domain: Vec<String>,
+    /// Google: a file with the key of a service account for each domain whose groups are to be known, as Google gives it.
+    pub google_service_account_keys: BTreeMap<String, PathBuf>,
+    /// Google: in whose name the service account of each domain asks: the user name of an administrator.
+    pub gsuite_administrator: BTreeMap<String, String>,
+    /// Google: the groups that somebody's groups are in count too.
+    pub include_nested_groups: bool,
+    /// Globus: only accounts of this domain log in, such as `globusid.org`: the part of the user name behind the `@`.
+    pub identity_provider: Option<String>,
+    /// GitHub: the `auth_state` has the teams too, as `teams`, in the shape of GitHub's API.
+    pub populate_teams_in_auth_state: bool,
     /// Where people ask to join a group; shown to who is refused.
     #[schemars(extend("format" = "link"))]
     pub join_url: Option<String>,
@@ -89,7 +101,7 @@ pub struct ProviderConfig {
     pub userdata_url: Option<HttpUrl>,
     /// Likewise: the keys that tokens are signed with.
     pub jwks_url: Option<HttpUrl>,
-    /// Where the groups of somebody are asked for with the access token: Globus.
+    /// Where the groups of somebody are asked for: of Globus, with the access token; of Google, the Directory API.
     pub groups_url: Option<HttpUrl>,
     /// The parameter that asks for a token for somebody else: `audience` or `resource`. Without it: that of the preset.
     pub audience_parameter: Option<String>,
@@ -126,6 +138,12 @@ impl Default for ProviderConfig {
             owner_subjects: BTreeSet::new(),
             allow_all: false,
             required_claims: BTreeMap::new(),
+            hosted_domain: Vec::new(),
+            google_service_account_keys: BTreeMap::new(),
+            gsuite_administrator: BTreeMap::new(),
+            include_nested_groups: false,
+            identity_provider: None,
+            populate_teams_in_auth_state: false,
             join_url: None,
             check_subject: true,
             logout_redirect_url: None,
@@ -207,6 +225,14 @@ impl ProviderConfig {
         }
         if self.required_claims.values().any(Vec::is_empty) {
             blame("required_claims", "contains a claim without values, which nobody can have", "");
+        }
+        let keys = self.google_service_account_keys.keys().collect::<BTreeSet<_>>();
+        if keys != self.gsuite_administrator.keys().collect() {
+            let remedy = "Write both for each domain whose groups are to be known";
+            blame("gsuite_administrator", "is of other domains than google_service_account_keys", remedy);
+        }
+        if self.preset != Preset::Google && !(keys.is_empty() && self.hosted_domain.is_empty()) {
+            blame("preset", "is not \"google\", and there are options of Google's", "");
         }
         problems
     }
@@ -304,8 +330,9 @@ pub fn warnings(auth: &AuthConfig) -> Vec<String> {
             warnings.push(format!("Tokens would travel unencrypted to the provider {name:?}: use its https address"));
         }
         let groups = !provider.allowed_groups.is_empty() || !provider.admin_groups.is_empty();
-        if groups && provider.preset == Preset::Google {
-            warnings.push(format!("Google tells no groups: those of the provider {name:?} let nobody in"));
+        if groups && provider.preset == Preset::Google && provider.google_service_account_keys.is_empty() {
+            let remedy = "set google_service_account_keys and gsuite_administrator";
+            warnings.push(format!("Google tells no groups: those of the provider {name:?} let nobody in; {remedy}"));
         }
     }
     warnings

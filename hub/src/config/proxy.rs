@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::Config;
 use super::unit::{ByteSize, Seconds};
+
+/// Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// The proxy in front of the hub and of people's servers. It reads these when it starts.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -40,6 +44,90 @@ pub struct ProxyConfig {
     /// has an `https` address.
     #[schemars(extend("format" = "path"))]
     pub client_ca_file: Option<PathBuf>,
+    /// Where the certificate comes from that browsers are shown: `files` (`ssl_cert` and `ssl_key`), `self-signed` (made
+    /// and renewed here; browsers warn), `acme` (ordered from an authority such as Let's Encrypt, and renewed), or `off`
+    /// for plain HTTP. Without it: `files` when `ssl_cert` is set, else `off`. See [tls.md](tls.md).
+    pub tls: Option<Tls>,
+    /// The certificate in PEM, with those that vouch for it. It is read again when it changes.
+    #[schemars(extend("format" = "path"))]
+    pub ssl_cert: Option<PathBuf>,
+    /// The key of `ssl_cert`, in clear, in a file that others cannot read.
+    #[schemars(extend("format" = "path"))]
+    pub ssl_key: Option<PathBuf>,
+    /// Further certificates for other host names; browsers get the one that has the name they ask for.
+    pub certificates: Vec<CertificateConfig>,
+    /// The host names and addresses in a self-signed certificate. Without any: the host of `public_url`, that of
+    /// `bind_url`, the machine's name, `localhost` and the loopback addresses.
+    pub self_signed_names: Vec<String>,
+    /// The host names to order a certificate for, by `tls = "acme"`. Without any: the host of `public_url`.
+    pub acme_domains: Vec<String>,
+    /// Where the authority may write to when something is wrong.
+    pub acme_email: Option<String>,
+    /// The authority's directory. To order there is to agree to its terms of service.
+    pub acme_directory: String,
+    /// A file of certificate authorities (PEM) to believe, beside those of this machine, when asking the authority.
+    #[schemars(extend("format" = "path"))]
+    pub acme_ca_file: Option<PathBuf>,
+    /// How the authority sees that the names are ours: `tls-alpn-01` (it connects to port 443), or `http-01` (to port 80,
+    /// where `redirect_port` has to listen). Without it: `http-01` when there is a `redirect_port`.
+    pub acme_challenge: Option<AcmeChallenge>,
+    /// A port on which plain HTTP is answered with the https address, such as 80.
+    pub redirect_port: Option<u16>,
+    /// How long browsers are told to use nothing but https for this host (`Strict-Transport-Security`). 0 tells them nothing.
+    pub hsts_max_age: Seconds,
+    /// A file of certificate authorities (PEM): browsers have to show a certificate that one of them signed.
+    #[schemars(extend("format" = "path"))]
+    pub ssl_ca: Option<PathBuf>,
+    /// Lets browsers in as well that show no certificate, although `ssl_ca` is set.
+    pub client_certificate_optional: bool,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// Plain HTTP.
+    Off,
+    /// From `ssl_cert` and `ssl_key`.
+    Files,
+    /// Made here.
+    SelfSigned,
+    /// From an authority.
+    Acme,
+}
+
+/// How an authority sees that names are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AcmeChallenge {
+    /// In a handshake at port 443.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// At port 80.
+    #[serde(rename = "http-01")]
+    Http01,
+}
+
+/// A certificate for other names.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CertificateConfig {
+    /// The certificate in PEM, with those that vouch for it.
+    #[schemars(extend("format" = "path"))]
+    pub ssl_cert: PathBuf,
+    /// Its key.
+    #[schemars(extend("format" = "path"))]
+    pub ssl_key: PathBuf,
+}
+
+impl ProxyConfig {
+    /// Where the certificate comes from; `None` is plain HTTP.
+    pub fn tls(&self) -> Option<Tls> {
+        match self.tls {
+            Some(Tls::Off) => None,
+            Some(tls) => Some(tls),
+            None => self.ssl_cert.is_some().then_some(Tls::Files),
+        }
+    }
 }
 
 impl Default for ProxyConfig {
@@ -58,8 +146,129 @@ impl Default for ProxyConfig {
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
             client_ca_file: None,
+            tls: None,
+            ssl_cert: None,
+            ssl_key: None,
+            certificates: Vec::new(),
+            self_signed_names: Vec::new(),
+            acme_domains: Vec::new(),
+            acme_email: None,
+            acme_directory: LETS_ENCRYPT.into(),
+            acme_ca_file: None,
+            acme_challenge: None,
+            redirect_port: None,
+            hsts_max_age: Seconds(0.0),
+            ssl_ca: None,
+            client_certificate_optional: false,
         }
     }
+}
+
+impl Config {
+    /// The host that people see, when the configuration tells.
+    fn public_host(&self) -> Option<String> {
+        let url = url::Url::parse(self.hub.public_url.as_ref()?.as_str()).ok()?;
+        Some(url.host_str()?.trim_matches(['[', ']']).to_owned())
+    }
+
+    /// The names to order a certificate for.
+    pub fn acme_domains(&self) -> Vec<String> {
+        match self.proxy.acme_domains.as_slice() {
+            [] => self.public_host().into_iter().collect(),
+            names => names.to_vec(),
+        }
+    }
+
+    /// The names in a self-signed certificate. `machine` is this machine's.
+    pub fn self_signed_names(&self, machine: Option<String>) -> Vec<String> {
+        if !self.proxy.self_signed_names.is_empty() {
+            return self.proxy.self_signed_names.clone();
+        }
+        let bound = Some(self.hub.bind_url.host.clone());
+        let own = ["localhost", "127.0.0.1", "::1"].map(|name| Some(name.to_owned()));
+        let mut names = Vec::new();
+        for name in [self.public_host(), bound, machine].into_iter().chain(own).flatten() {
+            if !matches!(name.as_str(), "" | "0.0.0.0" | "::") && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// Whether a certificate can be for it.
+fn is_name(text: &str) -> bool {
+    rustls_pki_types::ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)).is_ok()
+}
+
+/// The rules between these options.
+pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)) {
+    let (hub, proxy) = (&config.hub, &config.proxy);
+    let tls = proxy.tls();
+    if hub.bind_url.https && tls.is_none() {
+        blame(
+            "hub.bind_url",
+            "is an https address, and there is no certificate for it",
+            "Set proxy.ssl_cert and proxy.ssl_key, or proxy.tls to \"self-signed\" or \"acme\"; behind another proxy write http:// and set hub.public_url",
+        );
+    }
+    if tls == Some(Tls::Files) {
+        for (key, file) in [("proxy.ssl_cert", &proxy.ssl_cert), ("proxy.ssl_key", &proxy.ssl_key)] {
+            if file.is_none() {
+                blame(key, "is missing", "A certificate and its key are two options, which may name the same file");
+            }
+        }
+    }
+    for (index, more) in proxy.certificates.iter().enumerate() {
+        if more.ssl_cert.as_os_str().is_empty() || more.ssl_key.as_os_str().is_empty() {
+            blame(&format!("proxy.certificates[{index}]"), "needs ssl_cert and ssl_key", "");
+        }
+    }
+    if !proxy.certificates.is_empty() && tls != Some(Tls::Files) {
+        blame("proxy.certificates", "count with tls = \"files\" only", "");
+    }
+    let lists = [("proxy.self_signed_names", &proxy.self_signed_names), ("proxy.acme_domains", &proxy.acme_domains)];
+    for (key, list) in lists {
+        if let Some(index) = list.iter().position(|name| !is_name(name)) {
+            blame(&format!("{key}[{index}]"), "has to be a host name or an IP address", "");
+        }
+    }
+    if tls == Some(Tls::Acme) {
+        if config.acme_domains().is_empty() {
+            blame("proxy.acme_domains", "is empty", "Name the hosts, or set hub.public_url");
+        }
+        if config.acme_domains().iter().any(|name| name.starts_with("*.")) {
+            blame("proxy.acme_domains", "cannot have a name with *", "Authorities want a record in the DNS for those");
+        }
+        if !proxy.acme_directory.starts_with("https://") {
+            blame("proxy.acme_directory", "has to begin with https://", "");
+        }
+        if proxy.acme_challenge == Some(AcmeChallenge::Http01) && proxy.redirect_port.is_none() {
+            blame("proxy.acme_challenge", "needs redirect_port", "The authority looks at port 80");
+        }
+    }
+    match proxy.redirect_port {
+        Some(_) if tls.is_none() => blame("proxy.redirect_port", "leads to https, which is off", "Set proxy.tls"),
+        Some(port) if port == hub.bind_url.port || port == hub.hub_port => {
+            blame("proxy.redirect_port", "is the port of something else", "")
+        }
+        _ => {}
+    }
+}
+
+/// What is allowed, and worth a second look.
+pub(super) fn warnings(config: &Config) -> Vec<String> {
+    let proxy = &config.proxy;
+    let mut warnings = Vec::new();
+    if proxy.tls().is_none() && (proxy.ssl_key.is_some() || proxy.ssl_ca.is_some()) {
+        warnings.push("proxy.ssl_key and proxy.ssl_ca count with TLS only, which is off (proxy.tls)".into());
+    }
+    if proxy.tls() == Some(Tls::SelfSigned) && proxy.hsts_max_age.0 > 0.0 {
+        warnings.push(
+            "With proxy.hsts_max_age, browsers do not let people pass the warning of a self-signed certificate".into(),
+        );
+    }
+    warnings
 }
 
 #[cfg(test)]

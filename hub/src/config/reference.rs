@@ -40,6 +40,11 @@ pub fn markdown() -> String {
 }
 
 fn table(page: &mut String, key: &str, section: &Field) {
+    if let Shape::List(of, _) = &section.shape
+        && let Shape::Table(members) = of.as_ref()
+    {
+        return list(page, key, section, members);
+    }
     let Shape::Table(fields) = &section.shape else { return };
     let (inner, options): (Vec<&Field>, Vec<&Field>) =
         fields.iter().partition(|field| matches!(field.shape, Shape::Table(_)));
@@ -88,7 +93,7 @@ fn list(page: &mut String, key: &str, field: &Field, members: &[Field]) {
     let _ = write!(page, "\n## [[{key}]]\n\n{}\n\n| Option | Type | Default | Meaning |\n", one_line(&field.help));
     page.push_str("|---|---|---|---|\n");
     for member in members {
-        let help = one_line(&member.help);
+        let help = one_line(&member.help) + &self::members(&member.shape);
         let cells = [format!("`{}`", member.name), kind(&member.shape), default(member), help];
         let _ = writeln!(page, "| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "));
     }

@@ -1,6 +1,6 @@
 //! From `[options]` to the rules that requests are judged by, with everything that is wrong in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -50,7 +50,8 @@ pub fn compile(config: &Config) -> Compiled {
         return compiled;
     }
     let rules = compiled.rules(&config.options, &config.spawner);
-    compiled.abilities(&rules, abilities(config.spawner.driver));
+    compiled.abilities(&rules, abilities_of(&config.spawner));
+    compiled.devices(&rules, &config.spawner.devices);
     compiled.doubts(&rules);
     compiled.rules = Some(rules);
     compiled
@@ -63,6 +64,13 @@ pub fn abilities(driver: Driver) -> Abilities {
         Driver::Docker => spawner_docker::ABILITIES,
         Driver::External => spawner_external::ABILITIES,
     }
+}
+
+/// What the configured driver can do with what is configured beside it.
+pub fn abilities_of(spawner: &SpawnerConfig) -> Abilities {
+    let can = abilities(spawner.driver);
+    // Devices are told in the environment, which every driver gives to its servers.
+    Abilities { gpus: can.gpus || !spawner.devices.is_empty(), ..can }
 }
 
 fn key(of: &str) -> String {
@@ -309,6 +317,45 @@ impl Compiled {
         }
     }
 
+    /// Where devices are leased, there is no GPU but those.
+    fn devices(&mut self, rules: &Rules, devices: &BTreeMap<String, Vec<String>>) {
+        if devices.is_empty() {
+            return;
+        }
+        let has = |resource: &str| devices.get(resource).map_or(0, |list| list.len() as u64);
+        let few = |resource: &str, number: u64| match has(resource) {
+            0 => Err(format!("needs devices of the kind {resource}, of which spawner.devices has none")),
+            total if total < number => Ok(format!("{number} GPUs, and spawner.devices has {total} of {resource}")),
+            _ => Ok(String::new()),
+        };
+        let most = rules.gpus.iter().copied().max().unwrap_or(0);
+        let of_profiles = rules.profiles.iter().flat_map(|profile| {
+            let choices = profile.options.iter().flat_map(|option| option.choices.iter().map(|choice| &choice.setting));
+            let gpus = std::iter::once(&profile.setting).chain(choices).flat_map(|setting| &setting.gpus);
+            gpus.map(|(resource, number)| (profile.slug.clone(), resource.clone(), number.unwrap_or(0)))
+        });
+        let menu = (String::from("gpus"), String::from("the menu"), rules.gpu_resource.clone(), most);
+        let flavours = rules.flavours.iter().enumerate().map(|(at, flavour)| {
+            let resource = flavour.gpu_resource.clone().unwrap_or_else(|| rules.gpu_resource.clone());
+            (format!("flavours[{at}]"), format!("the flavour {:?}", flavour.name), resource, flavour.gpu)
+        });
+        let profiles = of_profiles.map(|(slug, resource, number)| {
+            (String::from("profile_list"), format!("the profile {slug:?}"), resource, number)
+        });
+        for (of, who, resource, number) in std::iter::once(menu).chain(flavours).chain(profiles) {
+            if number == 0 {
+                continue;
+            }
+            match few(&resource, number) {
+                Err(what) => self.blame(&of, format!("{what} ({who})"), "Add them there, or name another gpu_resource"),
+                Ok(what) if !what.is_empty() => {
+                    self.notes.push(format!("options.{of}: {who} asks for {what}: nobody could start it"));
+                }
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// What is allowed, and seldom meant.
     fn doubts(&mut self, rules: &Rules) {
         let everybody = |policy: &&Policy| {
@@ -484,6 +531,23 @@ mod tests {
             assert!(told.contains(expected), "{told}");
         }
         assert_eq!(told.len(), 4, "{told:?}");
+    }
+
+    #[test]
+    fn gpus_are_those_that_are_named() {
+        let devices = "[spawner.devices]\n\"nvidia.com/gpu\" = [\"GPU-1\", \"GPU-2\"]\n[options]\n";
+        let flavour = |more: &str| format!("{devices}[[options.flavours]]\nname = \"a\"\n{more}\n");
+        let fits = compiled(&flavour("gpu = 2"));
+        assert!(fits.problems.is_empty() && fits.notes.is_empty(), "{:?} {:?}", fits.problems, fits.notes);
+        let many = compiled(&flavour("gpu = 3"));
+        assert!(many.problems.is_empty(), "{:?}", many.problems);
+        let expected =
+            "options.flavours[0]: the flavour \"a\" asks for 3 GPUs, and spawner.devices has 2 of nvidia.com/gpu";
+        assert!(many.notes.iter().any(|note| note.starts_with(expected)), "{:?}", many.notes);
+        let other = problems(&flavour("gpu = 1\ngpu_resource = \"amd.com/gpu\""));
+        assert!(other.len() == 1 && other[0].contains("of which spawner.devices has none"), "{other:?}");
+        let menu = compiled(&format!("{devices}gpus = [0, 1, 4]\n"));
+        assert!(menu.notes.iter().any(|note| note.contains("the menu asks for 4 GPUs")), "{:?}", menu.notes);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::callout::CalloutConfig;
 use super::docker::DockerConfig;
+use super::folders::MountsConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
@@ -35,6 +36,11 @@ pub struct SpawnerConfig {
     pub http_timeout: Seconds,
     /// How often it is checked that a server still runs.
     pub poll_interval: Seconds,
+    /// GPUs, and slices of GPUs, that are leased to one server at a time: lists of UUIDs (`GPU-…`, `MIG-…`) or of device
+    /// paths by the name of the resource, such as `"nvidia.com/gpu" = ["GPU-8a56…"]`. See [options.md](options.md).
+    pub devices: BTreeMap<String, Vec<String>>,
+    /// How many seconds a server waits for a device to be free; 0 is for ever.
+    pub device_timeout: Seconds,
     /// The most memory of one server: bytes, or text such as `"2G"`.
     pub mem_limit: Option<ByteSize>,
     /// The memory a server can count on.
@@ -57,6 +63,8 @@ pub struct SpawnerConfig {
     pub debug: bool,
     /// Keeps people's own Jupyter configuration from being read by their servers.
     pub disable_user_config: bool,
+    /// How buckets of object stores become folders of servers: see [folders.md](folders.md).
+    pub mounts: MountsConfig,
     /// Options of the driver `local`.
     pub local: LocalConfig,
     /// Options of the driver `docker`.
@@ -146,6 +154,7 @@ impl SpawnerConfig {
             ports: local.ports.map(|[first, last]| first..=last),
             cgroups: local.cgroups,
             cgroup_parent: local.cgroup_parent.clone(),
+            gpus: !self.devices.is_empty(),
             ..spawner_local::Config::new(hub, data_dir.join("local"))
         }
     }
@@ -176,6 +185,8 @@ impl Default for SpawnerConfig {
             start_timeout: Seconds(60.0),
             http_timeout: Seconds(30.0),
             poll_interval: Seconds(30.0),
+            devices: BTreeMap::new(),
+            device_timeout: Seconds(14_400.0),
             mem_limit: None,
             mem_guarantee: None,
             cpu_limit: None,
@@ -185,6 +196,7 @@ impl Default for SpawnerConfig {
             oidc_environment: BTreeSet::new(),
             debug: false,
             disable_user_config: false,
+            mounts: MountsConfig::default(),
             local: LocalConfig::default(),
             docker: DockerConfig::default(),
             external: CalloutConfig::default(),

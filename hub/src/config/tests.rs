@@ -210,12 +210,25 @@ fn who_can_log_in_is_worth_a_warning() {
     assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));
     assert!(!warned("[culler]\ntimeout = 60", "culler.timeout is less"), "while it is off");
     assert!(warned("[hub]\nbind_url = \"http://:8000\"", "Passwords would travel unencrypted"));
+    assert!(!warned("[hub]\nbind_url = \"http://:8000\"\n[proxy]\ntls = \"self-signed\"", "Passwords would travel"));
     assert!(!warned("[hub]\nbind_url = \"http://:8000\"\npublic_url = \"https://hub.org\"", "Passwords would travel"));
 }
 
 #[test]
 fn rules_between_options_are_checked() {
     let table = [
+        ("[hub]\nbind_url = \"https://:8443\"", "hub.bind_url is an https address, and there is no certificate for it"),
+        ("[proxy]\nssl_cert = \"/x\"", "proxy.ssl_key is missing"),
+        ("[proxy]\ntls = \"files\"\nssl_key = \"/x\"", "proxy.ssl_cert is missing"),
+        ("[proxy]\ntls = \"acme\"", "proxy.acme_domains is empty"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"*.hub.org\"]", "proxy.acme_domains cannot have a name with *"),
+        ("[proxy]\ntls = \"acme\"\nacme_domains = [\"a b\"]", "proxy.acme_domains[0] has to be a host name"),
+        (
+            "[proxy]\ntls = \"acme\"\nacme_domains = [\"a.org\"]\nacme_challenge = \"http-01\"",
+            "proxy.acme_challenge needs redirect_port",
+        ),
+        ("[proxy]\nredirect_port = 80", "proxy.redirect_port leads to https, which is off"),
+        ("[proxy]\ntls = \"self-signed\"\nredirect_port = 8000", "proxy.redirect_port is the port of something else"),
         ("[hub]\nhub_port = 8000", "hub.hub_port is the port of bind_url as well"),
         ("[hub]\nspawn_throttle_retry_range = [60, 30]", "hub.spawn_throttle_retry_range begins with the larger"),
         (
@@ -344,4 +357,83 @@ fn the_secret_of_a_client_is_read_from_its_file() {
     assert_eq!(config.auth.providers[0].client_secret.as_ref().unwrap().expose(), "s3cret");
     assert!(!format!("{config:?}").contains("s3cret"));
     assert!(errors(&format!("{IAM}client_secret_file = \"/no/such/file\""))[0].contains("cannot be read"));
+}
+
+/// The least that a storage needs.
+const STORAGE: &str = "[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n[[auth.providers]]\nname = \"iam\"\n\
+                       preset = \"indigo-iam\"\nissuer = \"https://iam.example.org/\"\nclient_id = \"hub\"\n\
+                       [[storage]]\nname = \"main\"\nendpoint = \"https://s3.example.org\"\n";
+
+#[test]
+fn a_storage_is_refused_with_its_line_and_what_to_do() {
+    let role = "[[storage.roles]]\nrole_arn = \"arn:aws:iam:::role/x\"\n";
+    let bucket = |rest: &str| format!("{STORAGE}[[storage.buckets]]\n{rest}");
+    let table = [
+        (format!("{STORAGE}roles = [{{ arn = 1 }}]"), "storage[0].roles[0].arn is not an option"),
+        (STORAGE.replace("\"main\"", "\"my store\""), "storage[0].name has to be 1 to 32"),
+        (STORAGE.replace("endpoint = \"https://s3.example.org\"\n", ""), "storage[0].endpoint is not written"),
+        (format!("{STORAGE}dialect = \"ceph\""), "storage[0].roles is empty, and this object store gives nothing"),
+        (format!("{STORAGE}dialect = \"ceph\"\n[[storage.roles]]\n"), "storage[0].roles[0].role_arn is empty"),
+        (format!("{STORAGE}{role}{role}"), "storage[0].roles[0] is for everybody"),
+        (format!("{STORAGE}duration = 0"), "storage[0].duration has to be from 1"),
+        (format!("{STORAGE}provider = \"google\""), "storage[0].provider is \"google\", which is no provider"),
+        (format!("{STORAGE}token = \"id\"\naudience = \"a\""), "storage[0].audience is of no use"),
+        (format!("{STORAGE}[[storage]]\nname = \"main\"\ndialect = \"aws\""), "storage[1] is a second storage"),
+        (STORAGE.replace("enable_auth_state = true", ""), "storage needs people's tokens, and none are kept"),
+        (bucket("folder = \"/s3/a\""), "storage[0].buckets[0].bucket is empty"),
+        (bucket("bucket = \"a\"\nfolder = \"/s3/../etc\""), "storage[0].buckets[0].folder has to be a path"),
+        (bucket("bucket = \"{group}\"\nfolder = \"/s3/g\""), "storage[0].buckets[0].groups is empty"),
+    ];
+    for (text, told) in table {
+        let errors = errors(&text);
+        assert!(errors.iter().any(|error| error.contains(told)), "{text}\n{errors:#?}");
+    }
+    let own = "bucket = \"{username}\"\nfolder = \"/s3/{username}\"\n[[storage]]\nname = \"deep\"\ndialect = \"aws\"\n";
+    let config = Case::new().load(&format!("{}{role}", bucket(own))).unwrap();
+    assert_eq!(config.storage[1].endpoint(), "https://s3.us-east-1.amazonaws.com");
+    assert_eq!(config.storage[1].sts_endpoint(), "https://sts.us-east-1.amazonaws.com/");
+    assert_eq!(config.storage[0].sts_endpoint(), "https://s3.example.org/");
+    assert!(config.digests.contains_key("storage"), "a change of it is told");
+    let warned = |more: &str, about: &str| {
+        let warnings = Case::new().load(&format!("{STORAGE}{more}")).unwrap().warnings();
+        warnings.iter().any(|warning| warning.starts_with(about))
+    };
+    assert!(warned("duration = 900", "The storage \"main\" gives credentials for 900 seconds"));
+    assert!(warned("sts_endpoint = \"http://sts.example.org\"", "Tokens and keys would travel unencrypted"));
+    assert!(!warned("", "Tokens and keys") && !warned("", "The storage"));
+}
+
+#[test]
+fn storages_are_set_by_one_variable() {
+    let mut environment = Environment::new();
+    let text = r#"[{"name": "main", "endpoint": "https://s3.example.org"}]"#;
+    environment.insert("SPECOLA_STORAGE".into(), text.into());
+    environment.insert("SPECOLA_AUTH__ENABLE_AUTH_STATE".into(), "true".into());
+    let provider =
+        r#"[{"name": "iam", "preset": "indigo-iam", "issuer": "https://iam.example.org", "client_id": "hub"}]"#;
+    environment.insert("SPECOLA_AUTH__PROVIDERS".into(), provider.into());
+    assert_eq!(Config::load(None, &environment).unwrap().storage[0].name, "main");
+    environment.insert("SPECOLA_STORAGE".into(), "nonsense".into());
+    assert!(Config::load(None, &environment).is_err());
+}
+
+#[test]
+fn devices_are_named_once_and_by_what_stays() {
+    let told =
+        |devices: &str| Case::new().load(&format!("[spawner.devices]\n{devices}\n")).map_err(|told| told.to_string());
+    for (devices, expected) in [
+        (r#""nvidia.com/gpu" = []"#, "specola.toml:2: spawner.devices.nvidia.com/gpu has to name devices"),
+        (r#""nvidia.com/gpu" = ["0"]"#, "numbers change"),
+        (r#""nvidia.com/gpu" = ["GPU-1,GPU-2"]"#, "which is no device"),
+        (r#""nvidia.com/gpu" = ["GPU 1"]"#, "which is no device"),
+        ("a = [\"GPU-1\"]\nb = [\"GPU-1\"]", "is there twice"),
+        ("a = [\"GPU-1\"]\nb = [\"MIG-GPU-1/1/0\"]", "\"GPU-1\" and a slice of it"),
+        (r#""nvidia.com/gpu" = "GPU-1""#, "has to be a list"),
+    ] {
+        let text = told(devices).expect_err(devices);
+        assert!(text.contains(expected), "{devices}: {text}");
+    }
+    let config = told("\"nvidia.com/gpu\" = [\"GPU-1\", \"/dev/nvidia1\"]").unwrap();
+    assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["GPU-1", "/dev/nvidia1"]);
+    assert!(config.warnings().iter().any(|one| one.contains("nothing keeps them from using others")));
 }

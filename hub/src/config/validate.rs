@@ -22,15 +22,18 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut blame = |key: &str, what: &str, remedy: &str| problems.push(Problem::new(key, what, remedy));
     addresses(&config.hub, &mut blame);
+    super::proxy::validate(config, &mut blame);
     secrets(&config.hub, &mut blame);
     limits(&config.hub, &mut blame);
     access(&config.hub, &mut blame);
     super::service::validate(&config.hub, &mut blame);
     auth(&config.auth, &mut blame);
     super::provider::validate(&config.auth, &mut blame);
+    super::storage::validate(&config.storage, &config.auth, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
+    super::folders::validate(&config.folders, &config.spawner.mounts, &config.storage, &mut blame);
     culler(&config.culler, &mut blame);
     callouts(config, &mut blame);
     pages(&config.pages, &mut blame);
@@ -172,6 +175,7 @@ fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     for name in spawner.environment.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
         blame("spawner.environment", &format!("contains {name:?}, which cannot be a variable's name"), "");
     }
+    devices(spawner, blame);
     if spawner.local.ports.is_some_and(|[first, last]| first == 0 || first > last) {
         blame("spawner.local.ports", "has to be the first and the last port, such as [20000, 29999]", "");
     }
@@ -185,10 +189,38 @@ fn docker(config: &Config, blame: &mut impl Blame) {
         return;
     }
     let options = &config.options;
-    let chooses =
-        !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
+    let chooses = !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
     for (option, what, remedy) in super::docker::problems(&config.spawner, chooses) {
         blame(&format!("spawner.docker.{option}"), &what, remedy);
+    }
+}
+
+/// One device under two names would be given to two servers.
+fn devices(spawner: &SpawnerConfig, blame: &mut impl Blame) {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for (resource, devices) in &spawner.devices {
+        let key = format!("spawner.devices.{resource}");
+        if resource.trim().is_empty() || devices.is_empty() {
+            blame(&key, "has to name devices of a resource", "Such as \"nvidia.com/gpu\" = [\"GPU-8a56…\"]");
+        }
+        for device in devices {
+            let plain = !device.is_empty() && device.chars().all(|c| c.is_ascii_graphic() && c != ',' && c != '"');
+            if !plain {
+                blame(&key, &format!("contains {device:?}, which is no device"), "`nvidia-smi -L` lists UUIDs");
+            } else if device.bytes().all(|byte| byte.is_ascii_digit()) {
+                let what = format!("contains {device:?}: numbers change from one start of the machine to the next");
+                blame(&key, &what, "`nvidia-smi -L` lists UUIDs, which stay");
+            } else if !seen.insert(device) {
+                blame(&key, &format!("contains {device:?}, which is there twice"), "No two servers may have one");
+            }
+        }
+    }
+    // As NVIDIA named slices at first: MIG-GPU-8a56…/1/0.
+    for slice in seen.iter().filter_map(|device| device.strip_prefix("MIG-")) {
+        if let Some(whole) = slice.split('/').next().filter(|whole| seen.contains(whole)) {
+            let what = format!("contains {whole:?} and a slice of it");
+            blame("spawner.devices", &what, "Whoever had the whole would share it with whoever has the slice");
+        }
     }
 }
 
@@ -268,7 +300,12 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if auth.allows_all() && auth.authenticator == Authenticator::Pam {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());
     }
+    if !config.spawner.devices.is_empty() && config.spawner.driver == Driver::Local {
+        say("spawner.devices: the driver local tells servers their devices, and nothing keeps them from using others"
+            .into());
+    }
     super::provider::warnings(auth).into_iter().for_each(&mut say);
+    super::storage::warnings(&config.storage).into_iter().for_each(&mut say);
     if auth.authenticator == Authenticator::Demo {
         say("Anybody on this machine can log in under any name (auth.authenticator = \"demo\")".into());
     }
@@ -284,11 +321,13 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say(format!("Names, and for logins passwords, would travel unencrypted to {key}.url: use an https address"));
     }
     let hub = &config.hub;
+    super::proxy::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
     }
-    if !hub.bind_url.is_loopback() && !hub.public_url.as_ref().is_some_and(|url| url.is_https()) {
-        let advice = "put a TLS proxy in front and set hub.public_url to its https address";
+    let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
+    if !hub.bind_url.is_loopback() && !encrypted {
+        let advice = "set proxy.tls, or put a TLS proxy in front and set hub.public_url to its https address";
         say(format!("Passwords would travel unencrypted to {}: {advice}", hub.bind_url.listen()));
     }
     if !is_loopback(&hub.hub_ip)

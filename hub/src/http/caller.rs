@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::held::{Held, rights_of_token, rights_of_user};
 use super::{Problem, cookies};
 use crate::app::App;
-use crate::upstream::Failure;
+use crate::task::upstream::ABOUT;
+use crate::upstream::{Failure, Refused};
 
 /// Cookies tell the second in which they were signed.
 const SIGNED_WITHIN: TimeDelta = TimeDelta::seconds(1);
@@ -212,8 +213,35 @@ pub async fn by_token(app: &App, text: &str) -> Result<Option<Arc<Caller>>, Prob
     if holder.token.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);
     }
+    if was_asked_about(app, &holder, now).await? {
+        // They may have other groups now, or be nobody any more.
+        let Some(fresh) = holder_of(app, text, now).await? else { return Ok(None) };
+        holder = Arc::new(fresh);
+    }
     touch_token(app, &holder.token, &holder.caller, now).await;
     Ok(Some(holder.caller.clone()))
+}
+
+/// Asks the identity provider about the owner of a token that nobody has used for a while: whoever is not about is not asked
+/// about, and may have left long ago. Whether it was asked. One that does not answer changes nothing.
+async fn was_asked_about(app: &App, holder: &Holder, now: Time) -> Result<bool, Problem> {
+    let Ok(age) = TimeDelta::from_std(app.config.auth.refresh_age()) else { return Ok(false) };
+    let has_slept = holder.token.last_activity.is_none_or(|last| now - last > ABOUT);
+    let Some(user) = holder.caller.user().filter(|_| has_slept && !app.login.providers().is_empty()) else {
+        return Ok(false);
+    };
+    let due = app.store.upstream(user.id).await?.and_then(|upstream| upstream.due_at);
+    if age.is_zero() || due.is_none_or(|due| due > now) {
+        return Ok(false);
+    }
+    match app.upstream.check(user.id, age).await {
+        Ok(()) | Err(Refused::NotAdmitted | Refused::Failed(_)) => Ok(true),
+        Err(Refused::NotKept | Refused::Target(_)) => Ok(false),
+        Err(Refused::Problem(problem)) => {
+            tracing::warn!(user = user.name, "not asked who they are now: {problem}");
+            Ok(false)
+        }
+    }
 }
 
 async fn holder_of(app: &App, text: &str, now: Time) -> Result<Option<Holder>, Problem> {

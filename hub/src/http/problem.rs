@@ -30,6 +30,11 @@ struct Coded {
 /// The result of every handler.
 pub type Answer<T = HttpResponse> = Result<T, Problem>;
 
+/// What somebody quotes when they ask for help, beside which the cause is in the log.
+pub fn reference() -> String {
+    uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect()
+}
+
 impl Problem {
     /// A refusal with a sentence.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
@@ -63,11 +68,10 @@ impl Problem {
 
     /// A fault of ours: logged here with its cause, told to the client without it.
     pub fn internal(context: &str, cause: impl std::fmt::Display) -> Self {
-        let reference = uuid::Uuid::new_v4().simple().to_string();
-        let reference = reference.get(..8).unwrap_or_default();
+        let reference = reference();
         tracing::error!(reference, "{context}: {cause}");
         let message = format!("Something went wrong in the hub. Reference: {reference}");
-        Self { reference: Some(reference.to_owned()), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
+        Self { reference: Some(reference), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, message) }
     }
 
     /// Adds what the reader can do about it; shown on pages.

@@ -11,6 +11,7 @@ use hub_store::{Address, Arrived, Prepared, Server};
 use spawners::{SaveError, Sight, StartError, Stop};
 
 use super::attend::Attended;
+use super::devices::Lease;
 use super::hook::{Amended, Before};
 use super::probe::Reply;
 use super::progress::Recorder;
@@ -54,6 +55,8 @@ pub(crate) struct Run {
     announced: bool,
     /// What the hooks made of the start.
     pub amended: Option<Amended>,
+    /// What was told last of the place in a queue.
+    pub place: Option<String>,
 }
 
 /// Between two questions to a server that does not answer yet.
@@ -79,6 +82,10 @@ impl Inner {
     }
 
     async fn prepare(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        // While it waits for a device nothing of it is made, and no deadline runs.
+        if let Lease::Not(step) = self.lease(server, run).await? {
+            return Ok(step);
+        }
         breakpoint::pass("prepare.before");
         let secret = token::generate(&mut rand::rng());
         let role = self.store.role(role::SERVER.name).await?.map(|role| role.scopes).unwrap_or_default();
@@ -317,6 +324,7 @@ impl Inner {
                 events::server_action("stop", server, self.now());
             }
             self.stop_is_over(server).await;
+            self.wake_waiting().await;
             self.signals.progressed();
         }
         Ok(Step::after(changed))

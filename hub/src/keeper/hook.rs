@@ -7,7 +7,6 @@
 use anyhow::Result;
 use callout::Callout;
 use hub_core::id::Generation;
-use hub_core::policy::Resolved;
 use hub_core::secret::Secret;
 use hub_store::Server;
 use serde_json::{Value, json};
@@ -15,7 +14,8 @@ use spawners::Plan;
 
 use super::act::{Run, Step};
 use super::attend::Attended;
-use super::prepare::Recipe;
+use super::devices::Lease;
+use super::prepare::{Recipe, granted};
 use super::{Inner, LEASE};
 use crate::hook::SILENT;
 use crate::hook::before::{self, Said, Situation};
@@ -26,6 +26,7 @@ pub(crate) struct Amended {
     generation: Generation,
     recipe: Recipe,
     options: Value,
+    groups: Vec<String>,
 }
 
 /// Whether a start goes on.
@@ -70,13 +71,24 @@ impl Inner {
                 Attended::Lost => return Ok(Before::End(Step::after(false))),
             }
         }
-        let (recipe, options) = match &run.amended {
-            Some(amended) => (&amended.recipe, amended.options.clone()),
-            None => (&self.recipe, Value::Null),
+        // It was leased before the start was prepared; a stop and another wish may have come between.
+        let devices = match self.lease(server, run).await? {
+            Lease::Held(devices) => devices,
+            Lease::Not(step) => return Ok(Before::End(step)),
+        };
+        let (recipe, options, groups) = match &run.amended {
+            Some(amended) => (&amended.recipe, amended.options.clone(), amended.groups.as_slice()),
+            None => (&self.recipe, Value::Null, &[][..]),
         };
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
+        if let Err((code, sentence)) = self.lay_folders(&mut plan, groups).await {
+            let failure = self.failure(server, code, sentence, String::new(), true);
+            return self.failed(server, &failure).await.map(Before::End);
+        }
+        self.tell_storage(&mut plan, server, token).await?;
+        self.tell_devices(&mut plan, devices);
         Ok(Before::Go(Box::new(plan)))
     }
 
@@ -109,7 +121,8 @@ impl Inner {
         let options = json!({
             "user_options": situation.user_options, "groups": situation.groups, "admin": situation.admin,
         });
-        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options })))
+        let groups = situation.groups;
+        Ok(Verdict::Go(Box::new(Amended { generation: server.generation, recipe, options, groups })))
     }
 
     async fn situation(&self, server: &Server) -> Result<Situation> {
@@ -164,14 +177,6 @@ impl Inner {
         if let Err(error) = self.store.after_stop_is_due(server.id, server.generation, self.now()).await {
             tracing::warn!(user = server.user_name, server = server.name, "hooks.post_stop is told later: {error}");
         }
-    }
-}
-
-/// What the policies granted with the intent; nothing in particular where there are none. `None` when it is not understood.
-fn granted(server: &Server) -> Option<Resolved> {
-    match &server.plan {
-        None | Some(Value::Null) => Some(Resolved::default()),
-        Some(plan) => serde_json::from_value(plan.clone()).ok(),
     }
 }
 

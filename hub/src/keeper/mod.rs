@@ -6,14 +6,19 @@
 pub mod act;
 pub mod attend;
 pub mod breakpoint;
+pub mod buckets;
+pub mod devices;
 pub mod environment;
 pub mod failure;
+pub mod folders;
 mod hook;
+mod lay;
 mod login;
 pub mod prepare;
 pub mod probe;
 pub mod progress;
 pub mod signals;
+mod storage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +70,10 @@ pub struct Settings {
     pub proxy_silence: Duration,
     /// Who is asked before a start and told after a stop.
     pub hooks: Arc<Hooks>,
+    /// Which folders servers get.
+    pub layout: Arc<folders::Layout>,
+    /// What is leased to one server at a time.
+    pub devices: devices::DeviceSettings,
 }
 
 /// The keeper; cheap to clone.
@@ -126,6 +135,23 @@ impl Keeper {
         &self.0.recipe
     }
 
+    /// The devices there are.
+    pub fn devices(&self) -> &devices::DeviceSettings {
+        &self.0.settings.devices
+    }
+
+    async fn settle_all_devices(&self) -> anyhow::Result<()> {
+        match self.devices().known.is_empty() {
+            true => Ok(()),
+            false => self.settle_devices(&self.0.store.active_servers().await?).await,
+        }
+    }
+
+    /// Frees devices of servers that do not run, and notes those of servers that do. `rows` are those in use.
+    pub async fn settle_devices(&self, rows: &[Server]) -> anyhow::Result<()> {
+        self.0.settle_devices(rows).await
+    }
+
     /// A proxy that was silent for longer counts as gone.
     pub fn proxy_silence(&self) -> Duration {
         self.0.settings.proxy_silence
@@ -153,6 +179,10 @@ impl Keeper {
     pub async fn run(self) {
         if let Err(error) = self.0.store.release_all(&self.0.holder, self.0.now()).await {
             tracing::warn!("leases of an earlier run could not be given back: {error}");
+        }
+        // Before anything is leased: what runs already may have devices that no lease tells of.
+        if let Err(error) = self.settle_all_devices().await {
+            tracing::warn!("devices of running servers are not known yet: {error:#}");
         }
         loop {
             self.0.clone().take_up_due().await;

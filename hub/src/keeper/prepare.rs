@@ -13,8 +13,17 @@ use spawners::{Identity, Plan};
 
 use crate::config::spawner::OidcVariable;
 use crate::http::url::{client_of_server, server_prefix};
+use crate::storage::Offer;
 
 use super::environment::{Surroundings, environment};
+
+/// What the policies granted with the intent; nothing in particular where there are none. `None` when it is not understood.
+pub(crate) fn granted(server: &Server) -> Option<Resolved> {
+    match &server.plan {
+        None | Some(serde_json::Value::Null) => Some(Resolved::default()),
+        Some(plan) => serde_json::from_value(plan.clone()).ok(),
+    }
+}
 
 /// What all servers of this hub have in common, from the configuration.
 #[derive(Debug, Clone)]
@@ -61,6 +70,8 @@ pub struct Recipe {
     pub tokens_in_shared_servers: bool,
     /// The only identity provider, by its name.
     pub provider: Option<String>,
+    /// Object stores that people have keys of.
+    pub storage: Vec<Offer>,
     /// What was chosen and granted, for what only drivers have a word for.
     pub chosen: Resolved,
 }

@@ -11,13 +11,41 @@ use spawners::{Record, SaveError};
 
 use super::{Inner, breakpoint};
 
+/// The generation whose events are about a server as it is now: while it is only wanted, the one that is to come.
+pub fn told_under(server: &Server) -> Generation {
+    match server.phase {
+        Phase::Stopped => Generation(server.generation.0.saturating_add(1)),
+        _ => server.generation,
+    }
+}
+
 impl Inner {
     /// Writes one event and wakes the streams. A lost event is not worth a failed start, so trouble is only logged.
     pub(crate) async fn tell(&self, server: &Server, percent: u8, phase: Phase, message: &str) {
-        self.tell_as(server.id, server.generation, percent, phase, message).await;
+        self.tell_in_detail(server, percent, phase, message, None).await;
     }
 
-    async fn tell_as(&self, id: SpawnerId, generation: Generation, percent: u8, phase: Phase, message: &str) {
+    /// As `tell`, with members that the event's listeners get besides.
+    pub(crate) async fn tell_in_detail(
+        &self,
+        server: &Server,
+        percent: u8,
+        phase: Phase,
+        message: &str,
+        detail: Option<Value>,
+    ) {
+        self.tell_as(server.id, told_under(server), percent, phase, message, detail).await;
+    }
+
+    async fn tell_as(
+        &self,
+        id: SpawnerId,
+        generation: Generation,
+        percent: u8,
+        phase: Phase,
+        message: &str,
+        detail: Option<Value>,
+    ) {
         let event = NewEvent {
             spawner_id: id,
             generation,
@@ -25,7 +53,7 @@ impl Inner {
             progress: percent,
             phase,
             message: message.to_owned(),
-            detail: None,
+            detail,
         };
         if let Err(error) = self.store.append_event(&event).await {
             tracing::warn!(server = %id, "progress not recorded: {error}");
@@ -57,7 +85,7 @@ impl Record for Recorder<'_> {
     async fn progress(&self, percent: u8, message: &str) {
         // The driver's hundred percent is the server having an address; the hub's is its being ready.
         let percent = 10 + (u16::from(percent.min(100)) * 50 / 100) as u8;
-        self.keeper.tell_as(self.server, self.generation, percent, Phase::Starting, message).await;
+        self.keeper.tell_as(self.server, self.generation, percent, Phase::Starting, message, None).await;
     }
 
     async fn patience(&self, at_most: Duration) {

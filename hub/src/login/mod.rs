@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use self::allow::{Candidate, Rules, Verdict};
 use self::demo::Demo;
 use self::external::External;
+pub use self::of_provider::roles_of;
 use self::oidc::Provider;
 pub use self::outcome::{Account, Identity, Outcome, Refusal};
 use self::pam::Pam;

@@ -15,6 +15,12 @@ use hub_core::policy::group::GroupRule;
 /// So many groups of somebody who is refused go into the log.
 const LOGGED_GROUPS: usize = 20;
 
+/// The roles that a provider tells of, where the configuration says where they are. What cannot be a role is left out.
+pub fn roles_of(claims: &Claims) -> Option<Vec<RoleConfig>> {
+    let role = |name: &String| RoleConfig { name: name.clone(), ..RoleConfig::default() };
+    claims.roles.as_ref().map(|roles| roles.iter().filter(|name| is_valid_name(name)).map(role).collect())
+}
+
 impl Login {
     /// The rules of which one would let in somebody of a provider by a group.
     pub fn admitting(&self, provider: &str) -> Vec<&GroupRule> {
@@ -64,15 +70,11 @@ impl Login {
                 return Ok(Outcome::Refused(refusal));
             }
         };
-        let role = |name: &String| RoleConfig { name: name.clone(), ..RoleConfig::default() };
         let identity = Identity {
             name: names.hub,
             admin,
             groups: Some(claims.groups.clone()),
-            roles: claims
-                .roles
-                .as_ref()
-                .map(|roles| roles.iter().filter(|name| is_valid_name(name)).map(role).collect()),
+            roles: roles_of(claims),
             must_change_password: false,
             auth_state: Some(known.auth_state()),
             account: Some(Account {

@@ -14,6 +14,7 @@ use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::http::origin::Origin;
+use crate::http::problem::reference;
 use crate::http::url::{argument, encode_pairs};
 use crate::http::{Answer, Problem, caller};
 use crate::login::oidc::{Attempt, Known, Provider, RefreshError, Trouble, is_same_issuer};
@@ -151,8 +152,7 @@ async fn refused_there(request: &HttpRequest, app: &App, provider: &Provider, at
 async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: &Trouble) -> Answer {
     let name = provider.config().shown();
     let operators = || {
-        let reference = uuid::Uuid::new_v4().simple().to_string();
-        let reference: String = reference.chars().take(8).collect();
+        let reference = reference();
         tracing::error!(provider = provider.name(), reference, "a login did not work: {trouble}");
         format!("Ask the people who run this hub, and tell them this reference: {reference}")
     };

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, web};
 use hub_core::life::Phase;
 use hub_core::scope::Scope;
 use hub_store::{Event, Server, User};
-use pages::spawn_pending::{LogLine, SpawnPending, timeline};
+use pages::spawn_pending::{LogLine, SpawnPending, Step, StepState, timeline};
 use pages::words::ENGLISH;
 use pages::{NotRunning, StopPending};
 
@@ -16,6 +16,7 @@ use crate::audit::Actor;
 use crate::http::url::{encode_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
+use crate::keeper::progress::told_under;
 
 async fn target(
     request: &HttpRequest,
@@ -56,8 +57,7 @@ fn label(server: &Server) -> String {
 }
 
 async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[String], server: &Server) -> Answer {
-    let requested = server.phase == Phase::Stopped;
-    let events = if requested { Vec::new() } else { app.store.events_since(server.id, server.generation, 0).await? };
+    let events = app.store.events_since(server.id, told_under(server), 0).await?;
     let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
     let now = app.now();
     let durations = |phase| (took(&events, phase, now), None);
@@ -68,7 +68,7 @@ async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[S
         server_name: server.name.clone(),
         display_name: server::own_name(server),
         since: events.first().map(|event| event.at).or(server.changed_at).unwrap_or(now),
-        steps: timeline(&ENGLISH, server.phase, durations),
+        steps: with_detail(timeline(&ENGLISH, server.phase, durations), &events),
         log: events.iter().map(|event| LogLine { at: event.at, text: event.message.clone() }).collect(),
         progress: events.last().map_or(0, |event| event.progress),
         progress_url: href(&app.paths.progress(&server.user_name, &server.name)),
@@ -76,6 +76,16 @@ async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[S
         frame,
     };
     show(&page, StatusCode::OK, cookie)
+}
+
+/// Says beside the step under way what its latest event tells: a place in a queue.
+fn with_detail(mut steps: Vec<Step>, events: &[Event]) -> Vec<Step> {
+    let detail = events.last().and_then(|event| event.detail.as_ref()).and_then(|detail| detail.get("detail"));
+    let detail = detail.and_then(serde_json::Value::as_str).filter(|detail| !detail.is_empty());
+    if let Some(step) = steps.iter_mut().find(|step| step.state == StepState::Working) {
+        step.detail = detail.map(str::to_owned);
+    }
+    steps
 }
 
 /// How many seconds a phase took, from the events: from its first to the first of a later one, or to now.

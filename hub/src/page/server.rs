@@ -5,8 +5,10 @@ use hub_core::clock::Time;
 use hub_core::life::Phase;
 use hub_store::Server;
 use pages::Href;
+use pages::folder::{Folder, FolderState};
 use pages::server::{Ending, Failure, Server as Shown, State};
 use pages::words::ENGLISH;
+use spawner_mounts::{Health, State as Mounted};
 
 use super::href;
 use crate::api::view;
@@ -23,6 +25,7 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Show
         display_name: server.and_then(own_name),
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
         summary: None,
+        folders: server.map(|server| folders(app, server)).unwrap_or_default(),
         last_activity: server.and_then(|server| server.last_activity),
         ends: None,
         open: at.open(),
@@ -44,6 +47,23 @@ pub fn ending(app: &App, server: &Server, groups: &[String]) -> Option<Ending> {
 /// The name that people see, where it says more than the name in the address.
 pub fn own_name(server: &Server) -> Option<String> {
     server.display_name.clone().filter(|display| !display.is_empty() && *display != server.name)
+}
+
+/// How the buckets that a server sees as folders are.
+fn folders(app: &App, server: &Server) -> Vec<Folder> {
+    let health = app.mounts.as_ref().map(|mounts| mounts.driver.health(server.id)).unwrap_or_default();
+    let shown = |health: Health| Folder {
+        path: health.path,
+        state: match health.state {
+            Mounted::Ready => FolderState::Ready,
+            Mounted::Uploading { files } => FolderState::Uploading(files),
+            Mounted::Behind { files } => FolderState::Behind(files),
+            Mounted::Broken { reason } => FolderState::Broken(reason),
+            Mounted::Draining { files } => FolderState::Draining(files),
+            Mounted::Kept { files, bytes } => FolderState::Kept(files, bytes),
+        },
+    };
+    health.into_iter().map(shown).collect()
 }
 
 struct Places<'a> {

@@ -4,6 +4,7 @@ mod form;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use hub_core::policy::Standing;
 use hub_core::scope::Scope;
 use hub_store::User;
 use pages::Spawn;
@@ -16,7 +17,7 @@ use crate::audit::Actor;
 use crate::http::origin::Origin;
 use crate::http::url::{encode_pairs, form_pairs, piece};
 use crate::http::{Answer, Caller, Problem};
-use crate::intent;
+use crate::{intent, stock};
 
 /// Whose server a path is about, when the caller may start it.
 async fn target(request: &HttpRequest, app: &App, caller: &Caller) -> Result<(User, String), Problem> {
@@ -125,12 +126,18 @@ async fn ask(
 ) -> Answer {
     let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
     let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
+    let of = Some(user.name.clone()).filter(|name| name != caller.name());
     let questions = match &app.rules {
         Some(rules) => {
             let person = crate::options::person(app, user).await?;
             let kept = app.store.server(user.id, name).await?.and_then(|server| server.user_options);
             let shown = options.or(kept.as_ref()).unwrap_or(&Value::Null);
-            form::questions(rules, &person, app.driver.abilities(), shown, refused.as_ref(), frame.words)
+            let stock = stock::devices(app).await?;
+            let mut asked =
+                form::questions(rules, &person, app.driver.abilities(), shown, refused.as_ref(), &stock, frame.words);
+            let quotas = stock::quotas(app, user, &Standing::of(rules, &person)).await?;
+            asked.left = quotas.iter().map(|quota| form::left(quota, of.as_deref(), frame.words)).collect();
+            asked
         }
         None => form::plain(options, &frame),
     };
@@ -138,16 +145,20 @@ async fn ask(
         let advice = problem.advice().map(|advice| format!(" {advice}")).unwrap_or_default();
         problem.message().map(|message| format!("{message}{advice}"))
     });
-    let page = Spawn {
+    let mut page = Spawn {
         action: href(&format!("{}{}", request.path(), next.unwrap_or_default())),
-        for_user: Some(user.name.clone()).filter(|name| name != caller.name()),
+        for_user: of,
         server_name: name.to_owned(),
         greeting: questions.greeting,
+        left: questions.left,
         sections: questions.sections,
         startable: questions.closed.is_none(),
-        error: error.or(questions.closed),
+        error: questions.closed,
         frame,
     };
+    // It is said beside its question where there is one, and not a second time.
+    let beside = refused.as_ref().and_then(Problem::field).is_some_and(|field| page.says(field));
+    page.error = error.filter(|_| !beside).or(page.error);
     show(&page, refused.map_or(StatusCode::OK, |problem| problem.status()), cookie)
 }
 

@@ -43,9 +43,7 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
     let shows = match act(&app, &Actor::of(&request, &app), &caller, &form).await {
         Ok(created) => Shows { created, ..Shows::default() },
         Err(problem) if problem.status().is_client_error() => {
-            let typed = form.all("scopes").collect::<Vec<_>>().join(" ");
-            let form = TokenForm { note: form.get("note").unwrap_or_default().to_owned(), scopes: typed };
-            Shows { error: Some(problem), form, created: None }
+            Shows { error: Some(problem), form: typed(&form), created: None }
         }
         Err(problem) => return Err(problem),
     };
@@ -60,15 +58,7 @@ async fn act(app: &App, by: &Actor, caller: &Caller, form: &Form) -> Result<Opti
     }
     match form.get("action") {
         Some("create") => {
-            let expires_in = match form.get("expires_in").unwrap_or_default() {
-                "" => None,
-                text => Some(text.parse().map_err(|_| Problem::bad("The lifetime must be a number of seconds"))?),
-            };
-            let scopes: Vec<String> = form.all("scopes").flat_map(str::split_whitespace).map(str::to_owned).collect();
-            let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
-            let note = form.get("note").unwrap_or_default().trim();
-            let note = if note.is_empty() { "Requested via token page" } else { note };
-            let wish = Wish { note: note.to_owned(), expires_in, scopes };
+            let wish = wish(form, "Requested via token page".to_owned())?;
             Ok(Some(tokens::make(app, by, user, &wish).await?.1))
         }
         Some("revoke") => {
@@ -78,6 +68,24 @@ async fn act(app: &App, by: &Actor, caller: &Caller, form: &Form) -> Result<Opti
         }
         _ => Err(Problem::bad("This form is not complete")),
     }
+}
+
+/// What a form of a new token asks for; `note` is what is noted where nothing was written.
+pub fn wish(form: &Form, note: String) -> Result<Wish, Problem> {
+    let expires_in = match form.get("expires_in").unwrap_or_default() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| Problem::bad("The lifetime must be a number of seconds"))?),
+    };
+    let scopes: Vec<String> = form.all("scopes").flat_map(str::split_whitespace).map(str::to_owned).collect();
+    let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
+    let written = form.get("note").unwrap_or_default().trim();
+    Ok(Wish { note: if written.is_empty() { note } else { written.to_owned() }, expires_in, scopes })
+}
+
+/// What was filled into a form of a new token, to be filled in again.
+pub fn typed(form: &Form) -> TokenForm {
+    let scopes = form.all("scopes").collect::<Vec<_>>().join(" ");
+    TokenForm { note: form.get("note").unwrap_or_default().to_owned(), scopes }
 }
 
 async fn page(request: &HttpRequest, app: &App, caller: &Caller, shows: Shows) -> Answer {
@@ -101,7 +109,8 @@ async fn page(request: &HttpRequest, app: &App, caller: &Caller, shows: Shows) -
     show(&page, status, cookie)
 }
 
-fn expiries(most: u64) -> Vec<Expiry> {
+/// The lifetimes to offer.
+pub fn expiries(most: u64) -> Vec<Expiry> {
     let known = LIFETIMES.iter().filter(|(seconds, _)| most == 0 || *seconds <= most);
     let mut expiries: Vec<Expiry> = known
         .map(|(seconds, label)| Expiry { seconds: Some(*seconds), label: (*label).to_owned(), selected: false })

@@ -19,7 +19,8 @@ fn granted(server: &Server) -> Option<Resolved> {
 pub fn of(server: &Server) -> Vec<String> {
     let (plan, options) = (granted(server).unwrap_or_default(), server.user_options.as_ref());
     let asked = |keys: &[&str]| options.and_then(|options| keys.iter().find_map(|key| named(options.get(key)?)));
-    let choice = plan.flavour.or(plan.profile).or_else(|| asked(&["flavour", "profile"]));
+    let sized = plan.flavour_name.or(plan.flavour).or(plan.profile_name).or(plan.profile);
+    let choice = sized.or_else(|| asked(&["flavour", "profile"]));
     let image = plan.image_name.or(plan.image).or_else(|| asked(&["image"]));
     let short = |text: String| text.chars().take(LONGEST).collect::<String>();
     [choice, image].into_iter().flatten().map(short).collect()
@@ -112,6 +113,8 @@ mod tests {
             (json!(null), json!(null), vec![]),
             (json!({"flavour": "small", "image": "base:1"}), json!({"profile": "x"}), vec!["small", "base:1"]),
             (json!({"flavour": "a", "image": "r/b:1", "image_name": "Base"}), json!({}), vec!["a", "Base"]),
+            (json!({"flavour": "a100", "flavour_name": "A100"}), json!({"flavour": "a100"}), vec!["A100"]),
+            (json!({"profile": "cpu", "profile_name": "Shared CPU"}), json!({}), vec!["Shared CPU"]),
             (json!({}), json!({"profile": "gpu", "image": {"display_name": "R"}}), vec!["gpu", "R"]),
             (json!({"flavour": {"name": "large"}}), json!({"flavour": {"name": "large"}}), vec!["large"]),
             (json!({"image": 7}), json!({"image": ["x"], "flavour": ""}), vec![]),

@@ -2,12 +2,14 @@
 
 use hub_core::scope::{Scope, Target};
 use hub_store::Server;
+use pages::Href;
 use pages::admin::people::{Doing, Lab, Row};
 
 use super::facts;
 use crate::api::view;
 use crate::app::App;
 use crate::http::Caller;
+use crate::http::url::encode_pairs;
 use crate::page::{admin, href, server};
 use crate::people::Person;
 
@@ -30,6 +32,7 @@ pub fn row(app: &App, caller: &Caller, person: &Person) -> Option<Row> {
         may_start: rests
             && caller.rights.covers(Scope::StartServers, &default)
             && !person.server("").is_some_and(view::is_active),
+        choose: choose(app, caller, &default).filter(|_| rests && !person.server("").is_some_and(view::is_active)),
         servers: labs,
     })
 }
@@ -60,9 +63,19 @@ fn lab(app: &App, caller: &Caller, of: &Server, groups: &[String]) -> Option<Lab
         open: (doing == Doing::Runs && may(Scope::AccessServers))
             .then(|| href(&app.paths.server(&of.user_name, &of.name))),
         may_start: rests && may(Scope::StartServers),
+        choose: choose(app, caller, &target).filter(|_| rests),
         may_stop: doing.up() && may(Scope::DeleteServers),
         may_remove: rests && !of.name.is_empty() && may(Scope::DeleteServers),
     })
+}
+
+/// Where a server is started with what is chosen, for who may: there where something is to be chosen. The way leads back to
+/// the person, since another's server need not be open to who starts it.
+fn choose(app: &App, caller: &Caller, target: &Target<'_>) -> Option<Href> {
+    let Target::Server { user, name, .. } = target else { return None };
+    let may = [Scope::StartServers, Scope::Servers].into_iter().all(|scope| caller.rights.covers(scope, target));
+    let back = encode_pairs([("next".to_owned(), admin::path(app, user))]);
+    (app.rules.is_some() && may).then(|| href(&format!("{}?{back}", app.paths.server_page("spawn", user, name))))
 }
 
 fn doing(of: &Server) -> Doing {
@@ -76,7 +89,7 @@ fn doing(of: &Server) -> Doing {
 }
 
 /// The default server of somebody who never had one.
-pub fn never_made(caller: &Caller, person: &Person) -> Lab {
+pub fn never_made(app: &App, caller: &Caller, person: &Person) -> Lab {
     let target = Target::Server { user: &person.user.name, name: "", groups: &person.groups };
     Lab {
         name: String::new(),
@@ -88,6 +101,7 @@ pub fn never_made(caller: &Caller, person: &Person) -> Lab {
         cause: None,
         open: None,
         may_start: caller.rights.covers(Scope::StartServers, &target),
+        choose: choose(app, caller, &target),
         may_stop: false,
         may_remove: false,
     }

@@ -1,4 +1,4 @@
-//! Deletes what has expired: tokens, codes, sessions, old progress, acts of the audit, deleted routes, proxies that are gone.
+//! Deletes what has expired: tokens, codes, sessions, old progress, acts of the audit, folders in the trash, deleted routes, proxies that are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 }
 
 async fn once(app: &App) -> Result<(), StoreError> {
+    crate::folders::people::empty_trash(app).await;
     let (store, now) = (&app.store, app.now());
     store.purge_expired(now).await?;
     store.purge_events(now - KEPT).await?;

@@ -36,6 +36,8 @@ pub struct ProxyProcess {
     pub default_target: String,
     /// Further arguments of `specola proxy`.
     pub arguments: Vec<String>,
+    /// Stands for what a running proxy must have been started with to be kept; `None` for plain HTTP.
+    pub mark: Option<String>,
 }
 
 /// What a running proxy tells of itself.
@@ -46,6 +48,9 @@ pub struct Status {
     /// The public addresses it listens on.
     #[serde(default)]
     pub listen: Vec<String>,
+    /// The mark it was started with.
+    #[serde(default)]
+    pub mark: Option<String>,
 }
 
 impl ProxyProcess {
@@ -77,18 +82,24 @@ impl ProxyProcess {
         let path = self.token_file();
         match std::fs::read_to_string(&path) {
             Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
-            _ => write_token(&path),
+            // One that an older version did not come to write.
+            Ok(_) => std::fs::remove_file(&path).map_err(Into::into).and_then(|()| write_token(&path)),
+            Err(_) => write_token(&path),
         }
     }
 
     /// Adopts the running proxy or starts one; returns when its admin socket answers.
     pub async fn ensure(&self) -> Result<Status> {
         if let Ok(status) = self.status().await {
-            if status.listen.is_empty() || status.listen.contains(&self.listen) {
+            let there = status.listen.is_empty() || status.listen.contains(&self.listen);
+            if there && status.mark == self.mark {
                 tracing::info!(pid = status.pid, "found the running proxy");
                 return Ok(status);
             }
-            tracing::info!(pid = status.pid, "the running proxy listens elsewhere; replacing it");
+            tracing::info!(
+                pid = status.pid,
+                "the running proxy listens elsewhere or with another certificate; replacing it"
+            );
             self.stop().await;
         }
         self.start().await
@@ -123,6 +134,21 @@ impl ProxyProcess {
             .mode(0o600)
             .open(self.log_file())
             .with_context(|| format!("cannot open {}", self.log_file().display()))?;
+        let mut command = self.program();
+        command
+            .env_remove(crate::keeper::breakpoint::VARIABLE)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the proxy's log")?)
+            .stderr(log);
+        // SAFETY: `setsid` is async-signal-safe and touches no memory of ours.
+        unsafe {
+            command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into));
+        }
+        Ok(command)
+    }
+
+    /// The program, with its arguments.
+    fn program(&self) -> Command {
         let name = std::env::current_exe().unwrap_or_else(|_| "specola".into());
         // The running program itself, also when its file was replaced by an upgrade meanwhile.
         let mut command = Command::new("/proc/self/exe");
@@ -140,15 +166,14 @@ impl ProxyProcess {
             .arg("--snapshot")
             .arg(self.folder.join("routes.json"))
             .args(&self.arguments)
-            .env_remove(crate::keeper::breakpoint::VARIABLE)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("cannot share the proxy's log")?)
-            .stderr(log);
-        // SAFETY: `setsid` is async-signal-safe and touches no memory of ours.
-        unsafe {
-            command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into));
-        }
-        Ok(command)
+            .args(self.mark.iter().map(|mark| format!("--mark={mark}")));
+        command
+    }
+
+    /// Makes this process the proxy, for whoever keeps the proxy's process themselves. Returns only why it cannot.
+    pub fn become_it(&self) -> Result<std::convert::Infallible> {
+        self.prepare()?;
+        Err(self.program().exec()).context("cannot run the proxy")
     }
 
     fn last_words(&self) -> String {
@@ -222,13 +247,19 @@ impl ProxyProcess {
     }
 }
 
+/// Writes a new token. Of several processes that begin at once all get the same: the first one's.
 fn write_token(path: &Path) -> Result<String> {
     use std::io::Write;
-    let token = uuid::Uuid::new_v4().simple().to_string();
     let context = || format!("cannot write {}", path.display());
-    let mut file =
-        OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path).with_context(context)?;
-    file.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(context)?;
-    file.write_all(token.as_bytes()).with_context(context)?;
-    Ok(token)
+    let token = uuid::Uuid::new_v4().simple().to_string();
+    let draft = path.with_extension(&token);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft).with_context(context)?;
+    let written = file.write_all(token.as_bytes()).and_then(|()| std::fs::hard_link(&draft, path));
+    let removed = std::fs::remove_file(&draft);
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        other => other.with_context(context)?,
+    }
+    removed.with_context(context)?;
+    Ok(std::fs::read_to_string(path).with_context(context)?.trim().to_owned())
 }

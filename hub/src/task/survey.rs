@@ -64,8 +64,9 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
     looks.await;
     // Each for itself: a spawner that cannot be asked keeps no route from being put right.
     let cleared = clear_strays(store, driver, &rows).await;
+    let settled = keeper.settle_devices(&rows).await;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
-    cleared
+    cleared.and(settled)
 }
 
 async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {

@@ -14,7 +14,7 @@ use crate::upstream::Refused;
 /// How often it is looked who is due.
 const PERIOD: Duration = Duration::from_millis(500);
 /// Whoever used a token within this time is about.
-const ABOUT: TimeDelta = TimeDelta::hours(1);
+pub const ABOUT: TimeDelta = TimeDelta::hours(1);
 /// So many are renewed at once, and taken up at one look.
 const AT_ONCE: usize = 8;
 const MOST: u32 = 64;

@@ -1,11 +1,13 @@
 //! What is kept of somebody's provider: the `auth_state` as oauthenticator writes it, read and written anew after a refresh.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
 
-use crate::login::oidc::{Known, Tokens};
+use crate::login::oidc::{self, Before, Known, Tokens};
 
 /// An access token is renewed when less than this part of its life is left, or [`LONGEST_MARGIN`].
 const MARGIN: i32 = 5;
@@ -38,6 +40,17 @@ impl Kept {
         places.into_iter().find_map(Value::as_str).filter(|subject| !subject.is_empty())
     }
 
+    /// What the provider said the last time; `None` where it is not known who it is.
+    pub fn before(&self) -> Option<Before> {
+        let told = |key: &str| serde_json::from_value(self.state["specola"]["told"][key].clone()).ok();
+        Some(Before {
+            subject: self.subject()?.to_owned(),
+            id_token: self.state["id_token"].as_str().and_then(oidc::payload).unwrap_or_default(),
+            groups: told("groups"),
+            roles: told("roles"),
+        })
+    }
+
     /// What gives the next access token.
     pub fn refresh_token(&self) -> Option<Secret> {
         self.secret("refresh_token")
@@ -53,6 +66,15 @@ impl Kept {
             expires_at: self.expires_at(),
             response: self.state["token_response"].clone(),
         })
+    }
+
+    /// The ID token with the time it was given and its end, as it says itself. The hub has verified it when it came.
+    pub fn id_token(&self) -> Option<(Secret, Time, Time)> {
+        let token = self.secret("id_token")?;
+        let claims = token.expose().split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        let time = |name: &str| claims[name].as_i64().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+        Some((token, time("iat")?, time("exp")?))
     }
 
     /// When the access token ends, where that is known.
@@ -93,7 +115,14 @@ impl Kept {
         if !tokens.scope.is_empty() {
             state["scope"] = json!(tokens.scope);
         }
-        state["token_response"] = tokens.response.clone();
+        let mut response = tokens.response.clone();
+        // Globus tells those of its other services at a login alone.
+        if let (Some(others), Some(members)) =
+            (self.state["token_response"].get("other_tokens"), response.as_object_mut())
+        {
+            members.entry("other_tokens").or_insert_with(|| others.clone());
+        }
+        state["token_response"] = response;
         let end = tokens.expires_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true));
         state["specola"]["expires_at"] = json!(end);
         state
@@ -110,8 +139,10 @@ impl Kept {
     pub fn with(&self, known: &Known) -> Value {
         let mut state = self.state.clone();
         let fresh = known.auth_state().0;
-        for key in ["oauth_user", "groups"] {
-            state[key] = fresh[key].clone();
+        for key in ["oauth_user", "groups", "teams"] {
+            if !(fresh[key].is_null() && state[key].is_null()) {
+                state[key] = fresh[key].clone();
+            }
         }
         let Some(ours) = fresh["specola"].as_object() else { return state };
         for (key, value) in ours.iter().filter(|(key, _)| *key != "expires_at") {
@@ -208,12 +239,29 @@ mod tests {
     }
 
     #[test]
+    fn an_id_token_tells_its_own_times_and_one_that_does_not_is_none() {
+        let of = |claims: &str| {
+            let mut state = state();
+            state["id_token"] = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims)).into();
+            kept(state).id_token().map(|(_, begin, end)| (begin, end))
+        };
+        assert_eq!(of(r#"{"iat": 1700000000, "exp": 1700000600}"#), Some((at(0), at(600))));
+        for wrong in ["{}", r#"{"iat": "1", "exp": 2}"#, "nonsense", r#"{"iat": 1}"#] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+        assert!(kept(state()).id_token().is_none(), "no token at all");
+    }
+
+    #[test]
     fn a_refresh_replaces_what_was_given_and_keeps_the_rest() {
         let same = kept(kept(state()).renewed(&tokens(None)));
         assert_eq!(same.refresh_token().unwrap().expose(), "r1", "reused");
         assert_eq!((same.expires_at(), same.subject()), (Some(at(7200)), Some("s")));
         assert_eq!((&same.state["access_token"], &same.state["scope"]), (&json!("a2"), &json!(["openid"])));
         assert_eq!((&same.state["id_token"], &same.state["oauth_user"]["name"]), (&json!("i1"), &json!("Ada")));
+        let mut globus = state();
+        globus["token_response"]["other_tokens"] = json!([{ "access_token": "g1" }]);
+        assert_eq!(kept(globus).renewed(&tokens(None))["token_response"]["other_tokens"][0]["access_token"], "g1");
         let rotated = kept(kept(state()).renewed(&tokens(Some("r2"))));
         assert_eq!(rotated.refresh_token().unwrap().expose(), "r2");
         let other = kept(kept(state()).rotated(&Secret::new("r3")));

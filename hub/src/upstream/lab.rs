@@ -17,6 +17,18 @@ pub async fn lab_of(app: &App, caller: &Caller) -> Result<Option<Server>, Proble
     Ok(server.filter(|server| caller.user().is_some_and(|user| user.id == server.user_id)))
 }
 
+/// Lets a caller have what is their person's alone: a server that runs and is used by nobody else, or who may see the
+/// person's `auth_state`.
+pub async fn check_may(app: &App, caller: &Caller) -> Result<(), Problem> {
+    if let Some(lab) = lab_of(app, caller).await? {
+        return check_alone(app, &lab).await;
+    }
+    if caller.rights.user_fields(caller.name(), &caller.groups).auth_state {
+        return Ok(());
+    }
+    Err(Problem::forbidden("Only a running server gets its owner's credentials, or who may see the auth_state"))
+}
+
 /// Refuses a server that others may use: whatever reaches it, they could read.
 pub async fn check_alone(app: &App, server: &Server) -> Result<(), Problem> {
     if app.config.auth.tokens_in_shared_servers {
@@ -38,7 +50,7 @@ pub fn want(audience: Option<String>, scope: Option<String>) -> Result<Want, Pro
         }
         text => Ok(text),
     };
-    Ok(Want { audience: clean("audience", audience)?, scope: clean("scope", scope)? })
+    Ok(Want { audience: clean("audience", audience)?, scope: clean("scope", scope)?, id_token: false })
 }
 
 /// How many seconds a token is good for, where that is known.

@@ -2,17 +2,21 @@
 //! (`api::facade`) and the hub's own look at who is still let in (`task::upstream`).
 //!
 //! One refresh of a person at a time: in this process by turns, among hubs by a lease. Whatever a provider gave is kept
-//! before it is handed out, because the refresh token before it may be dead. It is done apart from the request that asked:
-//! a browser that goes away must not take the only good refresh token with it.
+//! before it is handed out, because the refresh token before it may be dead; what the database does not take is kept in
+//! memory, and tried again (`unkept`). It is done apart from the request that asked: a browser that goes away must not take
+//! the only good refresh token with it.
 
 mod failure;
 mod kept;
 pub mod lab;
+mod others;
 mod renew;
 mod store;
+#[cfg(test)]
+mod tests;
+mod unkept;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -21,11 +25,14 @@ use hub_core::id::UserId;
 use hub_core::secret::Secret;
 use hub_store::StoreError;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::failure::{Code, Failure};
 pub use self::kept::Kept;
+use self::others::Others;
 pub use self::renew::next_look;
+use self::unkept::Unkept;
 use crate::app::App;
 use crate::http::Problem;
 use crate::login::Turns;
@@ -36,8 +43,6 @@ const LEASE: TimeDelta = TimeDelta::seconds(45);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long another hub is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// So many tokens for others are remembered.
-const OTHERS: usize = 10_000;
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -46,11 +51,13 @@ pub struct Want {
     pub audience: Option<String>,
     /// Some of the scopes that were granted; all of them without it.
     pub scope: Option<String>,
+    /// The ID token in place of the access token. It is for the hub, whatever the audience.
+    pub id_token: bool,
 }
 
 impl Want {
     fn is_plain(&self) -> bool {
-        *self == Self::default()
+        self.audience.is_none() && self.scope.is_none()
     }
 }
 
@@ -67,19 +74,6 @@ pub struct Access {
     pub provider: String,
 }
 
-/// A token for an audience or a scope of somebody's own wish, which is kept in memory alone.
-struct Other {
-    access: Access,
-    got: Time,
-}
-
-impl Other {
-    /// As `Kept::is_good`: who asks for more than the provider gives must not make the hub refresh each time.
-    fn is_good(&self, now: Time, at_least: TimeDelta) -> bool {
-        self.access.expires_at.is_some_and(|end| end - now > at_least.min((end - self.got) / 2))
-    }
-}
-
 /// Why there is no access token.
 #[derive(Debug)]
 pub enum Refused {
@@ -89,7 +83,7 @@ pub enum Refused {
     NotAdmitted,
     /// The provider wants something, or does not answer. The sentence is for people.
     Failed(Failure),
-    /// The provider gives no token for this audience or scope; its own words.
+    /// The provider gives no token for this audience or scope. Its own words are in the log; the sentence says where.
     Target(String),
     /// The hub itself failed.
     Problem(Problem),
@@ -111,19 +105,23 @@ impl From<Problem> for Refused {
 pub struct Broker {
     app: OnceLock<Weak<App>>,
     turns: Turns,
-    others: Mutex<HashMap<(UserId, Want), Other>>,
+    others: Others,
+    unkept: Unkept,
     tracker: TaskTracker,
+    stop: CancellationToken,
     runtime: Handle,
 }
 
 impl Broker {
-    /// One that does its work where it is made. Nobody is asked before [`Self::begin`].
-    pub fn new(tracker: TaskTracker) -> Self {
+    /// One that does its work where it is made, until told to stop. Nobody is asked before [`Self::begin`].
+    pub fn new(tracker: TaskTracker, stop: CancellationToken) -> Self {
         Self {
             app: OnceLock::new(),
             turns: Turns::default(),
-            others: Mutex::default(),
+            others: Others::default(),
+            unkept: Unkept::default(),
             tracker,
+            stop,
             runtime: Handle::current(),
         }
     }
@@ -153,6 +151,13 @@ impl Broker {
         self.apart(async move { check(&app, user, age).await }).await
     }
 
+    /// The provider that somebody comes from, by its name in the configuration; `None` where nothing is kept.
+    pub async fn provider(&self, user: UserId) -> Result<Option<String>, StoreError> {
+        let Ok(app) = self.app() else { return Ok(None) };
+        let kept = store::kept(&app, user).await?;
+        Ok(kept.and_then(|kept| renew::provider_of(&app, &kept).map(|provider| provider.name().to_owned())))
+    }
+
     /// What keeps somebody's tokens from being renewed at present, to be told on pages.
     pub async fn shown_failure(&self, user: UserId) -> Result<Option<Failure>, StoreError> {
         let app = self.app.get().and_then(Weak::upgrade).filter(|app| !app.login.providers().is_empty());
@@ -174,23 +179,6 @@ impl Broker {
             Err(error) => Err(Refused::Problem(Problem::internal("a refresh of tokens", error))),
         }
     }
-
-    fn other(&self, user: UserId, want: &Want, now: Time, at_least: TimeDelta) -> Option<Access> {
-        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = others.get(&(user, want.clone())).filter(|other| other.is_good(now, at_least));
-        other.map(|other| other.access.clone())
-    }
-
-    fn remember(&self, user: UserId, want: Want, access: Access, now: Time) {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        if others.len() >= OTHERS {
-            others.retain(|_, other| other.access.expires_at.is_some_and(|end| end > now));
-        }
-        if others.len() >= OTHERS {
-            others.clear();
-        }
-        others.insert((user, want), Other { access, got: now });
-    }
 }
 
 /// The token at hand, if it will do. Refuses whom no refresh would help.
@@ -200,8 +188,12 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     }
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
-    if !want.is_plain() {
-        if let Some(access) = app.upstream.other(user, want, now, at_least) {
+    if want.id_token {
+        if let Some(access) = renew::id_of(app, &kept, at_least) {
+            return Ok(Some(access));
+        }
+    } else if !want.is_plain() {
+        if let Some(access) = app.upstream.others.get(user, &kept, want, now, at_least) {
             return Ok(Some(access));
         }
     } else if kept.is_good(now, at_least) {
@@ -222,7 +214,10 @@ async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) ->
     hold(app, user).await?;
     let outcome = match ready(app, user, want, at_least).await {
         Ok(Some(access)) => Ok(access),
-        Ok(None) => renew::renew(app, user, want).await,
+        Ok(None) => match renew::renew(app, user, want).await {
+            Ok(_) if want.id_token => renew::renewed_id(app, user).await,
+            outcome => outcome,
+        },
         Err(refused) => Err(refused),
     };
     release(app, user).await;
@@ -250,8 +245,7 @@ async fn is_checked(app: &App, user: UserId, age: TimeDelta) -> Result<bool, Ref
 async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let now = app.now();
-        if app.store.claim_upstream(user, &app.holder, now, now + LEASE).await? {
+        if app.store.claim_upstream(user, &app.holder, LEASE).await? {
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {
@@ -266,12 +260,15 @@ async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
 async fn hold_on(app: &App, user: UserId) -> Result<(), Refused> {
     let limits = app.login.providers().iter().map(|provider| provider.config().timeout.duration());
     let longest = limits.max().and_then(|limit| TimeDelta::from_std(limit).ok()).unwrap_or_default();
-    let now = app.now();
-    let held = app.store.claim_upstream(user, &app.holder, now, now + LEASE + longest * 2).await?;
+    let held = app.store.claim_upstream(user, &app.holder, LEASE + longest * 2).await?;
     if held { Ok(()) } else { Err(busy()) }
 }
 
+/// Gives the lease back, unless what it brought is still to be kept: another hub would use the refresh token before it.
 async fn release(app: &App, user: UserId) {
+    if app.upstream.unkept.has(user) {
+        return;
+    }
     if let Err(error) = app.store.release_upstream(user, &app.holder).await {
         tracing::warn!(%user, "a lease on tokens is given back when it runs out: {error}");
     }
@@ -283,28 +280,4 @@ fn busy() -> Refused {
         "Your credentials are being renewed, which takes longer than usual. Try again.",
     );
     Refused::Problem(problem.retry_after(2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_of_ones_own_wish_is_good_for_what_is_asked_or_half_of_its_life() {
-        let at = |seconds: i64| chrono::DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap();
-        let access = Access {
-            token: Secret::new("a"),
-            expires_at: Some(at(100)),
-            scope: Vec::new(),
-            provider: "iam".to_owned(),
-        };
-        let other = Other { access, got: at(0) };
-        for (now, at_least, expected) in
-            [(0, 60, true), (39, 60, true), (49, 86_400, true), (50, 86_400, false), (99, 0, true), (100, 0, false)]
-        {
-            assert_eq!(other.is_good(at(now), TimeDelta::seconds(at_least)), expected, "{now} {at_least}");
-        }
-        let endless = Other { access: Access { expires_at: None, ..other.access }, got: at(0) };
-        assert!(!endless.is_good(at(0), TimeDelta::zero()), "nobody knows whether it has ended");
-    }
 }

@@ -8,10 +8,12 @@ use hub_core::id::UserId;
 use hub_store::User;
 use serde_json::json;
 
-use super::{Access, Code, Failure, Kept, Refused, Want, hold_on, store};
+use super::store::Keeping;
+use super::{Access, Code, Failure, Kept, Refused, Want, busy, hold_on, store, unkept};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
+use crate::http::problem::reference;
 use crate::login::allow::Verdict;
 use crate::login::oidc::{Ask, Provider, RefreshError, Tokens, Trouble};
 use crate::page::session;
@@ -26,6 +28,11 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<Access, Refused> {
     loop {
         hold_on(app, user).await?;
+        if let Err(error) = unkept::settle(app, user).await {
+            // A second token that is not kept would be no better than the first.
+            tracing::warn!(%user, "no fresh tokens while those at hand cannot be kept: {error}");
+            return Err(busy());
+        }
         let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
         let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
         let Some(refresh_token) = kept.refresh_token() else {
@@ -69,6 +76,20 @@ pub(super) fn access_of(app: &App, kept: &Kept) -> Option<Access> {
     Some(access(provider, &tokens))
 }
 
+/// The ID token that is kept, if it is good for so long or for half of its life.
+pub(super) fn id_of(app: &App, kept: &Kept, at_least: TimeDelta) -> Option<Access> {
+    let (token, begin, end) = kept.id_token()?;
+    let provider = provider_of(app, kept)?;
+    let good = end - app.now() > at_least.min((end - begin) / 2);
+    good.then(|| Access { token, expires_at: Some(end), scope: Vec::new(), provider: provider.name().to_owned() })
+}
+
+/// The ID token after a refresh, which need not have brought another one.
+pub(super) async fn renewed_id(app: &App, user: UserId) -> Result<Access, Refused> {
+    let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+    id_of(app, &kept, LAST_MOMENTS).ok_or_else(|| Refused::Target("a refresh brings no ID token".to_owned()))
+}
+
 fn access(provider: &Provider, tokens: &Tokens) -> Access {
     Access {
         token: tokens.access_token.clone(),
@@ -79,7 +100,7 @@ fn access(provider: &Provider, tokens: &Tokens) -> Access {
 }
 
 /// The provider of a state. Another hub's tells of none: then it is the only one.
-fn provider_of<'a>(app: &'a App, kept: &Kept) -> Option<&'a Provider> {
+pub(super) fn provider_of<'a>(app: &'a App, kept: &Kept) -> Option<&'a Provider> {
     match (kept.provider(), app.login.providers()) {
         (Some(name), _) => app.login.provider(Some(name)),
         (None, [only]) => Some(only),
@@ -98,15 +119,20 @@ async fn renewed(
     let access = access(provider, &tokens);
     if !want.is_plain() {
         if let Some(next) = &tokens.refresh_token {
-            store::replace(app, user, kept, &kept.rotated(next)).await?;
+            store::keep(app, user, kept, kept.rotated(next)).await;
         }
-        app.upstream.remember(user, want.clone(), access.clone(), app.now());
+        app.upstream.others.remember(user, kept, want.clone(), access.clone(), app.now());
         return Ok(access);
     }
-    if !store::replace(app, user, kept, &kept.renewed(&tokens)).await? {
-        // A new login came meanwhile: its tokens count.
-        let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
-        return access_of(app, &kept).ok_or(Refused::NotKept);
+    match store::keep(app, user, kept, kept.renewed(&tokens)).await {
+        Keeping::Done => {}
+        // Who the person is now is asked when it is kept.
+        Keeping::Later => return Ok(access),
+        Keeping::Superseded => {
+            // A new login came meanwhile: its tokens count.
+            let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+            return access_of(app, &kept).ok_or(Refused::NotKept);
+        }
     }
     tracing::debug!(%user, provider = provider.name(), "fresh tokens");
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
@@ -132,13 +158,13 @@ async fn look(
     kept: &Kept,
     tokens: Tokens,
 ) -> Result<Looked, Refused> {
-    let Some(subject) = kept.subject() else {
+    let Some(before) = kept.before() else {
         // Another hub kept it, and there is nobody to ask for: only the token is looked after.
         later(app, user, kept).await?;
         return Ok(Looked::Done);
     };
     let Some(person) = app.store.user_by_id(user).await? else { return Err(Refused::NotKept) };
-    let known = match provider.look_again(tokens, subject, app.now()).await {
+    let known = match provider.look_again(tokens, &before, app.now()).await {
         Ok(known) => known,
         Err(Trouble::Denied { .. }) => return Ok(Looked::Refused),
         Err(Trouble::Required(claim)) => {
@@ -154,7 +180,7 @@ async fn look(
         }
     };
     let verdict = admission::readmit(app, &person, &known.claims).await?;
-    store::replace(app, user, kept, &kept.with(&known)).await?;
+    store::put(app, user, kept, &kept.with(&known)).await?;
     if !matches!(verdict, Verdict::Allowed { .. }) {
         return Err(Refused::NotAdmitted);
     }
@@ -186,9 +212,9 @@ async fn refused(
     error: RefreshError,
 ) -> Result<Access, Refused> {
     let code = match &error {
-        RefreshError::InvalidTarget { description } => return Err(Refused::Target(description.clone())),
+        RefreshError::InvalidTarget { description } => return Err(no_target(user, provider, description)),
         // What else was wrong with a wish of somebody's own says nothing of the login.
-        RefreshError::Other(what) if !want.is_plain() => return Err(Refused::Target(what.clone())),
+        RefreshError::Other(what) if !want.is_plain() => return Err(no_target(user, provider, what)),
         RefreshError::InvalidGrant { .. } => Code::SignInNeeded,
         RefreshError::Suspended { .. } => Code::Suspended,
         RefreshError::UsagePolicy { .. } => Code::UsagePolicy,
@@ -198,6 +224,14 @@ async fn refused(
     let failed = fail(app, user, provider, code, &error.to_string()).await?;
     let at_hand = want.is_plain() && code == Code::Unreachable && kept.is_good(app.now(), LAST_MOMENTS);
     at_hand.then(|| access_of(app, kept)).flatten().ok_or(failed)
+}
+
+/// The provider's own words are for the log: who knows what is in them.
+fn no_target(user: UserId, provider: &Provider, words: &str) -> Refused {
+    let reference = reference();
+    tracing::warn!(%user, provider = provider.name(), reference, "no token for an audience or scope: {words}");
+    let name = provider.config().shown();
+    Refused::Target(format!("{name} gives no token for this audience or scope. Reference: {reference}"))
 }
 
 /// Records what keeps tokens from being renewed, and ends what has to end.

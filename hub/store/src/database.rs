@@ -111,6 +111,24 @@ impl Pool {
         .map_err(|error| self.error("begin", error))
     }
 
+    /// The database's own clock, as an expression that compares with times as they are kept.
+    pub(crate) fn now(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+            Self::Postgres(_) => "(clock_timestamp() AT TIME ZONE 'UTC')",
+        }
+    }
+
+    /// So many seconds from now by the database's own clock; `argument` is such as `$3`, a whole number.
+    pub(crate) fn in_seconds(&self, argument: &'static str) -> String {
+        match self {
+            Self::Sqlite { .. } => format!("strftime('%Y-%m-%d %H:%M:%f000', 'now', {argument} || ' seconds')"),
+            Self::Postgres(_) => {
+                format!("({} + CAST({argument} AS double precision) * INTERVAL '1 second')", self.now())
+            }
+        }
+    }
+
     /// Closes every connection once what runs on it is done.
     pub(crate) async fn close(&self) {
         match self {

@@ -2,6 +2,7 @@
 
 use crate::adopt::ensure_row;
 use crate::database::Tx;
+use crate::device;
 use crate::error::Result;
 use crate::reservation::{self, Over, Reservation};
 use crate::store::Store;
@@ -9,6 +10,7 @@ use crate::value::params;
 use hub_core::clock::Time;
 use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
+use std::collections::BTreeMap;
 
 /// How many servers there may be at once over the whole hub, `None` for any number; and what this one takes of quotas.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct StartLimits {
     pub active: Option<u32>,
     /// What the server takes, and whose quotas it counts against.
     pub reservation: Option<Reservation>,
+    /// How many devices it is to have, by resource: it gets a place in each queue.
+    pub devices: BTreeMap<String, u64>,
 }
 
 /// What became of the wish to start a server.
@@ -63,6 +67,10 @@ impl Store {
         let mut tx = self.pool.begin().await?;
         // The counter's row is the lock that all starts share; without it two could count the same free place.
         tx.execute("UPDATE specola_counters SET value = value + 1 WHERE name = 'starts'", params![]).await?;
+        if !limits.devices.is_empty() {
+            // Before the row of the server, as all who take devices.
+            device::lock(&mut tx).await?;
+        }
         let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantRunning::Gone) };
         let refusal = match already(desired, phase) {
             Some(answer) => Some(answer),
@@ -74,6 +82,11 @@ impl Store {
         if let Some(over) = reservation::reserve(&mut tx, id, limits.reservation.as_ref()).await? {
             return Ok(WantRunning::OverQuota(over));
         }
+        device::queue(&mut tx, id, &limits.devices, now).await?;
+        // What a start told that was called off before it began is not about this one.
+        let sql = "DELETE FROM specola_events WHERE spawner_id = $1
+                   AND generation > (SELECT p.generation FROM specola_servers p WHERE p.spawner_id = $1)";
+        tx.execute(sql, params![id]).await?;
         let sql = "UPDATE specola_servers SET desired = 'running', due_at = $2, failure = NULL, plan = $3,
                    changed_at = $2 WHERE spawner_id = $1";
         tx.execute(sql, params![id, now, plan]).await?;
@@ -95,6 +108,10 @@ impl Store {
         }
         let sql = "UPDATE specola_servers SET desired = 'stopped', due_at = $2, changed_at = $2 WHERE spawner_id = $1";
         tx.execute(sql, params![id, now]).await?;
+        if phase == Phase::Stopped {
+            // Nothing was made yet, so that nothing is left to be stopped.
+            device::release(&mut tx, id, false, now).await?;
+        }
         tx.commit().await?;
         Ok(WantStopped::Accepted)
     }
@@ -132,8 +149,10 @@ async fn over_limit(tx: &mut Tx, limits: &StartLimits) -> Result<Option<WantRunn
     if limits.active.is_none() && limits.concurrent.is_none() {
         return Ok(None);
     }
+    // Who waits for a device keeps nobody else from starting.
     let sql = "SELECT COUNT(*) AS active,
-               COUNT(CASE WHEN desired = 'running' AND phase NOT IN ('ready', 'stopping') THEN 1 END) AS starting
+               COUNT(CASE WHEN desired = 'running' AND phase NOT IN ('ready', 'stopping') AND NOT (phase = 'stopped'
+                   AND spawner_id IN (SELECT q.spawner_id FROM specola_device_queue q)) THEN 1 END) AS starting
                FROM specola_servers WHERE desired = 'running' OR phase <> 'stopped'";
     let Some(row) = tx.row(sql, params![]).await? else { return Ok(None) };
     let reached = |limit: Option<u32>, count: i64| limit.is_some_and(|limit| count >= i64::from(limit));

@@ -1,5 +1,6 @@
 //! The way of a server down, as the keeper records it, guarded as the way up.
 
+use crate::device;
 use crate::error::Result;
 use crate::oauth::HUB_CLIENT;
 use crate::start::user_was_there;
@@ -38,15 +39,15 @@ impl Store {
         self.changed(sql, params![id, holder, generation, deadline_at, now]).await
     }
 
-    /// Records that nothing is left of a server: token, OAuth client and address go, phase `stopped`.
+    /// Records that nothing is left of a server: token, OAuth client, address and devices go, phase `stopped`.
     pub async fn finish(&self, id: SpawnerId, holder: &str, generation: Generation, now: Time) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         // The token's id is needed below, so it is taken out of the row last.
         let sql = "UPDATE specola_servers SET changed_at = $4 WHERE spawner_id = $1 AND held_by = $2
-                   AND generation = $3 AND phase = 'stopping'";
-        if tx.execute(sql, params![id, holder, generation, now]).await? == 0 {
-            return Ok(false);
-        }
+                   AND generation = $3 AND phase = 'stopping' RETURNING failure";
+        let Some(row) = tx.row(sql, params![id, holder, generation, now]).await? else { return Ok(false) };
+        let failed = row.get::<Option<String>>("failure")?.is_some();
+        device::release(&mut tx, id, !failed, now).await?;
         // JupyterHub gives the server's token to its own client and marks it only by the note.
         let sql = "DELETE FROM api_tokens
                    WHERE id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)

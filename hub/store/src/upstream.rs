@@ -1,11 +1,13 @@
 //! Whom identity providers are to be asked about anew: when, by which hub, and what went wrong the last time.
 //!
-//! A lease keeps two hubs from using one refresh token at the same time: many providers take the second use for a theft.
+//! A lease keeps two hubs from using one refresh token at the same time: many providers take the second use for a theft. It
+//! is measured by the database's clock alone: those of two machines may differ by more than a lease lasts.
 
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::Store;
 use crate::value::params;
+use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::UserId;
 use serde_json::Value;
@@ -57,13 +59,16 @@ impl Store {
         self.pool.execute(sql, params![user, failure, now, due_at]).await.map(drop)
     }
 
-    /// Takes somebody's tokens for one hub. False when another one has them.
-    pub async fn claim_upstream(&self, user: UserId, holder: &str, now: Time, until: Time) -> Result<bool> {
-        let sql = "INSERT INTO specola_upstream (user_id, held_by, held_until) VALUES ($1, $2, $4)
-                   ON CONFLICT (user_id) DO UPDATE SET held_by = $2, held_until = $4
-                   WHERE specola_upstream.held_until IS NULL OR specola_upstream.held_until <= $3
-                      OR specola_upstream.held_by = $2";
-        self.changed(sql, params![user, holder, now, until]).await
+    /// Takes somebody's tokens for one hub, or holds on to them. False when another one has them.
+    pub async fn claim_upstream(&self, user: UserId, holder: &str, lease: TimeDelta) -> Result<bool> {
+        let (now, until) = (self.pool.now(), self.pool.in_seconds("$3"));
+        let sql = format!(
+            "INSERT INTO specola_upstream (user_id, held_by, held_until) VALUES ($1, $2, {until})
+             ON CONFLICT (user_id) DO UPDATE SET held_by = $2, held_until = excluded.held_until
+             WHERE specola_upstream.held_until IS NULL OR specola_upstream.held_until <= {now}
+                OR specola_upstream.held_by = $2"
+        );
+        self.changed(sql, params![user, holder, lease.num_seconds()]).await
     }
 
     /// Lets go of somebody's tokens.
@@ -75,14 +80,17 @@ impl Store {
     /// Who is due and about: with a server that is not stopped, a session that is valid, or a token used since `seen`. The
     /// longest waiting first.
     pub async fn due_upstreams(&self, now: Time, seen: Time, max: u32) -> Result<Vec<UserId>> {
-        let sql = "SELECT w.user_id FROM specola_upstream w
-                   WHERE w.due_at <= $1 AND (w.held_until IS NULL OR w.held_until <= $1) AND (
-                       EXISTS (SELECT 1 FROM specola_sessions s
-                               WHERE s.user_id = w.user_id AND s.revoked_at IS NULL AND s.expires_at > $1)
-                       OR EXISTS (SELECT 1 FROM spawners p JOIN specola_servers v ON v.spawner_id = p.id
-                               WHERE p.user_id = w.user_id AND v.phase <> 'stopped')
-                       OR EXISTS (SELECT 1 FROM api_tokens t WHERE t.user_id = w.user_id AND t.last_activity > $2))
-                   ORDER BY w.due_at LIMIT $3";
+        let by_database = self.pool.now();
+        let sql = format!(
+            "SELECT w.user_id FROM specola_upstream w
+             WHERE w.due_at <= $1 AND (w.held_until IS NULL OR w.held_until <= {by_database}) AND (
+                 EXISTS (SELECT 1 FROM specola_sessions s
+                         WHERE s.user_id = w.user_id AND s.revoked_at IS NULL AND s.expires_at > $1)
+                 OR EXISTS (SELECT 1 FROM spawners p JOIN specola_servers v ON v.spawner_id = p.id
+                         WHERE p.user_id = w.user_id AND v.phase <> 'stopped')
+                 OR EXISTS (SELECT 1 FROM api_tokens t WHERE t.user_id = w.user_id AND t.last_activity > $2))
+             ORDER BY w.due_at LIMIT $3"
+        );
         self.pool.rows(sql, params![now, seen, max]).await?.iter().map(|row| row.get("user_id")).collect()
     }
 }

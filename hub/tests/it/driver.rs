@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hub_core::id::{Generation, SpawnerId};
 use serde_json::Value;
 use spawners::fake::{Fake, World};
-use spawners::{Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,11 @@ impl Driver {
         Self { fake: Fake::new(world), url: url.to_owned(), plans: Arc::default() }
     }
 
+    /// The plan of the last start of a server.
+    pub fn plan_of(&self, server: SpawnerId) -> Option<Plan> {
+        self.plans.lock().unwrap().iter().rfind(|plan| plan.identity.spawner == server).cloned()
+    }
+
     /// The token that the start of a generation was given.
     pub fn token_of(&self, generation: Generation) -> Option<String> {
         let plans = self.plans.lock().unwrap();
@@ -35,6 +40,10 @@ impl Driver {
 impl Spawner for Driver {
     fn kind(&self) -> &'static str {
         self.fake.kind()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.fake.abilities()
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

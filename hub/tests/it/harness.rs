@@ -12,6 +12,7 @@ use hub_core::life::Phase;
 use hub_store::{Event, Server, StartLimits, Store, TokenOwner, WantRunning, WantStopped};
 use serde_json::Value;
 use spawners::fake::World;
+use specola::keeper::devices::DeviceSettings;
 use specola::keeper::failure::Failure;
 use specola::keeper::prepare::Recipe;
 use specola::keeper::signals::Signals;
@@ -57,6 +58,11 @@ impl Clock for Hands {
 }
 
 impl Hands {
+    /// The present instant, without the trait.
+    pub fn now_is(&self) -> Time {
+        self.now()
+    }
+
     pub fn move_on(&self, seconds: i64) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) += TimeDelta::seconds(seconds);
     }
@@ -72,6 +78,8 @@ pub struct House {
     pub lab: Lab,
     pub user: UserId,
     pub server: SpawnerId,
+    /// What hubs that are started from now on lease.
+    pub devices: DeviceSettings,
 }
 
 impl House {
@@ -81,7 +89,8 @@ impl House {
         let server = store.create_server(user, "", None, None, at(0)).await.unwrap().unwrap().id;
         let hub = serde_json::json!({ "hub": true });
         store.put_route("/", "http://127.0.0.1:8081", &hub).await.unwrap();
-        Self { database, store, clock: Hands(Arc::new(Mutex::new(at(10)))), world, lab, user, server }
+        let clock = Hands(Arc::new(Mutex::new(at(10))));
+        Self { database, store, clock, world, lab, user, server, devices: DeviceSettings::default() }
     }
 
     /// Starts a hub. Two with one holder are two lives of the same.
@@ -197,7 +206,7 @@ impl Hub {
         let (driver, clock) = (Driver::new(&house.world, &house.lab.url), house.clock.clone());
         let parts = (driver.clone(), holder.to_owned(), tracker.clone(), stop.clone());
         // Connections belong to the runtime they are made in.
-        let database = house.database.clone();
+        let (database, devices) = (house.database.clone(), house.devices.clone());
         let store = runtime.spawn(async move { database.open().await }).await.unwrap();
         let (there, proxy_id) = (store.clone(), format!("proxy of {holder}"));
         let keeper = runtime.spawn(async move {
@@ -206,7 +215,7 @@ impl Hub {
                 there.clone(),
                 Arc::new(clock.clone()),
                 Arc::new(driver),
-                settings(),
+                Settings { devices, ..settings() },
                 recipe(),
                 holder,
                 signals.clone(),
@@ -282,6 +291,8 @@ pub fn settings() -> Settings {
         stop_timeout: seconds(STOP_TIMEOUT),
         proxy_silence: Duration::from_secs(15),
         hooks: Arc::default(),
+        layout: Arc::default(),
+        devices: DeviceSettings::default(),
     }
 }
 
@@ -308,6 +319,7 @@ pub fn recipe() -> Recipe {
         oidc_environment: std::collections::BTreeSet::new(),
         tokens_in_shared_servers: false,
         provider: None,
+        storage: Vec::new(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }

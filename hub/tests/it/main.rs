@@ -8,6 +8,7 @@ mod adoption;
 mod cancel;
 mod cull;
 mod database;
+mod devices;
 mod driver;
 mod failure;
 mod harness;

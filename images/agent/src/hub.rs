@@ -1,8 +1,8 @@
-//! The hub, asked for the access token.
+//! The hub, asked for the access token and for keys of object stores.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, StatusCode, header};
@@ -11,11 +11,14 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::keys::Keys;
 
 /// How long the hub may take: it may have to ask the provider.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Longer answers are not of a hub.
-const LARGEST: usize = 256 * 1024;
+const LARGEST: usize = 4 << 20;
 
 /// Where the hub is, and what this lab is recognised by.
 pub struct Hub {
@@ -33,6 +36,26 @@ pub struct Token {
     pub expires_in: Option<u64>,
 }
 
+/// An object store, as far as programs have to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Storage {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub endpoint: String,
+    /// Its region.
+    pub region: String,
+    /// Whether buckets stand in the path of an address.
+    pub path_style: bool,
+    /// What it is verified with, as PEM, beside what the system trusts.
+    pub certificates: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Storages {
+    storage: Vec<Storage>,
+}
+
 /// Why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct Refusal {
@@ -46,6 +69,13 @@ pub struct Refusal {
     pub message: Option<String>,
     /// Where to go to mend it.
     pub link: Option<String>,
+}
+
+impl Refusal {
+    /// Without an answer of the hub.
+    pub fn saying(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..Self::default() }
+    }
 }
 
 impl Hub {
@@ -65,20 +95,36 @@ impl Hub {
                 .build(),
         };
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector);
-        Ok(Self { url: format!("{}/user/access-token", url.trim_end_matches('/')), token, client })
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), token, client })
     }
 
     /// A fresh token, or why there is none.
-    pub async fn ask(&self) -> std::result::Result<Token, Refusal> {
-        match tokio::time::timeout(PATIENCE, self.exchange()).await {
+    pub async fn token(&self) -> std::result::Result<Token, Refusal> {
+        let token: Token = self.ask("/user/access-token").await?;
+        if token.access_token.is_empty() { Err(Refusal::saying("the hub's answer is empty")) } else { Ok(token) }
+    }
+
+    /// Keys of a storage, or why there are none.
+    pub async fn keys(&self, storage: &str) -> std::result::Result<Keys, Refusal> {
+        let keys: Keys = self.ask(&format!("/user/storage/{storage}/credentials")).await?;
+        if keys.left().is_zero() { Err(Refusal::saying("the hub's keys have ended")) } else { Ok(keys) }
+    }
+
+    /// What storages there are.
+    pub async fn storage(&self) -> std::result::Result<Vec<Storage>, Refusal> {
+        self.ask("/user/storage").await.map(|Storages { storage }| storage)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, path: &str) -> std::result::Result<T, Refusal> {
+        match tokio::time::timeout(PATIENCE, self.exchange(path)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(Refusal { message: Some(format!("{error:#}")), ..Refusal::default() }),
-            Err(_) => Err(Refusal { message: Some("the hub does not answer".to_owned()), ..Refusal::default() }),
+            Ok(Err(error)) => Err(Refusal::saying(format!("{error:#}"))),
+            Err(_) => Err(Refusal::saying("the hub does not answer")),
         }
     }
 
-    async fn exchange(&self) -> Result<std::result::Result<Token, Refusal>> {
-        let request = Request::get(&self.url)
+    async fn exchange<T: DeserializeOwned>(&self, path: &str) -> Result<std::result::Result<T, Refusal>> {
+        let request = Request::get(format!("{}{path}", self.url))
             .header(header::AUTHORIZATION, format!("token {}", self.token))
             .header(header::ACCEPT, "application/json")
             .body(Empty::new())?;
@@ -87,9 +133,7 @@ impl Hub {
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("the hub's answer breaks off: {error}"))?.to_bytes();
         if status == StatusCode::OK {
-            let token: Token = serde_json::from_slice(&body).context("the hub's answer holds no token")?;
-            ensure!(!token.access_token.is_empty(), "the hub's answer holds no token");
-            return Ok(Ok(token));
+            return Ok(Ok(serde_json::from_slice(&body).context("the hub's answer is not understood")?));
         }
         let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
         Ok(Err(Refusal { status: status.as_u16(), ..refusal }))

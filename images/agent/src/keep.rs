@@ -1,18 +1,18 @@
-//! Keeps the file current: asks well before the token ends, and says in `status.json` what stands in the way.
+//! Keeps the file with the token current: asks well before it ends, and says what stands in the way.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::folder::Folder;
 use crate::hub::{Hub, Refusal, Token};
+use crate::status::Status;
 
-/// The token, and how it stands with it.
+/// The token's file.
 const TOKEN: &str = "access_token";
-const STATUS: &str = "status.json";
 
 /// A token is renewed after half of what it has left, but within these.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -20,24 +20,20 @@ const LONGEST: Duration = Duration::from_secs(900);
 
 /// Who keeps the file.
 pub struct Keeper {
-    hub: Hub,
+    hub: Arc<Hub>,
     folder: Folder,
+    status: Arc<Status>,
 }
 
 impl Keeper {
     /// Keeps what a hub gives in a folder.
-    pub fn new(hub: Hub, folder: Folder) -> Self {
-        Self { hub, folder }
+    pub fn new(hub: Arc<Hub>, folder: Folder, status: Arc<Status>) -> Self {
+        Self { hub, folder, status }
     }
 
     /// Where the token is.
     pub fn file(&self) -> PathBuf {
         self.folder.file(TOKEN)
-    }
-
-    /// Where it is kept.
-    pub fn folder(&self) -> &Folder {
-        &self.folder
     }
 
     /// Runs until it is aborted. `first` hears when the first answer is there, whatever it is.
@@ -46,7 +42,7 @@ impl Keeper {
         self.folder.remove(TOKEN);
         let (mut first, mut ends, mut refusals) = (Some(first), None, 0_u32);
         loop {
-            let pause = match self.hub.ask().await {
+            let pause = match self.hub.token().await {
                 Ok(token) => {
                     refusals = 0;
                     ends = token.expires_in.map(|seconds| Instant::now() + Duration::from_secs(seconds));
@@ -59,7 +55,7 @@ impl Keeper {
                         self.folder.remove(TOKEN);
                         ends = None;
                     }
-                    self.tell(&refusal);
+                    self.status.token_refused(&refusal);
                     refusals = refusals.saturating_add(1);
                     again(&refusal, refusals, left)
                 }
@@ -72,19 +68,12 @@ impl Keeper {
     }
 
     fn keep(&self, token: &Token) {
-        let status = json!({ "ok": true, "expires_in": token.expires_in });
-        for (name, text) in [(TOKEN, token.access_token.as_str()), (STATUS, &status.to_string())] {
-            if let Err(error) = self.folder.write(name, text) {
+        match self.folder.write(TOKEN, &token.access_token) {
+            Ok(()) => self.status.token_kept(token.expires_in),
+            Err(error) => {
                 eprintln!("specola-lab-agent: {error:#}");
+                self.status.token_refused(&Refusal::saying(format!("{error:#}")));
             }
-        }
-    }
-
-    fn tell(&self, refusal: &Refusal) {
-        let Refusal { status, code, message, link } = refusal;
-        let told = json!({ "ok": false, "status": status, "code": code, "message": message, "link": link });
-        if let Err(error) = self.folder.write(STATUS, &told.to_string()) {
-            eprintln!("specola-lab-agent: {error:#}");
         }
     }
 }

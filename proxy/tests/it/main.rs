@@ -5,6 +5,8 @@
 // A test that cannot go on must stop.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acme;
+mod chp;
 mod client;
 mod exchange;
 mod framing;
@@ -15,6 +17,9 @@ mod hub_restart;
 mod life;
 mod link;
 mod paths;
+#[path = "../../../tests/src/pebble.rs"]
+mod pebble;
+mod secure;
 mod streams;
 mod tenancy;
 mod tls;

@@ -3,24 +3,28 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{RootCertStore, ServerConfig, server::WebPkiClientVerifier},
+};
 
 use crate::{
     client::Raw,
     hub::route,
+    secure::Authority,
     tunnels::{HANDSHAKE, SWITCH},
     upstream::Upstream,
     world::world_with,
 };
 
 /// What ends TLS in front of an upstream, with a certificate of its own for these names.
-struct Front {
+pub struct Front {
     address: SocketAddr,
     certificate: PathBuf,
     _folder: tempfile::TempDir,
@@ -45,6 +49,24 @@ impl Front {
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        Self::with(upstream, config, file, folder).await
+    }
+
+    /// One that asks for a certificate of the authority, which vouches for it as well.
+    pub async fn asking(upstream: SocketAddr, authority: &Authority) -> Self {
+        let files = authority.sign("front", &["127.0.0.1"]);
+        let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority.file()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let chain = vec![CertificateDer::from_pem_file(&files.certificate).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+        let config = builder.with_client_cert_verifier(verifier.unwrap()).with_single_cert(chain, key).unwrap();
+        Self::with(upstream, config, authority.file(), tempfile::tempdir().unwrap()).await
+    }
+
+    async fn with(upstream: SocketAddr, config: ServerConfig, file: PathBuf, folder: tempfile::TempDir) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -63,7 +85,7 @@ impl Front {
         Self { address, certificate: file, _folder: folder, task }
     }
 
-    fn url(&self, host: &str) -> String {
+    pub fn url(&self, host: &str) -> String {
         format!("https://{host}:{}", self.address.port())
     }
 }

@@ -11,6 +11,9 @@ use crate::hub::{Hub, TOKEN};
 
 pub struct World {
     pub address: SocketAddr,
+    pub redirect: Option<SocketAddr>,
+    pub api: Vec<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
     pub hub: Hub,
     pub folder: TempDir,
     pub stop: CancellationToken,
@@ -37,11 +40,27 @@ pub async fn world_with(routes: Vec<Route>, adjust: impl FnOnce(&mut Options)) -
         admin_socket: Some(folder.path().join("admin.sock")),
         trusted_proxies: Vec::new(),
         client_ca: None,
+        tls: None,
+        reload: std::sync::Arc::default(),
+        mark: None,
+        doors: Vec::new(),
+        client_certificate: None,
+        insecure: false,
+        chp: None,
     };
     adjust(&mut options);
     let revision = hub.change(routes, &[]);
-    let mut world =
-        World { address: options.listen[0], hub, folder, stop: CancellationToken::new(), task: None, options };
+    let mut world = World {
+        address: options.listen[0],
+        redirect: None,
+        api: Vec::new(),
+        metrics: None,
+        hub,
+        folder,
+        stop: CancellationToken::new(),
+        task: None,
+        options,
+    };
     world.start().await;
     if world.options.hub != HubLink::None {
         world.hub.acknowledged(revision).await;
@@ -54,6 +73,8 @@ impl World {
     pub async fn start(&mut self) {
         let proxy = Proxy::bind(self.options.clone()).await.unwrap();
         self.address = proxy.addresses()[0];
+        self.redirect = proxy.redirect_address();
+        (self.api, self.metrics) = proxy.chp_addresses();
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.task = Some(tokio::spawn(async move { proxy.serve(stop).await.unwrap() }));

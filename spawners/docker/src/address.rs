@@ -118,9 +118,6 @@ mod tests {
             ]},
             "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
         });
-        assert_eq!(
-            address(container, &Config::new("h")).as_deref(),
-            Some("http://172.17.0.2:9999/hub2/user/anna/")
-        );
+        assert_eq!(address(container, &Config::new("h")).as_deref(), Some("http://172.17.0.2:9999/hub2/user/anna/"));
     }
 }

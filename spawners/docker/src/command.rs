@@ -66,7 +66,10 @@ pub(crate) fn complete(body: &mut ContainerCreateBody, args: &[String], image: &
     }
     let nothing = |words: Option<&Vec<String>>, own: &[String]| words.map_or(own, Vec::as_slice).is_empty();
     if nothing(body.cmd.as_ref(), &image.cmd) && nothing(body.entrypoint.as_ref(), &image.entrypoint) {
-        return Err(StartError::refused("no_command", "The image does not say what to start, and neither does this hub."));
+        return Err(StartError::refused(
+            "no_command",
+            "The image does not say what to start, and neither does this hub.",
+        ));
     }
     Ok(())
 }

@@ -42,8 +42,7 @@ impl Docker {
     pub fn new(config: Config) -> Result<Self, String> {
         Self::check(&config)?;
         let engine = Arc::new(Engine::new(config.endpoint.clone()));
-        let parts =
-            Parts { config, engine, pulls: Pulls::default(), known: Known::default(), asked: Asked::default() };
+        let parts = Parts { config, engine, pulls: Pulls::default(), known: Known::default(), asked: Asked::default() };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -59,9 +58,9 @@ impl Docker {
 impl Parts {
     /// The container of this very start. Its state leads to what DockerSpawner made, which carries no label.
     pub(crate) async fn find(&self, server: &Identity, state: &Value) -> Result<Option<Container>, Unreachable> {
-        let known = ["object_id", "container_id", "object_name"].iter().find_map(|key| {
-            state.get(key).and_then(Value::as_str).filter(|id| !id.is_empty())
-        });
+        let known = ["object_id", "container_id", "object_name"]
+            .iter()
+            .find_map(|key| state.get(key).and_then(Value::as_str).filter(|id| !id.is_empty()));
         if let Some(id) = known
             && let Some(container) = self.engine.inspect(id).await?.map(Container)
         {

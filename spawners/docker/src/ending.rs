@@ -10,7 +10,8 @@ pub(crate) fn reason(state: &ContainerState, limit: Option<i64>, tail: &str) -> 
         let limit = limit.filter(|limit| *limit > 0).map(|limit| format!(" of {}", size(limit))).unwrap_or_default();
         return (signalled(code), format!("It used more memory than its limit{limit}, and was ended."));
     }
-    let denied = ["Permission denied", "PermissionError", "Read-only file system"].iter().any(|text| tail.contains(text));
+    let denied =
+        ["Permission denied", "PermissionError", "Read-only file system"].iter().any(|text| tail.contains(text));
     let full = tail.contains("No space left on device") || tail.contains("Disk quota exceeded");
     let sentence = match code {
         _ if full => "It ended because its disk is full.".to_owned(),
@@ -45,8 +46,7 @@ mod tests {
     use super::*;
 
     fn told(exit_code: i64, oom: bool, tail: &str) -> (Option<i32>, String) {
-        let state =
-            ContainerState { exit_code: Some(exit_code), oom_killed: Some(oom), ..ContainerState::default() };
+        let state = ContainerState { exit_code: Some(exit_code), oom_killed: Some(oom), ..ContainerState::default() };
         reason(&state, Some(512 << 20), tail)
     }
 

@@ -77,10 +77,13 @@ fn in_file(written: &Value, registry: &str) -> Option<DockerCredentials> {
         let bare = name.trim_start_matches("https://").trim_start_matches("http://");
         bare.split('/').next().unwrap_or_default().to_owned()
     };
-    let is_it = |name: &str| if registry == DOCKER_HUB { name == INDEX || host(name) == DOCKER_HUB } else { host(name) == registry };
+    let is_it = |name: &str| {
+        if registry == DOCKER_HUB { name == INDEX || host(name) == DOCKER_HUB } else { host(name) == registry }
+    };
     let (name, auth) = auths.iter().find(|(name, _)| is_it(name))?;
     let text = |key: &str| auth.get(key).and_then(Value::as_str).map(str::to_owned);
-    let decoded = text("auth").and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        text("auth").and_then(|text| STANDARD.decode(text).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|pair| pair.split_once(':'));
     Some(DockerCredentials {
         username: text("username").or_else(|| pair.map(|(name, _)| name.to_owned())),

@@ -155,10 +155,7 @@ fn host(config: &Config, plan: &Plan, shape: &Shape, names: &Names, port: u16) -
         network_mode: Some(shape.network_name.clone()),
         port_bindings: (!shape.is_internal()).then(|| HashMap::from([(format!("{port}/tcp"), Some(vec![published]))])),
         // Who starts a server again, and with which token, is the hub.
-        restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::NO),
-            ..RestartPolicy::default()
-        }),
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), ..RestartPolicy::default() }),
         auto_remove: Some(false),
         privileged: Some(false),
         cap_drop: (!shape.cap_drop.is_empty()).then(|| shape.cap_drop.clone()),
@@ -327,7 +324,10 @@ mod tests {
         (plan.mem_limit, plan.mem_guarantee) = (Some(1 << 30), Some(1 << 20));
         (plan.cpu_limit, plan.cpu_guarantee) = (Some(1.5), Some(0.5));
         let (body, host) = made(&config(), &plan);
-        assert_eq!((host.memory, host.memory_swap, host.memory_reservation), (Some(1 << 30), Some(1 << 30), Some(1 << 20)));
+        assert_eq!(
+            (host.memory, host.memory_swap, host.memory_reservation),
+            (Some(1 << 30), Some(1 << 30), Some(1 << 20))
+        );
         assert_eq!((host.cpu_period, host.cpu_quota, host.cpu_shares), (Some(100_000), Some(150_000), Some(512)));
         assert_eq!((host.privileged, host.init, host.pids_limit), (Some(false), Some(true), Some(4096)));
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));

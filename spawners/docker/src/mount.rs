@@ -81,7 +81,8 @@ fn explicit(written: &Map<String, Value>, names: &Names) -> Result<Mount, String
     let mut mount: Mount = extra::lay(&Mount::default(), written)?;
     for (what, text) in [("source", &mut mount.source), ("target", &mut mount.target)] {
         if let Some(template) = text {
-            *template = names.fill(template).map_err(|name| format!("the {what} contains {name}, which is no field"))?;
+            *template =
+                names.fill(template).map_err(|name| format!("the {what} contains {name}, which is no field"))?;
         }
     }
     if let Some(subpath) = mount.volume_options.as_mut().and_then(|options| options.subpath.as_mut()) {
@@ -207,7 +208,10 @@ mod tests {
     #[test]
     fn a_chosen_volume_is_named_by_its_choice() {
         let mount = chosen("data", &table(json!({"target": "/data", "read_only": true})), &names()).unwrap();
-        assert_eq!((mount.source.as_deref(), mount.typ, mount.read_only), (Some("data"), Some(MountType::VOLUME), Some(true)));
+        assert_eq!(
+            (mount.source.as_deref(), mount.typ, mount.read_only),
+            (Some("data"), Some(MountType::VOLUME), Some(true))
+        );
         let mount = chosen("x", &table(json!({"source": "/srv/{servername}", "path": "/x"})), &names()).unwrap();
         assert_eq!((mount.source.as_deref(), mount.typ), (Some("/srv/gpu"), Some(MountType::BIND)));
     }

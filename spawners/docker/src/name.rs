@@ -43,7 +43,8 @@ impl Names {
                     .strip_prefix('{')
                     .and_then(|inner| inner.split_once('}'))
                     .ok_or_else(|| braces.chars().take(20).collect::<String>())?;
-                let value = self.fields.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("{{{name}}}"))?;
+                let value =
+                    self.fields.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("{{{name}}}"))?;
                 filled.push_str(&value.1);
                 rest = after;
             }

@@ -81,7 +81,10 @@ async fn pull(
 ) -> Result<(), Failure> {
     let credentials = logins.of(image).map_err(|what| {
         tracing::error!(image, "the login at its registry cannot be read: {what}");
-        Failure::Told("login_unreadable", "This hub's login at the registry of the image cannot be read. Ask the people who run this hub.")
+        Failure::Told(
+            "login_unreadable",
+            "This hub's login at the registry of the image cannot be read. Ask the people who run this hub.",
+        )
     })?;
     tracing::info!(image, "pulling");
     let (name, tag) = parts(image);

@@ -44,7 +44,10 @@ fn told(status: Option<u16>, said: &str) -> (&'static str, String) {
     } else if has("cannot assign requested address") {
         ("no_such_address", "The address that servers are published at is none of the machine that runs them.")
     } else if has("cannot allocate memory") || has("minimum memory limit") {
-        ("no_memory", "The machine that runs servers does not have the memory for this one, or it is to have too little.")
+        (
+            "no_memory",
+            "The machine that runs servers does not have the memory for this one, or it is to have too little.",
+        )
     } else if status.is_some_and(|status| status < 500) {
         ("container_refused", "What starts servers does not take the settings of this server.")
     } else {
@@ -58,11 +61,18 @@ pub(crate) fn of_pull(said: &str) -> (&'static str, &'static str) {
     let said = said.to_ascii_lowercase();
     let has = |text: &str| said.contains(text);
     if has("no space left on device") {
-        ("disk_full", "There is no room for the image on the machine that runs servers. Ask the people who run this hub.")
-    } else if has("unauthorized") || has("no basic auth") || has("authentication required") || has("incorrect username") {
+        (
+            "disk_full",
+            "There is no room for the image on the machine that runs servers. Ask the people who run this hub.",
+        )
+    } else if has("unauthorized") || has("no basic auth") || has("authentication required") || has("incorrect username")
+    {
         ("image_denied", "The registry does not give out the image: this hub's login is missing or not accepted there.")
     } else if has("pull access denied") || has("access denied") || has("denied:") || has("forbidden") {
-        ("image_denied", "The registry does not give out the image: it does not exist there, or this hub may not have it.")
+        (
+            "image_denied",
+            "The registry does not give out the image: it does not exist there, or this hub may not have it.",
+        )
     } else if has("manifest unknown") || has("not found") || has("name unknown") || has("repository does not exist") {
         ("image_absent", "There is no such image in the registry.")
     } else if has("invalid reference") || has("invalid repository name") || has("invalid tag") {
@@ -71,9 +81,18 @@ pub(crate) fn of_pull(said: &str) -> (&'static str, &'static str) {
         ("registry_busy", "The registry asks for a pause: too much was pulled from it. Try again later.")
     } else if has("no matching manifest") {
         ("image_absent", "There is no such image for the kind of machine that runs servers.")
-    } else if ["dial tcp", "connection refused", "no such host", "timeout", "timed out", "deadline exceeded", "eof", "x509"]
-        .iter()
-        .any(|text| has(text))
+    } else if [
+        "dial tcp",
+        "connection refused",
+        "no such host",
+        "timeout",
+        "timed out",
+        "deadline exceeded",
+        "eof",
+        "x509",
+    ]
+    .iter()
+    .any(|text| has(text))
     {
         ("registry_away", "The registry of the image cannot be reached. Try again later.")
     } else {

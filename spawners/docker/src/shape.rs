@@ -169,9 +169,12 @@ mod tests {
     #[test]
     fn what_no_container_understands_is_refused() {
         let shape = Shape::default();
-        for wrong in
-            [json!({"node_selector": {}}), json!({"shm_size": "much"}), json!({"pull_policy": "sometimes"}), json!({"init": 3})]
-        {
+        for wrong in [
+            json!({"node_selector": {}}),
+            json!({"shm_size": "much"}),
+            json!({"pull_policy": "sometimes"}),
+            json!({"init": 3}),
+        ] {
             assert!(shape.with(&changes(wrong.clone())).is_err(), "{wrong}");
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
+use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, ExecConfig};
 use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
-use bollard::exec::{StartExecOptions, StartExecResults};
 use futures_util::StreamExt;
 use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
 
@@ -145,7 +145,10 @@ impl Parts {
         }
         tracing::error!(
             "a part of a volume (subpath) needs an engine with API {}.{}; this one has {}.{}, and would mount the whole",
-            SUBPATHS.0, SUBPATHS.1, api.0, api.1
+            SUBPATHS.0,
+            SUBPATHS.1,
+            api.0,
+            api.1
         );
         Err(StartError::refused(
             "engine_too_old",
@@ -253,7 +256,9 @@ impl Parts {
         };
         let exec = client.create_exec(id, wanted).await?.id;
         let mut said = Vec::new();
-        if let StartExecResults::Attached { mut output, .. } = client.start_exec(&exec, None::<StartExecOptions>).await? {
+        if let StartExecResults::Attached { mut output, .. } =
+            client.start_exec(&exec, None::<StartExecOptions>).await?
+        {
             while let Some(piece) = output.next().await {
                 let piece = piece?;
                 let room = LARGEST.saturating_sub(said.len());

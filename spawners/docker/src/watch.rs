@@ -64,7 +64,11 @@ async fn listen(
         let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
         let Some(identity) = label::identity(&attributes) else { continue };
         if event.action.as_deref() == Some("oom") {
-            tracing::info!(user = identity.user, server = identity.server, "a process of the server needed too much memory");
+            tracing::info!(
+                user = identity.user,
+                server = identity.server,
+                "a process of the server needed too much memory"
+            );
         }
         // A nudge that does not fit is not missed: whoever is so busy looks at everything anyway.
         nudge.try_send(identity.spawner).ok();

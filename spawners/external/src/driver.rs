@@ -18,8 +18,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// People are told this when there is nobody to start their server.
 const BROKEN: &str = "What starts servers does not work. Ask the people who run this hub.";
 
-/// Everything is handed on: the program says no to what it cannot do.
-pub const ABILITIES: Abilities = Abilities::ALL;
+/// Everything is handed on, but for folders of this machine: the program says no to what it cannot do.
+pub const ABILITIES: Abilities = Abilities { binds: false, mounts: false, ..Abilities::ALL };
 
 /// Servers that somebody else starts.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ pub(crate) fn start(plan: &Plan, state: &Value) -> Value {
         "cpu_guarantee": plan.cpu_guarantee,
         "image": plan.image,
         "gpus": plan.gpus,
+        "devices": plan.devices,
         "volumes": plan.volumes,
         "extra": plan.extra,
         "options": plan.options,

@@ -68,6 +68,8 @@ pub struct Config {
     pub cgroups: bool,
     /// A folder of the unified control group tree that was delegated to the hub; its own group when absent.
     pub cgroup_parent: Option<PathBuf>,
+    /// Whether the hub leases GPUs and tells servers theirs in the environment. Nothing here keeps them from others.
+    pub gpus: bool,
 }
 
 impl Config {
@@ -91,6 +93,7 @@ impl Config {
             ports: None,
             cgroups: true,
             cgroup_parent: None,
+            gpus: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use hub_core::id::SpawnerId;
 use serde_json::Value;
-use spawners::{Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +93,12 @@ impl Local {
 impl Spawner for Local {
     fn kind(&self) -> &'static str {
         "local"
+    }
+
+    fn abilities(&self) -> Abilities {
+        // Only root can give a process a view of the machine of its own.
+        let binds = nix::unistd::Uid::effective().is_root();
+        Abilities { binds, gpus: self.shared.config.gpus, ..Abilities::default() }
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

@@ -19,7 +19,7 @@ use spawners::{Plan, StartError};
 use tokio::process::{Child, Command};
 
 use crate::account::Account;
-use crate::{Config, MARKER};
+use crate::{Config, MARKER, bind};
 
 /// What a process needs besides its plan.
 pub struct Launch<'a> {
@@ -45,12 +45,14 @@ enum Step {
     User,
     Limit,
     Folder,
+    Bind,
 }
 
 /// Starts the process. Errors are ready to be shown.
 pub fn spawn(launch: Launch<'_>) -> Result<Child, StartError> {
     let argv = command_line(launch.plan, launch.config)?;
     let folder = folder(launch.plan, launch.account);
+    bind::make_targets(&launch.plan.binds)?;
     let (mut told, tell) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map(|(read, write)| (File::from(read), write))
         .map_err(|errno| not_started(&errno.into()))?;
@@ -79,6 +81,7 @@ fn prepare(launch: Launch<'_>, argv: &[OsString], folder: &Path, tell: OwnedFd) 
         no_new_privileges: config.no_new_privileges,
         doors,
         data_limit,
+        binds: bind::prepare(&plan.binds)?,
         tell,
     };
     // SAFETY: the closure only makes system calls on what was prepared here; it neither allocates nor locks.
@@ -93,6 +96,7 @@ struct InChild {
     no_new_privileges: bool,
     doors: Vec<File>,
     data_limit: Option<u64>,
+    binds: Vec<bind::Bound>,
     tell: OwnedFd,
 }
 
@@ -112,6 +116,9 @@ impl InChild {
         }
         // A dump of memory would hold the server's secrets.
         self.step(Step::Limit, setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
+        if !self.binds.is_empty() {
+            self.step(Step::Bind, bind::apply(&self.binds))?;
+        }
         if let Some((uid, gid, groups)) = &self.identity {
             // Groups first, the user last: the other way round the right to set groups is gone already.
             self.step(Step::Group, setgroups(groups))?;
@@ -220,6 +227,9 @@ fn explain(error: &io::Error, step: Option<u8>, argv: &[OsString], folder: &Path
         }
         _ if is(Step::Group) || is(Step::User) => {
             StartError::failed("no_user_change", format!("The server cannot run under its system user: {error}."))
+        }
+        _ if is(Step::Bind) => {
+            StartError::failed("no_folder", format!("The server's folders could not be put in place: {error}."))
         }
         _ if is(Step::Limit) => StartError::failed("no_limit", format!("The server's limits cannot be set: {error}.")),
         // For a bare name this is also the answer when a folder on the path may not be read.

@@ -5,6 +5,7 @@
 //! the mark in its environment. It isolates no further than the system does between users.
 
 mod account;
+mod bind;
 mod config;
 mod driver;
 mod ending;

@@ -57,6 +57,8 @@ pub struct Chip {
     pub url: Href,
     /// Whether it is made.
     pub on: bool,
+    /// Whether undoing it takes it away, because it is one of very many.
+    pub leaves: bool,
 }
 
 /// A value that a form sends along without showing it.

@@ -111,6 +111,8 @@ pub struct Row {
     pub servers: Vec<Lab>,
     /// Whether the default server is stopped and may be started.
     pub may_start: bool,
+    /// Where it is asked with what, before it is started.
+    pub choose: Option<Href>,
 }
 
 /// A server in the table and on the page of a person.
@@ -134,6 +136,8 @@ pub struct Lab {
     pub open: Option<Href>,
     /// Whether it may be started.
     pub may_start: bool,
+    /// Where it is asked with what, before it is started.
+    pub choose: Option<Href>,
     /// Whether it may be stopped.
     pub may_stop: bool,
     /// Whether it may be deleted for good.

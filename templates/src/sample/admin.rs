@@ -5,14 +5,15 @@ use crate::admin::audit::{Audit, AuditForm, Entry};
 use crate::admin::chart::{Chart, Measure, Period, Series};
 use crate::admin::confirm::{Choice, Confirm};
 use crate::admin::people::{AddForm, Column, Doing, Lab, May, People, Row, Search};
-use crate::admin::person::{Person, Role};
+use crate::admin::person::{NewToken, Person, Role};
 use crate::admin::services::{Service, Services};
 use crate::admin::usage::{self, Usage};
 use crate::admin::{Chip, Hidden, roles as role_page};
 use crate::groups::Part;
-use crate::token::{Scope, Token};
+use crate::token::{Expiry, Scope, Token, TokenForm};
 use crate::words::ENGLISH;
 use crate::{Frame, Link};
+use hub_core::secret::Secret;
 
 const NAMES: [&str; 20] = [
     "lbassi",
@@ -59,6 +60,7 @@ fn lab(owner: &str, name: &str, doing: Doing) -> Lab {
         cause: (doing == Doing::Failed).then(|| "It ended before it was ready.".to_owned()),
         open: runs.then(|| path("user/").join(owner).join("/").join(name)),
         may_start: matches!(doing, Doing::Rests | Doing::Failed),
+        choose: None,
         may_stop: matches!(doing, Doing::Runs | Doing::Starts),
         may_remove: doing == Doing::Rests && !name.is_empty(),
     }
@@ -72,12 +74,18 @@ fn row(name: &str, groups: &[&str], active: i64, servers: Vec<Lab>) -> Row {
         groups: groups.iter().map(|name| (*name).to_owned()).collect(),
         last_activity: Some(ago(active)),
         may_start: servers.is_empty(),
+        choose: None,
         servers,
     }
 }
 
 fn chips(on: &str) -> Vec<Chip> {
-    let chip = |label: &str| Chip { label: label.to_owned(), url: path("hub/admin?running=1"), on: label == on };
+    let chip = |label: &str| Chip {
+        label: label.to_owned(),
+        url: path("hub/admin?running=1"),
+        on: label == on,
+        leaves: false,
+    };
     [ENGLISH.admin_running, ENGLISH.admin_admins, ENGLISH.admin_idle, ENGLISH.admin_failed].map(chip).into()
 }
 
@@ -160,6 +168,18 @@ pub(crate) fn people() -> Vec<(&'static str, People)> {
     let mut none_found = table(Vec::new(), whole(0));
     none_found.search =
         Search { name: "zzz".to_owned(), group: "theory".to_owned(), kept: vec![Hidden::new("sort", "name")] };
+    // A group is asked for, and servers are started with what is chosen.
+    let mut of_group = table(five.iter().take(2).cloned().collect(), whole(2));
+    of_group.search = Search { group: "physics-2026".to_owned(), ..Search::default() };
+    of_group.chips.push(Chip {
+        label: "Group physics-2026".to_owned(),
+        url: path("hub/admin"),
+        on: true,
+        leaves: true,
+    });
+    for lab in of_group.rows.iter_mut().flatten().flat_map(|row| &mut row.servers).filter(|lab| lab.may_start) {
+        lab.choose = Some(path("hub/spawn/mlolli"));
+    }
     let mut looks_only = table(five.clone(), whole(5));
     looks_only.may = May::default();
     for row in looks_only.rows.iter_mut().flatten() {
@@ -176,6 +196,7 @@ pub(crate) fn people() -> Vec<(&'static str, People)> {
     worst.form = AddForm { names: HOSTILE.to_owned(), admin: false };
     worst.errors = vec![HOSTILE.to_owned()];
     worst.back = HOSTILE.to_owned();
+    worst.chips.push(Chip { label: HOSTILE.to_owned(), url: path(HOSTILE), on: true, leaves: true });
     for lab in worst.rows.iter_mut().flatten().flat_map(|row| &mut row.servers) {
         let text = || HOSTILE.to_owned();
         (lab.display_name, lab.facts, lab.address, lab.cause) =
@@ -187,6 +208,7 @@ pub(crate) fn people() -> Vec<(&'static str, People)> {
         ("empty", table(Vec::new(), whole(0))),
         ("none-found", none_found),
         ("failed", failed),
+        ("of-group", of_group),
         ("refused", refused),
         ("looks-only", looks_only),
         ("blind", blind),
@@ -280,6 +302,11 @@ fn entries() -> Vec<Entry> {
     ]
 }
 
+fn expiries() -> Vec<Expiry> {
+    let expiry = |seconds, label: &str| Expiry { seconds, label: label.to_owned(), selected: seconds.is_none() };
+    vec![expiry(Some(3600), "1 hour"), expiry(Some(86_400), "1 day"), expiry(None, "Never")]
+}
+
 pub(crate) fn persons() -> Vec<(&'static str, Person)> {
     let role = |name: &str, description: &str, origin: &str| Role {
         name: name.to_owned(),
@@ -323,9 +350,12 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
             token("a19", ""),
         ]),
         may_revoke: true,
+        new_token: Some(NewToken { expiries: expiries(), form: TokenForm::default() }),
+        made: None,
         audit: Some(entries()),
         audit_all: path("hub/admin/audit?actor=user:lbassi"),
         may_edit: true,
+        files: "Folders go to the trash, and are removed for good on 2026-04-18, 30 days from now.".to_owned(),
         may_delete: true,
         typed: None,
         error: None,
@@ -337,7 +367,9 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
         tokens: Some(Vec::new()),
         audit: Some(Vec::new()),
         may_revoke: false,
+        new_token: None,
         may_edit: false,
+        files: "Folders go to the trash, and are removed for good on 2026-04-18, 30 days from now.".to_owned(),
         may_delete: false,
         created: None,
         last_activity: None,
@@ -351,6 +383,7 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
     };
     let mut worst_lab = lab(HOSTILE, HOSTILE, Doing::Rests);
     worst_lab.display_name = Some(HOSTILE.to_owned());
+    worst_lab.choose = Some(path(HOSTILE));
     let worst = Person {
         frame: hostile(),
         name: HOSTILE.to_owned(),
@@ -362,9 +395,15 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
         audit: Some(vec![entry(1, HOSTILE, HOSTILE, HOSTILE, &[(HOSTILE, HOSTILE)])]),
         typed: Some(HOSTILE.to_owned()),
         error: Some(HOSTILE.to_owned()),
+        new_token: Some(NewToken {
+            expiries: vec![Expiry { seconds: Some(1), label: HOSTILE.to_owned(), selected: true }],
+            form: TokenForm { note: HOSTILE.to_owned(), scopes: HOSTILE.to_owned() },
+        }),
+        made: Some(Secret::new(HOSTILE)),
         ..full()
     };
-    vec![("full", full()), ("bare", bare), ("refused", refused), ("hostile", worst)]
+    let made = Person { made: Some(Secret::new("9d6b1ef0c2a84c0f8a1a6f2f8d5c7e31")), ..full() };
+    vec![("full", full()), ("bare", bare), ("refused", refused), ("token", made), ("hostile", worst)]
 }
 
 pub(crate) fn services() -> Vec<(&'static str, Services)> {
@@ -450,7 +489,8 @@ fn curve(label: &str, most: i64, shift: usize, spans: usize, a_day: usize) -> Se
 }
 
 pub(crate) fn usages() -> Vec<(&'static str, Usage)> {
-    let chip = |label: &str, on| Chip { label: label.to_owned(), url: path("hub/admin/usage?period=day"), on };
+    let chip =
+        |label: &str, on| Chip { label: label.to_owned(), url: path("hub/admin/usage?period=day"), on, leaves: false };
     let periods = |on: usize| {
         [ENGLISH.usage_day, ENGLISH.usage_week, ENGLISH.usage_month]
             .iter()

@@ -2,6 +2,7 @@
 
 use super::{HOSTILE, admin, ago, hostile, path, student};
 use crate::Home;
+use crate::folder::{Folder, FolderState};
 use crate::home::{NamedServers, Service, Share};
 use crate::server::{Ending, Failure, Server, State};
 
@@ -44,6 +45,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         display_name: None,
         state,
         summary: Some(summary.to_owned()).filter(|summary| !summary.is_empty()),
+        folders: Vec::new(),
         last_activity: None,
         ends: None,
         open: path("user/lbassi/").join(name),
@@ -53,13 +55,24 @@ fn server(name: &str, state: State, summary: &str) -> Server {
     }
 }
 
+fn folder(path: &str, state: FolderState) -> Folder {
+    Folder { path: path.to_owned(), state }
+}
+
 fn full() -> Home {
     let mut default = server("", State::Ready { since: ago(9000) }, "Base image, 2 cores, 4 GB");
     default.last_activity = Some(ago(180));
+    default.folders = vec![
+        folder("/s3/lbassi", FolderState::Uploading(3)),
+        folder("/s3/scratch", FolderState::Ready),
+        folder("/s3/cygno-analysis", FolderState::Broken("The storage main does not answer at the moment".to_owned())),
+        folder("/s3/cygno-sim", FolderState::Behind(1)),
+    ];
     default.ends = Some(Ending { at: ago(-1500), unless_used: true, soon: true });
     let mut stopped = server("thesis", State::Stopped, "R and Stan, 4 cores, 16 GB");
     stopped.display_name = Some("Thesis figures".to_owned());
     stopped.last_activity = Some(ago(12 * 86400));
+    stopped.folders = vec![folder("/s3/lbassi", FolderState::Kept(2, 350 << 20))];
     let starting = State::Starting { since: ago(25), step: Some("Fetching the image".to_owned()) };
     let servers = vec![
         server("gpu-training", starting, "PyTorch, 8 cores, 32 GB, 1 GPU"),
@@ -127,6 +140,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
     let text = || HOSTILE.to_owned();
     let mut bad = server(HOSTILE, State::Failed(hostile_failure()), HOSTILE);
     bad.display_name = Some(text());
+    bad.folders = vec![folder(HOSTILE, FolderState::Broken(text()))];
     let starting = server("a", State::Starting { since: ago(1), step: Some(text()) }, HOSTILE);
     let named = Some(NamedServers { servers: Vec::new(), limit: None, typed: String::new() });
     let hostile = Home {

@@ -53,6 +53,23 @@ pub(crate) fn spawn_pending() -> Vec<(&'static str, SpawnPending)> {
         progress: 10,
         ..pulling()
     };
+    let waiting = SpawnPending {
+        server_name: String::new(),
+        since: ago(400),
+        steps: timeline(&ENGLISH, Phase::Stopped, |phase| ((phase == Phase::Stopped).then_some(400), None))
+            .into_iter()
+            .map(|step| match step.state {
+                StepState::Working => Step { detail: Some("place 2 of 3, about 40 minutes".to_owned()), ..step },
+                _ => step,
+            })
+            .collect(),
+        log: vec![
+            LogLine { at: ago(400), text: "Waiting for a GPU: place 3 of 3, about 55 minutes".to_owned() },
+            LogLine { at: ago(60), text: "Waiting for a GPU: place 2 of 3, about 40 minutes".to_owned() },
+        ],
+        progress: 0,
+        ..pulling()
+    };
     let hostile = SpawnPending {
         frame: hostile(),
         owner: text(),
@@ -67,6 +84,7 @@ pub(crate) fn spawn_pending() -> Vec<(&'static str, SpawnPending)> {
     vec![
         ("pulling", pulling()),
         ("early", early),
+        ("waiting", waiting),
         ("watching", SpawnPending { cancel: None, frame: admin(), ..pulling() }),
         ("hostile", hostile),
     ]

@@ -10,6 +10,7 @@ fn choice(value: &str, sentence: &str, facts: &[&str]) -> Choice {
         label: value.to_owned(),
         sentence: Some(sentence.to_owned()),
         facts: facts.iter().copied().map(str::to_owned).collect(),
+        now: None,
         selected: false,
         offer: Offer::Open,
         told: true,
@@ -45,6 +46,23 @@ fn sizes() -> Section {
         Choice { offer: ask, ..choice("GPU", "For training models.", &["8 cores", "64 GB", "1 GPU"]) },
     ];
     section("Size", vec![field("size", "Size", Input::Cards(cards))])
+}
+
+/// Sizes of which some have a GPU: one is free, for the other some wait.
+fn devices() -> Vec<Section> {
+    let now = |now: &str| Some(now.to_owned());
+    let cards = vec![
+        Choice { selected: true, ..choice("Small", "Enough for exercises.", &["2 cores", "4 GB"]) },
+        Choice {
+            now: now("2 of 7 free now"),
+            ..choice("Slice", "A seventh of an A100.", &["4 cores", "16 GB", "1 GPU"])
+        },
+        Choice {
+            now: now("none free now, 3 wait"),
+            ..choice("A100", "For training models.", &["8 cores", "64 GB", "1 GPU"])
+        },
+    ];
+    vec![section("Size", vec![field("flavour", "Size", Input::Cards(cards))])]
 }
 
 fn extras() -> Section {
@@ -134,13 +152,19 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
         for_user: None,
         server_name: String::new(),
         greeting: None,
+        left: Vec::new(),
         sections: Vec::new(),
         startable: true,
         error: None,
     };
     let text = || HOSTILE.to_owned();
-    let bad_choice =
-        Choice { value: text(), offer: Offer::Ask(text()), selected: true, ..choice(HOSTILE, HOSTILE, &[HOSTILE]) };
+    let bad_choice = Choice {
+        value: text(),
+        now: Some(text()),
+        offer: Offer::Ask(text()),
+        selected: true,
+        ..choice(HOSTILE, HOSTILE, &[HOSTILE])
+    };
     let inputs = vec![
         Input::Cards(vec![bad_choice.clone()]),
         Input::List(vec![bad_choice.clone()]),
@@ -160,6 +184,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
         for_user: Some(text()),
         server_name: text(),
         greeting: Some(text()),
+        left: vec![text()],
         startable: true,
         sections: vec![Section { help: Some(text()), folded: true, ..section(HOSTILE, fields.collect()) }],
         error: Some(text()),
@@ -180,12 +205,31 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
                 frame: admin(),
                 for_user: Some("lbassi".to_owned()),
                 sections: vec![images(), refused],
-                error: Some("The server was not started: it would exceed the quota of physics-2026.".to_owned()),
                 ..plain()
             },
         ),
         ("simple", Spawn { greeting: Some(GREETING.to_owned()), sections: simple(), ..plain() }),
         ("profiles", Spawn { sections: profiles(), ..plain() }),
+        (
+            "devices",
+            Spawn {
+                left: vec![
+                    "Left of your quota: 1 server, 12 cores, 1 GPU.".to_owned(),
+                    "Left of the quota of physics-2026: 3 GPUs.".to_owned(),
+                ],
+                sections: devices(),
+                ..plain()
+            },
+        ),
+        (
+            "over-quota",
+            Spawn {
+                error: Some("Your quota is 1 server at once, and 1 server already runs. Stop another server first, or choose a smaller one.".to_owned()),
+                left: vec!["Left of your quota: 0 servers, 12 cores, 1 GPU.".to_owned()],
+                sections: devices(),
+                ..plain()
+            },
+        ),
         (
             "denied",
             Spawn {

@@ -50,10 +50,13 @@ table! {
     // Home
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
     named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
-    service_silent,
+    service_silent, folder_file, folder_files, folder_ready, folder_uploading, folder_behind, folder_broken, folder_draining,
+    folder_kept, folders_of,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,
-    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_only_with,     // Starting
+    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_only_with,
+    spawn_free, spawn_none_free, spawn_one_waits, spawn_some_wait, spawn_left, spawn_left_of,
+    // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,
     phase_queued, phase_starting, phase_waiting, phase_routing, phase_ready, phase_stopping,
     // Stopping
@@ -94,11 +97,11 @@ table! {
     admin_ticked_many, admin_add, admin_add_names, admin_add_admin, admin_add_yes, admin_hub, admin_stop_all,
     admin_shutdown, admin_keys, admin_key_move, admin_key_tick, admin_key_open, admin_close, admin_more, admin_back,
     admin_start_many, admin_start_what, admin_start_yes, admin_stop_many, admin_stop_what, admin_stop_yes,
-    admin_delete_many, admin_delete_what_follows, admin_delete_and_servers, admin_delete_yes, admin_shutdown_many,
+    admin_delete_many, admin_delete_what_follows, admin_files_kept, admin_files_to_trash, admin_files_until, admin_delete_and_servers, admin_delete_yes, admin_shutdown_many,
     admin_shutdown_what, admin_shutdown_servers, admin_shutdown_proxy, admin_shutdown_yes, admin_shutting_down,
     admin_shutting_down_what, admin_nothing, admin_nothing_what, admin_left_out, admin_left_out_many,
     admin_server_one, admin_server_many, admin_of, admin_role, admin_role_for, admin_role_origin, admin_roles_help,
-    admin_held_by, admin_service_of, admin_no_tokens, admin_recent, admin_rename_help, admin_delete_person,
+    admin_held_by, admin_service_of, admin_no_tokens, admin_group_chip, admin_chip_away, admin_token_new, admin_token_help, admin_token_scopes, admin_token_made, admin_start_options, admin_recent, admin_rename_help, admin_delete_person,
     admin_delete_person_ask, admin_delete_what, admin_service, admin_state, admin_started, admin_address, admin_answers,
     admin_not_asked, admin_managed, admin_no_services, origin_everybody, origin_flag, origin_config, origin_login,
     origin_default, origin_api, origin_group, origin_hand, usage_period, usage_day, usage_week, usage_month,

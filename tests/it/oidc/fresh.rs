@@ -21,7 +21,7 @@ const EVERY_VARIABLE: &str =
     r#"["ACCESS_TOKEN", "REFRESH_TOKEN", "IAM_SERVER", "IAM_CLIENT_ID", "IAM_CLIENT_SECRET", "USERNAME", "GROUPS"]"#;
 
 /// Labs are small ones with the agent around them.
-pub(super) fn with_agent(options: Options) -> Options {
+pub(crate) fn with_agent(options: Options) -> Options {
     let python = place::plain_python().map(|python| python.display().to_string()).unwrap_or_default();
     let lab = place::package().join("labs/quick.py").display().to_string();
     let agent = place::agent().display().to_string();
@@ -278,8 +278,14 @@ async fn a_refresh_outlives_who_asked_for_it_and_an_answer_that_was_lost_is_not_
     assert!(other["access_token"].is_string());
     let counted = house.provider.counters().await?.user("anna");
     assert_eq!((counted.refused_refreshes, counted.most_refreshes_at_once), (0, 1), "{counted:?}");
-    let wrong = ask(&mut lab, "?scope=nonsense").await?.expect(&[400])?;
-    assert!(wrong.text().contains("identity provider"), "{}", wrong.text());
+    // The provider's own words are in the log, beside what the lab is told to quote.
+    let wrong = ask(&mut lab, "?scope=nonsense").await?.expect(&[400])?.json()?["message"].as_str().map(str::to_owned);
+    let wrong = wrong.context("a message")?;
+    let reference = wrong.split("Test IAM gives no token for this audience or scope. Reference: ").nth(1);
+    let reference = reference.with_context(|| wrong.clone())?;
+    let log = house.specola.log();
+    let line = log.lines().find(|line| line.contains(reference)).context("a line in the log")?;
+    assert!(line.contains("invalid_scope"), "{line}");
     ask(&mut lab, "").await?.expect(&[200]).context("a wish of one's own says nothing of the login")?;
     Ok(())
 }
@@ -351,5 +357,37 @@ async fn old_programs_refresh_at_the_hub_as_at_the_provider() -> Result<()> {
     for one in house.provider.issued().await?.iter().filter(|one| one.kind == Kind::RefreshToken) {
         assert!(environment.values().all(|value| *value != one.value));
     }
+    Ok(())
+}
+
+/// With several providers, each has an address of its own at the hub, and a lab's token is good at that of its person's.
+#[tokio::test]
+async fn the_hub_in_the_place_of_one_provider_gives_no_token_of_another() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let provider = Provider::start(&installed).await?;
+    let entry = |name: &str, more: &str| {
+        let issuer = provider.issuer();
+        format!("{{ name = {name:?}, issuer = {issuer:?}, client_id = \"hub\", client_secret = {SECRET:?}, {more} }}")
+    };
+    let first = entry("iam", "preset = \"indigo-iam\", allow_all = true, username_prefix = \"\"");
+    let second = entry("other", "allow_all = true, username_prefix = \"o-\"");
+    let providers = format!("[{first}, {second}]");
+    let house =
+        House::at(provider, &Entry::by_group(), |options| with_agent(options).set("auth", "providers", &providers))
+            .await?;
+    let (_anna, _lab, environment) = lab_of_anna(&house).await?;
+    let of = |name: &str| environment.get(name).map(String::as_str).context(name.to_owned());
+    let server = url::Url::parse(of("IAM_SERVER")?)?;
+    assert!(server.path().ends_with("/iam/iam"), "{server}");
+    let mut program = Session::new(&server.origin().ascii_serialization())?;
+    let fields = || -> Result<Body> {
+        let token = of("REFRESH_TOKEN")?.to_owned();
+        Ok(Body::Form(vec![("grant_type".into(), "refresh_token".into()), ("refresh_token".into(), token)]))
+    };
+    let endpoint = |name: &str| server.path().replace("/iam/iam", &format!("/iam/{name}/token"));
+    program.send(Method::POST, &endpoint("iam"), fields()?).await?.expect(&[200])?;
+    let answer = program.send(Method::POST, &endpoint("other"), fields()?).await?.expect(&[400])?.json()?;
+    assert_eq!(answer["error"], "invalid_grant");
+    program.send(Method::POST, &endpoint("nobody"), fields()?).await?.expect(&[404])?;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! follows the redirects between them.
 
 mod faults;
-mod fresh;
+pub(crate) mod fresh;
 mod keep;
 mod keycloak;
 mod login;
@@ -88,7 +88,11 @@ impl House {
         House::changed(installed, entry, |options| options).await
     }
 
-    async fn changed(installed: &Installed, entry: &Entry, change: impl FnOnce(Options) -> Options) -> Result<House> {
+    pub(crate) async fn changed(
+        installed: &Installed,
+        entry: &Entry,
+        change: impl FnOnce(Options) -> Options,
+    ) -> Result<House> {
         House::at(Provider::start(installed).await?, entry, change).await
     }
 
@@ -109,7 +113,7 @@ impl House {
     }
 
     /// Makes the hub's client known at the provider, with these scopes.
-    async fn register(&self, scope: &str) -> Result<()> {
+    pub(crate) async fn register(&self, scope: &str) -> Result<()> {
         let origin = self.specola.origin();
         let metadata = json!({
             "client_secret": SECRET,

@@ -197,6 +197,12 @@ impl Provider {
         self.tell(Method::POST, "/keys", json!({"keep_old": keep_old})).await
     }
 
+    /// Signs with one RSA key alone, which has a certificate; gives the certificate's SHA-1 thumbprint.
+    pub async fn certify_keys(&self) -> Result<String> {
+        let made: Value = self.call(Method::POST, "/certificate", Value::Null).await?;
+        Ok(made["thumbprint"].as_str().context("a thumbprint")?.to_owned())
+    }
+
     /// Stops listening: connections are refused, those open are closed.
     pub async fn go_down(&self) -> Result<()> {
         self.tell(Method::POST, "/down", Value::Null).await

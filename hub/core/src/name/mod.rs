@@ -4,8 +4,10 @@
 //! older rules allowed.
 
 mod escape;
+mod part;
 
 pub use escape::{escape_path, oauth_client_id, server_prefix, service_client_id};
+pub use part::safe_part;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! The same rules as questions with answers, for a form or a program that shows one.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -62,6 +64,8 @@ pub struct Choice {
     pub sentence: Option<String>,
     /// What it has.
     pub has: Amounts,
+    /// Its GPUs, by the resource's name.
+    pub gpus: BTreeMap<String, u64>,
     /// Whether it is chosen at first.
     pub selected: bool,
     /// For one that may not be chosen: what it takes.
@@ -123,6 +127,7 @@ impl Menu<'_> {
             label: profile.display_name.clone(),
             sentence: profile.description.clone(),
             has: amounts(&profile.setting),
+            gpus: gpus(&profile.setting),
             selected: self.chosen("profile") == profile.slug,
             ask: None,
         };
@@ -151,6 +156,7 @@ impl Menu<'_> {
             label: choice.display_name.clone(),
             sentence: choice.description.clone(),
             has: amounts(&choice.setting),
+            gpus: gpus(&choice.setting),
             selected: selected == Some(&choice.name),
             ask: None,
         };
@@ -186,6 +192,7 @@ impl Menu<'_> {
                 label: image.display_name.clone(),
                 sentence: image.description.clone(),
                 has: Amounts::default(),
+                gpus: BTreeMap::new(),
                 selected: ask.is_none() && chosen == image.name,
                 ask,
             })
@@ -219,6 +226,7 @@ impl Menu<'_> {
                 label: flavour.display_name.clone(),
                 sentence: flavour.description.clone(),
                 has: amounts(&flavour.setting(&rules.gpu_resource)),
+                gpus: gpus(&flavour.setting(&rules.gpu_resource)),
                 selected: ask.is_none() && self.chosen("flavour") == flavour.name,
                 ask,
             })
@@ -236,7 +244,11 @@ impl Menu<'_> {
             let selected = ask.is_none() && value == chosen;
             let mut has = Amounts::default();
             has.set(dimension, Some(*amount));
-            Some(Choice { label: dimension.told(*amount), sentence: None, has, selected, ask, value })
+            let gpus = (dimension == Dimension::Gpu && *amount > 0)
+                .then(|| (self.standing.rules.gpu_resource.clone(), *amount))
+                .into_iter()
+                .collect();
+            Some(Choice { label: dimension.told(*amount), sentence: None, has, gpus, selected, ask, value })
         });
         choices.collect()
     }
@@ -279,6 +291,7 @@ impl Menu<'_> {
                 label: volume.display_name.clone(),
                 sentence: volume.description.clone(),
                 has: Amounts::default(),
+                gpus: BTreeMap::new(),
                 selected: ask.is_none() && chosen.contains_key(&volume.name),
                 ask,
             })
@@ -293,6 +306,7 @@ impl Menu<'_> {
             label: (*group).to_owned(),
             sentence: None,
             has: Amounts::default(),
+            gpus: BTreeMap::new(),
             selected: self.chosen("group") == *group,
             ask: None,
         };
@@ -303,6 +317,13 @@ impl Menu<'_> {
 
 fn question(about: About, name: &str, choices: Vec<Choice>) -> Option<Question> {
     (!choices.is_empty()).then(|| Question { about, name: name.to_owned(), label: None, choices, typed: None })
+}
+
+fn gpus(setting: &Setting) -> BTreeMap<String, u64> {
+    let some = |(resource, number): (&String, &Option<u64>)| {
+        number.filter(|number| *number > 0).map(|number| (resource.clone(), number))
+    };
+    setting.gpus.iter().filter_map(some).collect()
 }
 
 fn amounts(setting: &Setting) -> Amounts {

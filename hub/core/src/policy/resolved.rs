@@ -14,8 +14,12 @@ use super::setting::{Setting, merge};
 pub struct Resolved {
     /// The profile's name.
     pub profile: Option<String>,
+    /// What people call the profile.
+    pub profile_name: Option<String>,
     /// The size's name.
     pub flavour: Option<String>,
+    /// What people call the size.
+    pub flavour_name: Option<String>,
     /// What people call the image.
     pub image_name: Option<String>,
     /// What the driver pulls.

@@ -32,8 +32,8 @@ pub fn instead(setting: &Setting) -> &'static str {
             "Write them in [options]; a profile_list works as it stands, in options.profile_list or options.profile_list_file (docs/options.md)."
         }
         ("CryptKeeper", _) => "Put the keys into the environment of the hub: JUPYTERHUB_CRYPT_KEY.",
-        ("JupyterHub", "ssl_key" | "ssl_cert" | "internal_ssl") => {
-            "Let nginx or haproxy end TLS in front of the proxy, and set hub.public_url and hub.trusted_downstream_ips."
+        ("JupyterHub", "internal_ssl") => {
+            "Hub, proxy and servers of one machine speak over its own loopback; TLS towards browsers is in [proxy]."
         }
         ("JupyterHub", "template_paths" | "template_vars" | "logo_file" | "jinja_environment_options") => {
             "Pages are branded in [pages]: name, logo_file, accent, login_text, announcements, extra_css_file."

@@ -148,6 +148,7 @@ fn class_choice(class: &str, name: &str, value: &Value) -> Option<(&'static str,
 /// The option of ours that has the name, in the sections that belong to the class.
 fn key_of(shape: &Shape, class: &str, name: &str) -> Option<String> {
     let sections: &[&str] = match class {
+        "JupyterHub" if matches!(name, "ssl_cert" | "ssl_key") => &["proxy"],
         "JupyterHub" => &["hub"],
         "Authenticator" | "LocalAuthenticator" => &["auth"],
         "PAMAuthenticator" => &["auth.pam", "auth"],

@@ -81,7 +81,9 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
         Some("external") => Driver::External,
         _ => Driver::Local,
     };
-    let said = read::read(&variables, super::rules::abilities(driver));
+    let mut can = super::rules::abilities(driver);
+    can.gpus |= at(document, "spawner.devices").is_some();
+    let said = read::read(&variables, can);
     problems.extend(said.problems);
     taken.notes.extend(said.notes);
     taken.claim = said.claim;

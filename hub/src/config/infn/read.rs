@@ -23,6 +23,8 @@ const EXAMPLES: [&str; 2] = ["test_token", "API_TOKEN_EXAMPLE"];
 const MEMORY: [&str; 4] = ["1G", "2G", "4G", "8G"];
 /// Likewise the cores, where there is a default of them.
 const CORES: [f64; 3] = [1.0, 2.0, 4.0];
+/// What GPUs are called.
+const GPU: &str = "nvidia.com/gpu";
 /// What a list of images says when there is none.
 const NO_IMAGE: &str = "no default image";
 /// Where people come back to, at the end of `OAUTH_CALLBACK_URL`.
@@ -197,14 +199,23 @@ impl<'a> Reading<'a> {
                 None => self.blame(&given.from, "has to be a number", "Such as 1"),
             }
         }
+        let devices = self.devices();
         if self.flag("WITH_GPU") == Some(true) {
-            if can.gpus {
+            if can.gpus || devices {
                 self.set("options.gpus", json!([0, 1]), "WITH_GPU");
             } else {
-                let note = "WITH_GPU is not used: this driver gives servers no GPUs of their own (spawner.driver)";
+                let note = "WITH_GPU is not used: this driver gives servers no GPUs of their own (spawner.driver) without ALL_GPU_UUIDs or spawner.devices";
                 self.said.notes.push(note.to_owned());
             }
         }
+    }
+
+    /// The GPUs, or slices of them, that servers have one by one. Tells whether there are any.
+    fn devices(&mut self) -> bool {
+        let given = self.get("ALL_GPU_UUIDs").or_else(|| self.get("ALL_GPU_UUIDS"));
+        let Some(given) = given.filter(|given| !given.text.eq_ignore_ascii_case("none")) else { return false };
+        self.set("spawner.devices", json!({ GPU: listed(&given.text) }), &given.from);
+        true
     }
 
     fn servers(&mut self) {

@@ -37,7 +37,7 @@ fn load(more: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn each_variable_becomes_its_option() {
-    let cases: [(&str, &str, &str, Value); 24] = [
+    let cases: [(&str, &str, &str, Value); 27] = [
         ("OAUTH_GROUPS", "a b/c", "auth.providers[0].allowed_groups", json!(["a", "b/c"])),
         ("OAUTH_GROUPS", "a, b/c,d", "auth.providers[0].allowed_groups", json!(["a", "b/c", "d"])),
         ("OAUTH_GROUPS", " ", "auth.providers[0].allowed_groups", Value::Null),
@@ -53,6 +53,9 @@ fn each_variable_becomes_its_option() {
         ("JUPYTER_DEFAULT_CPU", "2", "options.cores", json!([1.0, 2.0, 4.0])),
         ("WITH_GPU", "true", "options.gpus", json!([0, 1])),
         ("WITH_GPU", "False", "options.gpus", Value::Null),
+        ("ALL_GPU_UUIDs", "MIG-1, MIG-2", "spawner.devices", json!({"nvidia.com/gpu": ["MIG-1", "MIG-2"]})),
+        ("ALL_GPU_UUIDS", "GPU-1", "spawner.devices", json!({"nvidia.com/gpu": ["GPU-1"]})),
+        ("ALL_GPU_UUIDs", "None", "spawner.devices", Value::Null),
         (
             "JUPYTER_IMAGE_LIST",
             "a.example/x:1,b",
@@ -160,6 +163,18 @@ fn a_driver_of_containers_has_images_gpus_and_images_of_peoples_own() {
         assert!(decide(&rules, &person, &wanted).is_ok(), "{wanted}: {:?}", decide(&rules, &person, &wanted).err());
     }
     assert!(decide(&rules, &person, &json!({"mem": "64G"})).is_err());
+}
+
+#[test]
+fn the_slices_of_a_gpu_are_leased_one_by_one() {
+    // Hazard H8: two starts at once got the same slice. Where slices are named, they are leased in the database.
+    let config = load(&[("WITH_GPU", "true"), ("ALL_GPU_UUIDs", "MIG-1,MIG-2")]).unwrap();
+    assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["MIG-1", "MIG-2"]);
+    let rules = config.rules().unwrap().unwrap();
+    assert_eq!(rules.gpus, [0, 1]);
+    assert!(!config.warnings().iter().any(|one| one.contains("GPU_UUIDs")), "{:?}", config.warnings());
+    let told = load(&[("WITH_GPU", "true"), ("ALL_GPU_UUIDs", "MIG-1,MIG-1")]).unwrap_err().to_string();
+    assert!(told.contains("ALL_GPU_UUIDs") && told.contains("twice"), "{told}");
 }
 
 #[test]

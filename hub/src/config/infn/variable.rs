@@ -8,7 +8,7 @@ use crate::config::problem::{Origin, Problem};
 use crate::config::secret_file;
 
 /// The variables that become options.
-const USED: [&str; 23] = [
+const USED: [&str; 25] = [
     "OAUTH_ENDPOINT",
     "OAUTH_CALLBACK_URL",
     "IAM_CLIENT_ID",
@@ -25,6 +25,8 @@ const USED: [&str; 23] = [
     "JUPYTER_DEFAULT_MEM",
     "JUPYTER_DEFAULT_CPU",
     "WITH_GPU",
+    "ALL_GPU_UUIDS",
+    "ALL_GPU_UUIDs",
     "DEFAULT_SPAWNER",
     "DOCKER_NOTEBOOK_DIR",
     "IDLE_CULLER_TIMEOUT",
@@ -35,7 +37,7 @@ const USED: [&str; 23] = [
 ];
 
 /// The variables that say how containers are made, which no driver does yet.
-pub const LATER: [&str; 14] = [
+pub const LATER: [&str; 12] = [
     "DOCKER_SPAWN_CMD",
     "POST_START_CMD",
     "JUPYTER_POST_START_CMD",
@@ -43,8 +45,6 @@ pub const LATER: [&str; 14] = [
     "DOCKER_NETWORK_NAME",
     "JUPYTER_WITH_CVMFS",
     "JUPYTER_COLLAB_SERVICE",
-    "ALL_GPU_UUIDS",
-    "ALL_GPU_UUIDs",
     "WITH_S3FUSE",
     "S3_BUCKET",
     "S3_ENDPOINT",

@@ -4,11 +4,14 @@ use serde_json::{Map, Value};
 
 use super::group;
 use super::preset::Preset;
+use super::statement::{Source, Statement};
 use super::trouble::Trouble;
 use crate::config::ProviderConfig;
 
 /// So many groups of one person are looked at.
 const MOST_GROUPS: usize = 10_000;
+/// How a path begins that leads into one place only.
+const PLACES: [&str; 3] = ["oauth_user.", "id_token.", "access_token."];
 /// How deep a path may lead.
 const DEEPEST: usize = 16;
 
@@ -38,12 +41,40 @@ pub struct Claims {
 pub struct Said {
     /// The claims of the ID token.
     pub id_token: Value,
+    /// Whether that is one of before: none came now.
+    pub is_id_token_old: bool,
     /// The answer of the userinfo endpoint.
     pub userinfo: Value,
     /// The claims of the access token.
     pub access_token: Value,
-    /// Groups that were asked for elsewhere.
-    pub more_groups: Vec<String>,
+    /// Groups that were asked for elsewhere, where that was done.
+    pub more_groups: Option<Vec<String>>,
+    /// GitHub's teams, as it tells them.
+    pub teams: Option<Vec<Value>>,
+}
+
+/// What was said the last time: nothing at a login.
+#[derive(Debug, Clone, Default)]
+pub struct Before {
+    /// The provider's own number of the person.
+    pub subject: String,
+    /// The claims of the last ID token, or null.
+    pub id_token: Value,
+    /// Who told which groups.
+    pub groups: Option<Statement>,
+    /// Who told which roles.
+    pub roles: Option<Statement>,
+}
+
+/// Somebody, and who told their groups and roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// Who it is.
+    pub claims: Claims,
+    /// Who told which groups.
+    pub groups: Statement,
+    /// Who told which roles, where the configuration says where they are.
+    pub roles: Option<Statement>,
 }
 
 impl Said {
@@ -68,16 +99,41 @@ impl Said {
         })
     }
 
-    /// Every name in the lists of a path, each once, in their order.
-    fn names(&self, path: &str) -> Vec<String> {
-        let mut names = Vec::new();
-        for name in self.all(path).flat_map(listed) {
+    /// Who told which names, by the lists of some paths.
+    fn statement<'p>(&self, paths: impl Iterator<Item = &'p str> + Clone) -> Statement {
+        let mut statement = Statement::default();
+        for (source, place, value) in [
+            (Source::Userinfo, "oauth_user.", &self.userinfo),
+            (Source::IdToken, "id_token.", &self.id_token),
+            (Source::AccessToken, "access_token.", &self.access_token),
+        ] {
+            let is_silent = value.is_null() || source == Source::IdToken && self.is_id_token_old;
+            if !is_silent {
+                statement.add(source, names(value, place, paths.clone()));
+            }
+        }
+        statement
+    }
+}
+
+/// Every name in the lists of some paths, each once, in their order; `None` where there is no such claim. A path may begin
+/// with a place: then it is of this one or of no interest.
+fn names<'p>(value: &Value, place: &str, paths: impl Iterator<Item = &'p str>) -> Option<Vec<String>> {
+    let mut names: Option<Vec<String>> = None;
+    for path in paths {
+        let own = path.strip_prefix(place);
+        if own.is_none() && PLACES.iter().any(|other| path.starts_with(other)) {
+            continue;
+        }
+        let Some(found) = find(value, own.unwrap_or(path), DEEPEST).filter(|found| !found.is_null()) else { continue };
+        let names = names.get_or_insert_default();
+        for name in listed(found) {
             if is_plausible(&name) && !names.contains(&name) && names.len() < MOST_GROUPS {
                 names.push(name);
             }
         }
-        names
     }
+    names
 }
 
 /// Leads along a path. A claim whose name has dots itself goes before one that is nested: `wlcg.groups` is one name.
@@ -115,8 +171,8 @@ fn is_plausible(name: &str) -> bool {
     !name.is_empty() && name.chars().count() <= crate::hook::person::LONGEST_GROUP && !name.contains(char::is_control)
 }
 
-/// Reads who somebody is.
-pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims, Trouble> {
+/// Reads who somebody is, and what of their groups and roles goes on being so.
+pub fn read(config: &ProviderConfig, issuer: &str, said: &Said, before: &Before) -> Result<Heard, Trouble> {
     let defaults = config.preset.defaults();
     let subject = match config.preset {
         // A number, and the only thing about an account of GitHub that stays.
@@ -133,15 +189,27 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims
     if is_email(claim) && said.all("email_verified").any(is_false) {
         return Err(Trouble::Incomplete("the e-mail address, which is the user name, is not verified".to_owned()));
     }
-    let raw_groups = raw_groups(config, said);
+    if let Some(domain) = &config.identity_provider
+        && !username.rsplit_once('@').is_some_and(|(_, own)| own.eq_ignore_ascii_case(domain))
+    {
+        return Err(Trouble::Required(claim.to_owned()));
+    }
+    let told = groups(config, said);
+    let told = stands(told, before.groups.as_ref());
+    let mut raw_groups = told.names();
+    raw_groups.truncate(MOST_GROUPS);
+    let roles = config
+        .roles_claim
+        .as_deref()
+        .map(|claim| stands(said.statement(std::iter::once(claim)), before.roles.as_ref()));
     let namespaces = config.namespaces();
-    let mut groups = Vec::new();
+    let mut groups: Vec<String> = Vec::new();
     for name in raw_groups.iter().flat_map(|raw| group::names(raw, &namespaces)) {
         if !groups.contains(&name) {
             groups.push(name);
         }
     }
-    Ok(Claims {
+    let claims = Claims {
         provider: config.name.clone(),
         issuer: issuer.to_owned(),
         subject,
@@ -149,23 +217,38 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims
         display: said.text("name").filter(|name| is_plausible(name)),
         groups,
         raw_groups,
-        roles: config.roles_claim.as_deref().map(|claim| said.names(claim)),
-    })
+        roles: roles.as_ref().map(Statement::names),
+    };
+    Ok(Heard { claims, groups: told, roles })
 }
 
-fn raw_groups(config: &ProviderConfig, said: &Said) -> Vec<String> {
-    let mut groups = match &config.auth_state_groups_key {
-        Some(key) => said.names(key),
-        None => config.preset.defaults().group_claims.iter().flat_map(|claim| said.names(claim)).collect(),
+/// What is told now, with what goes on being so.
+fn stands(told: Statement, before: Option<&Statement>) -> Statement {
+    match before {
+        Some(before) => told.after(before),
+        None => told,
+    }
+}
+
+/// Who tells which groups now.
+fn groups(config: &ProviderConfig, said: &Said) -> Statement {
+    let mut told = match &config.auth_state_groups_key {
+        Some(key) => said.statement(std::iter::once(key.as_str())),
+        None => said.statement(config.preset.defaults().group_claims.iter().copied()),
     };
-    groups.extend(said.more_groups.iter().filter(|name| is_plausible(name)).cloned());
-    let mut seen = std::collections::BTreeSet::new();
-    groups.retain(|name| seen.insert(name.clone()));
-    groups.truncate(MOST_GROUPS);
-    groups
+    if let Some(more) = &said.more_groups {
+        told.add(Source::Asked, Some(more.iter().filter(|name| is_plausible(name)).cloned().collect()));
+    }
+    told
 }
 
 fn required(config: &ProviderConfig, said: &Said) -> Result<(), Trouble> {
+    if !config.hosted_domain.is_empty() {
+        let told = said.text("hd").unwrap_or_default();
+        if !config.hosted_domain.iter().any(|domain| domain.eq_ignore_ascii_case(&told)) {
+            return Err(Trouble::Required("hd".to_owned()));
+        }
+    }
     for (claim, values) in &config.required_claims {
         let told: Vec<String> = said.all(claim).flat_map(listed).collect();
         if !told.iter().any(|told| values.contains(told)) {

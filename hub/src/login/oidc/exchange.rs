@@ -2,75 +2,18 @@
 //! cannot be run here: GitHub's REST API, Globus' groups, and the words with which tokens are asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
+use super::listener::{Listener, keys, signed};
 use super::preset::Preset;
-use super::{Ask, Attempt, Provider, RefreshError, Trouble};
+use super::{Ask, Attempt, Before, Known, Provider, RefreshError, Trouble};
 use crate::config::ProviderConfig;
 use crate::config::address::HttpUrl;
-
-/// Answers by path, and keeps what it was asked: the first line, the headers in small letters, and the body.
-struct Listener {
-    origin: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Listener {
-    /// Each path has its status and body; any other is 404.
-    async fn new(answers: Vec<(&str, u16, Value)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let answers: HashMap<String, (u16, String)> = answers
-            .into_iter()
-            .map(|(path, status, body)| (path.to_owned(), (status, body.to_string().replace("ORIGIN", &origin))))
-            .collect();
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = asked.clone();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut bytes = Vec::new();
-                let mut piece = [0; 4096];
-                while !is_whole(&bytes) {
-                    let read = stream.read(&mut piece).await.unwrap();
-                    assert!(read > 0, "it broke off");
-                    bytes.extend_from_slice(&piece[..read]);
-                }
-                let request = String::from_utf8(bytes).unwrap();
-                let path = request.split(' ').nth(1).unwrap().to_owned();
-                kept.lock().unwrap().push(request);
-                let (status, body) = answers.get(&path).cloned().unwrap_or((404, "{}".to_owned()));
-                let head =
-                    format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-            }
-        });
-        Self { origin, asked }
-    }
-
-    /// The requests whose path begins so.
-    fn asked(&self, path: &str) -> Vec<String> {
-        let asked = self.asked.lock().unwrap();
-        asked
-            .iter()
-            .filter(|request| request.split(' ').nth(1).is_some_and(|own| own.starts_with(path)))
-            .cloned()
-            .collect()
-    }
-}
-
-fn is_whole(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes).to_lowercase();
-    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
-    body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0)
-}
+use crate::upstream::Kept;
 
 fn now() -> Time {
     DateTime::from_timestamp(1_700_000_000, 0).unwrap()
@@ -82,6 +25,7 @@ fn described() -> (&'static str, u16, Value) {
         "authorization_endpoint": "ORIGIN/authorize?kind=a",
         "token_endpoint": "ORIGIN/token",
         "jwks_uri": "ORIGIN/jwk",
+        "userinfo_endpoint": "ORIGIN/userinfo",
     });
     ("/.well-known/openid-configuration", 200, description)
 }
@@ -124,69 +68,247 @@ async fn a_login_begins_with_everything_the_provider_has_to_know_and_nothing_sec
     assert!(!url.as_str().contains(&attempt.verifier) && !url.as_str().contains("cret"));
 }
 
-#[tokio::test]
-async fn github_tells_who_it_is_and_the_organisations_and_teams() {
-    let orgs: Vec<Value> = (0..100).map(|index| json!({ "login": format!("org{index}") })).collect();
+/// A page of organisations or teams in GitHub's shape, and the header that leads to the next.
+async fn github() -> Listener {
+    let user = json!({
+        "login": "ada", "id": 7, "node_id": "MDQ6", "type": "User", "site_admin": false, "name": "Ada L.", "email": null,
+    });
+    let orgs: Vec<Value> = (0..100).map(|index| json!({ "login": format!("org{index}"), "id": index })).collect();
+    let team = json!({
+        "id": 1, "name": "Core People", "slug": "core", "permission": "pull", "organization": { "login": "last", "id": 9 },
+    });
+    let token = json!({ "access_token": "gho_1", "scope": "read:org,read:user", "token_type": "bearer" });
     let listener = Listener::new(vec![
-        (
-            "/login/oauth/access_token",
-            200,
-            json!({ "access_token": "gho_1", "scope": "read:org,read:user", "token_type": "bearer" }),
-        ),
-        ("/api/v3/user", 200, json!({ "login": "ada", "id": 7, "name": "Ada L." })),
-        ("/api/v3/user/orgs?per_page=100&page=1", 200, json!(orgs)),
-        ("/api/v3/user/orgs?per_page=100&page=2", 200, json!([{ "login": "last" }])),
-        (
-            "/api/v3/user/teams?per_page=100&page=1",
-            200,
-            json!([{ "slug": "core", "organization": { "login": "last" } }]),
-        ),
+        ("/login/oauth/access_token", 200, token),
+        ("/api/v3/user", 200, user),
+        ("/api/v3/user/orgs?per_page=100&page=2", 200, json!([{ "login": "last", "id": 9 }])),
+        ("/api/v3/user/teams?per_page=100", 200, json!([team])),
     ])
     .await;
-    let provider = provider(&listener, Preset::Github, |_| {});
+    let link = "link: <ORIGIN/api/v3/user/orgs?per_page=100&page=2>; rel=\"next\", \
+                <ORIGIN/api/v3/user/orgs?per_page=100&page=2>; rel=\"last\"\r\n";
+    listener.answer("/api/v3/user/orgs?per_page=100", 200, link, json!(orgs));
+    listener
+}
+
+#[tokio::test]
+async fn github_tells_who_it_is_and_the_organisations_and_teams() {
+    let listener = github().await;
+    let of_listener = |change: fn(&mut ProviderConfig)| provider(&listener, Preset::Github, change);
     let attempt = attempt();
-    assert!(
-        provider.begin(&attempt).await.unwrap().starts_with(&format!("{}/login/oauth/authorize?", listener.origin))
-    );
-    let known = provider.finish(&attempt, &Secret::new("c"), now()).await.unwrap();
+    let begun = of_listener(|_| {}).begin(&attempt).await.unwrap();
+    assert!(begun.starts_with(&format!("{}/login/oauth/authorize?", listener.origin)));
+    assert!(begun.contains("scope=read%3Auser+read%3Aorg") && !begun.contains("nonce"), "{begun}");
+    let known = of_listener(|_| {}).finish(&attempt, &Secret::new("c"), now()).await.unwrap();
     assert_eq!((known.claims.username.as_str(), known.claims.subject.as_str()), ("ada", "7"));
     assert_eq!(known.claims.groups.len(), 102);
     assert!(known.claims.groups.contains(&"last".to_owned()) && known.claims.groups.contains(&"last:core".to_owned()));
     let exchange = listener.asked("/login/oauth/access_token").remove(0);
     assert!(exchange.contains("client_secret=s%26cret") && exchange.contains(&attempt.verifier), "{exchange}");
-    assert!(listener.asked("/api/v3/user")[0].contains("Bearer gho_1"));
+    assert!(listener.asked("/api/v3/user").iter().all(|request| request.contains("Bearer gho_1")));
     let state = known.auth_state().0;
     assert_eq!((&state["oauth_user"]["login"], &state["refresh_token"]), (&json!("ada"), &Value::Null));
-    assert_eq!(
-        state["specola"],
-        json!({
-            "provider": "p", "expires_at": null, "sub": "7", "issuer": listener.origin, "groups": known.claims.raw_groups,
-        })
-    );
+    let own = &state["specola"];
+    assert_eq!((&own["provider"], &own["sub"], &own["issuer"]), (&json!("p"), &json!("7"), &json!(listener.origin)));
+    assert_eq!((&own["groups"], &own["expires_at"]), (&json!(known.claims.raw_groups), &Value::Null));
+    assert_eq!(own["told"]["groups"]["asked"], own["groups"]);
+    // The teams themselves are kept where that is wanted, as oauthenticator does.
+    assert_eq!(state["teams"], Value::Null);
+    let wanted = of_listener(|config| config.populate_teams_in_auth_state = true);
+    let state = wanted.finish(&attempt, &Secret::new("c"), now()).await.unwrap().auth_state().0;
+    assert_eq!((&state["teams"][0]["slug"], &state["teams"][0]["name"]), (&json!("core"), &json!("Core People")));
+    // Without the scope nobody is asked, and nobody is in anything.
+    let token = json!({ "access_token": "gho_2", "scope": "read:user", "token_type": "bearer" });
+    listener.answer("/login/oauth/access_token", 200, "", token);
+    let asked = listener.asked("/api/v3/user/").len();
+    let known = of_listener(|_| {}).finish(&attempt, &Secret::new("c"), now()).await.unwrap();
+    assert_eq!((known.claims.groups.len(), listener.asked("/api/v3/user/").len()), (0, asked));
+}
+
+#[tokio::test]
+async fn what_github_refuses_is_told_apart_and_no_list_is_cut_short() {
+    let listener = github().await;
+    let provider = provider(&listener, Preset::Github, |_| {});
+    let known = provider.finish(&attempt(), &Secret::new("c"), now()).await.unwrap();
+    let before = Before { subject: "7".to_owned(), ..Before::default() };
+    let message = |text: &str| json!({ "message": text, "documentation_url": "https://docs.github.com/rest" });
+    let next = |url: &str| format!("link: <{url}>; rel=\"next\"\r\n");
+    let itself = next("ORIGIN/api/v3/user/teams?per_page=100");
+    let elsewhere = next("http://127.0.0.1:9/user/teams?per_page=100&page=2");
+    for (path, status, headers, body, expected) in [
+        ("/user", 401, "", message("Bad credentials"), "denied"),
+        ("/user/orgs?per_page=100", 401, "", message("Bad credentials"), "denied"),
+        ("/user/orgs?per_page=100", 403, "x-ratelimit-remaining: 0\r\n", message("API rate limit exceeded"), "down"),
+        ("/user/orgs?per_page=100", 403, "retry-after: 60\r\n", message("secondary rate limit"), "down"),
+        ("/user/orgs?per_page=100", 429, "", message("too many"), "down"),
+        ("/user/orgs?per_page=100", 502, "", message("Server Error"), "down"),
+        ("/user/orgs?per_page=100", 403, "", message("You need at least read:org scope"), "broken"),
+        ("/user/teams?per_page=100", 404, "", message("Not Found"), "broken"),
+        ("/user/teams?per_page=100", 200, "", json!({}), "broken"),
+        ("/user/teams?per_page=100", 200, itself.as_str(), json!([]), "broken"),
+        ("/user/teams?per_page=100", 200, elsewhere.as_str(), json!([]), "broken"),
+    ] {
+        let listener = github().await;
+        listener.answer(&format!("/api/v3{path}"), status, headers, body);
+        let provider = self::provider(&listener, Preset::Github, |_| {});
+        let outcome = match provider.look_again(known.tokens.clone(), &before, now()).await.unwrap_err() {
+            Trouble::Denied { .. } => "denied",
+            Trouble::Unreachable(_) => "down",
+            Trouble::Broken(_) => "broken",
+            _ => "other",
+        };
+        assert_eq!(outcome, expected, "{path} {status} {headers}");
+    }
+    // Somebody else has the token now.
+    let other = Before { subject: "8".to_owned(), ..Before::default() };
+    assert!(matches!(provider.look_again(known.tokens.clone(), &other, now()).await, Err(Trouble::Untrusted(_))));
+    // GitHub says no with 200.
+    listener.answer("/login/oauth/access_token", 200, "", json!({ "error": "bad_verification_code" }));
+    let refused = provider.finish(&attempt(), &Secret::new("c"), now()).await;
+    assert!(matches!(refused, Err(Trouble::Denied { .. })));
+}
+
+/// Globus Auth as its documentation has it: a token for each service, an identity with its set, groups by their API.
+async fn globus(nonce: &str) -> Listener {
+    let listener = Listener::new(vec![described(), ("/jwk", 200, keys())]).await;
+    let identity =
+        json!({ "sub": "id-1", "username": "ada@uni.example", "identity_provider": "idp-1", "status": "used" });
+    let userinfo = json!({
+        "sub": "id-1", "preferred_username": "ada@uni.example", "name": "Ada L.", "email": "ada@uni.example",
+        "identity_provider": "idp-1", "identity_provider_display_name": "University", "organization": "University",
+        "identity_set": [identity, { "sub": "id-2", "username": "ada@globusid.org", "status": "used" }],
+    });
+    listener.answer("/userinfo", 200, "", userinfo);
+    let membership =
+        |status: &str| json!([{ "group_id": "g", "identity_id": "id-1", "status": status, "role": "member" }]);
+    let groups = json!([
+        { "id": "g-1", "name": "One", "group_type": "regular", "my_memberships": membership("active") },
+        { "id": "g-2", "name": "Two", "group_type": "regular", "my_memberships": membership("invited") },
+    ]);
+    listener.answer("/groups", 200, "", groups);
+    let claims = json!({
+        "iss": listener.origin, "aud": ["the client"], "sub": "id-1", "nonce": nonce,
+        "iat": now().timestamp(), "exp": now().timestamp() + 600,
+    });
+    let of_groups = json!({
+        "resource_server": "groups.api.globus.org", "access_token": "groups-1", "refresh_token": "groups-r", "expires_in": 172800,
+        "scope": "urn:globus:auth:scope:groups.api.globus.org:view_my_groups_and_memberships", "token_type": "Bearer",
+    });
+    let tokens = json!({
+        "access_token": "auth-1", "refresh_token": "auth-r", "resource_server": "auth.globus.org", "expires_in": 172800,
+        "scope": "email openid profile", "token_type": "Bearer", "id_token": signed(&claims), "other_tokens": [of_groups],
+    });
+    listener.answer("/token", 200, "", tokens);
+    listener
 }
 
 #[tokio::test]
 async fn globus_is_asked_for_groups_with_the_token_that_is_for_them() {
-    let groups = json!([
-        { "id": "g-1", "name": "One", "my_memberships": [{ "status": "active" }] },
-        { "id": "g-2", "name": "Two", "my_memberships": [{ "status": "invited" }] },
-    ]);
-    let listener = Listener::new(vec![("/groups", 200, groups)]).await;
-    let response = json!({
-        "access_token": "first", "other_tokens": [{ "resource_server": "groups.api.globus.org", "access_token": "second" }],
-    });
-    let answer = super::http::Answer {
-        status: http::StatusCode::OK,
-        headers: http::HeaderMap::new(),
-        body: response.to_string().into(),
+    let attempt = attempt();
+    let listener = globus(&attempt.nonce).await;
+    let of_listener = |change: fn(&mut ProviderConfig)| {
+        let groups = HttpUrl::parse(&format!("{}/groups", listener.origin)).unwrap();
+        provider(&listener, Preset::Globus, |config| {
+            config.groups_url = Some(groups);
+            change(config);
+        })
     };
-    let tokens = super::Tokens::read(&answer, &[], now()).unwrap();
-    let client = super::http::Client::new(None, std::time::Duration::from_secs(5)).unwrap();
-    let found = super::globus::groups(&client, &format!("{}/groups", listener.origin), &tokens).await;
-    assert_eq!(found.unwrap(), ["g-1"]);
-    assert!(listener.asked("/groups")[0].contains("Bearer second"));
-    let missing = super::globus::groups(&client, &format!("{}/nowhere", listener.origin), &tokens).await;
-    assert!(matches!(missing, Err(Trouble::Broken(_))));
+    let plain = of_listener(|_| {});
+    let begun = plain.begin(&attempt).await.unwrap();
+    assert!(begun.contains("groups.api.globus.org%3Aview_my_groups_and_memberships"), "{begun}");
+    let known = plain.finish(&attempt, &Secret::new("c"), now()).await.unwrap();
+    assert_eq!((known.claims.username.as_str(), known.claims.subject.as_str()), ("ada@uni.example", "id-1"));
+    assert_eq!(known.claims.groups, ["g-1"], "an invitation is no membership");
+    assert!(listener.asked("/groups")[0].contains("Bearer groups-1"));
+    assert!(listener.asked("/userinfo")[0].contains("Bearer auth-1"));
+
+    // As oauthenticator's `identity_provider`: other institutions are kept out, whatever the groups say.
+    let ours = of_listener(|config| {
+        config.identity_provider = Some("uni.example".to_owned());
+        config.strip_domain = vec!["uni.example".to_owned()];
+    });
+    assert_eq!(ours.finish(&attempt, &Secret::new("c"), now()).await.unwrap().claims.username, "ada");
+    let other = of_listener(|config| config.identity_provider = Some("globusid.org".to_owned()));
+    let refused = other.finish(&attempt, &Secret::new("c"), now()).await.map(drop);
+    assert_eq!(refused, Err(Trouble::Required("preferred_username".to_owned())));
+}
+
+#[tokio::test]
+async fn a_token_for_globus_groups_that_is_over_is_renewed_with_its_own_refresh_token() {
+    let attempt = attempt();
+    let listener = globus(&attempt.nonce).await;
+    let groups = HttpUrl::parse(&format!("{}/groups", listener.origin)).unwrap();
+    let provider = provider(&listener, Preset::Globus, |config| config.groups_url = Some(groups));
+    let known = provider.finish(&attempt, &Secret::new("c"), now()).await.unwrap();
+    let before = Before { subject: "id-1".to_owned(), ..Before::default() };
+    let asked = listener.asked("/token").len();
+    provider.look_again(known.tokens.clone(), &before, now()).await.unwrap();
+    assert_eq!(listener.asked("/token").len(), asked, "it is good");
+    listener.answer("/groups", 401, "", json!({ "code": "UNAUTHORIZED" }));
+    listener.answer("/token", 200, "", json!({ "access_token": "groups-2", "expires_in": 172800 }));
+    // It is not good with the new one either: told, and not that there are no groups.
+    let denied = provider.look_again(known.tokens.clone(), &before, now()).await;
+    assert!(matches!(denied, Err(Trouble::Denied { .. })));
+    assert!(listener.asked("/token").pop().unwrap().contains("refresh_token=groups-r"));
+    assert!(listener.asked("/groups").pop().unwrap().contains("Bearer groups-2"));
+    for (status, body) in [(503, json!({})), (404, json!({})), (200, json!({ "groups": [] }))] {
+        listener.answer("/groups", status, "", body);
+        let outcome = provider.look_again(known.tokens.clone(), &before, now()).await;
+        assert!(matches!(outcome, Err(Trouble::Unreachable(_) | Trouble::Broken(_))), "{status}");
+    }
+}
+
+/// Groups, a claim that is required and the user's name told in the ID token alone, which need not come with a refresh.
+#[tokio::test]
+async fn a_refresh_without_an_id_token_takes_nothing_away_that_it_alone_told() {
+    let attempt = attempt();
+    let listener =
+        Listener::new(vec![described(), ("/jwk", 200, keys()), ("/userinfo", 200, json!({ "sub": "s" }))]).await;
+    let claims = |groups: Value| {
+        json!({
+            "iss": listener.origin, "aud": "the client", "sub": "s", "nonce": attempt.nonce, "preferred_username": "ada",
+            "idp": "uni", "groups": groups, "team": ["tutor"], "iat": now().timestamp(), "exp": now().timestamp() + 600,
+        })
+    };
+    let tokens = |claims: Option<Value>| {
+        let mut tokens = json!({ "access_token": "a", "refresh_token": "r", "expires_in": 60 });
+        if let Some(claims) = claims {
+            tokens["id_token"] = signed(&claims).into();
+        }
+        listener.answer("/token", 200, "", tokens);
+    };
+    let provider = provider(&listener, Preset::Generic, |config| {
+        config.required_claims = [("idp".to_owned(), vec!["uni".to_owned()])].into();
+        config.roles_claim = Some("team".to_owned());
+    });
+    let kept = |known: &Known| Kept::new(Vec::new(), known.auth_state().0).unwrap();
+    tokens(Some(claims(json!(["/a", "/b"]))));
+    let known = provider.finish(&attempt, &Secret::new("c"), now()).await.unwrap();
+    assert_eq!(
+        (&known.claims.groups, &known.claims.roles),
+        (&vec!["a".to_owned(), "b".to_owned()], &Some(vec!["tutor".into()]))
+    );
+
+    let mut state = kept(&known);
+    for _ in 0..2 {
+        tokens(None);
+        let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
+        state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+        let again = provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap();
+        assert_eq!((&again.claims, &again.claims.username), (&known.claims, &"ada".to_owned()));
+        state = Kept::new(Vec::new(), state.with(&again)).unwrap();
+    }
+    // One that comes and names fewer takes away; none that comes after it brings nothing back.
+    tokens(Some(claims(json!(["/b"]))));
+    let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
+    state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+    let again = provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap();
+    assert_eq!(again.claims.groups, ["b"]);
+    state = Kept::new(Vec::new(), state.with(&again)).unwrap();
+    tokens(None);
+    let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
+    state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+    assert_eq!(provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap().claims.groups, ["b"]);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 //! Redirects are not followed: an endpoint of a provider answers itself, and a secret goes nowhere else.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,14 +10,12 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 
 use super::trouble::Trouble;
+use super::way::Way;
 
 /// The largest answer. A person in thousands of groups has a userinfo of some hundred kilobytes.
 const LARGEST: usize = 2 << 20;
@@ -27,8 +24,9 @@ const SHOWN: usize = 120;
 
 /// Asks one provider.
 pub struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pool: Pool<HttpsConnector<Way>, Full<Bytes>>,
     limit: Duration,
+    accept: &'static str,
 }
 
 impl std::fmt::Debug for Client {
@@ -48,31 +46,27 @@ pub struct Answer {
 }
 
 impl Client {
-    /// Trusts the system's certificates and those in the file. The error says which file cannot be used.
+    /// Trusts the system's certificates and those in the file, and goes through the proxy that `HTTPS_PROXY` names, but to
+    /// the hosts in `NO_PROXY`. The error says which file cannot be used.
     pub fn new(ca_file: Option<&Path>, limit: Duration) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        // A machine without certificates can still ask a provider whose own certificate is in the file.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(file) = ca_file {
-            let unusable = |what: String| format!("ca_file {}: {what}", file.display());
-            let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unusable(error.to_string()))?;
-            let mut found = 0;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-                roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-                found += 1;
-            }
-            if found == 0 {
-                return Err(unusable("there is no certificate in it".to_owned()));
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let tls = tls.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
+        Self::through(Matcher::from_env(), ca_file, limit)
+    }
+
+    /// The same with proxies that somebody else has chosen.
+    pub fn through(proxies: Matcher, ca_file: Option<&Path>, limit: Duration) -> Result<Self, String> {
+        // A machine without authorities can still ask a provider whose own certificate is in the file, or that has none.
+        let tls = specola_proxy::tls::authorities(ca_file).and_then(specola_proxy::tls::believing);
+        let tls = tls.map_err(|error| format!("ca_file: {error:#}"))?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let connector = connector.wrap_connector(Way::new(proxies));
         // A connection a request: an idle one may be dead, and no request of a login is sent twice.
         let pool = Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { pool, limit })
+        Ok(Self { pool, limit, accept: "application/json" })
+    }
+
+    /// The same for answers of another kind than JSON.
+    pub fn accepting(self, accept: &'static str) -> Self {
+        Self { accept, ..self }
     }
 
     /// Gets a URL, with an access token or without.
@@ -115,7 +109,7 @@ impl Client {
     }
 
     async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Answer, Trouble> {
-        let request = request.header(header::ACCEPT, "application/json").header(header::USER_AGENT, "specola");
+        let request = request.header(header::ACCEPT, self.accept).header(header::USER_AGENT, "specola");
         let request = request.body(Full::new(body)).map_err(|error| Trouble::Broken(format!("an address: {error}")))?;
         let exchange = async {
             let answer = self.pool.request(request).await.map_err(|error| Trouble::Unreachable(causes(&error)))?;

@@ -11,21 +11,27 @@ mod discovery;
 mod exchange;
 mod github;
 mod globus;
+mod google;
 pub mod group;
-mod http;
+pub mod http;
+#[cfg(test)]
+pub mod listener;
 pub mod preset;
 mod provider;
 pub mod registration;
 mod scopes;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod trouble;
 mod verify;
+mod way;
 
 pub use attempt::Attempt;
-pub use claims::Claims;
+pub use claims::{Before, Claims};
 pub use discovery::is_same_issuer;
 pub use provider::{Ask, Known, Provider};
 pub use tokens::{Tokens, excerpt};
 pub use trouble::{RefreshError, Trouble};
+pub use verify::payload;

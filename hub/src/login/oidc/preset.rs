@@ -47,7 +47,7 @@ pub struct Defaults {
     pub audience_parameter: &'static str,
     /// More parameters of the address at which a login begins.
     pub authorize_params: &'static [(&'static str, &'static str)],
-    /// Where groups are asked for with the access token.
+    /// Where groups are asked for.
     pub groups_url: Option<&'static str>,
 }
 
@@ -117,6 +117,7 @@ impl Preset {
                 username_claim: "email",
                 group_claims: &[],
                 authorize_params: &[("access_type", "offline")],
+                groups_url: Some("https://admin.googleapis.com/admin/directory/v1/groups"),
                 ..GENERIC
             },
             Self::Github => Defaults {

@@ -13,15 +13,16 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::attempt::Attempt;
-use super::claims::{self, Claims, Said};
+use super::claims::{self, Before, Claims, Heard, Said};
 use super::discovery::{Description, Discovery};
 use super::http::Client;
 use super::preset::Preset;
 use super::scopes::Scopes;
+use super::statement::Statement;
 use super::tokens::Tokens;
 use super::trouble::{RefreshError, Trouble};
 use super::verify::{Measure, Unproven};
-use super::{github, globus};
+use super::{github, globus, google};
 use crate::config::ProviderConfig;
 use crate::hook::auth_state::AuthState;
 
@@ -39,10 +40,16 @@ pub struct Ask<'a> {
 pub struct Known {
     /// Who it is.
     pub claims: Claims,
+    /// Who told which groups.
+    pub told_groups: Statement,
+    /// Who told which roles.
+    pub told_roles: Option<Statement>,
     /// What was given.
     pub tokens: Tokens,
     /// What the userinfo endpoint, or GitHub's `/user`, says.
     pub userinfo: Value,
+    /// GitHub's teams, where they are wanted.
+    pub teams: Option<Vec<Value>>,
 }
 
 /// A provider as configured.
@@ -52,6 +59,7 @@ pub struct Provider {
     client: Client,
     discovery: Discovery,
     scopes: Scopes,
+    directory: Option<google::Directory>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -65,7 +73,9 @@ impl Provider {
     /// what of the configuration cannot be used.
     pub fn new(config: &ProviderConfig, keeps_tokens: bool) -> Result<Self, String> {
         let issuer = config.issuer().ok_or("it has no issuer")?.to_owned();
+        let directory = google::Directory::new(config, groups_url(config).unwrap_or_default())?;
         Ok(Self {
+            directory,
             client: Client::new(config.ca_file.as_deref(), config.timeout.duration())?,
             discovery: Discovery::new(&issuer, config),
             scopes: Scopes::new(config, keeps_tokens),
@@ -175,9 +185,10 @@ impl Provider {
         Ok(self.tokens(&description, &form, &asked, now).await?)
     }
 
-    /// Who somebody is now, after a refresh. `subject` is who it was: anybody else is an error.
-    pub async fn look_again(&self, tokens: Tokens, subject: &str, now: Time) -> Result<Known, Trouble> {
-        self.known(tokens, None, Some(subject), now).await
+    /// Who somebody is now, after a refresh. `before` is who it was, and anybody else is an error; what it tells stands
+    /// where the provider says nothing.
+    pub async fn look_again(&self, tokens: Tokens, before: &Before, now: Time) -> Result<Known, Trouble> {
+        self.known(tokens, None, Some(before), now).await
     }
 
     /// What the userinfo endpoint says of the owner of an access token; null where there is no such endpoint.
@@ -263,51 +274,67 @@ impl Provider {
         &self,
         tokens: Tokens,
         nonce: Option<&str>,
-        expected: Option<&str>,
+        before: Option<&Before>,
         now: Time,
     ) -> Result<Known, Trouble> {
         let said = match self.config.preset {
             Preset::Github => github::said(&self.client, &self.issuer, &tokens).await?,
-            _ => self.said(&tokens, nonce, expected, now).await?,
+            _ => self.said(&tokens, nonce, before, now).await?,
         };
-        let claims = claims::read(&self.config, &self.issuer, &said)?;
-        if expected.is_some_and(|expected| claims.subject != expected) {
+        let heard = claims::read(&self.config, &self.issuer, &said, before.unwrap_or(&Before::default()))?;
+        let Heard { claims, groups: told_groups, roles: told_roles } = heard;
+        if before.is_some_and(|before| claims.subject != before.subject) {
             return Err(Trouble::Untrusted("the tokens are of somebody else".to_owned()));
         }
-        Ok(Known { claims, tokens, userinfo: said.userinfo })
+        let teams = said.teams.filter(|_| self.config.populate_teams_in_auth_state);
+        Ok(Known { claims, told_groups, told_roles, tokens, userinfo: said.userinfo, teams })
     }
 
     async fn said(
         &self,
         tokens: &Tokens,
         nonce: Option<&str>,
-        expected: Option<&str>,
+        before: Option<&Before>,
         now: Time,
     ) -> Result<Said, Trouble> {
-        let id_token = match &tokens.id_token {
-            Some(token) => self.id_token(token, nonce, now).await?,
+        let fresh = match &tokens.id_token {
+            Some(token) => Some(self.id_token(token, nonce, now).await?),
             // A refresh need not give a new one; a login must.
-            None if nonce.is_none() => Value::Null,
+            None if nonce.is_none() => None,
             None => return Err(Trouble::Broken("it gave no ID token".to_owned())),
         };
-        let subject = id_token["sub"].as_str().or(expected).unwrap_or_default().to_owned();
+        let is_id_token_old = fresh.is_none();
+        let id_token = fresh.or_else(|| before.map(of_before)).unwrap_or_default();
+        let subject = id_token["sub"].as_str().unwrap_or_default().to_owned();
         let userinfo = self.userinfo(&tokens.access_token).await?;
         if !userinfo.is_null() && userinfo["sub"].as_str() != Some(subject.as_str()) {
             return Err(Trouble::Untrusted("userinfo is of somebody else than the ID token".to_owned()));
         }
         let keys = self.discovery.keys(&self.client, false).await?;
         let access_token = self.measure(&keys, now).access_token(&tokens.access_token, &subject);
-        let more_groups = match self.groups_url() {
-            Some(url) => globus::groups(&self.client, url, tokens).await?,
-            None => Vec::new(),
+        let person = if userinfo["email"].is_string() { &userinfo } else { &id_token };
+        let more_groups = match (&self.directory, groups_url(&self.config)) {
+            (Some(directory), _) => Some(directory.groups(&self.client, person, now).await?),
+            (None, Some(url)) if self.config.preset != Preset::Google => Some(self.list(url, tokens, now).await?),
+            (None, _) => None,
         };
-        let id_token = if id_token.is_null() { json!({ "sub": subject }) } else { id_token };
-        Ok(Said { id_token, userinfo, access_token: access_token.unwrap_or_default(), more_groups })
+        let access_token = access_token.unwrap_or_default();
+        Ok(Said { id_token, is_id_token_old, userinfo, access_token, more_groups, teams: None })
     }
 
-    fn groups_url(&self) -> Option<&str> {
-        let own = self.config.groups_url.as_ref().map(crate::config::address::HttpUrl::as_str);
-        own.or(self.config.preset.defaults().groups_url)
+    /// The groups that are asked for with a token of the person's. One that is over is renewed: Globus gives a refresh token
+    /// for each of its services, and none of the others with a refresh of the first.
+    async fn list(&self, url: &str, tokens: &Tokens, now: Time) -> Result<Vec<String>, Trouble> {
+        let token = globus::token(tokens);
+        let denied = match globus::groups(&self.client, url, token).await {
+            Err(denied @ Trouble::Denied { .. }) => denied,
+            outcome => return outcome,
+        };
+        let Some(refresh_token) = globus::refresh_token(tokens) else { return Err(denied) };
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        let description = self.description().await?;
+        let fresh = self.tokens(&description, &form, &[], now).await?;
+        globus::groups(&self.client, url, fresh.access_token.expose()).await
     }
 
     fn measure<'m>(&'m self, keys: &'m openidconnect::core::CoreJsonWebKeySet, now: Time) -> Measure<'m> {
@@ -331,10 +358,22 @@ impl Provider {
     }
 }
 
+/// Where groups are asked for: as configured, or as the preset says.
+fn groups_url(config: &ProviderConfig) -> Option<&str> {
+    let own = config.groups_url.as_ref().map(crate::config::address::HttpUrl::as_str);
+    own.or(config.preset.defaults().groups_url)
+}
+
+/// What the last ID token said, in place of one that did not come.
+fn of_before(before: &Before) -> Value {
+    let is_theirs = before.id_token["sub"].as_str() == Some(before.subject.as_str());
+    if is_theirs { before.id_token.clone() } else { json!({ "sub": before.subject }) }
+}
+
 impl Known {
     /// What is kept of it: oauthenticator's names, and ours below `specola`.
     pub fn auth_state(&self) -> AuthState {
-        let Self { claims, tokens, userinfo } = self;
+        let Self { claims, told_groups, told_roles, tokens, userinfo, teams } = self;
         let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
         let mut state = json!({
             "access_token": tokens.access_token.expose(),
@@ -349,11 +388,15 @@ impl Known {
                 "groups": claims.raw_groups,
                 "sub": claims.subject,
                 "issuer": claims.issuer,
+                "told": { "groups": told_groups, "roles": told_roles },
             },
         });
         // Where other hubs put what their rules look at.
         if !claims.groups.is_empty() {
             state["groups"] = json!(claims.groups);
+        }
+        if let Some(teams) = teams {
+            state["teams"] = json!(teams);
         }
         AuthState(state)
     }

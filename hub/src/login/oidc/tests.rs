@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::claims::{Claims, Said, read};
+use super::claims::{self, Before, Claims, Said};
 use super::preset::Preset;
 use super::trouble::Trouble;
 use crate::config::ProviderConfig;
@@ -13,7 +13,11 @@ fn config(preset: Preset) -> ProviderConfig {
 }
 
 fn said(id_token: Value, userinfo: Value, access_token: Value) -> Said {
-    Said { id_token, userinfo, access_token, more_groups: Vec::new() }
+    Said { id_token, userinfo, access_token, ..Said::default() }
+}
+
+fn read(config: &ProviderConfig, issuer: &str, said: &Said) -> Result<Claims, Trouble> {
+    claims::read(config, issuer, said, &Before::default()).map(|heard| heard.claims)
 }
 
 fn claims(config: &ProviderConfig, said: &Said) -> Claims {
@@ -119,8 +123,11 @@ fn presets_know_where_the_name_is() {
         let said = said(json!({ "sub": "1" }), told.clone(), Value::Null);
         assert_eq!(claims(&config(preset), &said).username, name, "{preset:?}");
     }
-    let github =
-        Said { userinfo: json!({ "login": "ada", "id": 7 }), more_groups: vec!["org:team".into()], ..Said::default() };
+    let github = Said {
+        userinfo: json!({ "login": "ada", "id": 7 }),
+        more_groups: Some(vec!["org:team".into()]),
+        ..Said::default()
+    };
     let found = claims(&config(Preset::Github), &github);
     assert_eq!((found.username.as_str(), found.subject.as_str()), ("ada", "7"));
     assert_eq!(found.groups, ["org:team"]);

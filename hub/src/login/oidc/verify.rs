@@ -133,7 +133,7 @@ fn same(one: &str, other: &str) -> bool {
 }
 
 /// The claims of a JWT, whoever made it.
-fn payload(token: &str) -> Option<Value> {
+pub fn payload(token: &str) -> Option<Value> {
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()?;
     claims.is_object().then_some(claims)
 }

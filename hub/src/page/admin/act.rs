@@ -237,7 +237,8 @@ fn ask(
             fill(words.admin_stop_yes, &servers),
         ),
         Wish::Delete => {
-            let mut what = words.admin_delete_what_follows.to_owned();
+            let files = crate::folders::people::what_becomes(app);
+            let mut what = format!("{} {files}", words.admin_delete_what_follows);
             if !plan.servers.is_empty() {
                 what = format!("{} {what}", fill(words.admin_delete_and_servers, &servers));
             }

@@ -7,7 +7,7 @@ use hub_store::SortKey;
 use pages::admin::people::{AddForm, Column, May, Row, Search};
 use pages::admin::{Chip, Hidden};
 use pages::groups::Part;
-use pages::words::ENGLISH;
+use pages::words::{ENGLISH, fill};
 
 use super::opened;
 use crate::app::{App, JUPYTERHUB_VERSION};
@@ -97,13 +97,23 @@ fn chips(app: &App, asked: &Asked) -> Vec<Chip> {
         label: label.to_owned(),
         url: href(&path(app, &asked.changed(|asked| *flag(asked) = !on))),
         on,
+        leaves: false,
     };
-    vec![
+    let mut chips = vec![
         chip(ENGLISH.admin_running, asked.running, |asked| &mut asked.running),
         chip(ENGLISH.admin_admins, asked.admins, |asked| &mut asked.admins),
         chip(ENGLISH.admin_idle, asked.idle, |asked| &mut asked.idle),
         chip(ENGLISH.admin_failed, asked.failed, |asked| &mut asked.failed),
-    ]
+    ];
+    if !asked.group.is_empty() {
+        chips.push(Chip {
+            label: fill(ENGLISH.admin_group_chip, &asked.group),
+            url: href(&path(app, &asked.changed(|asked| asked.group.clear()))),
+            on: true,
+            leaves: true,
+        });
+    }
+    chips
 }
 
 fn part(app: &App, asked: &Asked, shown: usize, total: i64) -> Part {

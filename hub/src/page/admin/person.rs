@@ -6,10 +6,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::role;
 use hub_core::scope::{Scope, Target};
+use hub_core::secret::Secret;
 use hub_store::{AuditQuery, HeldRole, NewAudit, TokenOwner};
 use pages::Link;
 use pages::admin::audit::Entry;
-use pages::admin::person::Role;
+use pages::admin::person::{NewToken, Role};
+use pages::token::TokenForm;
 use pages::words::{ENGLISH, fill};
 
 use super::{act, audit, incomplete, opened, path, require};
@@ -34,7 +36,27 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
         Err(login) => return Ok(login),
     };
     let person = named(&request, &app, &caller).await?;
-    page(&request, &app, &caller, &person, None).await
+    page(&request, &app, &caller, &person, Told::default()).await
+}
+
+/// What an action leaves to show.
+#[derive(Default)]
+struct Told {
+    refused: Option<Problem>,
+    /// The name that was typed.
+    typed: Option<String>,
+    /// A new token.
+    made: Option<Secret>,
+    /// What was filled in for one that was refused.
+    token: TokenForm,
+}
+
+/// What became of a form.
+enum Done {
+    /// The answer that leads on.
+    Answered(HttpResponse),
+    /// A token, to be shown this once.
+    Made(Secret),
 }
 
 /// The person that the path names, for who may see anything of it.
@@ -56,10 +78,15 @@ pub async fn post(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) 
     let person = named(&request, &app, &caller).await?;
     let by = Actor::of(&request, &app);
     match perform(&app, &by, &caller, &person, &form).await {
-        Ok(response) => Ok(response),
+        Ok(Done::Answered(response)) => Ok(response),
+        Ok(Done::Made(secret)) => {
+            let told = Told { made: Some(secret), ..Told::default() };
+            page(&request, &app, &caller, &person, told).await
+        }
         Err(problem) if problem.status().is_client_error() && problem.message().is_some() => {
             let typed = form.get("name").map(str::to_owned);
-            page(&request, &app, &caller, &person, Some((problem, typed))).await
+            let told = Told { refused: Some(problem), typed, token: page::token::typed(&form), made: None };
+            page(&request, &app, &caller, &person, told).await
         }
         Err(problem) => Err(problem),
     }
@@ -71,10 +98,10 @@ async fn perform(
     caller: &Caller,
     person: &Person,
     form: &Form,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Done, Problem> {
     let Person { user, groups, .. } = person;
     let target = Target::User { name: &user.name, groups };
-    let here = || see_other(&path(app, &user.name));
+    let here = || Done::Answered(see_other(&path(app, &user.name)));
     for what in ["start", "stop", "remove"] {
         let Some(place) = form.get(what) else { continue };
         // The address says whose it is; the form cannot say otherwise.
@@ -93,7 +120,13 @@ async fn perform(
             // What is as it was is not changed: who may not make administrators may still give a name.
             let admin = Some(form.get("admin").is_some()).filter(|admin| *admin != user.admin);
             let changed = users::edit(app, by, caller, user, Some(name), admin).await?;
-            Ok(see_other(&path(app, &changed.name)))
+            Ok(Done::Answered(see_other(&path(app, &changed.name))))
+        }
+        "token" => {
+            require::<rights::Tokens>(caller, &target)?;
+            tokens::check_grant(caller, user)?;
+            let wish = page::token::wish(form, format!("Requested via the admin panel by {}", caller.name()))?;
+            Ok(Done::Made(tokens::make(app, by, user, &wish).await?.1))
         }
         "revoke" => {
             require::<rights::Tokens>(caller, &target)?;
@@ -104,7 +137,7 @@ async fn perform(
         "delete" => {
             require::<rights::DeleteUsers>(caller, &target)?;
             users::remove_for(app, by, caller, user).await?;
-            Ok(see_other(&app.paths.hub("admin")))
+            Ok(Done::Answered(see_other(&app.paths.hub("admin"))))
         }
         _ => Err(incomplete()),
     }
@@ -126,13 +159,7 @@ async fn remove(app: &web::Data<App>, by: &Actor, caller: &Caller, person: &Pers
     Ok(())
 }
 
-async fn page(
-    request: &HttpRequest,
-    app: &App,
-    caller: &Caller,
-    person: &Person,
-    refused: Option<(Problem, Option<String>)>,
-) -> Answer {
+async fn page(request: &HttpRequest, app: &App, caller: &Caller, person: &Person, told: Told) -> Answer {
     let Person { user, groups: names, .. } = person;
     let target = Target::User { name: &user.name, groups: names };
     let may = |scopes: &[Scope]| scopes.iter().any(|scope| caller.rights.covers(*scope, &target));
@@ -160,14 +187,20 @@ async fn page(
         servers: fields.servers.then(|| with_default(app, caller, person)),
         tokens: tokens.map(|tokens| tokens.iter().map(page::token::shown).collect()),
         may_revoke: may(rights::Tokens::ANY_OF),
+        new_token: (may(rights::Tokens::ANY_OF) && tokens::check_grant(caller, user).is_ok()).then(|| NewToken {
+            expiries: page::token::expiries(app.config.hub.token_expires_in_max_seconds),
+            form: told.token,
+        }),
+        made: told.made,
         audit: recent(app, caller, &user.name).await?,
         audit_all: href(&format!("{}?{query}", app.paths.hub("admin/audit"))),
         may_edit: may(rights::AdminUsers::ANY_OF),
+        files: crate::folders::people::what_becomes(app),
         may_delete: may(rights::DeleteUsers::ANY_OF) && caller.user().is_none_or(|caller| caller.id != user.id),
-        typed: refused.as_ref().and_then(|(_, typed)| typed.clone()),
-        error: refused.as_ref().and_then(|(problem, _)| problem.message()).map(str::to_owned),
+        typed: told.typed,
+        error: told.refused.as_ref().and_then(Problem::message).map(str::to_owned),
     };
-    let status = refused.map_or(StatusCode::OK, |(problem, _)| problem.status());
+    let status = told.refused.as_ref().map_or(StatusCode::OK, Problem::status);
     show(&page, status, cookie)
 }
 
@@ -175,7 +208,7 @@ async fn page(
 fn with_default(app: &App, caller: &Caller, person: &Person) -> Vec<pages::admin::people::Lab> {
     let mut labs = rows::labs(app, caller, person);
     if person.server("").is_none() {
-        labs.insert(0, rows::never_made(caller, person));
+        labs.insert(0, rows::never_made(app, caller, person));
     }
     labs
 }

@@ -41,6 +41,7 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
         label: label.to_owned(),
         url: href(&app.paths.hub(&format!("admin/usage?period={known}"))),
         on: *known == name,
+        leaves: false,
     };
     let (frame, cookie) = surround(&request, &app, Some(&caller), "admin").parts();
     let page = Page {

@@ -1,5 +1,7 @@
 //! The questions of the page that starts a server: the menu of the policies as sections and fields. Pure.
 
+use std::collections::BTreeMap;
+
 use hub_core::policy::menu::{Question, Typed};
 use hub_core::policy::{self, About, Amounts, Dimension, Person, Refusal, Rules, Standing};
 use pages::spawn::{Choice, Field, Input, Offer, Section};
@@ -9,6 +11,7 @@ use spawners::Abilities;
 
 use crate::http::Problem;
 use crate::options;
+use crate::stock::{Left, Stock};
 
 /// So many characters fit into a field for an option.
 const LONGEST_OPTION: u32 = 4096;
@@ -20,6 +23,8 @@ const MOST_CARDS: usize = 6;
 pub struct Questions {
     /// What the operators tell.
     pub greeting: Option<String>,
+    /// What is left of quotas.
+    pub left: Vec<String>,
     /// The questions.
     pub sections: Vec<Section>,
     /// Why no server can be started.
@@ -55,6 +60,7 @@ pub fn questions(
     abilities: Abilities,
     options: &Value,
     refused: Option<&Problem>,
+    stock: &BTreeMap<String, Stock>,
     words: &Words,
 ) -> Questions {
     let standing = Standing::of(rules, person);
@@ -62,19 +68,20 @@ pub fn questions(
     let decided = policy::decide_what_can_be(rules, person, options);
     let decision = match decided.and_then(|decision| options::supported(abilities, decision)) {
         Ok(decision) => decision,
-        Err(refusal) => return Questions { greeting, sections: Vec::new(), closed: Some(refusal.sentence) },
+        Err(refusal) => return Questions { greeting, closed: Some(refusal.sentence), ..Questions::default() },
     };
-    let mut form = Form { words, errors: decision.dropped.clone() };
+    let mut form = Form { words, stock, errors: decision.dropped.clone() };
     if let Some((field, sentence)) = refused.and_then(|problem| Some((problem.field()?, problem.message()?))) {
         form.errors.retain(|error| error.field != field);
         form.errors.push(Refusal::new(policy::Code::NotOffered, field, sentence));
     }
     let menu = policy::menu(&standing, &decision);
-    Questions { greeting, sections: form.sections(&menu), closed: None }
+    Questions { greeting, sections: form.sections(&menu), ..Questions::default() }
 }
 
 struct Form<'f> {
     words: &'f Words,
+    stock: &'f BTreeMap<String, Stock>,
     errors: Vec<Refusal>,
 }
 
@@ -157,6 +164,7 @@ impl Form<'_> {
             label: typed.label.clone().unwrap_or_else(|| self.words.spawn_own_image_card.to_owned()),
             sentence: (!from.is_empty()).then(|| fill(self.words.spawn_own_image_from, from.join(", "))),
             facts: Vec::new(),
+            now: None,
             selected: typed.selected,
             offer: Offer::Open,
             told: false,
@@ -187,6 +195,7 @@ impl Form<'_> {
             label: if none { self.words.spawn_no_gpu.to_owned() } else { choice.label.clone() },
             sentence: choice.sentence.clone(),
             facts: if sized { Vec::new() } else { facts(&choice.has) },
+            now: self.now(&choice.gpus),
             selected: choice.selected,
             offer: choice.ask.clone().map_or(Offer::Open, Offer::Ask),
             told: !none,
@@ -194,9 +203,33 @@ impl Form<'_> {
         }
     }
 
+    /// How many of its devices are free, of the kind of which there are fewest.
+    fn now(&self, gpus: &BTreeMap<String, u64>) -> Option<String> {
+        let stock = gpus.keys().filter_map(|resource| self.stock.get(resource)).min_by_key(|stock| stock.free)?;
+        let words = self.words;
+        Some(match (stock.free, stock.waiting) {
+            (0, 0) => words.spawn_none_free.to_owned(),
+            (0, 1) => words.spawn_one_waits.to_owned(),
+            (0, waiting) => fill(words.spawn_some_wait, waiting),
+            (free, _) => fill(&fill(words.spawn_free, free), stock.total),
+        })
+    }
+
     fn field(&self, name: &str, label: &str, input: Input) -> Field {
         let error = self.errors.iter().find(|error| error.field == name).map(|error| error.sentence.clone());
         Field { name: name.to_owned(), label: label.to_owned(), help: None, error, input }
+    }
+}
+
+/// What is left of a quota, as a sentence. `of` names the person where it is somebody else's.
+pub fn left(quota: &Left, of: Option<&str>, words: &Words) -> String {
+    match quota.group.as_deref().or(of) {
+        None => fill(words.spawn_left, quota.told()),
+        // The name goes in last: it may hold what stands for a value.
+        Some(name) => match words.spawn_left_of.split_once("{}") {
+            Some((before, after)) => format!("{before}{name}{}", fill(after, quota.told())),
+            None => words.spawn_left_of.to_owned(),
+        },
     }
 }
 
@@ -214,6 +247,7 @@ fn silent(value: &str, label: &str) -> Choice {
         label: label.to_owned(),
         sentence: None,
         facts: Vec::new(),
+        now: None,
         selected: false,
         offer: Offer::Open,
         told: false,
@@ -268,7 +302,7 @@ mod tests {
     fn asked(groups: &[&str], options: Value) -> Questions {
         let groups = groups.iter().map(|group| group.to_string()).collect();
         let person = Person { name: "anna".into(), admin: false, groups };
-        questions(&rules(), &person, Abilities::ALL, &options, None, &ENGLISH)
+        questions(&rules(), &person, Abilities::ALL, &options, None, &BTreeMap::new(), &ENGLISH)
     }
 
     fn choices(field: &Field) -> Vec<(&str, bool, bool)> {
@@ -300,9 +334,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_free_now_is_told_of_what_has_devices() {
+        let rules = Rules { gpus: vec![0, 1], gpu_resource: "nvidia.com/gpu".into(), ..Rules::default() };
+        let told = |total, free, waiting| {
+            let stock = BTreeMap::from([("nvidia.com/gpu".to_owned(), Stock { total, free, waiting })]);
+            let person = Person { name: "anna".into(), ..Person::default() };
+            let asked = questions(&rules, &person, Abilities::ALL, &Value::Null, None, &stock, &ENGLISH);
+            let Input::List(choices) = &asked.sections[0].fields[0].input else { panic!() };
+            assert_eq!(choices[0].now, None, "no GPU is always free");
+            choices[1].now.clone().unwrap()
+        };
+        assert_eq!(told(7, 2, 0), "2 of 7 free now");
+        assert_eq!(told(1, 0, 0), "none free now");
+        assert_eq!(told(1, 0, 1), "none free now, 1 waits");
+        assert_eq!(told(1, 0, 3), "none free now, 3 wait");
+    }
+
+    #[test]
+    fn what_is_left_of_a_quota_is_a_sentence() {
+        let left = |group: Option<&str>| Left {
+            group: group.map(str::to_owned),
+            quota: Amounts::default(),
+            used: Amounts::default(),
+            left: Amounts { gpu: Some(2), ..Amounts::default() },
+        };
+        let told = |quota: Left, of| super::left(&quota, of, &ENGLISH);
+        assert_eq!(told(left(None), None), "Left of your quota: 2 GPUs.");
+        assert_eq!(told(left(None), Some("bob")), "Left of the quota of bob: 2 GPUs.");
+        assert_eq!(told(left(Some("a{}")), Some("bob")), "Left of the quota of a{}: 2 GPUs.");
+    }
+
+    #[test]
     fn what_the_driver_cannot_do_closes_the_page() {
         let person = Person { name: "anna".into(), ..Person::default() };
-        let questions = questions(&rules(), &person, Abilities::default(), &Value::Null, None, &ENGLISH);
+        let questions =
+            questions(&rules(), &person, Abilities::default(), &Value::Null, None, &BTreeMap::new(), &ENGLISH);
         assert_eq!(questions.closed.as_deref(), Some("This hub cannot start servers from an image."));
     }
 }

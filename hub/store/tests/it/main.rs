@@ -13,6 +13,7 @@ mod audit;
 mod census;
 mod claims;
 mod cull;
+mod devices;
 mod groups;
 mod identities;
 mod intents;

@@ -1,19 +1,29 @@
 //! Whom identity providers are to be asked about: leases, failures, and who is due.
 
 use crate::harness::{Database, at, both, new_token, server, user, want_running};
+use chrono::TimeDelta;
 use hub_store::{NewSession, TokenOwner, Upstream};
 use serde_json::json;
 
-async fn one_hub_at_a_time_holds_somebodys_tokens(Database { store, .. }: Database) {
-    let ada = user(&store, "ada").await.id;
+/// What a hub takes for the time plays no part: clocks of two machines may differ by more than a lease.
+async fn one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database(database: Database) {
+    let (store, ada) = (&database.store, user(&database.store, "ada").await.id);
+    let (lease, over) = (TimeDelta::seconds(30), TimeDelta::seconds(-1));
     assert_eq!(store.upstream(ada).await.unwrap(), None);
-    assert!(store.claim_upstream(ada, "one", at(0), at(30)).await.unwrap());
-    assert!(!store.claim_upstream(ada, "two", at(1), at(31)).await.unwrap());
-    assert!(store.claim_upstream(ada, "one", at(2), at(32)).await.unwrap(), "the same hub may hold on");
+    assert!(store.claim_upstream(ada, "one", lease).await.unwrap());
+    assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
+    assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "the same hub may hold on");
+    let left = "SELECT CAST(CAST(held_until > $NOW AND held_until < $SOON AS integer) AS text) FROM specola_upstream";
+    let (now, soon) = match database.url.starts_with("sqlite") {
+        true => ("datetime('now', '+28 seconds')", "datetime('now', '+32 seconds')"),
+        false => ("timezone('UTC', now()) + interval '28 s'", "timezone('UTC', now()) + interval '32 s'"),
+    };
+    assert_eq!(database.cell(&left.replace("$NOW", now).replace("$SOON", soon)).await, "1", "half a minute from now");
     assert!(!store.release_upstream(ada, "two").await.unwrap());
     assert!(store.release_upstream(ada, "one").await.unwrap());
-    assert!(store.claim_upstream(ada, "two", at(3), at(33)).await.unwrap());
-    assert!(store.claim_upstream(ada, "one", at(33), at(60)).await.unwrap(), "a hub that died holds nothing for ever");
+    assert!(store.claim_upstream(ada, "two", over).await.unwrap());
+    assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "a hub that died holds nothing for ever");
+    assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
 }
 
 async fn failures_are_counted_until_something_is_good(Database { store, .. }: Database) {
@@ -59,7 +69,7 @@ async fn only_people_who_are_about_are_due(Database { store, url, directory }: D
     want_running(&store, server.id).await;
     let database = Database { store: store.clone(), url, directory };
     database.hand("UPDATE specola_servers SET phase = 'starting'").await;
-    assert!(store.claim_upstream(held, "another", at(9), at(40)).await.unwrap());
+    assert!(store.claim_upstream(held, "another", TimeDelta::seconds(30)).await.unwrap());
     store.insert_token(&new_token(TokenOwner::User(script), "of a script")).await.unwrap();
     database.hand(&format!("UPDATE api_tokens SET last_activity = '{}'", at(8).format("%F %T%.6f"))).await;
     assert_eq!(store.due_upstreams(at(10), at(5), 10).await.unwrap(), [script, lab, browser]);
@@ -72,7 +82,7 @@ async fn only_people_who_are_about_are_due(Database { store, url, directory }: D
 }
 
 both!(
-    one_hub_at_a_time_holds_somebodys_tokens,
+    one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database,
     failures_are_counted_until_something_is_good,
     only_people_who_are_about_are_due,
 );

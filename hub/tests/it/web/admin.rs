@@ -166,6 +166,85 @@ async fn one_server_is_started_and_stopped_at_once() {
     assert_eq!(root.post(&site, "/hub/admin", &[("action", "dance")]).await.status, 400);
 }
 
+/// A hub where people choose among sizes.
+async fn with_sizes() -> House {
+    let sizes = "\n[options]\nflavours = [{ name = \"s\", display_name = \"Small\", cpu = 1 }, { name = \"l\", display_name = \"Large\", cpu = 4 }]\n";
+    House::changed("", |text| text + sizes).await
+}
+
+#[actix_web::test]
+async fn where_there_is_a_choice_a_start_asks_for_it_and_the_size_is_shown_by_its_name() {
+    let house = with_sizes().await;
+    let site = house.site().await;
+    let mut root = root(&house, &site).await;
+    let way = "href=\"/hub/spawn/alice?next=%2Fhub%2Fadmin%2Fusers%2Falice\"";
+    for page in ["/hub/admin", "/hub/admin/users/alice"] {
+        let answer = root.get(&site, page).await;
+        assert!(answer.text.contains(way), "{page}: {}", answer.text);
+        assert!(!answer.text.contains("name=\"start\" value=\"alice/\""), "{page} starts without a question");
+    }
+    let address = "/hub/spawn/alice?next=%2Fhub%2Fadmin%2Fusers%2Falice";
+    let form = root.get(&site, address).await;
+    assert!(form.text.contains("This server belongs to alice") && form.text.contains("Large"), "{}", form.text);
+    let answer = root.post(&site, address, &[("flavour", "l")]).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    assert_eq!(answer.header("location"), "/hub/spawn-pending/alice?next=%2Fhub%2Fadmin%2Fusers%2Falice");
+    assert!(wanted(&house, "alice", "").await);
+    let answer = root.get(&site, "/hub/admin/users/alice").await;
+    assert!(answer.text.contains("<span>Large</span>"), "{}", answer.text);
+    // Who may start servers and not see to what they are made of starts them with what was chosen last.
+    let mut bob = with(&house, &site, &["admin-ui", "list:users", "start:servers"]).await;
+    let answer = bob.get(&site, "/hub/admin").await;
+    assert!(answer.text.contains("name=\"start\" value=\"root/\"") && !answer.text.contains("/hub/spawn/root"));
+}
+
+#[actix_web::test]
+async fn a_group_that_is_asked_for_can_be_taken_away() {
+    let house = House::new().await;
+    let site = house.site().await;
+    let mut root = root(&house, &site).await;
+    let answer = root.get(&site, "/hub/admin?group=a+%26+b&running=1&offset=50").await;
+    let chip = answer.text.split("<a href=\"/hub/admin?running=1\" aria-current=\"true\">").nth(1).unwrap_or_default();
+    assert!(chip.starts_with("Group a &#38; b"), "{}", answer.text);
+    let answer = root.get(&site, "/hub/admin").await;
+    assert!(!answer.text.contains("Group "), "{}", answer.text);
+}
+
+#[actix_web::test]
+async fn tokens_are_made_for_people_by_the_rights_of_rest() {
+    let house = House::new().await;
+    let (site, app) = (house.site().await, house.app());
+    let mut root = root(&house, &site).await;
+    let page = "/hub/admin/users/alice";
+    let fields =
+        [("action", "token"), ("note", "for the robot"), ("expires_in", "3600"), ("scopes", "read:users!user=alice")];
+    let answer = root.post(&site, page, &fields).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let secret =
+        answer.text.split("<code id=\"token-result\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+    let told = super::house::by_token(&site, secret, "GET", "/hub/api/user", None).await.json();
+    let scopes = told["scopes"].as_array().unwrap();
+    assert_eq!(told["name"], "alice");
+    assert!(scopes.contains(&json!("read:users!user=alice")) && !scopes.contains(&json!("servers!user=alice")));
+    assert_eq!(last_act(&house).await, "user:root token.create user:alice");
+    let again = root.get(&site, page).await;
+    assert!(again.text.contains("for the robot") && !again.text.contains(secret), "it is shown once");
+    let refused = root.post(&site, page, &[("action", "token"), ("scopes", "admin:users"), ("note", "much")]).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("value=\"admin:users\"") && refused.text.contains("value=\"much\""), "it stays");
+    // Who holds tokens gives none of an administrator's, and who does not gives none at all.
+    let mut bob = with(&house, &site, &["admin-ui", "read:users", "tokens"]).await;
+    let of_root = bob.get(&site, "/hub/admin/users/root").await;
+    assert!(of_root.status == 200 && !of_root.text.contains("id=\"new-token\""), "{of_root:?}");
+    assert_eq!(bob.post(&site, "/hub/admin/users/root", &[("action", "token")]).await.status, 403);
+    assert!(bob.get(&site, page).await.text.contains("id=\"new-token\""));
+    let mut bob = with(&house, &site, &["admin-ui", "read:users", "read:tokens"]).await;
+    assert!(!bob.get(&site, page).await.text.contains("id=\"new-token\""));
+    assert_eq!(bob.post(&site, page, &[("action", "token")]).await.status, 403);
+    let alice = hub_store::TokenOwner::User(house.user("alice").await.id);
+    assert_eq!(app.store.tokens_of(alice, app.now()).await.unwrap().len(), 1);
+}
+
 #[actix_web::test]
 async fn what_touches_many_is_asked_before_with_number_and_consequence() {
     let house = House::new().await;

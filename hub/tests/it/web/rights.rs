@@ -58,6 +58,8 @@ fn users(token: &str) -> Vec<Row> {
     vec![
         Row { elsewhere: 200, ..row("users::list", "GET", "/users", &[ListUsers], 200) },
         row("access_token::get", "GET", "/user/access-token", &[Scope::AdminAuthState], 404),
+        row("storage::list", "GET", "/user/storage", &[Scope::AdminAuthState], 200),
+        row("storage::credentials", "GET", "/user/storage/none/credentials", &[Scope::AdminAuthState], 404),
         row("users::create_many", "POST", "/users", &[AdminUsers], 201).with(json!({ "usernames": ["many"] })),
         // Whoever is asked may see at least the own name, so the rest is hidden and not forbidden.
         Row { lacking: 404, ..row("users::get", "GET", "/users/alice", READ_USER, 200) },
@@ -85,6 +87,7 @@ fn servers() -> Vec<Row> {
             .with(json!({ "remove": true })),
         row("servers::start", "POST", "/users/alice/server", &[StartServers], 202),
         row("progress::stream", "GET", "/users/alice/server/progress", &[ReadServers], 200),
+        row("spawn_options::get", "GET", "/users/alice/spawn-options", &[StartServers], 200),
     ]
 }
 

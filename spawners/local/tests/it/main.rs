@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adoption;
+mod binds;
 mod contract;
 mod ending;
 mod ground;

@@ -29,6 +29,7 @@ impl<'s> Making<'s> {
         self.profile = Some(profile);
         self.plan.lay(&profile.setting);
         self.plan.profile = Some(profile.slug.clone());
+        self.plan.profile_name = Some(profile.display_name.clone());
         if profile.setting.image.is_some() {
             self.plan.image_name = Some(profile.display_name.clone());
         }

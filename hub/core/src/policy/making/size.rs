@@ -25,6 +25,7 @@ impl Making<'_> {
         let flavour = self.or_default(asked)?.or(first).ok_or_else(|| nothing("flavour", "size"))?;
         self.plan.lay(&flavour.setting(&self.rules.gpu_resource));
         self.plan.flavour = Some(flavour.name.clone());
+        self.plan.flavour_name = Some(flavour.display_name.clone());
         self.options.insert("flavour".to_owned(), flavour.name.clone().into());
         Ok(())
     }

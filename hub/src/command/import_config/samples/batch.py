@@ -26,4 +26,6 @@ c.SlurmSpawner.req_partition = "interactive"
 c.SlurmSpawner.batch_script = "#!/bin/bash\nexec {cmd}\n"
 c.JupyterHub.cookie_secret = bytes.fromhex("5a" * 32)
 c.JupyterHub.ssl_key = "/etc/ssl/key.pem"
+c.JupyterHub.ssl_cert = "/etc/ssl/cert.pem"
+c.JupyterHub.internal_ssl = True
 c.JupyterHub.active_server_limit = "many"

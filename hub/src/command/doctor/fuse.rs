@@ -1,0 +1,89 @@
+//! What it takes to mount object stores as folders: FUSE and rclone.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use super::finding::Finding;
+use super::program;
+use crate::config::Config;
+
+/// The oldest rclone that does what is asked of it.
+const OLDEST: (u32, u32) = (1, 60);
+
+/// Whether this configuration mounts anything.
+fn is_needed(config: &Config) -> bool {
+    config.storage.iter().any(|storage| !storage.buckets.is_empty())
+}
+
+/// Looks at the device, the helper and rclone.
+pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
+    if !asked && !is_needed(config) {
+        return vec![Finding::skipped("FUSE", "no folder of an object store is mounted")];
+    }
+    vec![device(), helper().await, rclone(program::output("rclone", &["version"]).await)]
+}
+
+fn device() -> Finding {
+    match OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => Finding::good("FUSE", "/dev/fuse can be opened"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Finding::bad(
+            "FUSE",
+            "there is no /dev/fuse",
+            "modprobe fuse; in a container, run it with --device /dev/fuse",
+        ),
+        Err(error) => Finding::bad(
+            "FUSE",
+            format!("/dev/fuse cannot be opened: {error}"),
+            "In a container, run it with --device /dev/fuse",
+        ),
+    }
+}
+
+async fn helper() -> Finding {
+    let install = "apt-get install fuse3";
+    match program::output("fusermount3", &["--version"]).await {
+        Ok(version) => {
+            let root = nix::unistd::Uid::effective().is_root();
+            let configured = std::fs::read_to_string("/etc/fuse.conf").unwrap_or_default();
+            if root || configured.lines().any(|line| line.trim() == "user_allow_other") {
+                return Finding::good("fusermount3", version);
+            }
+            let said = "mounts that labs of others can see are not allowed";
+            let place = Path::new("/etc/fuse.conf").display();
+            Finding::bad("fusermount3", said, format!("Write the line user_allow_other into {place}"))
+        }
+        Err(why) => Finding::bad("fusermount3", why, install),
+    }
+}
+
+fn rclone(answer: Result<String, String>) -> Finding {
+    let text = match answer {
+        Ok(text) => text,
+        Err(why) => return Finding::bad("rclone", why, "apt-get install rclone"),
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let mut numbers = first.trim_start_matches("rclone v").split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST => Finding::good("rclone", first),
+        (Some(Ok(_)), Some(Ok(_))) => {
+            Finding::bad("rclone", format!("{first} is too old"), format!("Install {}.{} or newer", OLDEST.0, OLDEST.1))
+        }
+        _ => Finding::note("rclone", format!("its version is not understood: {first:?}"), ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn an_old_rclone_fails_and_a_strange_one_is_told() {
+        let level = |answer: &str| rclone(Ok(answer.to_owned())).level;
+        assert_eq!(level("rclone v1.60.1-DEV\n- os/version: debian 12"), Level::Ok);
+        assert_eq!(level("rclone v1.69.0"), Level::Ok);
+        assert_eq!(level("rclone v1.53.3-DEV"), Level::Bad);
+        assert_eq!(level("something"), Level::Note);
+        assert_eq!(rclone(Err("is not installed".to_owned())).level, Level::Bad);
+    }
+}

@@ -1,0 +1,51 @@
+//! Makes the folders of a server before it starts, and puts them into its plan.
+
+use nix::unistd::{Gid, Uid, User};
+use spawners::Plan;
+
+use super::folders::{self, Layout, Owner};
+use super::{Inner, buckets};
+
+/// Why a server with folders cannot be started: a word for machines, and a sentence.
+type Refusal = (&'static str, String);
+
+impl Inner {
+    /// Adds the folders that a person in these groups gets.
+    pub(crate) async fn lay_folders(&self, plan: &mut Plan, groups: &[String]) -> Result<(), Refusal> {
+        let (layout, user) = (&self.settings.layout, plan.identity.user.clone());
+        let found = folders::of_person(&layout.folders, &user, groups);
+        plan.mounts = buckets::of_person(&layout.mounts, &layout.offers, &user, groups);
+        if found.binds.is_empty() && plan.mounts.is_empty() {
+            return Ok(());
+        }
+        plan.binds.extend(found.binds);
+        if let Some(what) = self.driver.abilities().lacks_for(plan) {
+            return Err(("not_supported", format!("This hub cannot start {what}.")));
+        }
+        let owner = layout.owner_of(&user);
+        plan.owner = Some(owner);
+        let Some(root) = layout.folders.root.clone() else { return Ok(()) };
+        let made = tokio::task::spawn_blocking(move || crate::folders::make(&root, &found.wanted, owner)).await;
+        made.map_err(anyhow::Error::from).flatten().map_err(|error| {
+            tracing::error!(user, "{error:#}");
+            let sentence = "The folders of this server cannot be prepared. Ask the operator to look at the hub's log.";
+            ("no_folder", sentence.to_owned())
+        })
+    }
+}
+
+impl Layout {
+    /// Whose the files of a person are: user and group, by number.
+    fn owner_of(&self, user: &str) -> (u32, u32) {
+        let configured = (self.folders.uid, self.folders.gid);
+        match self.owner {
+            Owner::Image => configured,
+            Owner::Hub => (Uid::effective().as_raw(), Gid::effective().as_raw()),
+            // Without an account there is no server either: the driver refuses it.
+            Owner::Account => User::from_name(user)
+                .ok()
+                .flatten()
+                .map_or(configured, |account| (account.uid.as_raw(), account.gid.as_raw())),
+        }
+    }
+}

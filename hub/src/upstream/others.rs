@@ -1,0 +1,177 @@
+//! Access tokens for an audience or a scope of somebody's own wish: kept in memory alone, and a bounded number of them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::TimeDelta;
+use hub_core::clock::Time;
+use hub_core::id::UserId;
+
+use super::{Access, Kept, Want};
+
+/// So many are remembered of one person, whose programs may wish for ever new ones.
+const MOST_OF_ONE: usize = 32;
+/// So many are remembered in all.
+const MOST: usize = 10_000;
+
+/// What was given lately.
+#[derive(Default)]
+pub struct Others(Mutex<HashMap<UserId, Vec<Other>>>);
+
+struct Other {
+    want: Want,
+    /// The account it is of: a database may give the number of somebody who left to somebody else.
+    account: Account,
+    access: Access,
+    got: Time,
+}
+
+/// Provider and number there.
+type Account = (Option<String>, Option<String>);
+
+fn account_of(kept: &Kept) -> Account {
+    (kept.provider().map(str::to_owned), kept.subject().map(str::to_owned))
+}
+
+impl Other {
+    /// As `Kept::is_good`: who asks for more than the provider gives must not make the hub refresh each time.
+    fn is_good(&self, now: Time, at_least: TimeDelta) -> bool {
+        self.access.expires_at.is_some_and(|end| end - now > at_least.min((end - self.got) / 2))
+    }
+
+    fn lives(&self, now: Time) -> bool {
+        self.access.expires_at.is_some_and(|end| end > now)
+    }
+}
+
+impl Others {
+    /// The token that was given for a wish, if it will do.
+    pub fn get(&self, user: UserId, of: &Kept, want: &Want, now: Time, at_least: TimeDelta) -> Option<Access> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it =
+            |other: &&Other| other.want == *want && other.account == account_of(of) && other.is_good(now, at_least);
+        all.get(&user)?.iter().find(is_it).map(|other| other.access.clone())
+    }
+
+    /// Remembers a token. Where there are too many, the oldest gives way: of the person first.
+    pub fn remember(&self, user: UserId, of: &Kept, want: Want, access: Access, now: Time) {
+        let other = Other { want, account: account_of(of), access, got: now };
+        // Nobody knows whether one without an end has ended.
+        if !other.lives(now) {
+            return;
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.values().map(Vec::len).sum::<usize>() >= MOST {
+            make_room(&mut all, now);
+        }
+        let own = all.entry(user).or_default();
+        own.retain(|known| known.lives(now) && known.account == other.account && known.want != other.want);
+        if own.len() >= MOST_OF_ONE {
+            own.remove(0);
+        }
+        own.push(other);
+    }
+}
+
+/// Takes away what has ended; if that is nothing, all of whoever got theirs the longest ago.
+fn make_room(all: &mut HashMap<UserId, Vec<Other>>, now: Time) {
+    for own in all.values_mut() {
+        own.retain(|known| known.lives(now));
+    }
+    all.retain(|_, own| !own.is_empty());
+    if all.values().map(Vec::len).sum::<usize>() >= MOST {
+        let oldest = all.iter().min_by_key(|(_, own)| own.last().map(|other| other.got)).map(|(user, _)| *user);
+        oldest.and_then(|user| all.remove(&user));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use hub_core::secret::Secret;
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    fn kept(subject: &str) -> Kept {
+        Kept::new(Vec::new(), json!({ "access_token": "a", "specola": { "provider": "iam", "sub": subject } })).unwrap()
+    }
+
+    fn access(name: &str, end: Option<i64>) -> Access {
+        Access { token: Secret::new(name), expires_at: end.map(at), scope: Vec::new(), provider: "iam".to_owned() }
+    }
+
+    fn want(audience: usize) -> Want {
+        Want { audience: Some(audience.to_string()), scope: None }
+    }
+
+    impl Others {
+        fn count(&self) -> usize {
+            self.0.lock().unwrap().values().map(Vec::len).sum()
+        }
+
+        fn token(&self, user: i64, subject: &str, audience: usize, now: i64) -> Option<String> {
+            let found = self.get(UserId(user), &kept(subject), &want(audience), at(now), TimeDelta::seconds(10));
+            found.map(|access| access.token.expose().to_owned())
+        }
+    }
+
+    #[test]
+    fn a_token_of_ones_own_wish_is_good_for_what_is_asked_or_half_of_its_life() {
+        let others = Others::default();
+        others.remember(UserId(1), &kept("s"), want(1), access("a", Some(100)), at(0));
+        for (now, at_least, expected) in
+            [(0, 60, true), (39, 60, true), (49, 86_400, true), (50, 86_400, false), (99, 0, true), (100, 0, false)]
+        {
+            let found = others.get(UserId(1), &kept("s"), &want(1), at(now), TimeDelta::seconds(at_least));
+            assert_eq!(found.is_some(), expected, "{now} {at_least}");
+        }
+        others.remember(UserId(1), &kept("s"), want(2), access("endless", None), at(0));
+        assert_eq!(others.token(1, "s", 2, 0), None, "nobody knows whether it has ended");
+    }
+
+    #[test]
+    fn who_gets_the_number_of_somebody_who_left_does_not_get_their_tokens() {
+        let others = Others::default();
+        others.remember(UserId(1), &kept("ada"), want(1), access("of ada", Some(100)), at(0));
+        assert_eq!(others.token(1, "bob", 1, 1), None);
+        others.remember(UserId(1), &kept("bob"), want(2), access("of bob", Some(100)), at(1));
+        assert_eq!((others.token(1, "bob", 2, 2).as_deref(), others.count()), (Some("of bob"), 1));
+    }
+
+    #[test]
+    fn however_many_are_wished_for_there_is_a_bound_for_each_and_for_all() {
+        let others = Others::default();
+        others.remember(UserId(0), &kept("quiet"), want(1), access("quiet", Some(1000)), at(0));
+        for audience in 0..1000 {
+            others.remember(UserId(1), &kept("greedy"), want(audience), access("greedy", Some(1000)), at(1));
+        }
+        assert_eq!(others.count(), MOST_OF_ONE + 1);
+        assert!(others.token(1, "greedy", 999, 2).is_some() && others.token(1, "greedy", 0, 2).is_none());
+        assert_eq!(others.token(0, "quiet", 1, 2).as_deref(), Some("quiet"), "nobody else pays for it");
+        for user in 2..500 {
+            for audience in 0..MOST_OF_ONE {
+                others.remember(UserId(user), &kept("one"), want(audience), access("one", Some(1000)), at(user));
+            }
+        }
+        assert!(others.count() <= MOST, "{}", others.count());
+        assert!(others.token(0, "quiet", 1, 2).is_none() && others.token(499, "one", 0, 2).is_some());
+    }
+
+    #[test]
+    fn where_there_is_no_room_what_has_ended_goes_first() {
+        let others = Others::default();
+        others.remember(UserId(-1), &kept("old"), want(1), access("old", Some(1000)), at(0));
+        for number in 1..MOST {
+            let user = i64::try_from(number / MOST_OF_ONE).unwrap();
+            others.remember(UserId(user), &kept("one"), want(number), access("one", Some(10)), at(1));
+        }
+        assert_eq!(others.count(), MOST);
+        others.remember(UserId(-2), &kept("late"), want(1), access("late", Some(1000)), at(20));
+        assert_eq!((others.count(), others.token(-1, "old", 1, 21).as_deref()), (2, Some("old")));
+    }
+}

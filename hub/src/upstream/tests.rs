@@ -1,0 +1,301 @@
+//! What becomes of fresh tokens that the database does not take, with a real database that refuses.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use hub_core::id::UserId;
+use hub_core::secret::Secret;
+use hub_core::token;
+use hub_store::{HUB_CLIENT, NewToken, TokenOwner};
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+use tempfile::TempDir;
+
+use super::{Access, Refused, Want};
+use crate::app::App;
+use crate::config::{CRYPT_KEY, Config, Environment};
+use crate::hook::auth_state::AuthState;
+use crate::http::caller;
+use crate::login::oidc::listener::Listener;
+use crate::start::{self, Parts};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Refuses what it is to keep of people, and nothing else.
+const REFUSE: &str = "CREATE TRIGGER refuse BEFORE UPDATE OF encrypted_auth_state ON users
+                      BEGIN SELECT RAISE(ABORT, 'there is no room'); END";
+const TAKE: &str = "DROP TRIGGER refuse";
+
+/// Who it is, as userinfo tells it.
+fn ada(groups: &[&str]) -> Value {
+    json!({ "sub": "s", "preferred_username": "ada", "groups": groups })
+}
+
+/// A hub with one person, whose access token is over, and a provider that gives the next one.
+struct House {
+    parts: Parts,
+    provider: Listener,
+    ada: UserId,
+    folder: TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        let provider = Listener::new(vec![
+            (
+                "/.well-known/openid-configuration",
+                200,
+                json!({
+                    "issuer": "ORIGIN", "authorization_endpoint": "ORIGIN/authorize", "token_endpoint": "ORIGIN/token",
+                    "userinfo_endpoint": "ORIGIN/userinfo", "jwks_uri": "ORIGIN/jwk",
+                }),
+            ),
+            ("/jwk", 200, json!({ "keys": [] })),
+            ("/userinfo", 200, ada(&["users"])),
+            ("/token", 200, json!({ "access_token": "a2", "refresh_token": "r2", "expires_in": 3600 })),
+        ])
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("specola.toml");
+        let settings = format!(
+            "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n\
+             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n",
+            folder.path().join("data"),
+            provider.origin
+        );
+        std::fs::write(&path, settings).unwrap();
+        let environment = Environment::from([(CRYPT_KEY.to_owned(), "5f".repeat(32))]);
+        let parts = start::assemble(Config::load(Some(&path), &environment).unwrap()).await.unwrap();
+        let ada = parts.app.store.create_user("ada", false, "cookie", parts.app.now()).await.unwrap().id;
+        let house = Self { parts, provider, ada, folder };
+        house.log_in("r1").await;
+        house
+    }
+
+    fn app(&self) -> &Arc<App> {
+        &self.parts.app
+    }
+
+    /// What a login keeps; the access token has just ended.
+    async fn log_in(&self, refresh_token: &str) {
+        let state = json!({
+            "access_token": "a1", "refresh_token": refresh_token, "token_response": { "expires_in": 60 },
+            "specola": { "provider": "iam", "sub": "s", "expires_at": self.app().now().to_rfc3339() },
+        });
+        let (states, store) = (&self.app().hooks.auth_states, &self.app().store);
+        states.write(store, self.ada, Some(&AuthState(state)), self.app().now()).await.unwrap();
+    }
+
+    async fn access(&self) -> Result<Access, Refused> {
+        self.app().upstream.access(self.ada, Want::default(), TimeDelta::seconds(60)).await
+    }
+
+    async fn token(&self) -> String {
+        self.access().await.unwrap().token.expose().to_owned()
+    }
+
+    /// The refresh token in the database.
+    async fn kept(&self) -> Value {
+        let opened = self.app().hooks.auth_states.open(&self.app().store, self.ada).await.unwrap();
+        opened.unwrap().1["refresh_token"].clone()
+    }
+
+    async fn database(&self, sql: &'static str) {
+        let path = self.folder.path().join("data/jupyterhub.sqlite");
+        let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
+        connection.execute(sql).await.unwrap();
+    }
+
+    async fn until_kept(&self, refresh_token: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.kept().await != refresh_token || self.app().upstream.unkept.has(self.ada) {
+            assert!(Instant::now() < deadline, "{} is kept", self.kept().await);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn refreshes(&self) -> usize {
+        self.provider.asked("/token").len()
+    }
+
+    /// Tells the hub to stop, and waits for what it still does.
+    async fn stop(&self) {
+        self.parts.stop.cancel();
+        self.parts.tracker.close();
+        tokio::time::timeout(PATIENCE, self.parts.tracker.wait()).await.unwrap();
+    }
+}
+
+/// What is logged in this thread while it lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn fresh_tokens_that_the_database_refuses_are_handed_out_meanwhile_and_kept_when_it_takes_them() {
+    let house = House::new().await;
+    house.database(REFUSE).await;
+    assert_eq!(house.token().await, "a2");
+    assert_eq!((house.kept().await, house.token().await, house.refreshes()), (json!("r1"), "a2".to_owned(), 1));
+    // Another hub does not use the refresh token that is spent, for as long as this one goes on.
+    let other = house.app().store.claim_upstream(house.ada, "another hub", TimeDelta::seconds(1)).await;
+    assert!(!other.unwrap());
+    house.database(TAKE).await;
+    house.until_kept("r2").await;
+    assert_eq!((house.token().await, house.refreshes()), ("a2".to_owned(), 1));
+    let deadline = Instant::now() + PATIENCE;
+    while !house.app().store.claim_upstream(house.ada, "another hub", TimeDelta::seconds(1)).await.unwrap() {
+        assert!(Instant::now() < deadline, "the lease is given back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A second token would be got with a refresh token that is nowhere but in memory.
+#[tokio::test]
+async fn no_more_tokens_are_got_while_those_at_hand_are_not_kept() {
+    let house = House::new().await;
+    let short = json!({ "access_token": "a2", "refresh_token": "r2", "expires_in": 0 });
+    house.provider.answer("/token", 200, "", short);
+    house.database(REFUSE).await;
+    assert_eq!(house.token().await, "a2");
+    let Err(Refused::Problem(problem)) = house.access().await else { panic!("it is over, and there is no other") };
+    assert_eq!((problem.status().as_u16(), house.refreshes()), (503, 1));
+    house.database(TAKE).await;
+    let next = json!({ "access_token": "a3", "refresh_token": "r3", "expires_in": 3600 });
+    house.provider.answer("/token", 200, "", next);
+    assert_eq!((house.token().await, house.refreshes()), ("a3".to_owned(), 2));
+    assert!(house.provider.asked("/token")[1].contains("refresh_token=r2"), "with the one that was held");
+    house.until_kept("r3").await;
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_is_not_lost_with_a_token_for_others_either() {
+    let house = House::new().await;
+    house.database(REFUSE).await;
+    let want = Want { audience: Some("storage".to_owned()), scope: None };
+    let access = house.app().upstream.access(house.ada, want, TimeDelta::seconds(60)).await.unwrap();
+    assert_eq!((access.token.expose(), house.kept().await), ("a2", json!("r1")));
+    house.database(TAKE).await;
+    house.until_kept("r2").await;
+}
+
+#[tokio::test]
+async fn a_login_meanwhile_goes_before_what_was_held() {
+    let house = House::new().await;
+    house.database(REFUSE).await;
+    assert_eq!(house.token().await, "a2");
+    house.database(TAKE).await;
+    house.log_in("r9").await;
+    let next = json!({ "access_token": "a10", "refresh_token": "r10", "expires_in": 3600 });
+    house.provider.answer("/token", 200, "", next);
+    assert_eq!(house.token().await, "a10");
+    assert!(house.provider.asked("/token")[1].contains("refresh_token=r9"));
+    house.until_kept("r10").await;
+}
+
+#[tokio::test]
+async fn a_hub_that_stops_tries_once_more_and_says_what_is_lost() {
+    for takes in [true, false] {
+        let (log, _guard) = Log::begin();
+        let house = House::new().await;
+        house.database(REFUSE).await;
+        assert_eq!(house.token().await, "a2");
+        if takes {
+            house.database(TAKE).await;
+        }
+        house.stop().await;
+        let text = log.text();
+        assert_eq!(house.kept().await, if takes { "r2" } else { "r1" });
+        assert_eq!(text.contains("fresh tokens are lost"), !takes, "{text}");
+        assert!(takes || text.contains("name=\"ada\"") && text.contains("no room"), "{text}");
+        assert!(!["a1", "a2", "r1", "r2"].iter().any(|token| text.contains(&format!("{token:?}"))), "{text}");
+    }
+}
+
+/// The provider's words may hold anything: they are for the log.
+#[tokio::test]
+async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
+    for error in ["invalid_target", "invalid_scope"] {
+        let (log, _guard) = Log::begin();
+        let house = House::new().await;
+        let words = json!({ "error": error, "error_description": "ask https://evil.example, said ada" });
+        house.provider.answer("/token", 400, "", words);
+        let want = Want { audience: Some("storage".to_owned()), scope: None };
+        let refused = house.app().upstream.access(house.ada, want, TimeDelta::seconds(60)).await.map(drop);
+        let Err(Refused::Target(sentence)) = refused else { panic!("{refused:?}") };
+        let reference =
+            sentence.strip_prefix("Test IAM gives no token for this audience or scope. Reference: ").unwrap();
+        let text = log.text();
+        let line = text.lines().find(|line| line.contains(reference)).unwrap();
+        assert!(reference.len() == 8 && line.contains("evil.example"), "{line}");
+        // What is shown of a login says nothing of it either.
+        house.provider.answer(
+            "/token",
+            400,
+            "",
+            json!({ "error": "invalid_grant", "error_description": "evil words" }),
+        );
+        let Err(Refused::Failed(failure)) = house.access().await else { panic!("it is refused") };
+        assert!(!failure.sentence.contains("evil"), "{failure:?}");
+    }
+}
+
+/// H1, for API tokens: whoever is not about is not asked about, so that a token may have slept through its owner's leaving.
+#[tokio::test]
+async fn a_token_that_slept_is_good_only_if_its_owner_is_still_let_in() {
+    let house = House::new().await;
+    let (app, text) = (house.app(), token::generate(&mut rand::rng()));
+    let new = NewToken {
+        owner: TokenOwner::User(house.ada),
+        hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
+        prefix: token::prefix(text.expose()).to_owned(),
+        client_id: HUB_CLIENT.to_owned(),
+        session_id: None,
+        note: "of a script".to_owned(),
+        scopes: vec!["self".to_owned()],
+        expires_at: None,
+        now: app.now(),
+    };
+    app.store.insert_token(&new).await.unwrap();
+    let overdue = app.now() - TimeDelta::hours(2);
+    let wakes = async || {
+        app.store.upstream_good(house.ada, overdue, Some(overdue)).await.unwrap();
+        caller::by_token(app, text.expose()).await.unwrap().is_some()
+    };
+    assert!(wakes().await, "the provider vouches");
+    let asked = house.provider.asked("/userinfo").len();
+    assert_eq!(asked, 1);
+    // Away: nothing changes.
+    house.provider.answer("/userinfo", 503, "", json!({}));
+    assert!(wakes().await);
+    house.provider.answer("/userinfo", 200, "", ada(&[]));
+    // Not asked again so soon after the last time, whatever it would say.
+    app.store.upstream_good(house.ada, app.now(), Some(overdue)).await.unwrap();
+    assert!(caller::by_token(app, text.expose()).await.unwrap().is_some());
+    assert!(!wakes().await, "no group lets them in any more");
+    assert!(!wakes().await, "and that stays so");
+    assert_eq!(house.provider.asked("/userinfo").len(), asked + 2);
+}

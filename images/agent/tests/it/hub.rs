@@ -1,0 +1,130 @@
+//! A hub that can be away, hang or refuse. It answers what the agent asks, each time with something new.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The lab's own token.
+pub const TOKEN: &str = "the-token-of-the-lab";
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mood {
+    /// Keys live for so many milliseconds.
+    Gives(i64),
+    /// Connections are closed without an answer.
+    Away,
+    /// No answer.
+    Hangs,
+    /// This status with this code.
+    Refuses(u16, &'static str),
+}
+
+pub struct State {
+    pub mood: Mood,
+    /// Questions for keys.
+    pub asked: u32,
+    /// Questions of any kind.
+    pub requests: u32,
+}
+
+#[derive(Clone)]
+pub struct Hub {
+    port: u16,
+    state: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Hub {
+    pub fn start(mood: Mood) -> Hub {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new((Mutex::new(State { mood, asked: 0, requests: 0 }), Condvar::new()));
+        let hub = Hub { port, state };
+        let serving = hub.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let hub = serving.clone();
+                std::thread::spawn(move || hub.serve(stream));
+            }
+        });
+        hub
+    }
+
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}/hub/api", self.port)
+    }
+
+    pub fn set(&self, mood: Mood) {
+        self.state.0.lock().unwrap().mood = mood;
+        self.state.1.notify_all();
+    }
+
+    /// Waits until a question has come after which the condition holds.
+    pub fn until(&self, what: &str, condition: impl Fn(&State) -> bool) {
+        let state = self.state.0.lock().unwrap();
+        let (_state, late) =
+            self.state.1.wait_timeout_while(state, Duration::from_secs(30), |state| !condition(state)).unwrap();
+        assert!(!late.timed_out(), "{what}");
+    }
+
+    pub fn asked(&self) -> u32 {
+        self.state.0.lock().unwrap().asked
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        // One request a connection; the agent's client opens another.
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut byte) {
+                Ok(1) => head.push(byte[0]),
+                _ => return,
+            }
+        }
+        let head = String::from_utf8(head).unwrap();
+        let path = head.split(' ').nth(1).unwrap().to_owned();
+        let (mood, number) = {
+            let mut state = self.state.0.lock().unwrap();
+            state.requests += 1;
+            state.asked += u32::from(path.ends_with("/credentials"));
+            self.state.1.notify_all();
+            (state.mood.clone(), state.requests)
+        };
+        let (status, body) = match mood {
+            Mood::Away => return,
+            Mood::Hangs => {
+                let state = self.state.0.lock().unwrap();
+                drop(self.state.1.wait_while(state, |state| state.mood == Mood::Hangs));
+                return;
+            }
+            _ if !head.to_lowercase().contains(&format!("authorization: token {TOKEN}")) => (403, json!({})),
+            Mood::Refuses(status, code) => (status, json!({"status": status, "code": code, "message": "It says no."})),
+            Mood::Gives(life) => (200, answer(&path, number, life)),
+        };
+        let body = body.to_string();
+        let _ = write!(
+            stream,
+            "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+    }
+}
+
+fn answer(path: &str, number: u32, life: i64) -> Value {
+    let storage = |name: &str| {
+        json!({"name": name, "dialect": "minio", "endpoint": "https://s3.example.org", "region": "us-east-1",
+               "path_style": true, "certificates": null})
+    };
+    match path {
+        "/hub/api/user/access-token" => json!({"access_token": format!("token-{number}"), "expires_in": 600}),
+        "/hub/api/user/storage" => json!({"storage": [storage("main"), storage("other")]}),
+        _ => {
+            let name = path.split('/').nth(5).unwrap();
+            let end = chrono::Utc::now() + chrono::TimeDelta::milliseconds(life);
+            json!({"AccessKeyId": format!("{name}-{number}"), "SecretAccessKey": "s3cret", "Token": "session",
+                   "Expiration": end.to_rfc3339()})
+        }
+    }
+}

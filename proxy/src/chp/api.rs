@@ -1,0 +1,342 @@
+//! The REST API of configurable-http-proxy: `/api/routes`.
+//!
+//! Differs where it hangs or fails without need: a request to `/api/routes` with DELETE or with a broken escape is
+//! answered, the token is looked at before the body, bodies have a bound, and a target that cannot be used is refused.
+
+use std::{convert::Infallible, sync::Arc};
+
+use anyhow::Context;
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use super::{Chp, Door};
+use crate::{
+    path::prefix_key,
+    route::Route,
+    secure::Secure,
+    state::Shared,
+    stream::Stream,
+    target::Target,
+    wire::{self, Line},
+};
+
+/// Connections served at once; more wait.
+const CONNECTIONS: usize = 256;
+/// Bytes of a route.
+const BODY: usize = 1024 * 1024;
+/// Names the numbering of changes.
+const EPOCH: &str = "api";
+/// What a path may not hold as it is.
+const ESCAPED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// Answers until the drain.
+pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Secure>>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read);
+    let accepting = async {
+        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+            let Some((stream, _)) = door.next().await else { continue };
+            let (context, secure, builder) = (Arc::clone(&shared), secure.clone(), builder.clone());
+            shared.tasks.spawn(async move {
+                let drain = Arc::clone(&context.drain);
+                let serving = async {
+                    let stream = match (stream, secure) {
+                        (Stream::Tcp(socket), Some(secure)) => match secure.accept(socket).await {
+                            Ok(stream) => Stream::Tls(Box::new(stream)),
+                            Err(problem) => {
+                                tracing::debug!(%problem, "no handshake with the API");
+                                return;
+                            }
+                        },
+                        (stream, _) => stream,
+                    };
+                    let service = service_fn(move |request| {
+                        let context = Arc::clone(&context);
+                        async move { Ok::<_, Infallible>(told(&context, request).await) }
+                    });
+                    // Whoever asks sees a broken connection by itself.
+                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                };
+                drain.until(serving).await;
+                drop(permit);
+            });
+        }
+    };
+    shared.drain.until(accepting).await;
+}
+
+/// Answers, and says so in the log as configurable-http-proxy does.
+async fn told(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match &shared.chp {
+        Some(chp) => answer(shared, chp, request).await,
+        None => reply(StatusCode::NOT_FOUND, ""),
+    };
+    let status = response.status().as_u16();
+    if let Some(chp) = &shared.chp {
+        chp.counts.api(status);
+    }
+    match status {
+        500.. => tracing::error!("{status} {method} {path} "),
+        400.. => tracing::warn!("{status} {method} {path} "),
+        _ => tracing::info!("{status} {method} {path} "),
+    }
+    response
+}
+
+async fn answer(shared: &Arc<Shared>, chp: &Chp, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    let Some(rest) = path.strip_prefix("/api/routes").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
+        return reply(StatusCode::NOT_FOUND, "Not Found");
+    };
+    if !matches!(*request.method(), Method::GET | Method::POST | Method::DELETE) {
+        return reply(StatusCode::METHOD_NOT_ALLOWED, "Method not supported");
+    }
+    if !authorized(request.headers(), chp.options.token.as_deref()) {
+        return reply(StatusCode::FORBIDDEN, "");
+    }
+    let Ok(decoded) = percent_decode_str(rest).decode_utf8() else {
+        return reply(StatusCode::BAD_REQUEST, "The path is not UTF-8");
+    };
+    let path = clean(&decoded);
+    match *request.method() {
+        Method::GET if rest.is_empty() || rest == "/" => list(shared, chp, request.uri().query()),
+        Method::GET => match find(shared, chp, &path) {
+            Some(route) => object(&Value::Object(data(chp, &route))),
+            None => reply(StatusCode::NOT_FOUND, ""),
+        },
+        Method::POST => {
+            let body = Limited::new(request.into_body(), BODY).collect().await;
+            match body {
+                Ok(body) => post(shared, chp, &path, &body.to_bytes()).await,
+                Err(_) => reply(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or did not arrive"),
+            }
+        }
+        _ => delete(shared, chp, &path).await,
+    }
+}
+
+/// Whether the token is right. All are looked at as long as the right one.
+fn authorized(headers: &HeaderMap, token: Option<&str>) -> bool {
+    let Some(token) = token else { return true };
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, rest) = value.trim().split_once(char::is_whitespace)?;
+        scheme.eq_ignore_ascii_case("token").then(|| rest.trim())
+    });
+    given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(token.as_bytes())))
+}
+
+/// A decoded path with a slash before and none behind.
+fn clean(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/').strip_suffix('/').unwrap_or(path.trim_start_matches('/')))
+}
+
+/// The prefix of a decoded path: with host routing the first segment is the host.
+fn prefix(chp: &Chp, path: &str) -> String {
+    let escaped = utf8_percent_encode(path, ESCAPED).to_string();
+    let whole = if escaped.ends_with('/') { escaped } else { format!("{escaped}/") };
+    match chp.options.host_routing {
+        true if whole != "/" => whole.trim_start_matches('/').to_owned(),
+        _ => whole,
+    }
+}
+
+/// The decoded path of a prefix.
+fn spelled(prefix: &str) -> String {
+    clean(&percent_decode_str(prefix).decode_utf8_lossy())
+}
+
+fn find(shared: &Shared, chp: &Chp, path: &str) -> Option<Arc<Route>> {
+    let key = prefix_key(&prefix(chp, path)).ok()?;
+    shared.routes.load().table.get(&key).cloned()
+}
+
+/// What was posted, and when it was last used.
+fn data(chp: &Chp, route: &Route) -> Map<String, Value> {
+    let wire = route.wire();
+    let mut data = wire.data.clone();
+    data.insert("target".to_owned(), wire.target.clone().into());
+    if chp.options.host_routing && !wire.prefix.starts_with('/') {
+        let host = wire.prefix.split('/').next().unwrap_or_default();
+        data.entry("host").or_insert_with(|| host.into());
+    }
+    data.insert("last_activity".to_owned(), time(route).to_rfc3339_opts(SecondsFormat::Millis, true).into());
+    data
+}
+
+fn time(route: &Route) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(route.last_activity()).unwrap_or_default()
+}
+
+fn list(shared: &Shared, chp: &Chp, query: Option<&str>) -> Response<Full<Bytes>> {
+    let mut before = None;
+    for pair in query.unwrap_or_default().split('&') {
+        let Some((name, value)) = pair.split_once('=') else { continue };
+        if !matches!(name, "inactiveSince" | "inactive_since") {
+            continue;
+        }
+        let text = percent_decode_str(value).decode_utf8_lossy().into_owned();
+        match parse_time(&text) {
+            Some(time) => before = Some(time),
+            None => {
+                let problem = format!("Invalid datestamp '{text}' must be ISO8601.");
+                return reply(StatusCode::BAD_REQUEST, problem);
+            }
+        }
+    }
+    chp.counts.route_get();
+    let routes = shared.routes.load();
+    let wanted = routes.table.iter().filter(|route| before.is_none_or(|before| time(route) < before));
+    let all: Map<String, Value> =
+        wanted.map(|route| (spelled(&route.prefix()), Value::Object(data(chp, route)))).collect();
+    object(&Value::Object(all))
+}
+
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    // A plus in a query may have become a space on its way.
+    let text = text.trim().replace(' ', "+");
+    if let Ok(time) = DateTime::parse_from_rfc3339(&text) {
+        return Some(time.to_utc());
+    }
+    let local = |form| NaiveDateTime::parse_from_str(&text, form).ok();
+    let day = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+    local("%Y-%m-%dT%H:%M:%S%.f").or_else(|| local("%Y-%m-%dT%H:%M")).or_else(day).map(|time| time.and_utc())
+}
+
+async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    let mut data = match serde_json::from_slice(body) {
+        Ok(Value::Object(data)) => data,
+        Ok(_) => return reply(StatusCode::BAD_REQUEST, "Must specify 'target' as string"),
+        Err(problem) => return reply(StatusCode::BAD_REQUEST, format!("Body not valid JSON: {problem}")),
+    };
+    let Some(Value::String(target)) = data.remove("target") else {
+        return reply(StatusCode::BAD_REQUEST, "Must specify 'target' as string");
+    };
+    data.remove("last_activity");
+    if let Err(problem) = Target::with_path(&target) {
+        return reply(StatusCode::BAD_REQUEST, problem.to_string());
+    }
+    let prefix = prefix(chp, path);
+    if !prefix_key(&prefix).is_ok_and(|key| crate::table::Table::fits(&key)) {
+        return reply(StatusCode::BAD_REQUEST, "This path cannot be routed");
+    }
+    tracing::info!("Adding route {path} -> {target}");
+    chp.counts.route_add();
+    let route = wire::Route { prefix, target, data };
+    change(shared, chp, vec![route], Vec::new()).await;
+    tracing::info!(
+        "Route added {path} -> {}",
+        find(shared, chp, path).map(|route| route.wire().target.clone()).unwrap_or_default()
+    );
+    reply(StatusCode::CREATED, "")
+}
+
+async fn delete(shared: &Arc<Shared>, chp: &Chp, path: &str) -> Response<Full<Bytes>> {
+    if find(shared, chp, path).is_none() {
+        return reply(StatusCode::NOT_FOUND, "");
+    }
+    tracing::info!("Removing route {path}");
+    chp.counts.route_delete();
+    change(shared, chp, Vec::new(), vec![prefix(chp, path)]).await;
+    reply(StatusCode::NO_CONTENT, "")
+}
+
+/// Changes the table before the answer, so that the next request sees it.
+async fn change(shared: &Arc<Shared>, chp: &Chp, put: Vec<wire::Route>, delete: Vec<String>) {
+    let _one = chp.changing.lock().await;
+    let revision = shared.routes.load().revision + 1;
+    shared.apply(&Line::Change { epoch: EPOCH.to_owned(), revision, put, delete });
+}
+
+/// An empty table, or one with the default target.
+pub(crate) fn begin(shared: &Arc<Shared>, default_target: Option<&str>) -> anyhow::Result<()> {
+    let route = match default_target {
+        None => None,
+        Some(target) => {
+            Target::with_path(target).context("the default target")?;
+            tracing::info!("Adding route / -> {target}");
+            tracing::info!("Route added / -> {target}");
+            Some(wire::Route { prefix: "/".to_owned(), target: target.to_owned(), data: Map::new() })
+        }
+    };
+    shared.apply(&Line::Snapshot { epoch: EPOCH.to_owned(), revision: 0, routes: route.into_iter().collect() });
+    Ok(())
+}
+
+fn object(value: &Value) -> Response<Full<Bytes>> {
+    let mut response = reply(StatusCode::OK, value.to_string());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn reply(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_kept_unescaped_with_one_slash_before() {
+        for (given, expected) in
+            [("", "/"), ("/", "/"), ("/user/b@r x/", "/user/b@r x"), ("//user", "/user"), ("/é", "/é")]
+        {
+            assert_eq!(clean(given), expected, "{given}");
+        }
+        assert_eq!(spelled("/user/b%40r%20x/"), "/user/b@r x");
+        assert_eq!(spelled("ex.com/sub/"), "/ex.com/sub");
+    }
+
+    #[test]
+    fn only_the_token_opens() {
+        let map = |value: &'static str| [(AUTHORIZATION, HeaderValue::from_static(value))].into_iter().collect();
+        assert!(authorized(&map("token secret"), Some("secret")));
+        assert!(authorized(&map("Token  secret"), Some("secret")));
+        for wrong in ["token secre", "secret", "token", "token secret x", "Bearer secret"] {
+            assert!(!authorized(&map(wrong), Some("secret")), "{wrong}");
+        }
+        assert!(!authorized(&HeaderMap::new(), Some("secret")));
+        assert!(authorized(&HeaderMap::new(), None));
+    }
+
+    #[test]
+    fn times_are_read_as_javascript_reads_them() {
+        let times = [
+            "2026-01-02T03:04:05Z",
+            "2026-01-02T03:04:05.000Z",
+            "2026-01-02T04:04:05+01:00",
+            "2026-01-02T04:04:05 01:00",
+        ];
+        for text in times {
+            assert_eq!(parse_time(text).unwrap().to_rfc3339(), "2026-01-02T03:04:05+00:00", "{text}");
+        }
+        assert!(parse_time("2026-01-02").is_some());
+        assert!(parse_time("endoftheworld").is_none());
+    }
+}

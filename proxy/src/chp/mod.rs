@@ -1,0 +1,120 @@
+//! What configurable-http-proxy does and Specola's own proxy does not: routes by a REST API, and changes to requests on
+//! their way. Everything else is the same code.
+
+mod api;
+pub(crate) mod error;
+mod metrics;
+mod rewrite;
+mod socket;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use http::{HeaderName, HeaderValue};
+use tokio::sync::Mutex;
+
+use crate::{
+    secure::{Secure, TlsOptions},
+    state::Shared,
+};
+pub(crate) use api::begin;
+pub(crate) use rewrite::Rewrite;
+pub(crate) use socket::Door;
+
+/// Where something listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// At a unix socket, which takes the rights that the process's mask leaves.
+    Unix(PathBuf),
+}
+
+/// The command line of configurable-http-proxy, as far as it changes what is done.
+#[derive(Clone, Debug)]
+pub struct ChpOptions {
+    /// The REST API.
+    pub api: Vec<Listen>,
+    /// What callers of it must know; None lets everybody in.
+    pub token: Option<String>,
+    /// TLS of the REST API.
+    pub api_tls: Option<TlsOptions>,
+    /// Where metrics are told.
+    pub metrics: Option<Listen>,
+    /// A server that makes error pages: asked for `/404?url=…` below this address.
+    pub error_target: Option<String>,
+    /// A folder with error pages: `404.html`, `503.html`, `error.html`.
+    pub error_path: Option<PathBuf>,
+    /// The first segment of a route is a host.
+    pub host_routing: bool,
+    /// The path of a target is put before that of a request.
+    pub prepend_path: bool,
+    /// The prefix of the route stays in the path of a request.
+    pub include_prefix: bool,
+    /// Upstreams are told of the client in `X-Forwarded-…`.
+    pub x_forward: bool,
+    /// `Location` of the target becomes that of the proxy.
+    pub auto_rewrite: bool,
+    /// `Host` becomes that of the target.
+    pub change_origin: bool,
+    /// `Location` of the target gets this scheme.
+    pub protocol_rewrite: Option<String>,
+    /// Set in every request to a target.
+    pub custom_headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The part of a running proxy that these options are for.
+pub(crate) struct Chp {
+    pub(crate) options: ChpOptions,
+    pub(crate) counts: metrics::Counts,
+    pub(crate) rewrite: Rewrite,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+impl Chp {
+    pub(crate) fn new(options: ChpOptions) -> Self {
+        Self {
+            rewrite: Rewrite::new(&options),
+            options,
+            counts: metrics::Counts::default(),
+            changing: Mutex::default(),
+        }
+    }
+}
+
+/// The doors of the API and of the metrics, bound.
+pub(crate) struct Doors {
+    api: Vec<Door>,
+    api_secure: Option<Arc<Secure>>,
+    metrics: Option<Door>,
+}
+
+impl Doors {
+    /// Binds them. Errors: one is taken, or the API's certificate is of no use.
+    pub(crate) fn bind(options: &ChpOptions, limits: &crate::Limits) -> anyhow::Result<Self> {
+        let api_tls = options.api_tls.clone();
+        let api_secure = api_tls.map(|tls| Secure::new(tls, limits, Arc::default())).transpose()?.map(Arc::new);
+        let api = options.api.iter().map(Door::bind).collect::<Result<_, _>>()?;
+        let metrics = options.metrics.as_ref().map(Door::bind).transpose()?;
+        Ok(Self { api, api_secure, metrics })
+    }
+
+    /// The addresses of the API.
+    pub(crate) fn api_addresses(&self) -> Vec<SocketAddr> {
+        self.api.iter().filter_map(Door::address).collect()
+    }
+
+    /// The address of the metrics.
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().and_then(Door::address)
+    }
+
+    pub(crate) fn start(self, shared: &Arc<Shared>) {
+        for door in self.api {
+            shared.tasks.spawn(api::serve(Arc::clone(shared), door, self.api_secure.clone()));
+        }
+        if let Some(door) = self.metrics {
+            shared.tasks.spawn(metrics::serve(Arc::clone(shared), door));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What is done to one folder: brought up, taken down, looked at. Whoever calls holds the lock of its server.
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::sys::signal::Signal;
+use spawners::Mount;
+
+use crate::cache::{self, Dirty};
+use crate::helper::{Helper, Task};
+use crate::rc::{self, Stats};
+use crate::{mountinfo, place};
+
+/// How often a condition is looked at again that nobody announces.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long a helper has to end after its folder is unmounted.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+/// So many dead mounts may lie above each other.
+const LAYERS: usize = 64;
+
+/// Runs blocking work off the async threads. It goes on to its end when the future is dropped.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// Makes `dir` a place where what is mounted later appears in its copies too.
+pub fn make_shared(dir: &Path) -> io::Result<()> {
+    place::make_folder(dir, 0o711)?;
+    let dir = dir.canonicalize()?;
+    if !mountinfo::is_plain(&dir) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has control characters"));
+    }
+    if mountinfo::containing(&dir)?.is_some_and(|mount| mount.shared) {
+        return Ok(());
+    }
+    let none: Option<&str> = None;
+    if mountinfo::at(&dir)?.is_none() {
+        nix::mount::mount(Some(&dir), &dir, none, MsFlags::MS_BIND, none)?;
+    }
+    Ok(nix::mount::mount(none, &dir, none, MsFlags::MS_SHARED, none)?)
+}
+
+/// Asks the helper of a folder how it is; nothing when the folder is not there. The error says what is wrong with it.
+pub async fn look(task: Task<'_>) -> Result<Option<Stats>> {
+    let Some(helper) = task.find()? else { return Ok(None) };
+    ask(task, &helper).await.map(Some)
+}
+
+async fn ask(task: Task<'_>, helper: &Helper) -> Result<Stats> {
+    let point = task.place.point(task.mount);
+    if !is_mounted(&point)? {
+        bail!("the folder is not mounted");
+    }
+    let port = task.control_port()?.context("it does not tell its port")?;
+    rc::stats(port, &helper.password).await
+}
+
+fn is_mounted(point: &Path) -> io::Result<bool> {
+    Ok(mountinfo::at(point)?.is_some_and(|mount| mount.kind.starts_with("fuse")))
+}
+
+/// Mounts a folder, unless a helper has it mounted: that one is adopted.
+pub async fn bring_up(task: Task<'_>) -> Result<()> {
+    if let Some(helper) = task.find()?
+        && ask(task, &helper).await.is_ok()
+    {
+        return Ok(());
+    }
+    clear(task).await?;
+    let helper = task.start().with_context(|| format!("{} cannot be started", task.config.rclone.display()))?;
+    let deadline = Instant::now() + task.config.mount_timeout;
+    loop {
+        if ask(task, &helper).await.is_ok() {
+            return Ok(());
+        }
+        if !helper.process.alive()? {
+            bail!("rclone has ended: {}", task.last_line());
+        }
+        if Instant::now() >= deadline {
+            // What comes up later would be adopted as well, but nobody was told that it is there.
+            bail!("rclone does not mount the folder: {}", task.last_line());
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Takes away what a dead or hanging helper left. The cache stays.
+async fn clear(task: Task<'_>) -> Result<()> {
+    if task.kill(Signal::SIGKILL)? {
+        ended(task).await?;
+    }
+    let point = task.place.point(task.mount);
+    for _ in 0..LAYERS {
+        if mountinfo::at(&point)?.is_none() {
+            return Ok(());
+        }
+        umount2(&point, MntFlags::MNT_DETACH).context("the old folder cannot be unmounted")?;
+    }
+    bail!("too many old folders lie at {}", point.display())
+}
+
+/// Waits until no helper of a folder is left.
+async fn ended(task: Task<'_>) -> Result<()> {
+    let deadline = Instant::now() + END_PATIENCE;
+    while !task.marked()?.is_empty() {
+        if Instant::now() >= deadline {
+            bail!("the old helper does not end");
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Unmounts a folder and ends its helper. `force` does it also while somebody stands in the folder; without it that is
+/// an error, and everything stays.
+pub async fn take_down(task: Task<'_>, force: bool) -> Result<()> {
+    let point = task.place.point(task.mount);
+    if task.find()?.is_some() && mountinfo::at(&point)?.is_some() && !force {
+        let at = point.clone();
+        blocking(move || Ok(umount2(&at, MntFlags::UMOUNT_NOFOLLOW)?)).await.context("the folder is in use")?;
+    }
+    if task.kill(Signal::SIGTERM)? && ended(task).await.is_err() {
+        tracing::warn!(folder = %point.display(), "a helper does not end, and is killed");
+    }
+    clear(task).await?;
+    place::absent_is_none(std::fs::remove_dir(&point))?;
+    Ok(())
+}
+
+/// Counts what of a folder is not in the store.
+pub async fn dirty(task: Task<'_>) -> io::Result<Dirty> {
+    let cache = task.place.cache(task.mount);
+    blocking(move || cache::dirty(&cache)).await
+}
+
+/// Removes what was kept of a folder: after the last upload there is nothing in it that the store has not.
+pub async fn forget(task: Task<'_>) -> io::Result<()> {
+    let part = task.place.part(task.mount);
+    blocking(move || place::absent_is_none(std::fs::remove_dir_all(&part)).map(drop)).await
+}
+
+/// Whether two mounts share what is kept of them.
+pub fn same(one: &Mount, other: &Mount) -> bool {
+    (&one.name, &one.store.name, &one.store.endpoint, &one.bucket, &one.prefix)
+        == (&other.name, &other.store.name, &other.store.endpoint, &other.bucket, &other.prefix)
+}

@@ -1,0 +1,153 @@
+//! The binary under the name `configurable-http-proxy`: JupyterHub's own tests of its proxy, a whole JupyterHub on it, and
+//! its command line.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use tests::jupyterhub::{Ground, PASSWORD};
+use tests::mark::{Mark, send};
+use tests::{JupyterHub, Kernel, Session, need, place};
+
+use crate::login;
+
+/// A folder in which the binary has the other name.
+fn renamed(folder: &Path) -> Result<PathBuf> {
+    let bin = folder.join("bin");
+    fs::create_dir_all(&bin)?;
+    let link = bin.join("configurable-http-proxy");
+    symlink(std::path::absolute(place::binary()?)?, &link)?;
+    Ok(link)
+}
+
+fn with_path(command: &mut Command, link: &Path) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let first = link.parent().context("a folder")?.to_owned();
+    command.env("PATH", std::env::join_paths(std::iter::once(first).chain(std::env::split_paths(&path)))?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn jupyterhubs_own_tests_of_its_proxy_pass() -> Result<()> {
+    let python = need!(place::jupyterhub_suite(), "pytest with JupyterHub", "SPECOLA_JUPYTERHUB_SUITE_PYTHON");
+    let (folder, mark) = (tempfile::tempdir()?, Mark::default());
+    let link = renamed(folder.path())?;
+    let mut command = Command::new(&python);
+    let settings = place::package().join("jupyterhub_suite/pytest.ini");
+    command.args(["-m", "pytest", "-q", "--tb=short", "-o", "addopts=-p no:cacheprovider", "-c"]).arg(settings);
+    command.arg("--rootdir").arg(folder.path()).arg("--pyargs");
+    let modules = ["test_proxy", "test_unix_socket", "test_internal_ssl_connections"];
+    command.args(modules.map(|module| format!("jupyterhub.tests.{module}")));
+    command.current_dir(folder.path()).stdin(Stdio::null());
+    with_path(&mut command, &link)?;
+    mark.put_on(&mut command);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let end = said.get(said.ceil_char_boundary(said.len().saturating_sub(12_000))..).unwrap_or_default();
+    ensure!(output.status.success(), "{}\n{end}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    println!("{}", said.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_real_jupyterhub_runs_on_it() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let folder = tempfile::tempdir()?;
+    let link = renamed(folder.path())?;
+    let hub = JupyterHub::start(Ground::new(folder.path())?, &python, &link, Mark::default()).await?;
+    let origin = hub.ground.origin();
+    login::the_form_logs_in(&origin).await?;
+    login::people_are_apart(&origin).await?;
+    let mut alice = Session::logged_in(&origin, "alice", PASSWORD).await?;
+    alice.start_server("alice").await?;
+    let token = alice.new_token("alice").await?;
+    let mut kernel = Kernel::start(&origin, "/user/alice", &token).await?;
+    ensure!(kernel.run("print(40 + 2)").await?.contains("42"));
+    alice.stop_server("alice").await?;
+    ensure!(hub.log().contains("ConfigProxy"), "the proxy's log is JupyterHub's: {}", hub.log());
+    Ok(())
+}
+
+struct Running {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn start(link: &Path, arguments: &[&str]) -> Result<Running> {
+        let mut command = Command::new(link);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.env("CONFIGPROXY_AUTH_TOKEN", "secret");
+        let mut child = command.spawn()?;
+        let lines = BufReader::new(child.stdout.take().context("its output")?);
+        Ok(Running { child, lines })
+    }
+
+    /// Reads until a line has the words; its end is an error.
+    fn says(&mut self, words: &str) -> Result<()> {
+        let mut said = String::new();
+        loop {
+            let from = said.len();
+            if self.lines.read_line(&mut said)? == 0 {
+                bail!("it never said {words:?}, but\n{said}");
+            }
+            if said.get(from..).unwrap_or_default().contains(words) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let link = renamed(folder.path())?;
+    let ports = [place::free_port()?, place::free_port()?, place::free_port()?].map(|port| port.to_string());
+    let [public, api, redirect] = &ports;
+    let pid_file = folder.path().join("proxy.pid");
+    let pid = pid_file.display().to_string();
+    let base = ["--ip", "127.0.0.1", "--port", public, "--api-port", api];
+    let more = ["--default-target", "http://127.0.0.1:1", "--pid-file", &pid];
+    let mut running = Running::start(&link, &[&base[..], &more[..]].concat())?;
+    running.says("Route added /")?;
+    running.says("Writing pid")?;
+    tests::until("the pid file", Duration::from_secs(10), async || Ok(pid_file.exists().then_some(()))).await?;
+    ensure!(fs::read_to_string(&pid_file)? == running.child.id().to_string());
+    let mut session = Session::new(&format!("http://127.0.0.1:{public}"))?;
+    session.get("/_chp_healthz").await?.expect(&[200])?;
+    send(running.child.id().cast_signed(), Signal::SIGTERM);
+    ensure!(running.child.wait()?.code() == Some(2));
+    ensure!(!pid_file.exists());
+
+    let key = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
+    let file = folder.path().join("both.pem");
+    fs::write(&file, key.serialize_pem() + &certificate.pem())?;
+    let file = file.display().to_string();
+    let tls = ["--ssl-key", &file, "--ssl-cert", &file, "--redirect-port", redirect];
+    let mut running = Running::start(&link, &[&base[..], &tls[..]].concat())?;
+    running.says(&format!("Added HTTP to HTTPS redirection from {redirect} to {public}"))?;
+    let mut session = Session::new(&format!("http://127.0.0.1:{redirect}"))?;
+    let answer = session.get("/x?y").await?;
+    ensure!(answer.location() == Some(&format!("https://127.0.0.1:{public}/x?y")), "{:?}", answer.location());
+
+    for wrong in [&["--nonsense"][..], &["--custom-header", "nocolon"], &["--redirect-port", "80"]] {
+        let output = Command::new(&link).args(wrong).output()?;
+        ensure!(output.status.code() == Some(1), "{wrong:?}: {}", output.status);
+    }
+    ensure!(Command::new(&link).arg("-V").output()?.status.success());
+    ensure!(Command::new(place::binary()?).args(["configurable-http-proxy", "--help"]).output()?.status.success());
+    Ok(())
+}

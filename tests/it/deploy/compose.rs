@@ -1,0 +1,220 @@
+//! `deploy/compose`, started with its one command on a real engine, and the main job done through it.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http::Method;
+use tempfile::TempDir;
+use tests::{Body, Session, need, place, until};
+
+use super::{base, docker, file, hub, lab, run};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const PASSWORD: &str = "a long one of their own";
+
+/// A deployment in a folder of its own. Everything of it goes when it is dropped.
+struct Deployment {
+    folder: TempDir,
+    name: String,
+    port: u16,
+}
+
+impl Deployment {
+    /// Copies the files and says what has to differ from test to test.
+    fn new(lab: &str, hub: &str, postgres: &str) -> Result<Deployment> {
+        let folder = tempfile::tempdir()?;
+        for name in ["compose.yaml", ".env.example", "specola.toml", "up"] {
+            fs::copy(file("deploy/compose").join(name), folder.path().join(name))?;
+        }
+        let name = format!("specola-compose-{}", std::process::id());
+        let (port, http) = (place::free_port()?, place::free_port()?);
+        let own = format!(
+            "PUBLIC_URL=https://localhost:{port}\nTLS=self-signed\nHTTPS_PORT={port}\nHTTP_PORT={http}\n\
+             COMPOSE_PROFILES=postgres\nPOSTGRES_IMAGE={postgres}\nHUB_IMAGE={hub}\nLAB_IMAGE={lab}\n\
+             COMPOSE_PROJECT_NAME={name}\nLAB_NETWORK={name}-labs\n"
+        );
+        fs::write(folder.path().join(".env"), own)?;
+        Ok(Deployment { folder, name, port })
+    }
+
+    fn up(&self) -> Command {
+        let mut command = Command::new(self.folder.path().join("up"));
+        command.current_dir("/");
+        command
+    }
+
+    /// A container of the deployment, by its service.
+    fn container(&self, service: &str) -> Result<String> {
+        let (project, of) = (
+            format!("label=com.docker.compose.project={}", self.name),
+            format!("label=com.docker.compose.service={service}"),
+        );
+        let id = docker(&["ps", "--all", "--quiet", "--filter", &project, "--filter", &of])?;
+        ensure!(!id.is_empty(), "no container of {service}");
+        Ok(id)
+    }
+
+    /// Waits until the engine finds a service well.
+    async fn is_healthy(&self, service: &str) -> Result<()> {
+        let id = self.container(service)?;
+        let well = until("healthy container", PATIENCE, async || {
+            let state = docker(&["inspect", "--format", "{{.State.Health.Status}}", &id])?;
+            Ok((state == "healthy").then_some(()))
+        });
+        let logs = || {
+            Command::new("docker")
+                .args(["logs", &id])
+                .output()
+                .map(|done| String::from_utf8_lossy(&done.stderr).into_owned())
+        };
+        well.await.with_context(|| logs().unwrap_or_default())
+    }
+
+    /// The certificate that the proxy made, from its volume.
+    fn certificate(&self) -> Result<PathBuf> {
+        let path = self.folder.path().join("proxy.crt");
+        let pem = docker(&["exec", &self.container("proxy")?, "cat", "/var/lib/specola/proxy/self-signed.crt"])?;
+        fs::write(&path, pem)?;
+        Ok(path)
+    }
+
+    /// Gives somebody an account and a password, as `up` says.
+    fn add(&self, name: &str) -> Result<()> {
+        run(self.up().args(["user", "add", name, "--admin"]))?;
+        let mut command = self.up();
+        command.args(["user", "password", name]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn()?;
+        child.stdin.take().context("its input")?.write_all(format!("{PASSWORD}\n").as_bytes())?;
+        ensure!(child.wait()?.success(), "no password was set");
+        Ok(())
+    }
+}
+
+impl Drop for Deployment {
+    fn drop(&mut self) {
+        let labs =
+            docker(&["ps", "--all", "--quiet", "--filter", &format!("network={}-labs", self.name)]).unwrap_or_default();
+        for lab in labs.split_whitespace() {
+            let _ = docker(&["rm", "--force", "--volumes", lab]);
+        }
+        let _ = run(self.up().args(["down", "--volumes", "--timeout", "2"]));
+        let _ = docker(&["volume", "rm", &format!("specola-home-{}", person())]);
+    }
+}
+
+/// Volumes of homes are called after people, and other tests have people too.
+fn person() -> String {
+    format!("ada{}", std::process::id())
+}
+
+/// An image that does as the official one of PostgreSQL, of Debian's packages.
+fn postgres(base: &str) -> Result<String> {
+    let name = "specola-test/postgres:latest";
+    let folder = place::package().join("labs/postgres");
+    let build = format!("BASE={base}");
+    docker(&["build", "--quiet", "--build-arg", &build, "--tag", name, &folder.display().to_string()])?;
+    Ok(name.to_owned())
+}
+
+fn started(container: &str) -> Result<String> {
+    docker(&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container])
+}
+
+async fn favicon(session: &mut Session, person: &str) -> Result<()> {
+    let path = format!("/user/{person}/static/favicons/favicon.ico");
+    session.send(Method::GET, &path, Body::Empty).await?.expect(&[200]).map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<()> {
+    let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    need!(place::command("docker-compose").or_else(|| place::command("docker")), "compose", "SPECOLA_REQUIRE_DOCKER");
+    let deployment = Deployment::new(&lab, &hub()?, &postgres(&base)?)?;
+    run(&mut deployment.up())?;
+    deployment.is_healthy("hub").await?;
+    deployment.is_healthy("proxy").await?;
+    let (ada, origin) = (person(), format!("https://localhost:{}", deployment.port));
+    deployment.add(&ada)?;
+
+    // Log in over TLS with the certificate that the proxy made, and start a lab.
+    let mut session = Session::trusting(&origin, &deployment.certificate()?)?;
+    session.log_in(&ada, PASSWORD).await?.expect(&[302, 303])?;
+    ensure!(session.cookie("jupyterhub-session-id").is_some(), "a session");
+    session.start_server(&ada).await?;
+    let token = session.new_token(&ada).await?;
+    let status = format!("/user/{ada}/api/status");
+    let mut script = session.with_token(&token);
+    script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
+    let labs = docker(&[
+        "ps",
+        "--quiet",
+        "--filter",
+        &format!("network={}-labs", deployment.name),
+        "--filter",
+        &format!("name={ada}"),
+    ])?;
+    ensure!(labs.split_whitespace().count() == 1, "one lab: {labs}");
+    let before = started(&labs)?;
+    assert_eq!(
+        docker(&["inspect", "--format", "{{.HostConfig.Privileged}} {{.Config.User}}", &labs])?,
+        "false 1000:100"
+    );
+
+    // The hub is gone: the lab is reached all the same. It comes back: nobody has to log in anew, and the lab is the same.
+    let hub = deployment.container("hub")?;
+    docker(&["stop", "--time", "5", &hub])?;
+    favicon(&mut session, &ada).await?;
+    docker(&["start", &hub])?;
+    deployment.is_healthy("hub").await?;
+    session.get("/hub/home").await?.expect(&[200])?;
+    session.server_ready(&ada).await?;
+    script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
+    assert_eq!(started(&labs)?, before);
+
+    // It stops, and its container goes. What the database was is PostgreSQL.
+    session.stop_server(&ada).await?;
+    let gone = docker(&["ps", "--all", "--quiet", "--filter", &format!("id={labs}")])?;
+    assert_eq!(gone, "");
+    let health = run(deployment.up().args(["doctor", "--only", "database", "--only", "engine"]))?;
+    ensure!(health.contains("JupyterHub 6.1") && health.contains("API"), "{health}");
+    let secret = fs::read_to_string(deployment.folder.path().join("secrets/postgres_password"))?;
+    let said = docker(&["inspect", &hub])?;
+    ensure!(!said.contains(secret.trim()), "the password of the database is in nobody's environment");
+    Ok(())
+}
+
+#[test]
+fn both_ways_of_compose_read_the_file() -> Result<()> {
+    need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let mut read = 0;
+    for compose in [vec!["docker", "compose"], vec!["docker-compose"]] {
+        let mut command = Command::new(compose[0]);
+        command.args(&compose[1..]);
+        if !command.arg("version").output().is_ok_and(|done| done.status.success()) {
+            continue;
+        }
+        read += 1;
+        let folder = tempfile::tempdir()?;
+        fs::copy(file("deploy/compose/compose.yaml"), folder.path().join("compose.yaml"))?;
+        fs::write(folder.path().join("variables.env"), "")?;
+        let config = |variables: &[(&str, &str)]| -> Result<String> {
+            let mut command = Command::new(compose[0]);
+            command.args(&compose[1..]).arg("config").current_dir(Path::new(folder.path()));
+            run(command.envs(variables.iter().copied()))
+        };
+        // What has to be set is asked for by name.
+        let missing = config(&[("DOCKER_GID", "1")]).map(drop).unwrap_err().to_string();
+        ensure!(missing.contains("PUBLIC_URL"), "{missing}");
+        let whole = config(&[("DOCKER_GID", "999"), ("PUBLIC_URL", "https://hub.example.org")])?;
+        for part in ["no-new-privileges", "read_only: true", "999", "https://hub.example.org"] {
+            ensure!(whole.contains(part), "{part} in {whole}");
+        }
+    }
+    ensure!(read > 0, "neither docker compose nor docker-compose is installed");
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The images: small rights, no trace of how they were built, an agent that collects who is left behind.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http::Method;
+use tests::specola::Options;
+use tests::{Body, Specola, need, place, until};
+
+use super::{base, build, docker, hub, lab};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The hub listens where containers reach it, and starts them from an image.
+fn containers(image: &str) -> Result<Options> {
+    let bridge = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+    Ok(Options::default()
+        .set("hub", "hub_ip", &format!("{bridge:?}"))
+        .set("spawner", "driver", "\"docker\"")
+        .set("spawner", "cmd", "[\"jupyterhub-singleuser\"]")
+        .set("spawner", "start_timeout", "120")
+        .set("spawner.docker", "image", &format!("{image:?}"))
+        .set("spawner.docker", "pull_policy", "\"never\"")
+        .set("spawner.docker", "prefix", &format!("\"specola-images-{}\"", std::process::id()))
+        // The agent is the first process, and nobody else collects those whose parents are gone.
+        .set("spawner.docker", "init", "false"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_image_lab_starts_unprivileged_with_the_agent_as_its_first_process() -> Result<()> {
+    let image = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    let specola = Specola::start(containers(&image)?).await?;
+    let mut ada = specola.logged_in("ada").await?;
+    ada.start_server("ada").await?;
+    let of_ada = format!("name=specola-images-{}-ada", std::process::id());
+    let container = docker(&["ps", "--quiet", "--filter", &of_ada])?;
+    ensure!(!container.is_empty(), "no container: {}", docker(&["ps", "-a"])?);
+    let inside = |script: &str| docker(&["exec", &container, "sh", "-c", script]);
+
+    assert_eq!(inside("id -u; id -g; echo $HOME")?, "1000\n100\n/home/jovyan");
+    assert_eq!(inside("tr '\\0' ' ' </proc/1/cmdline | cut -d' ' -f1")?, "specola-lab-agent");
+    assert_eq!(inside("grep NoNewPrivs /proc/1/status | tr -d '\\t'")?, "NoNewPrivs:1");
+    // What nobody waits for: its parent is gone before it ends, and the first process has to collect it.
+    inside("sh -c 'sleep 0.1 & exit 0'")?;
+    until("end of the zombies", PATIENCE, async || {
+        let states = inside("cat /proc/[0-9]*/stat 2>/dev/null")?;
+        let sleeping = |line: &&str| line.contains("(sleep)");
+        Ok((states.lines().find(sleeping).is_none()).then_some(()))
+    })
+    .await?;
+    // The agent asks the hub for the person's token. This hub has none to give, which it says to nobody but the person.
+    let status = until("status of the agent", PATIENCE, async || {
+        let found = inside("find / -xdev -name status.json -path '*specola*' 2>/dev/null | head -1 | xargs -r cat")?;
+        Ok((!found.is_empty()).then_some(found))
+    })
+    .await?;
+    ensure!(status.contains("\"status\":"), "{status}");
+    // The lab answers through the proxy, to its owner.
+    let token = ada.new_token("ada").await?;
+    let mut script = ada.with_token(&token);
+    let answer = script.send(Method::GET, "/user/ada/api/status", Body::Empty).await?.expect(&[200])?.json()?;
+    ensure!(answer["started"].is_string(), "{answer}");
+    ada.stop_server("ada").await?;
+    until("end of the container", PATIENCE, async || {
+        Ok(docker(&["ps", "--all", "--quiet", "--filter", &of_ada])?.is_empty().then_some(()))
+    })
+    .await
+}
+
+#[test]
+fn nothing_of_how_an_image_was_built_is_left_in_it() -> Result<()> {
+    let image = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    let run = |script: &str| docker(&["run", "--rm", "--user", "0", "--entrypoint", "sh", &image, "-c", script]);
+    assert_eq!(run("ls -d /trust /requirements.txt /root/.cache 2>/dev/null; ls /var/lib/apt/lists")?, "");
+    assert_eq!(run("env | grep -i -E 'pip|ssl_cert' | sort")?, "");
+    let history = docker(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", &image])?;
+    ensure!(!history.contains("trust"), "{history}");
+    // No file is younger than the instant that all of them were given.
+    let young = run(
+        "find /opt /etc /usr /home /var -xdev -type f -newermt '1 hour ago' -not -path '/etc/host*' -not -path /etc/resolv.conf",
+    )?;
+    assert_eq!(young, "");
+    // No set-user-id program helps an escape, and the home belongs to who is in it.
+    assert_eq!(run("stat -c '%u:%g' /home/jovyan; stat -c %U /opt/lab")?, "1000:100\nroot");
+    Ok(())
+}
+
+#[test]
+fn the_image_lab_ml_adds_packages_to_lab_and_changes_nothing_else() -> Result<()> {
+    need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    let image = build("lab-ml", &["--light"])?;
+    let run = |script: &str| docker(&["run", "--rm", "--entrypoint", "sh", &image, "-c", script]);
+    assert_eq!(run("python -c 'import numpy, pandas; print(int(pandas.Series(numpy.arange(4)).sum()))'")?, "6");
+    assert_eq!(run("python -c 'import jupyterlab; print(jupyterlab.__file__)' | cut -d/ -f1-3")?, "/opt/lab");
+    assert_eq!(run("id -u")?, "1000");
+    let entry = docker(&["image", "inspect", "--format", "{{json .Config.Entrypoint}}", &image])?;
+    assert_eq!(entry, "[\"specola-lab-agent\",\"--\"]");
+    Ok(())
+}
+
+#[test]
+fn the_image_lab_hub_is_the_program_and_little_else() -> Result<()> {
+    need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let image = hub()?;
+    let run = |arguments: &[&str]| {
+        let fixed = ["run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", image.as_str()];
+        docker(&[fixed.as_slice(), arguments].concat())
+    };
+    let version = run(&["--version"])?;
+    ensure!(version.starts_with("specola "), "{version}");
+    let user = docker(&["image", "inspect", "--format", "{{.Config.User}} {{json .Config.Healthcheck.Test}}", &image])?;
+    assert_eq!(user, "1000:1000 [\"CMD\",\"specola\",\"doctor\",\"--only\",\"hub\"]");
+    let own = place::binary()?;
+    ensure!(own.exists(), "the binary");
+    let size: u64 = docker(&["image", "inspect", "--format", "{{.Size}}", &image])?.parse()?;
+    let of_base: u64 = docker(&["image", "inspect", "--format", "{{.Size}}", &base().context("a base")?])?.parse()?;
+    let program = std::fs::metadata(own)?.len();
+    ensure!(size < of_base + program + (40 << 20), "{size} bytes on {of_base} and {program}");
+    Ok(())
+}
+
+#[test]
+fn the_agent_is_static() -> Result<()> {
+    let image = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    // It runs where there is no C library at all.
+    let folder = tempfile::tempdir()?;
+    let made = docker(&["create", &image])?;
+    let copied =
+        docker(&["cp", &format!("{made}:/usr/local/bin/specola-lab-agent"), &folder.path().display().to_string()]);
+    docker(&["rm", &made])?;
+    copied?;
+    std::fs::write(
+        folder.path().join("Dockerfile"),
+        "FROM scratch\nCOPY specola-lab-agent /agent\nENTRYPOINT [\"/agent\"]\n",
+    )?;
+    let tag = format!("specola-test/agent-alone:{}", std::process::id());
+    docker(&["build", "--quiet", "--tag", &tag, &folder.path().display().to_string()])?;
+    let said = docker(&["run", "--rm", &tag, "--help"]);
+    docker(&["rmi", &tag])?;
+    ensure!(said?.contains("BEARER_TOKEN_FILE"), "it does not say what it does");
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The real thing: Ceph's gateway, which verifies tokens, judges by policies and refuses keys that have ended.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+use tests::object_store::{AUDIENCE, Gateway, Wanted, gateway_is_here, tools};
+use tests::{Provider, need, place, provider};
+
+use super::{keys, start_lab, storage, with_storage};
+use crate::oidc::fresh::with_agent;
+use crate::oidc::{Entry, House};
+
+/// The life of keys here, in seconds: a slow machine has to get something done with them.
+const LIFE: u64 = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_role_opens() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    need!(gateway_is_here(), "radosgw", "SPECOLA_REQUIRE_RADOSGW");
+    let (provider, gateway) = tokio::try_join!(Provider::start(&installed), Gateway::start())?;
+    let thumbprint = provider.certify_keys().await?;
+    let endpoint = gateway.endpoint();
+    let roles = tools.administer(&Wanted {
+        endpoint: &endpoint,
+        keys: gateway.keys(),
+        issuer: provider.issuer(),
+        thumbprint: Some(&thumbprint),
+        roles: &[("users", &["data"]), ("cygno", &["data", "cygno"])],
+        // A bucket belongs to who made it; everybody else comes in by a role.
+        buckets: &["data", "cygno"],
+    })?;
+    let of_users = [("\"users\"", roles["users"].as_str())];
+    let more = format!("dialect = \"ceph\", audience = {AUDIENCE:?}, duration = {LIFE}");
+    let sections = [
+        storage("main", &endpoint, &of_users, &more),
+        storage("cygno", &endpoint, &[("\"users/cygno\"", roles["cygno"].as_str())], &more),
+        // The token is for the hub, and the gateway takes those for `object` alone.
+        storage("wrong", &endpoint, &of_users, &format!("dialect = \"ceph\", duration = {LIFE}")),
+    ];
+    let house = House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &sections)).await?;
+    house.provider.set_user("anna", json!({"groups": ["users"]})).await?;
+    let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
+    let refused = keys(&mut client, "cygno").await?.expect(&[403])?;
+    assert_eq!(refused.json()?["code"], "no_role", "{}", refused.text());
+    let refused = keys(&mut client, "wrong").await?.expect(&[403])?;
+    assert_eq!(refused.json()?["code"], "denied", "{}", refused.text());
+
+    let begun = Instant::now();
+    let (boto3, s3fs) = tokio::try_join!(
+        tools.use_with(&lab, "boto3", 4 * LIFE, "data"),
+        tools.use_with(&lab, "s3fs", 4 * LIFE, "data")
+    )?;
+    assert!(begun.elapsed() >= Duration::from_secs(4 * LIFE));
+    assert!(boto3.refused.is_empty() && boto3.done > 20 && boto3.keys.len() >= 4, "{boto3:?}\n{}", gateway.logs());
+    assert!(s3fs.refused.is_empty() && s3fs.done > 20, "{s3fs:?}\n{}", gateway.logs());
+    let listed = tools.aws(&lab, &["s3", "ls", "s3://data/boto3/"]).await?;
+    assert!(listed.contains("object"), "{listed}");
+    // The role of users opens the one bucket and no other.
+    let foreign = tools.use_with(&lab, "boto3", 0, "cygno").await?;
+    assert!(foreign.done == 0 && foreign.refused[0].contains("AccessDenied"), "{foreign:?}");
+
+    let rclone = need!(place::command("rclone"), "rclone", "SPECOLA_REQUIRE_RCLONE");
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), "by rclone")?;
+    let copy = ["copyto".to_owned(), file.path().display().to_string(), "main:data/rclone/object".to_owned()];
+    lab.run(&rclone, &copy).await?;
+    assert_eq!(lab.run(&rclone, &["cat".to_owned(), "main:data/rclone/object".to_owned()]).await?, "by rclone");
+    Ok(())
+}

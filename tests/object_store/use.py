@@ -1,0 +1,51 @@
+"""What people write in labs: programs of AWS without any configuration. Arguments: what to use, for how many seconds, and
+a bucket. Says as JSON how often it worked, what was refused, and the names of the keys it had."""
+
+import json
+import sys
+import time
+
+kind, seconds, bucket = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+keys, refused, done = set(), [], 0
+
+if kind == "boto3":
+    import boto3
+
+    session = boto3.Session()
+    client = session.client("s3")
+
+    def round_trip(number):
+        body = f"{number}".encode()
+        client.put_object(Bucket=bucket, Key="boto3/object", Body=body)
+        assert client.get_object(Bucket=bucket, Key="boto3/object")["Body"].read() == body
+        keys.add(session.get_credentials().get_frozen_credentials().access_key)
+
+elif kind == "s3fs":
+    import s3fs
+
+    system = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+
+    def round_trip(number):
+        with system.open(f"{bucket}/s3fs/object", "wb") as file:
+            file.write(f"{number}".encode())
+        assert system.cat(f"{bucket}/s3fs/object") == f"{number}".encode()
+
+elif kind == "whoami":
+    import boto3
+
+    # The fourth argument is where identities are told.
+    print(json.dumps(boto3.client("sts", endpoint_url=sys.argv[4]).get_caller_identity()["Arn"]))
+    sys.exit(0)
+
+end = time.monotonic() + seconds
+while time.monotonic() < end or done + len(refused) == 0:
+    try:
+        round_trip(done)
+        done += 1
+    except Exception as error:
+        refused.append(f"{type(error).__name__}: {error}")
+        if len(refused) > 5:
+            break
+    # As often as a machine with other work can do.
+    time.sleep(0.05)
+print(json.dumps({"done": done, "refused": refused, "keys": sorted(keys)}))

@@ -1,0 +1,145 @@
+//! Pebble, Let's Encrypt's own small ACME authority for tests, and a name server that leads every name here.
+//!
+//! The proxy's own tests have this file too, so it uses nothing else of this package.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::task::JoinHandle;
+
+/// Where `tests/run` has put the program; None, with a note, when there is none and none was promised.
+pub fn program() -> Result<Option<PathBuf>> {
+    let given = std::env::var_os("SPECOLA_PEBBLE").map(PathBuf::from);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tests/go/bin/pebble");
+    let found = given.into_iter().chain([kept]).find(|path| path.is_file());
+    if found.is_none() {
+        if std::env::var_os("SPECOLA_REQUIRE_PEBBLE").is_some() {
+            bail!("Pebble is missing, though SPECOLA_REQUIRE_PEBBLE is set");
+        }
+        eprintln!("SKIPPED: Pebble is missing");
+    }
+    Ok(found)
+}
+
+/// A running authority.
+pub struct Pebble {
+    pub directory: String,
+    folder: TempDir,
+    process: Child,
+    names: JoinHandle<()>,
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        self.stop();
+        self.names.abort();
+    }
+}
+
+async fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+}
+
+impl Pebble {
+    /// Starts one that looks for proofs at these ports and signs for so many seconds.
+    pub async fn start(program: &Path, http: u16, tls: u16, seconds: u32) -> Result<Pebble> {
+        let folder = tempfile::tempdir()?;
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.self_signed(&key)?;
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("ca.pem"), certificate.pem())?;
+        fs::write(path("key.pem"), key.serialize_pem())?;
+        let (port, management) = (free_port().await?, free_port().await?);
+        let config = serde_json::json!({"pebble": {
+            "listenAddress": format!("127.0.0.1:{port}"),
+            "managementListenAddress": format!("127.0.0.1:{management}"),
+            "certificate": path("ca.pem"),
+            "privateKey": path("key.pem"),
+            "httpPort": http,
+            "tlsPort": tls,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": false,
+            "retryAfter": {"authz": 1, "order": 1},
+            "profiles": {"default": {"description": "for tests", "validityPeriod": seconds}},
+        }});
+        fs::write(path("pebble.json"), config.to_string())?;
+        let (server, names) = name_server().await?;
+        let log = File::create(path("pebble.log"))?;
+        let process = Command::new(program)
+            .arg("-config")
+            .arg(path("pebble.json"))
+            .args(["-dnsserver", &server.to_string()])
+            // Its tricks, such as refusing good nonces now and then, are left on; only its wait is not.
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .stdin(Stdio::null())
+            .spawn()
+            .context("Pebble")?;
+        let pebble = Pebble { directory: format!("https://127.0.0.1:{port}/dir"), folder, process, names };
+        let up = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), up).await.with_context(|| pebble.log())?;
+        Ok(pebble)
+    }
+
+    /// Whom to believe when asking it.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("pebble.log")).unwrap_or_default()
+    }
+
+    /// How often it was asked for this path.
+    pub fn asked(&self, path: &str) -> usize {
+        let words = format!("POST {path} ");
+        self.log().lines().filter(|line| format!("{line} ").contains(&words)).count()
+    }
+
+    /// Ends it, as a machine that is gone.
+    pub fn stop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Answers every question for an IPv4 address with this machine, and says of all others that there is nothing.
+async fn name_server() -> Result<(SocketAddr, JoinHandle<()>)> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    let address = socket.local_addr()?;
+    let task = tokio::spawn(async move {
+        let mut asked = [0; 512];
+        while let Ok((count, peer)) = socket.recv_from(&mut asked).await {
+            if let Some(answer) = asked.get(..count).and_then(answer) {
+                let _ = socket.send_to(&answer, peer).await;
+            }
+        }
+    });
+    Ok((address, task))
+}
+
+fn answer(asked: &[u8]) -> Option<Vec<u8>> {
+    let name = asked.get(12..)?.iter().position(|&byte| byte == 0)?;
+    let question = asked.get(12..12 + name + 5)?;
+    let is_ipv4 = question.get(name + 1..name + 3)? == [0, 1];
+    let mut answer = asked.get(..2)?.to_vec();
+    answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_ipv4), 0, 0, 0, 0]);
+    answer.extend(question);
+    if is_ipv4 {
+        answer.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+    }
+    Some(answer)
+}
