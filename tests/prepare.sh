@@ -194,8 +194,6 @@ prepare_keycloak() {
     fi
 }
 
-<<<<<<< HEAD
-# What people use object stores with in labs, and moto, which answers as AWS does.
 # Buckets as folders: real FUSE.
 prepare_mounts() {
     if [ "$(id -u)" = 0 ] && [ -c /dev/fuse ] && have rclone && have fusermount3; then
@@ -205,6 +203,7 @@ prepare_mounts() {
     fi
 }
 
+# What people use object stores with in labs, and moto, which answers as AWS does.
 prepare_object_store() {
     # Each as it goes with the others: left to itself, pip looks for that for minutes.
     if make_environment object-store 'moto[s3]==5.2.*' 'flask==3.*' 'flask-cors==6.*' 's3fs==2026.9.0' 'aiobotocore==3.10.0' \
@@ -255,8 +254,6 @@ prepare_tosca() {
     fi
 }
 
-=======
->>>>>>> docker
 # A Docker engine with an image to start servers from: Debian's engine, and a small Debian with Python made here.
 docker_image=specola-test-base
 prepare_docker() {
@@ -344,23 +341,5 @@ prepare_lab_image() {
         export SPECOLA_LAB_IMAGE=$image
     else
         note_skip "no image with JupyterLab: $(tail -1 "$prepared/lab-image.log" 2>/dev/null)"
-<<<<<<< HEAD
-=======
-    fi
-}
-
-# What people use object stores with in labs, and moto, which answers as AWS does.
-prepare_object_store() {
-    if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
-        export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
-    else
-        note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'
-    fi
-    if have rclone; then export SPECOLA_REQUIRE_RCLONE=1; else note_skip 'no rclone: it is not tried in labs'; fi
-    if have radosgw && have ceph-mon && have ceph-osd; then
-        export SPECOLA_REQUIRE_RADOSGW=1
-    else
-        note_skip 'no radosgw: no real object store (apt-get install radosgw ceph-mon ceph-osd ceph-common)'
->>>>>>> docker
     fi
 }
