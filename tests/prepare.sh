@@ -237,10 +237,10 @@ prepare_built_lab() {
     fi
     say 'building the image lab'
     if [ -x "$agent" ] && images/build lab --light --base "$SPECOLA_DOCKER_IMAGE" --name specola-test --agent "$agent" \
-        ${certificates:+--ca "$certificates"} >"$prepared/lab-image.log" 2>&1; then
+        ${certificates:+--ca "$certificates"} >"$prepared/built-lab.log" 2>&1; then
         export SPECOLA_BUILT_LAB=specola-test/lab:latest
     else
-        tail -5 "$prepared/lab-image.log"
+        tail -5 "$prepared/built-lab.log"
         note_skip 'the image lab could not be built: no lab in a container'
     fi
 }
