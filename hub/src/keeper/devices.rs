@@ -65,27 +65,31 @@ impl DeviceSettings {
     }
 
     /// Lets a server know of its devices, and of no others, whatever else was said about them.
-    fn tell(&self, plan: &mut Plan, devices: Devices) {
+    /// `here` tells that it sees the devices of this machine under their numbers, and not its own alone.
+    fn tell(&self, plan: &mut Plan, devices: Devices, here: bool) {
         if self.known.is_empty() {
             return;
         }
         let all: Vec<&str> = devices.values().flatten().map(String::as_str).collect();
-        let visible: Vec<&str> = all.iter().filter_map(|device| visible(device)).collect();
+        let visible: Vec<&str> = all.iter().filter_map(|device| visible(device, here)).collect();
         plan.environment.retain(|(name, _)| ![OF_RUNTIME, OF_LIBRARY, OF_HUB].contains(&name.as_str()));
         let mut set = |name: &str, value: String| plan.environment.push((name.to_owned(), value));
         set(OF_RUNTIME, if visible.is_empty() { NO_DEVICE.to_owned() } else { visible.join(",") });
-        set(OF_LIBRARY, visible.join(","));
+        // Where only its own are in sight, and by path, the library finds them by itself.
+        if all.is_empty() || !visible.is_empty() {
+            set(OF_LIBRARY, visible.join(","));
+        }
         set(OF_HUB, all.join(","));
         plan.devices = devices;
     }
 }
 
-/// A device as CUDA knows it: its UUID or number as it stands, the number of `/dev/nvidia0`, and nothing for another path.
-fn visible(device: &str) -> Option<&str> {
+/// A device as CUDA knows it: its UUID as it stands, on this machine the number of `/dev/nvidia0`, else nothing for a path.
+fn visible(device: &str, here: bool) -> Option<&str> {
     if !device.starts_with('/') {
         return Some(device);
     }
-    device.strip_prefix("/dev/nvidia").filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    device.strip_prefix("/dev/nvidia").filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Every text in a value, and the parts of a list with commas.
@@ -185,7 +189,7 @@ impl Inner {
 
     /// Lets a plan and its server know of the devices that are leased.
     pub(crate) fn tell_devices(&self, plan: &mut Plan, devices: Devices) {
-        self.settings.devices.tell(plan, devices);
+        self.settings.devices.tell(plan, devices, self.driver.kind() == "local");
     }
 
     /// Lets those who wait for a device look again. Hubs beside this one look by themselves.
@@ -257,7 +261,7 @@ mod tests {
         let settings = settings(&[("nvidia.com/gpu", &["GPU-1", "GPU-2", "/dev/nvidia3", "/dev/dri/renderD128"])]);
         let mut plan = plan();
         let leased = ["GPU-2", "/dev/nvidia3", "/dev/dri/renderD128"].map(str::to_owned).to_vec();
-        settings.tell(&mut plan, Devices::from([("nvidia.com/gpu".to_owned(), leased)]));
+        settings.tell(&mut plan, Devices::from([("nvidia.com/gpu".to_owned(), leased.clone())]), true);
         let expected = [
             ("A", "b"),
             (OF_RUNTIME, "GPU-2,3"),
@@ -265,14 +269,17 @@ mod tests {
             (OF_HUB, "GPU-2,/dev/nvidia3,/dev/dri/renderD128"),
         ];
         assert_eq!(variables(&plan), expected);
-        settings.tell(&mut plan, Devices::new());
+        // In a container that has its own devices alone they have other numbers.
+        settings.tell(&mut plan, Devices::from([("nvidia.com/gpu".to_owned(), leased[1..2].to_vec())]), false);
+        assert_eq!(variables(&plan), [("A", "b"), (OF_RUNTIME, "void"), (OF_HUB, "/dev/nvidia3")]);
+        settings.tell(&mut plan, Devices::new(), false);
         assert_eq!(variables(&plan), [("A", "b"), (OF_RUNTIME, "void"), (OF_LIBRARY, ""), (OF_HUB, "")]);
     }
 
     #[test]
     fn without_devices_nothing_is_said_about_them() {
         let mut plan = plan();
-        DeviceSettings::default().tell(&mut plan, Devices::new());
+        DeviceSettings::default().tell(&mut plan, Devices::new(), true);
         assert_eq!(variables(&plan), [(OF_LIBRARY, "0,1,2"), ("A", "b")]);
         assert!(DeviceSettings::default().wanted(&BTreeMap::from([("nvidia.com/gpu".to_owned(), 1)])).is_empty());
     }

@@ -58,6 +58,7 @@ fn place(leased: &Leased) -> (u64, u64) {
     }
 }
 
+/// Hazard H8 of deployments that take the first slice no container has: two starts at once took the same.
 async fn twelve_who_take_five_devices_at_once_never_share_one(Database { store, .. }: Database) {
     let known = known(&[(GPU, &["GPU-1", "GPU-2", "GPU-3", "GPU-4", "GPU-5"])]);
     let mut waiting: BTreeSet<SpawnerId> = people(&store, 12).await.into_iter().collect();
