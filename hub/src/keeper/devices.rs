@@ -209,7 +209,10 @@ impl Inner {
         if settings.known.is_empty() {
             return Ok(());
         }
-        for server in rows.iter().filter(|server| server.phase != Phase::Stopped) {
+        for server in rows {
+            if server.phase == Phase::Stopped {
+                continue;
+            }
             let devices = settings.told_of(server);
             if !devices.is_empty() {
                 let noted = self.store.note_devices(server.id, server.generation, &devices, self.now()).await?;

@@ -238,13 +238,14 @@ impl Store {
             return Ok(0);
         }
         let mut noted = 0;
-        for (resource, device) in devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one)))
-        {
-            let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
-                       SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
-                       WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
-                       ON CONFLICT (device) DO NOTHING";
-            noted += tx.execute(sql, params![device, resource, id, generation, now]).await?;
+        for (resource, all) in devices {
+            for device in all {
+                let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
+                           SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
+                           WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
+                           ON CONFLICT (device) DO NOTHING";
+                noted += tx.execute(sql, params![device, resource, id, generation, now]).await?;
+            }
         }
         tx.commit().await?;
         Ok(noted)
@@ -283,7 +284,10 @@ impl Round<'_> {
     /// What the server has already of what it wants. The rest of what it has is given back.
     async fn held(&mut self, tx: &mut Tx, wanted: &BTreeMap<String, u64>) -> Result<Devices> {
         let mut held = Devices::new();
-        for lease in self.leases.iter().filter(|lease| lease.spawner == self.taker.id) {
+        for lease in &self.leases {
+            if lease.spawner != self.taker.id {
+                continue;
+            }
             let of = |(resource, devices): (&String, &Vec<String>)| {
                 (devices.contains(&lease.device) && wanted.contains_key(resource)).then(|| resource.clone())
             };
