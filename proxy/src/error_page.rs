@@ -72,7 +72,7 @@ pub(crate) fn own(fault: Fault, api: bool) -> Response<Download> {
 /// The hub's page with our status when the hub has one in time, else our own.
 pub(crate) async fn told(shared: &Arc<Shared>, fault: Fault, asked: &Asked) -> Response<Download> {
     if let Some(chp) = &shared.chp {
-        return chp::error::page(shared, &chp.options, fault, asked).await;
+        return Box::pin(chp::error::page(shared, &chp.options, fault, asked)).await;
     }
     if asked.api() || asked.method == Method::HEAD {
         return own(fault, asked.api());

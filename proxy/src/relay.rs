@@ -69,7 +69,8 @@ async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Respon
     let route = find(&client.shared, &request)?;
     match &client.shared.chp {
         None => pass_on(client, request, route).await,
-        Some(chp) => rewritten(client, request, route, &chp.rewrite).await,
+        // Boxed, so that the common way stays small.
+        Some(chp) => Box::pin(rewritten(client, request, route, &chp.rewrite)).await,
     }
 }
 
@@ -95,7 +96,7 @@ async fn rewritten(
     *request.uri_mut() = rewrite.uri(request.uri(), &route.prefix(), route.target()).ok_or(URL)?;
     let host = request.headers().get(HOST).cloned();
     let (told, to) = (client.shared.limits.answer, Arc::clone(&route));
-    let passing = pass_on(client, request, route);
+    let passing = Box::pin(pass_on(client, request, route));
     let mut response = match told {
         None => passing.await?,
         Some(time) => tokio::time::timeout(time, passing).await.unwrap_or(Err(LATE))?,
