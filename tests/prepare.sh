@@ -194,9 +194,20 @@ prepare_keycloak() {
     fi
 }
 
+# Buckets as folders: real FUSE.
+prepare_mounts() {
+    if [ "$(id -u)" = 0 ] && [ -c /dev/fuse ] && have rclone && have fusermount3; then
+        export SPECOLA_REQUIRE_MOUNTS=1
+    else
+        note_skip 'not root, or no FUSE or rclone: no buckets as folders'
+    fi
+}
+
 # What people use object stores with in labs, and moto, which answers as AWS does.
 prepare_object_store() {
-    if make_environment object-store 'moto[server]==5.*' 'boto3==1.*' 'awscli==1.*' 's3fs>=2025.1'; then
+    # Each as it goes with the others: left to itself, pip looks for that for minutes.
+    if make_environment object-store 'moto[s3]==5.2.*' 'flask==3.*' 'flask-cors==6.*' 's3fs==2026.9.0' 'aiobotocore==3.10.0' \
+        'botocore==1.43.117' 'boto3==1.43.117' 'awscli==1.46.3'; then
         export SPECOLA_OBJECT_STORE_PYTHON=$prepared/object-store/bin/python SPECOLA_REQUIRE_OBJECT_STORE=1
     else
         note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'
@@ -206,5 +217,129 @@ prepare_object_store() {
         export SPECOLA_REQUIRE_RADOSGW=1
     else
         note_skip 'no radosgw: no real object store (apt-get install radosgw ceph-mon ceph-osd ceph-common)'
+    fi
+}
+
+# The image lab as `images/build` makes it, on the base of the tests, with the agent as one static program.
+prepare_built_lab() {
+    if [ -z "${SPECOLA_DOCKER_IMAGE:-}" ]; then
+        note_skip 'no engine with a base image: no image is built, and nothing is deployed by compose'
+        return 0
+    fi
+    local certificates=/etc/ssl/certs/ca-certificates.crt agent=$prepared/agent/specola-lab-agent wanted
+    [ -r $certificates ] || certificates=
+    # Made anew when the agent's sources or what is installed changed; each layer that did not is kept by the engine.
+    wanted="$(cat images/agent/build images/agent/Cargo.toml images/agent/src/*.rs Cargo.lock | cksum)"
+    if [ "$(cat "$agent.complete" 2>/dev/null)" != "$wanted" ]; then
+        say 'building the lab agent as a static program'
+        PROFILE=dev CARGO_TARGET_DIR=$prepared/agent/target images/agent/build "$agent" >"$prepared/agent.log" 2>&1 &&
+            echo "$wanted" >"$agent.complete" || tail -5 "$prepared/agent.log"
+    fi
+    say 'building the image lab'
+    if [ -x "$agent" ] && images/build lab --light --base "$SPECOLA_DOCKER_IMAGE" --name specola-test --agent "$agent" \
+        ${certificates:+--ca "$certificates"} >"$prepared/built-lab.log" 2>&1; then
+        export SPECOLA_BUILT_LAB=specola-test/lab:latest
+    else
+        tail -5 "$prepared/built-lab.log"
+        note_skip 'the image lab could not be built: no lab in a container'
+    fi
+}
+
+# Reads TOSCA as INDIGO's orchestrator does, and runs the role behind the template.
+prepare_tosca() {
+    if make_environment tosca 'tosca-parser==2.*' 'ansible-core==2.19.*'; then
+        export SPECOLA_TOSCA_PYTHON=$prepared/tosca/bin/python SPECOLA_REQUIRE_TOSCA=1
+    else
+        note_skip 'tosca-parser could not be installed: the TOSCA template is not read'
+    fi
+}
+
+# A Docker engine with an image to start servers from: Debian's engine, and a small Debian with Python made here.
+docker_image=specola-test-base
+prepare_docker() {
+    if [ "$(id -u)" != 0 ] || ! have docker || ! have debootstrap; then
+        note_skip 'no Docker engine, no debootstrap, or not root: no server in a container'
+        return 0
+    fi
+    if ! docker version >/dev/null 2>&1; then
+        if ! have dockerd || ! start_dockerd; then
+            note_skip "the Docker engine could not be started: $(tail -1 "$prepared/dockerd.log" 2>/dev/null)"
+            return 0
+        fi
+    fi
+    if make_base_image; then
+        export SPECOLA_DOCKER_IMAGE=$docker_image SPECOLA_REQUIRE_DOCKER=1
+    else
+        note_skip "no image to start servers from: $(tail -1 "$prepared/base.log" 2>/dev/null)"
+        return 0
+    fi
+    if have docker-registry && have htpasswd; then export SPECOLA_REQUIRE_REGISTRY=1; else note_skip 'no docker-registry: no pull from a real registry'; fi
+}
+
+# An engine of this run, ended with it.
+start_dockerd() {
+    say 'starting a Docker engine'
+    dockerd >"$prepared/dockerd.log" 2>&1 &
+    dockerd=$!
+    trap 'kill "$dockerd" 2>/dev/null; wait "$dockerd" 2>/dev/null' EXIT
+    local i
+    for i in $(seq 60); do
+        docker version >/dev/null 2>&1 && return 0
+        kill -0 "$dockerd" 2>/dev/null || return 1
+        sleep 1
+    done
+    return 1
+}
+
+# The packages are kept as a tarball, so that an engine without the image gets it in seconds.
+make_base_image() {
+    local packages=python3,python3-venv,ca-certificates wanted root=$prepared/base-root status=0
+    wanted="bookworm $packages 2"
+    if [ "$(docker image inspect --format '{{.Config.Labels.wanted}}' $docker_image 2>/dev/null)" = "$wanted" ]; then return 0; fi
+    if [ "$(cat "$prepared/base.complete" 2>/dev/null)" != "$wanted" ]; then
+        say 'making an image with debootstrap'
+        rm -rf "$root" "$prepared/base.complete"
+        debootstrap --variant=minbase --include=$packages bookworm "$root" >"$prepared/base.log" 2>&1 &&
+            chroot "$root" useradd --create-home --uid 1000 --shell /bin/bash jovyan >>"$prepared/base.log" 2>&1 &&
+            rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/locale/* &&
+            tar -C "$root" -cf "$prepared/base.tar" . && echo "$wanted" >"$prepared/base.complete" || status=1
+        rm -rf "$root"
+        [ $status = 0 ] || return 1
+    fi
+    docker import --change "LABEL wanted=\"$wanted\"" --change 'CMD ["python3"]' "$prepared/base.tar" $docker_image \
+        >>"$prepared/base.log" 2>&1
+}
+
+# The same with JupyterHub's single-user server and JupyterLab. How this machine reaches its package index, and whom it
+# trusts there, is lent to the build and stays out of the image.
+prepare_lab_image() {
+    [ -n "${SPECOLA_DOCKER_IMAGE:-}" ] || return 0
+    local image=specola-test-lab build=specola-test-lab-build wanted lent=() name file
+    wanted="$(docker image inspect --format '{{.Id}}' "$SPECOLA_DOCKER_IMAGE") jupyterhub 6.1 jupyterlab 4 1"
+    if [ "$(docker image inspect --format '{{.Config.Labels.wanted}}' $image 2>/dev/null)" != "$wanted" ]; then
+        say 'making an image with JupyterLab'
+        # In a file: what a container is started with in its environment stays in an image that is made of it.
+        : >"$prepared/lent.sh"
+        for name in $(compgen -e | grep -E '^(PIP_|SSL_CERT_|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|(http|https|no)_proxy|(HTTP|HTTPS|NO)_PROXY)'); do
+            printf 'export %s=%q\n' "$name" "${!name}" >>"$prepared/lent.sh"
+        done
+        for file in /etc/pip.conf "${PIP_CONFIG_FILE:-}" "${PIP_FIND_LINKS:-}" /etc/ssl/certs /usr/local/share/ca-certificates; do
+            if [ -n "$file" ] && [ -e "$file" ]; then lent+=(-v "$file:$file:ro"); fi
+        done
+        mkdir -p "$prepared/pip-cache"
+        docker rm -f $build >/dev/null 2>&1 || true
+        # The network of the machine: its package index may be reachable from nowhere else.
+        docker run --name $build --network host -v "$prepared/pip-cache:/root/.cache/pip" -v "$prepared/lent.sh:/run/lent.sh:ro" "${lent[@]}" "$SPECOLA_DOCKER_IMAGE" \
+            sh -c '. /run/lent.sh && python3 -m venv /opt/lab && /opt/lab/bin/pip install --quiet --no-compile "jupyterhub==6.1.*" "jupyterlab==4.*"' \
+            >"$prepared/lab-image.log" 2>&1 &&
+            docker commit --change "LABEL wanted=\"$wanted\"" --change 'ENV PATH=/opt/lab/bin:/usr/local/bin:/usr/bin:/bin' \
+                --change 'USER 1000:1000' --change 'WORKDIR /home/jovyan' --change 'ENV HOME=/home/jovyan' \
+                --change 'CMD ["jupyterhub-singleuser"]' $build $image >>"$prepared/lab-image.log" 2>&1 || true
+        docker rm -f $build >/dev/null 2>&1 || true
+    fi
+    if docker image inspect $image >/dev/null 2>&1; then
+        export SPECOLA_LAB_IMAGE=$image
+    else
+        note_skip "no image with JupyterLab: $(tail -1 "$prepared/lab-image.log" 2>/dev/null)"
     fi
 }

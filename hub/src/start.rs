@@ -1,5 +1,6 @@
 //! Putting the parts together. `run` sets them going.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

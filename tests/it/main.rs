@@ -14,6 +14,7 @@ mod database;
 mod deploy;
 mod description;
 mod devices;
+mod docker;
 mod doctor;
 mod fault;
 mod flow;

@@ -25,7 +25,7 @@ host = asked["issuer"].split("://")[1].rstrip("/")
 federated = f"arn:aws:iam:::oidc-provider/{host}"
 if asked.get("thumbprint"):
     iam.create_open_id_connect_provider(
-        Url=asked["issuer"], ClientIDList=[asked["audience"]], ThumbprintList=[asked["thumbprint"]]
+        Url=asked["issuer"], ClientIDList=asked["audiences"], ThumbprintList=[asked["thumbprint"]]
     )
 trust = {
     "Version": "2012-10-17",
@@ -33,7 +33,7 @@ trust = {
         "Effect": "Allow",
         "Principal": {"Federated": [federated]},
         "Action": ["sts:AssumeRoleWithWebIdentity"],
-        "Condition": {"StringEquals": {f"{host}:app_id": asked["audience"]}},
+        "Condition": {"StringEquals": {f"{host}:app_id": asked["audiences"]}},
     }],
 }
 made = {}

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod browser;
+pub mod docker;
 pub mod jupyterhub;
 pub mod kernel;
 pub mod keycloak;

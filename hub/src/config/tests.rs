@@ -437,3 +437,41 @@ fn devices_are_named_once_and_by_what_stays() {
     assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["GPU-1", "/dev/nvidia1"]);
     assert!(config.warnings().iter().any(|one| one.contains("nothing keeps them from using others")));
 }
+
+#[test]
+fn what_is_said_of_containers_is_checked() {
+    let docker = |rest: &str| format!("[spawner]\ndriver = \"docker\"\n[spawner.docker]\n{rest}");
+    let image = "image = \"lab:1\"\n";
+    let table = [
+        (docker(""), "spawner.docker.image is missing"),
+        (docker(&format!("{image}network_name = \"host\"")), "spawner.docker.network_name cannot be the machine's own"),
+        (docker(&format!("{image}host = \"ssh://engine\"")), "spawner.docker.host is not understood"),
+        (docker(&format!("{image}host_ip = \"lab\"")), "spawner.docker.host_ip has to be an IP address"),
+        (docker(&format!("{image}tls_ca_file = \"/etc/hostname\"")), "spawner.docker.tls_ca_file belongs with"),
+        (
+            docker(&format!("{image}extra_host_config = {{ shmsize = 1 }}")),
+            "spawner.docker.extra_host_config is not understood: Shmsize is no setting of Docker's API",
+        ),
+        (docker(&format!("{image}volumes = {{ \"{{home}}\" = \"/h\" }}")), "spawner.docker.volumes is not understood"),
+        (docker(&format!("{image}pull_policy = \"often\"")), "spawner.docker.pull_policy has to be one of"),
+    ];
+    for (text, told) in table {
+        let lines = errors(&text);
+        assert!(lines.iter().any(|line| line.contains(told)), "{text}: {lines:?}");
+    }
+    assert!(Case::new().load("[spawner]\nname = 1").is_err() && Case::new().load("").is_ok(), "only for the driver");
+}
+
+#[test]
+fn containers_that_cannot_reach_the_hub_are_worth_a_warning() {
+    let warned = |rest: &str, about: &str| {
+        let text = format!("[spawner]\ndriver = \"docker\"\n[spawner.docker]\nimage = \"lab:1\"\n{rest}");
+        Case::new().load(&text).unwrap().warnings().iter().any(|warning| warning.contains(about))
+    };
+    let cannot = "Containers cannot reach the hub at http://127.0.0.1:8081";
+    assert!(warned("", cannot));
+    assert!(!warned("[hub]\nhub_ip = \"172.17.0.1\"", "Containers cannot reach"));
+    assert!(warned("extra_host_config = { Privileged = true }", "Servers are privileged"));
+    assert!(warned("volumes = { \"/var/run/docker.sock\" = \"/var/run/docker.sock\" }", "the engine's socket"));
+    assert!(warned("host = \"tcp://engine.example:2375\"", "use TLS"));
+}

@@ -8,7 +8,7 @@
 pub mod environment;
 mod offer;
 mod session_name;
-mod sts;
+pub mod sts;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn want(audience: usize) -> Want {
-        Want { audience: Some(audience.to_string()), scope: None }
+        Want { audience: Some(audience.to_string()), ..Want::default() }
     }
 
     impl Others {

@@ -195,7 +195,7 @@ async fn no_more_tokens_are_got_while_those_at_hand_are_not_kept() {
 async fn a_rotated_refresh_token_is_not_lost_with_a_token_for_others_either() {
     let house = House::new().await;
     house.database(REFUSE).await;
-    let want = Want { audience: Some("storage".to_owned()), scope: None };
+    let want = Want { audience: Some("storage".to_owned()), ..Want::default() };
     let access = house.app().upstream.access(house.ada, want, TimeDelta::seconds(60)).await.unwrap();
     assert_eq!((access.token.expose(), house.kept().await), ("a2", json!("r1")));
     house.database(TAKE).await;
@@ -243,7 +243,7 @@ async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
         let house = House::new().await;
         let words = json!({ "error": error, "error_description": "ask https://evil.example, said ada" });
         house.provider.answer("/token", 400, "", words);
-        let want = Want { audience: Some("storage".to_owned()), scope: None };
+        let want = Want { audience: Some("storage".to_owned()), ..Want::default() };
         let refused = house.app().upstream.access(house.ada, want, TimeDelta::seconds(60)).await.map(drop);
         let Err(Refused::Target(sentence)) = refused else { panic!("{refused:?}") };
         let reference =

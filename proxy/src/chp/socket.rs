@@ -16,7 +16,7 @@ use crate::{listener, stream::Stream};
 /// A bound listener. The file of a unix socket goes with it.
 pub(crate) enum Door {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 pub(crate) struct SocketFile(PathBuf);
@@ -36,7 +36,8 @@ impl Door {
             Listen::Unix(path) => {
                 let context = || format!("cannot listen on {}", path.display());
                 clear(path).with_context(context)?;
-                Ok(Self::Unix(UnixListener::bind(path).with_context(context)?, SocketFile(path.clone())))
+                let listener = UnixListener::bind(path).with_context(context)?;
+                Ok(Self::Unix { listener, _file: SocketFile(path.clone()) })
             }
         }
     }
@@ -44,7 +45,7 @@ impl Door {
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(listener) => listener.local_addr().ok(),
-            Self::Unix(..) => None,
+            Self::Unix { .. } => None,
         }
     }
 
@@ -55,7 +56,7 @@ impl Door {
             Self::Tcp(listener) => {
                 listener::next(listener).await.map(|(socket, peer)| (Stream::Tcp(socket), peer.ip()))
             }
-            Self::Unix(listener, _) => match listener.accept().await {
+            Self::Unix { listener, .. } => match listener.accept().await {
                 Ok((socket, _)) => Some((Stream::Unix(socket), Ipv4Addr::LOCALHOST.into())),
                 Err(problem) => {
                     listener::rest_after(&problem).await;

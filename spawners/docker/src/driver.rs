@@ -18,7 +18,7 @@ use crate::stop::Asked;
 use crate::{label, make, start, watch};
 
 /// A container can have all there is to have.
-pub const ABILITIES: Abilities = Abilities::ALL;
+pub const ABILITIES: Abilities = Abilities { mounts: false, ..Abilities::ALL };
 
 /// Servers as containers. Clones share everything.
 #[derive(Debug, Clone)]

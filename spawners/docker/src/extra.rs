@@ -31,7 +31,6 @@ fn api_name(key: &str) -> String {
         "dns_opt" => "DnsOptions".to_owned(),
         "command" => "Cmd".to_owned(),
         "environment" => "Env".to_owned(),
-        "read_only" => "ReadonlyRootfs".to_owned(),
         "cpuset_cpus" => "CpusetCpus".to_owned(),
         "uts_mode" => "UTSMode".to_owned(),
         "pid_mode" => "PidMode".to_owned(),

@@ -79,18 +79,6 @@ impl Names {
     }
 }
 
-/// Whether a template can be filled in; the error is the name that is not known.
-pub(crate) fn check(template: &str) -> Result<(), String> {
-    let nobody = Identity {
-        hub: String::new(),
-        spawner: hub_core::id::SpawnerId(0),
-        generation: hub_core::id::Generation(0),
-        user: "a".to_owned(),
-        server: String::new(),
-    };
-    Names::new(&nobody, "", "").fill(template).map(drop)
-}
-
 /// Small letters and digits stay; every other byte becomes `-` and its two hexadecimal digits, so that no two names
 /// become one.
 pub(crate) fn escape(text: &str) -> String {

@@ -170,6 +170,23 @@ impl Inner {
         Ok(())
     }
 
+    /// Lets go of what a server had at an earlier start, when it is started without folders.
+    async fn retire(&self, server: &Identity) -> Result<(), Unreachable> {
+        let place = Place::of(&self.config, server.spawner);
+        if !place.state.exists() {
+            return Ok(());
+        }
+        let _lock = self.lock(&place).await?;
+        if let Some(mut note) = Note::load(&place).map_err(Unreachable::new)?
+            && note.stage == Stage::Up
+        {
+            note.stage = Stage::Draining { since: self.clock.now() };
+            note.save(&place).map_err(Unreachable::new)?;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
     /// Notes that a server is seen to have ended.
     async fn has_ended(&self, server: &Identity) -> io::Result<()> {
         let place = Place::of(&self.config, server.spawner);
@@ -202,6 +219,7 @@ impl Spawner for Mounted {
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {
         if plan.mounts.is_empty() {
+            self.0.retire(&plan.identity).await?;
             return self.0.driver.start(plan, state, record).await;
         }
         if let Some(bad) = plan.mounts.iter().find(|mount| !place::is_one_part(&mount.name)) {
@@ -250,7 +268,8 @@ impl Spawner for Mounted {
         let _lock = self.0.lock(&place).await?;
         if let Some(mut note) = Note::load(&place).map_err(Unreachable::new)? {
             note.forgotten = true;
-            if note.stage == Stage::Up {
+            // What is kept gets one more try: there is no next start.
+            if !matches!(note.stage, Stage::Draining { .. }) {
                 note.stage = Stage::Draining { since: self.0.clock.now() };
             }
             note.save(&place).map_err(Unreachable::new)?;

@@ -369,7 +369,6 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
         may_revoke: false,
         new_token: None,
         may_edit: false,
-        files: "Folders go to the trash, and are removed for good on 2026-04-18, 30 days from now.".to_owned(),
         may_delete: false,
         created: None,
         last_activity: None,
@@ -387,6 +386,7 @@ pub(crate) fn persons() -> Vec<(&'static str, Person)> {
     let worst = Person {
         frame: hostile(),
         name: HOSTILE.to_owned(),
+        files: HOSTILE.to_owned(),
         action: path(HOSTILE),
         groups: Some(vec![Link::new(HOSTILE, path(HOSTILE))]),
         roles: Some(vec![role(HOSTILE, HOSTILE, HOSTILE)]),

@@ -33,7 +33,7 @@ async fn folders_of_deleted_people_are_kept_for_a_while_and_that_is_told_before(
     fs::write(srv.join("groups/cygno/data"), "of all")?;
 
     let mut admin = specola.logged_in("admin").await?;
-    let page = admin.get("/hub/admin/people/anna").await?.expect(&[200])?.text();
+    let page = admin.get("/hub/admin/users/anna").await?.expect(&[200])?.text();
     assert!(page.contains("removed for good on") && page.contains("30 days from now"), "{page}");
     admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
     assert!(!srv.join("users/anna").exists() && !srv.join("shared/anna").exists());

@@ -36,9 +36,12 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     let sections = [
         storage("main", &endpoint, &of_users, &more),
         storage("cygno", &endpoint, &[("\"users/cygno\"", roles["cygno"].as_str())], &more),
-        // The token is for the hub, and the gateway takes those for `object` alone.
+        storage("by-id", &endpoint, &of_users, &format!("dialect = \"ceph\", token = \"id\", duration = {LIFE}")),
+        // The access token is for nobody in particular, and the gateway takes those for somebody it knows.
         storage("wrong", &endpoint, &of_users, &format!("dialect = \"ceph\", duration = {LIFE}")),
     ];
+    // Over before it is asked for: a refresh has to bring another one.
+    provider.switch("id_ttl", LIFE).await?;
     let house = House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &sections)).await?;
     house.provider.set_user("anna", json!({"groups": ["users"]})).await?;
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
@@ -55,6 +58,7 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     assert!(begun.elapsed() >= Duration::from_secs(4 * LIFE));
     assert!(boto3.refused.is_empty() && boto3.done > 20 && boto3.keys.len() >= 4, "{boto3:?}\n{}", gateway.logs());
     assert!(s3fs.refused.is_empty() && s3fs.done > 20, "{s3fs:?}\n{}", gateway.logs());
+    keys(&mut client, "by-id").await?.expect(&[200])?;
     let listed = tools.aws(&lab, &["s3", "ls", "s3://data/boto3/"]).await?;
     assert!(listed.contains("object"), "{listed}");
     // The role of users opens the one bucket and no other.

@@ -1,6 +1,7 @@
 //! Object stores in labs: who gets keys of what, for how long, and that programs find them by themselves.
 
 mod gateway;
+mod minio;
 mod programs;
 mod refusals;
 

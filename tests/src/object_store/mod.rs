@@ -1,6 +1,7 @@
 //! Object stores of a test's own, and the programs that people use them with in labs.
 
 mod gateway;
+mod minio;
 mod moto;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use gateway::{Gateway, gateway_is_here};
+pub use minio::{Minio, minio};
 pub use moto::Moto;
 
 use crate::place;
 
-/// For whom tokens are that are exchanged for keys.
+/// For whom tokens are that are exchanged for keys. ID tokens are for the hub's own client, which is taken as well.
 pub const AUDIENCE: &str = "object";
 
 /// The interpreter with boto3, s3fs, the command line of AWS, and moto.
@@ -63,7 +65,7 @@ impl Tools {
         let roles: BTreeMap<_, _> = wanted.roles.iter().copied().collect();
         let asked = json!({
             "endpoint": wanted.endpoint, "key": wanted.keys.0, "secret": wanted.keys.1, "issuer": wanted.issuer,
-            "thumbprint": wanted.thumbprint, "audience": AUDIENCE, "roles": roles, "buckets": wanted.buckets,
+            "thumbprint": wanted.thumbprint, "audiences": [AUDIENCE, "hub"], "roles": roles, "buckets": wanted.buckets,
         });
         let mut command = Command::new(&self.python);
         command.arg(script("administer.py")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

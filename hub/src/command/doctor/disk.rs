@@ -22,7 +22,7 @@ struct Room {
     files: u64,
 }
 
-/// Looks at the data folder and at the homes.
+/// Looks at the data folder, at the homes, and at the folders of the machine that servers see.
 pub fn check(config: &Config) -> Vec<Finding> {
     let data = &config.hub.data_dir;
     let mut folders = vec![("data folder", data.clone())];
@@ -32,6 +32,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
             folders.push(("homes", homes));
         }
     }
+    folders.extend(config.folders.root.clone().map(|root| ("folders", root)));
     folders.into_iter().map(|(about, folder)| of_folder(about, &folder)).collect()
 }
 

@@ -6,13 +6,14 @@ use std::path::Path;
 use super::finding::Finding;
 use super::program;
 use crate::config::Config;
+use crate::config::spawner::Driver;
 
 /// The oldest rclone that does what is asked of it.
 const OLDEST: (u32, u32) = (1, 60);
 
 /// Whether this configuration mounts anything.
 fn is_needed(config: &Config) -> bool {
-    config.storage.iter().any(|storage| !storage.buckets.is_empty())
+    config.spawner.mounts.enabled
 }
 
 /// Looks at the device, the helper and rclone.
@@ -20,7 +21,33 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
     if !asked && !is_needed(config) {
         return vec![Finding::skipped("FUSE", "no folder of an object store is mounted")];
     }
-    vec![device(), helper().await, rclone(program::output("rclone", &["version"]).await)]
+    let mounts = &config.spawner.mounts;
+    let version = program::output(&mounts.rclone.to_string_lossy(), &["version"]).await;
+    let mut findings = vec![device(), helper().await, rclone(version)];
+    if config.spawner.driver == Driver::Docker {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        findings.push(propagation(&mounts.dir, &table));
+    }
+    findings
+}
+
+/// Labs in containers see a folder that is mounted later only where mounts below its place are shared. A line of the table
+/// has the place as its fifth word, and what is shared after the sixth, up to a `-`.
+fn propagation(dir: &Path, table: &str) -> Finding {
+    let about = "mounts in labs";
+    let lines = table.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let mounts = lines.filter(|words| words.get(4).is_some_and(|place| dir.starts_with(place)));
+    let nearest = mounts.max_by_key(|words| words.get(4).map_or(0, |place| place.len()));
+    let shared = nearest.as_ref().is_some_and(|words| {
+        words.iter().skip(6).take_while(|word| **word != "-").any(|word| word.starts_with("shared:"))
+    });
+    if shared {
+        return Finding::good(about, format!("what is mounted below {} is seen by containers", dir.display()));
+    }
+    let place = nearest.and_then(|words| words.get(4).copied()).unwrap_or("/").to_owned();
+    let said = format!("what is mounted below {} is not seen by containers: {place} is not shared", dir.display());
+    let remedy = format!("mount --make-rshared {place}; for a hub in a container, mount {} into it with bind-propagation=rshared", dir.display());
+    Finding::bad(about, said, remedy)
 }
 
 fn device() -> Finding {
@@ -76,6 +103,17 @@ fn rclone(answer: Result<String, String>) -> Finding {
 mod tests {
     use super::super::finding::Level;
     use super::*;
+
+    #[test]
+    fn the_nearest_mount_decides_whether_containers_see_what_is_mounted() {
+        let table = "1 0 8:1 / / rw shared:1 - ext4 /dev/a rw\n2 1 0:20 / /run rw,nosuid - tmpfs tmpfs rw\n\
+                     3 2 0:21 / /run/specola rw shared:7 master:2 - tmpfs tmpfs rw\n";
+        let level = |dir: &str| propagation(Path::new(dir), table).level;
+        assert_eq!(level("/srv/mounts"), Level::Ok);
+        assert_eq!(level("/run/mounts"), Level::Bad);
+        assert_eq!(level("/run/specola/mounts"), Level::Ok);
+        assert_eq!(propagation(Path::new("/x"), "").level, Level::Bad);
+    }
 
     #[test]
     fn an_old_rclone_fails_and_a_strange_one_is_told() {

@@ -151,7 +151,7 @@ async fn what_github_refuses_is_told_apart_and_no_list_is_cut_short() {
         let listener = github().await;
         listener.answer(&format!("/api/v3{path}"), status, headers, body);
         let provider = self::provider(&listener, Preset::Github, |_| {});
-        let outcome = match provider.look_again(known.tokens.clone(), &before, now()).await.unwrap_err() {
+        let outcome = match provider.look_again(known.tokens.clone(), &before, now()).await.map(drop).unwrap_err() {
             Trouble::Denied { .. } => "denied",
             Trouble::Unreachable(_) => "down",
             Trouble::Broken(_) => "broken",

@@ -1,5 +1,7 @@
 //! The agent as a process, beside a hub that does what a test says.
 
+#![allow(clippy::unwrap_used)]
+
 mod agent;
 mod hub;
 mod keys;

@@ -79,3 +79,14 @@ async fn a_server_that_will_not_end_is_killed() {
     ground.driver().stop(&plan.identity, &Value::Null, Stop { force: true }).await.unwrap();
     assert_eq!(ground.driver().look(&plan.identity, &Value::Null).await.unwrap(), Sight::Absent);
 }
+
+#[tokio::test]
+async fn a_full_disk_is_named() {
+    let Some(mut ground) = ground() else { return };
+    let small = serde_json::json!({"Tmpfs": {"/small": "size=64k"}});
+    ground.config.shape.extra_host_config = small.as_object().unwrap().clone();
+    let fill = "with open('/small/a', 'wb') as file: file.write(bytes(1 << 20))";
+    let plan = ground.plan_of(1, 1, &["python3", "-c", fill]);
+    let _ = ground.start(&plan).await;
+    assert_eq!(ended(&ground, &plan).await, (Some(1), "It ended because its disk is full.".to_owned()));
+}

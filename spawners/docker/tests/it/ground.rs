@@ -56,7 +56,7 @@ impl Ground {
 
     /// A server that stays.
     pub fn plan(&self, row: i64, generation: i64) -> Plan {
-        self.plan_of(row, generation, &["python3", "-m", "http.server", "8888"])
+        self.plan_of(row, generation, &["python3", "-u", "-m", "http.server", "8888"])
     }
 
     pub fn plan_of(&self, row: i64, generation: i64, cmd: &[&str]) -> Plan {

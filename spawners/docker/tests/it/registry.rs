@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use spawner_docker::{Login, PullPolicy};
+use spawner_docker::Login;
 use spawners::{Spawner, StartError};
 
 use crate::ground::{Ground, Told, docker, ground, tool};
@@ -148,8 +148,4 @@ async fn what_a_registry_refuses_is_told_in_words() {
     assert_eq!(code, "login_unreadable", "{sentence}");
     ground.config.logins.registries.clear();
     assert_eq!(ground.fails(&plan).await.0, "registry_away");
-    ground.config.shape.pull_policy = PullPolicy::Always;
-    plan.image = None;
-    let (code, _) = ground.fails(&plan).await;
-    assert!(code == "registry_away" || code == "image_denied", "an image that must be pulled anew: {code}");
 }

@@ -39,7 +39,7 @@ pub fn possible() -> bool {
     let have = |program: &str| Command::new(program).arg("--version").output().is_ok();
     let possible =
         Uid::effective().is_root() && Path::new("/dev/fuse").exists() && have("rclone") && python().is_some();
-    assert!(possible || std::env::var_os("SPECOLA_REQUIRE_RCLONE").is_none(), "root, FUSE, rclone or moto are missing");
+    assert!(possible || std::env::var_os("SPECOLA_REQUIRE_MOUNTS").is_none(), "root, FUSE, rclone or moto are missing");
     if !possible {
         eprintln!("skipped: it needs root, /dev/fuse, rclone and moto");
     }

@@ -1,0 +1,152 @@
+//! Labs in containers of a real engine, through the whole hub.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http::Method;
+use serde_json::Value;
+use tests::docker::{Engine, docker, image, lab_image};
+use tests::{Body, Session, Specola, need, until};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// What the lab of somebody says of itself.
+async fn lab(session: &mut Session, path: &str) -> Result<Value> {
+    session.get(path).await?.expect(&[200])?.json()
+}
+
+/// Asks for a server that will not come up, and reads what the person is told.
+async fn told(specola: &Specola, name: &str) -> Result<String> {
+    let mut session = specola.logged_in(name).await?;
+    session.api(Method::POST, &format!("/users/{name}/server"), Body::Empty).await?;
+    session.server_stopped(name).await?;
+    let (_, page) = session.follow(&format!("/hub/spawn-pending/{name}")).await?;
+    Ok(page.text())
+}
+
+#[tokio::test]
+async fn a_lab_is_limited_and_its_home_outlives_it() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let specola = Specola::start(engine.options()?.set("spawner", "mem_limit", "\"256M\"")).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    alice.start_server("alice").await?;
+    let said = lab(&mut alice, "/user/alice/write").await?;
+    assert_eq!(said["memory"], "268435456");
+    assert_eq!((&said["uid"], &said["user"]), (&1000.into(), &"alice".into()));
+    assert_eq!((&said["capabilities"], &said["no_new_privileges"]), (&"0000000000000000".into(), &"1".into()));
+    let first = said["host"].clone();
+    alice.stop_server("alice").await?;
+    assert_eq!(engine.containers()?, Vec::<String>::new(), "nothing is left of it");
+    alice.start_server("alice").await?;
+    let said = lab(&mut alice, "/user/alice/write").await?;
+    assert_eq!(said["notes"], "xx", "the home is the same");
+    assert_ne!(said["host"], first, "and the container another one");
+
+    // Somebody else has a home of their own.
+    let mut bob = specola.logged_in("bob").await?;
+    bob.start_server("bob").await?;
+    assert_eq!(lab(&mut bob, "/user/bob/write").await?["notes"], "x");
+    alice.stop_server("alice").await?;
+    bob.stop_server("bob").await
+}
+
+#[tokio::test]
+async fn a_hub_that_was_killed_finds_its_containers_again() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let mut specola = Specola::start(engine.options()?).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    alice.start_server("alice").await?;
+    let before = lab(&mut alice, "/user/alice/").await?;
+    specola.kill_hub();
+    assert_eq!(lab(&mut alice, "/user/alice/").await?, before, "the lab is reached meanwhile");
+    specola.run().await?;
+    alice.server_ready("alice").await?;
+    assert_eq!(lab(&mut alice, "/user/alice/").await?, before, "and is the same after it");
+    assert_eq!(engine.containers()?, [engine.container("alice")]);
+
+    // It is killed while no hub looks: the next one tells.
+    specola.kill_hub();
+    docker(&["kill", &engine.container("alice")])?;
+    specola.run().await?;
+    alice.server_stopped("alice").await?;
+    let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+    assert!(page.text().contains("It was killed from outside"), "{}", page.text());
+    until("the container is cleared away", SOON, async || Ok(engine.containers()?.is_empty().then_some(()))).await
+}
+
+#[tokio::test]
+async fn a_container_that_dies_is_noticed_at_once() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    // The survey would come too late to be the one who notices.
+    let specola = Specola::start(engine.options()?.set("spawner", "poll_interval", "3600")).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    alice.start_server("alice").await?;
+    docker(&["kill", &engine.container("alice")])?;
+    alice.server_stopped("alice").await?;
+    let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+    assert!(page.text().contains("The server ended by itself. It was killed from outside"), "{}", page.text());
+    alice.start_server("alice").await?;
+    alice.stop_server("alice").await
+}
+
+#[tokio::test]
+async fn what_cannot_start_is_explained() -> Result<()> {
+    let image = need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let engine = Engine::new(&image);
+    let options = engine.options()?;
+    let mut specola = Specola::start(options.clone()).await?;
+    docker(&["create", "--name", &engine.container("alice"), &image, "true"])?;
+    let page = told(&specola, "alice").await?;
+    assert!(page.contains("There is another container with the name"), "{page}");
+    docker(&["rm", &engine.container("alice")]).context("it was not touched")?;
+
+    specola.reconfigure(options.clone().set("spawner", "cmd", "[\"jupyterhub-singleuser\"]")).await?;
+    let page = told(&specola, "alice").await?;
+    assert!(page.contains("does not contain jupyterhub-singleuser"), "{page}");
+
+    specola.reconfigure(options.set("spawner.docker", "image", "\"specola-test-nowhere:1\"")).await?;
+    let page = told(&specola, "alice").await?;
+    assert!(page.contains("The image of this server is not on the machine"), "{page}");
+    assert_eq!(engine.containers()?, Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_away_takes_no_lab_with_it() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("docker.sock");
+    let real = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let real = real.strip_prefix("unix://").context("an engine on a socket")?.to_owned();
+    let options = engine.options()?.set("spawner.docker", "host", &format!("\"unix://{}\"", socket.display()));
+    // The hub comes up without its engine, and waits for it.
+    let specola = Specola::start(options.set("spawner", "poll_interval", "1")).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let asked = alice.api(Method::POST, "/users/alice/server", Body::Empty).await?;
+    assert!(matches!(asked.status.as_u16(), 201 | 202), "{}", asked.text());
+    let waits = || specola.log().contains("the spawner cannot be reached");
+    until("the hub waits for the engine", SOON, async || Ok(waits().then_some(()))).await?;
+    std::os::unix::fs::symlink(&real, &socket)?;
+    alice.server_ready("alice").await?;
+    let before = lab(&mut alice, "/user/alice/").await?;
+
+    // It goes away under a lab: the lab is neither stopped nor told dead.
+    std::fs::remove_file(&socket)?;
+    let told = specola.log().matches("the spawner cannot be reached").count();
+    let again = || specola.log().matches("the spawner cannot be reached").count() > told;
+    until("the survey missed it", SOON, async || Ok(again().then_some(()))).await?;
+    assert_eq!(lab(&mut alice, "/user/alice/").await?, before);
+    std::os::unix::fs::symlink(&real, &socket)?;
+    alice.server_ready("alice").await?;
+    assert_eq!(engine.containers()?, [engine.container("alice")]);
+    alice.stop_server("alice").await
+}
+
+#[tokio::test]
+async fn jupyterlab_in_a_container_works_behind_the_hubs_login() -> Result<()> {
+    let engine = Engine::new(&need!(lab_image(), "an image with JupyterLab", "SPECOLA_LAB_IMAGE"));
+    let specola = Specola::start(engine.options()?.set("spawner", "cmd", "[]")).await?;
+    super::singleuser::a_lab_is_open_to_its_owner_only(&specola.origin()).await?;
+    assert_eq!(engine.containers()?, Vec::<String>::new());
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A real Docker engine: where hubs put their labs in containers, all of which go in the end.
+
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Result, ensure};
+
+use crate::place;
+use crate::specola::Options;
+
+/// What one test makes on the engine, known by the beginning of its names.
+pub struct Engine {
+    /// The first part of the names of containers and volumes.
+    pub prefix: String,
+    image: String,
+}
+
+/// The image with Python that tests start labs from.
+pub fn image() -> Option<String> {
+    std::env::var("SPECOLA_DOCKER_IMAGE").ok().filter(|image| !image.is_empty())
+}
+
+/// The image with JupyterLab.
+pub fn lab_image() -> Option<String> {
+    std::env::var("SPECOLA_LAB_IMAGE").ok().filter(|image| !image.is_empty())
+}
+
+impl Engine {
+    /// Labs are started from this image.
+    pub fn new(image: &str) -> Engine {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        Engine { prefix: format!("hub-test-{}-{number}", std::process::id()), image: image.to_owned() }
+    }
+
+    /// A hub that containers reach, with containers for labs and a volume for each home.
+    pub fn options(&self) -> Result<Options> {
+        let gateway = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+        let labs = place::package().join("labs").display().to_string();
+        Ok(Options::default()
+            .set("hub", "hub_ip", &format!("{gateway:?}"))
+            .set("spawner", "driver", "\"docker\"")
+            .set("spawner", "cmd", "[\"python3\", \"/labs/contained.py\"]")
+            .set("spawner", "start_timeout", "60")
+            .set("spawner", "http_timeout", "60")
+            .set("spawner.docker", "image", &format!("{:?}", self.image))
+            .set("spawner.docker", "prefix", &format!("{:?}", self.prefix))
+            .set("spawner.docker", "pull_policy", "\"never\"")
+            .set("spawner.docker", "stop_timeout", "5")
+            .set("spawner.docker", "user", "\"1000:1000\"")
+            .set("spawner.docker.volumes", &format!("\"{}-home-{{username}}\"", self.prefix), "\"/home/jovyan\"")
+            .set("spawner.docker.read_only_volumes", &format!("{labs:?}"), "\"/labs\""))
+    }
+
+    /// The name of a person's container.
+    pub fn container(&self, user: &str) -> String {
+        format!("{}-{user}", self.prefix)
+    }
+
+    /// The names of all containers.
+    pub fn containers(&self) -> Result<Vec<String>> {
+        self.names("ps", &["-a", "--format", "{{.Names}}"])
+    }
+
+    fn names(&self, what: &str, rest: &[&str]) -> Result<Vec<String>> {
+        let filter = format!("name={}-", self.prefix);
+        let names = docker(&[&[what], rest, &["--filter", &filter]].concat())?;
+        Ok(names.split_whitespace().map(str::to_owned).collect())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        for name in self.containers().unwrap_or_default() {
+            let _ = try_docker(&["rm", "-fv", &name]);
+        }
+        for name in self.names("volume", &["ls", "--format", "{{.Name}}"]).unwrap_or_default() {
+            let _ = try_docker(&["volume", "rm", &name]);
+        }
+    }
+}
+
+/// What Docker's own client says.
+pub fn docker(arguments: &[&str]) -> Result<String> {
+    let output = try_docker(arguments)?;
+    ensure!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn try_docker(arguments: &[&str]) -> Result<Output> {
+    Ok(Command::new("docker").args(arguments).output()?)
+}
