@@ -91,7 +91,9 @@ fn visible(device: &str, here: bool) -> Option<&str> {
     if !device.starts_with('/') {
         return Some(device);
     }
-    device.strip_prefix("/dev/nvidia").filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    device
+        .strip_prefix("/dev/nvidia")
+        .filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Every text in a value, and the parts of a list with commas.
@@ -212,11 +214,8 @@ impl Inner {
             return Ok(());
         }
         for server in rows {
-            if server.phase == Phase::Stopped {
-                continue;
-            }
             let devices = settings.told_of(server);
-            if !devices.is_empty() {
+            if !devices.is_empty() && server.phase != Phase::Stopped {
                 let noted = self.store.note_devices(server.id, server.generation, &devices, self.now()).await?;
                 if noted > 0 {
                     tracing::info!(user = server.user_name, server = server.name, noted, "has devices already");
