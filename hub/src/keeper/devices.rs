@@ -89,7 +89,9 @@ fn visible(device: &str, here: bool) -> Option<&str> {
     if !device.starts_with('/') {
         return Some(device);
     }
-    device.strip_prefix("/dev/nvidia").filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    device
+        .strip_prefix("/dev/nvidia")
+        .filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Every text in a value, and the parts of a list with commas.
@@ -209,9 +211,9 @@ impl Inner {
         if settings.known.is_empty() {
             return Ok(());
         }
-        for server in rows.iter().filter(|server| server.phase != Phase::Stopped) {
+        for server in rows {
             let devices = settings.told_of(server);
-            if !devices.is_empty() {
+            if server.phase != Phase::Stopped && !devices.is_empty() {
                 let noted = self.store.note_devices(server.id, server.generation, &devices, self.now()).await?;
                 if noted > 0 {
                     tracing::info!(user = server.user_name, server = server.name, noted, "has devices already");

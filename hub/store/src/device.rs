@@ -238,8 +238,10 @@ impl Store {
             return Ok(0);
         }
         let mut noted = 0;
-        for (resource, device) in devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one)))
-        {
+        // Collected: a closure that lives on between two questions would keep this from being done by any thread.
+        let all: Vec<_> =
+            devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one))).collect();
+        for (resource, device) in all {
             let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
                        SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
                        WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
