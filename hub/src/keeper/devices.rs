@@ -56,7 +56,9 @@ impl DeviceSettings {
     /// Devices that a server's state or plan tells of, such as those of a server that ran before devices were leased.
     pub fn told_of(&self, server: &Server) -> Devices {
         let mut words = BTreeSet::new();
-        [state_of(server), server.plan.as_ref().unwrap_or(&Value::Null)].map(|value| collect(value, &mut words));
+        for value in [state_of(server), server.plan.as_ref().unwrap_or(&Value::Null)] {
+            collect(value, &mut words);
+        }
         let of = |(resource, devices): (&String, &Vec<String>)| {
             let told: Vec<String> = devices.iter().filter(|device| words.contains(device.as_str())).cloned().collect();
             (!told.is_empty()).then(|| (resource.clone(), told))
@@ -89,7 +91,9 @@ fn visible(device: &str, here: bool) -> Option<&str> {
     if !device.starts_with('/') {
         return Some(device);
     }
-    device.strip_prefix("/dev/nvidia").filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    device
+        .strip_prefix("/dev/nvidia")
+        .filter(|rest| here && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Every text in a value, and the parts of a list with commas.
@@ -210,11 +214,8 @@ impl Inner {
             return Ok(());
         }
         for server in rows {
-            if server.phase == Phase::Stopped {
-                continue;
-            }
             let devices = settings.told_of(server);
-            if !devices.is_empty() {
+            if !devices.is_empty() && server.phase != Phase::Stopped {
                 let noted = self.store.note_devices(server.id, server.generation, &devices, self.now()).await?;
                 if noted > 0 {
                     tracing::info!(user = server.user_name, server = server.name, noted, "has devices already");

@@ -192,16 +192,22 @@ fn environment(plan: &Plan, image: &str, port: u16) -> Vec<String> {
     let leased: Vec<&str> = gpu_ids(plan).collect();
     if !leased.is_empty() {
         variables.insert(VISIBLE, leased.join(","));
-    } else if plan.gpus.get(NVIDIA).is_none_or(|number| *number == 0) {
-        variables.insert(VISIBLE, "void".to_owned());
-    } else {
+    } else if is_counted(plan, NVIDIA) {
         variables.remove(VISIBLE);
+    } else {
+        variables.insert(VISIBLE, "void".to_owned());
     }
     variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 fn gpu_ids(plan: &Plan) -> impl Iterator<Item = &str> {
     plan.devices.values().flatten().map(String::as_str).filter(|device| !device.starts_with('/'))
+}
+
+/// Whether a number of devices is asked for, and none of them by name.
+fn is_counted(plan: &Plan, resource: &str) -> bool {
+    let leased = plan.devices.get(resource).is_some_and(|leased| !leased.is_empty());
+    !leased && plan.gpus.get(resource).is_some_and(|number| *number > 0)
 }
 
 /// The very devices that were leased; where nothing is leased, as many GPUs as were granted.
@@ -217,10 +223,7 @@ fn devices(plan: &Plan) -> Result<(Vec<DeviceRequest>, Vec<DeviceMapping>), Stri
     if !ids.is_empty() {
         requests.push(request(None, Some(ids)));
     }
-    for (resource, number) in plan.gpus.iter().filter(|(_, number)| **number > 0) {
-        if plan.devices.get(resource).is_some_and(|leased| !leased.is_empty()) {
-            continue;
-        }
+    for (resource, number) in plan.gpus.iter().filter(|(resource, _)| is_counted(plan, resource)) {
         if resource != NVIDIA {
             return Err(format!("{resource} can only be given as devices that are leased"));
         }
@@ -353,6 +356,11 @@ mod tests {
         assert_eq!(requests[0].device_ids, Some(vec!["GPU-1".to_owned()]));
         assert_eq!(host.devices.unwrap()[0].path_on_host.as_deref(), Some("/dev/kfd"));
         assert_eq!(variable(&body, VISIBLE), Some("GPU-1"));
+        let mut by_path = plan();
+        by_path.gpus.insert(NVIDIA.into(), 1);
+        by_path.devices.insert(NVIDIA.into(), vec!["/dev/nvidia0".into()]);
+        let (body, host) = made(&config(), &by_path);
+        assert_eq!((host.device_requests, variable(&body, VISIBLE)), (None, Some("void")), "the runtime adds none");
         let mut counted = plan();
         counted.gpus.insert(NVIDIA.into(), 2);
         let (body, host) = made(&config(), &counted);

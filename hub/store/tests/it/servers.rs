@@ -176,6 +176,19 @@ async fn a_start_that_was_lost_begins_again_with_another_token(Database { store,
     assert!(!store.save_state(lab, Generation(1), &json!({})).await.unwrap(), "the first attempt is too late");
 }
 
+async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    let server = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    store.prepare(lab, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
+    assert!(!store.put_off(lab, Generation(0), at(900)).await.unwrap(), "an older start is over");
+    assert!(store.put_off(lab, Generation(1), at(900)).await.unwrap());
+    assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(900)));
+    assert!(store.arrive(lab, HOLDER, Generation(1), &arrived(1)).await.unwrap());
+    assert!(!store.put_off(lab, Generation(1), at(990)).await.unwrap(), "it has started");
+}
+
 async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     let lab = server(&store, ann, "").await.id;
@@ -234,6 +247,7 @@ both!(
     a_server_goes_up_with_token_client_and_address,
     nothing_is_left_of_a_server_that_went_down,
     a_start_that_was_lost_begins_again_with_another_token,
+    only_a_start_under_way_is_given_more_time,
     who_comes_late_or_holds_no_lease_changes_nothing,
     a_failure_is_recorded_unless_a_stop_was_asked_for,
     activity_of_servers_is_activity_of_their_users_and_moves_forward,
