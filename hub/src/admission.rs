@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
+use crate::config::hub::RoleConfig;
 use crate::http::Problem;
 use crate::login::allow::Verdict;
-use crate::config::hub::RoleConfig;
 use crate::login::oidc::Claims;
 use crate::login::{Account, Identity, roles_of};
 use crate::page::session;

@@ -30,7 +30,7 @@ pub mod run;
 pub mod service;
 pub mod sharing;
 pub mod start;
-pub mod storage;
 pub mod stock;
+pub mod storage;
 pub mod task;
 pub mod upstream;

@@ -68,7 +68,9 @@ struct Follower {
 fn told(row: &Event) -> Value {
     let mut value = json!({ "progress": row.progress, "message": row.message, "phase": row.phase });
     if let (Some(members), Some(Value::Object(more))) = (value.as_object_mut(), &row.detail) {
-        more.iter().for_each(|(name, more)| drop(members.entry(name).or_insert_with(|| more.clone())));
+        for (name, more) in more {
+            members.entry(name).or_insert_with(|| more.clone());
+        }
     }
     value
 }

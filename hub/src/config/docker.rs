@@ -292,20 +292,29 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
             "Containers cannot reach the hub at {hub_url}: set hub.hub_ip to the address of their network's bridge, such as 172.17.0.1"
         ));
     }
-    let privileged = ["privileged", "Privileged"].iter().any(|name| docker.extra_host_config.get(*name) == Some(&Value::Bool(true)));
+    let privileged =
+        ["privileged", "Privileged"].iter().any(|name| docker.extra_host_config.get(*name) == Some(&Value::Bool(true)));
     if privileged {
-        warnings.push("Servers are privileged (spawner.docker.extra_host_config): people can do anything on the machine".into());
+        warnings.push(
+            "Servers are privileged (spawner.docker.extra_host_config): people can do anything on the machine".into(),
+        );
     }
     let socket = |name: &String| name.ends_with("docker.sock");
     if docker.volumes.keys().chain(docker.read_only_volumes.keys()).any(socket) {
-        warnings.push("Servers get the engine's socket (spawner.docker.volumes): people can do anything on the machine".into());
+        warnings.push(
+            "Servers get the engine's socket (spawner.docker.volumes): people can do anything on the machine".into(),
+        );
     }
     if !docker.no_new_privileges || docker.cap_drop.is_empty() {
-        warnings.push("Servers can gain rights in their containers (spawner.docker.no_new_privileges, cap_drop)".into());
+        warnings
+            .push("Servers can gain rights in their containers (spawner.docker.no_new_privileges, cap_drop)".into());
     }
     let over_network = docker.driver("h").endpoint;
     if over_network.machine().is_some() && over_network.tls.is_none() {
-        warnings.push(format!("Whoever reaches {} can do anything there: use TLS (spawner.docker.tls_ca_file)", over_network.host));
+        warnings.push(format!(
+            "Whoever reaches {} can do anything there: use TLS (spawner.docker.tls_ca_file)",
+            over_network.host
+        ));
     }
     warnings
 }

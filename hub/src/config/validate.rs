@@ -189,8 +189,7 @@ fn docker(config: &Config, blame: &mut impl Blame) {
         return;
     }
     let options = &config.options;
-    let chooses =
-        !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
+    let chooses = !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
     for (option, what, remedy) in super::docker::problems(&config.spawner, chooses) {
         blame(&format!("spawner.docker.{option}"), &what, remedy);
     }

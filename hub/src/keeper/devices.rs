@@ -56,8 +56,9 @@ impl DeviceSettings {
     /// Devices that a server's state or plan tells of, such as those of a server that ran before devices were leased.
     pub fn told_of(&self, server: &Server) -> Devices {
         let mut words = BTreeSet::new();
-        for value in [state_of(server), server.plan.as_ref().unwrap_or(&Value::Null)] {
-            collect(value, &mut words);
+        collect(state_of(server), &mut words);
+        if let Some(plan) = &server.plan {
+            collect(plan, &mut words);
         }
         let of = |(resource, devices): (&String, &Vec<String>)| {
             let told: Vec<String> = devices.iter().filter(|device| words.contains(device.as_str())).cloned().collect();
@@ -215,7 +216,7 @@ impl Inner {
         }
         for server in rows {
             let devices = settings.told_of(server);
-            if server.phase != Phase::Stopped && !devices.is_empty() {
+            if !devices.is_empty() && server.phase != Phase::Stopped {
                 let noted = self.store.note_devices(server.id, server.generation, &devices, self.now()).await?;
                 if noted > 0 {
                     tracing::info!(user = server.user_name, server = server.name, noted, "has devices already");

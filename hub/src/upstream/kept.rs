@@ -117,7 +117,9 @@ impl Kept {
         }
         let mut response = tokens.response.clone();
         // Globus tells those of its other services at a login alone.
-        if let (Some(others), Some(members)) = (self.state["token_response"].get("other_tokens"), response.as_object_mut()) {
+        if let (Some(others), Some(members)) =
+            (self.state["token_response"].get("other_tokens"), response.as_object_mut())
+        {
             members.entry("other_tokens").or_insert_with(|| others.clone());
         }
         state["token_response"] = response;

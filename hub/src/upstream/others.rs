@@ -48,7 +48,8 @@ impl Others {
     /// The token that was given for a wish, if it will do.
     pub fn get(&self, user: UserId, of: &Kept, want: &Want, now: Time, at_least: TimeDelta) -> Option<Access> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |other: &&Other| other.want == *want && other.account == account_of(of) && other.is_good(now, at_least);
+        let is_it =
+            |other: &&Other| other.want == *want && other.account == account_of(of) && other.is_good(now, at_least);
         all.get(&user)?.iter().find(is_it).map(|other| other.access.clone())
     }
 

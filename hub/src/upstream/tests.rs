@@ -246,12 +246,18 @@ async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
         let want = Want { audience: Some("storage".to_owned()), ..Want::default() };
         let refused = house.app().upstream.access(house.ada, want, TimeDelta::seconds(60)).await.map(drop);
         let Err(Refused::Target(sentence)) = refused else { panic!("{refused:?}") };
-        let reference = sentence.strip_prefix("Test IAM gives no token for this audience or scope. Reference: ").unwrap();
+        let reference =
+            sentence.strip_prefix("Test IAM gives no token for this audience or scope. Reference: ").unwrap();
         let text = log.text();
         let line = text.lines().find(|line| line.contains(reference)).unwrap();
         assert!(reference.len() == 8 && line.contains("evil.example"), "{line}");
         // What is shown of a login says nothing of it either.
-        house.provider.answer("/token", 400, "", json!({ "error": "invalid_grant", "error_description": "evil words" }));
+        house.provider.answer(
+            "/token",
+            400,
+            "",
+            json!({ "error": "invalid_grant", "error_description": "evil words" }),
+        );
         let Err(Refused::Failed(failure)) = house.access().await else { panic!("it is refused") };
         assert!(!failure.sentence.contains("evil"), "{failure:?}");
     }

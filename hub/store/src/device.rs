@@ -119,7 +119,10 @@ pub(crate) async fn release(tx: &mut Tx, id: SpawnerId, counts: bool, now: Time)
         *uses += 1;
         *seconds = seconds.saturating_add((now - row.get::<Time>("since")?).num_seconds().max(0));
     }
-    for (resource, (uses, seconds)) in used.into_iter().filter(|_| counts) {
+    if !counts {
+        return Ok(());
+    }
+    for (resource, (uses, seconds)) in used {
         let sql = "INSERT INTO specola_device_uses (resource, uses, seconds) VALUES ($1, $2, $3)
                    ON CONFLICT (resource) DO UPDATE SET
                    uses = excluded.uses + specola_device_uses.uses / CASE WHEN specola_device_uses.uses >= $4 THEN 2 ELSE 1 END,
@@ -238,15 +241,14 @@ impl Store {
             return Ok(0);
         }
         let mut noted = 0;
-        // Collected: a closure that lives on between two questions would keep this from being done by any thread.
-        let all: Vec<_> =
-            devices.iter().flat_map(|(resource, all)| all.iter().map(move |one| (resource, one))).collect();
-        for (resource, device) in all {
-            let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
-                       SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
-                       WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
-                       ON CONFLICT (device) DO NOTHING";
-            noted += tx.execute(sql, params![device, resource, id, generation, now]).await?;
+        let sql = "INSERT INTO specola_devices (device, resource, spawner_id, generation, since)
+                   SELECT $1, $2, p.spawner_id, $4, $5 FROM specola_servers p
+                   WHERE p.spawner_id = $3 AND p.generation = $4 AND p.phase <> 'stopped'
+                   ON CONFLICT (device) DO NOTHING";
+        for (resource, devices) in devices {
+            for device in devices {
+                noted += tx.execute(sql, params![device, resource, id, generation, now]).await?;
+            }
         }
         tx.commit().await?;
         Ok(noted)
@@ -284,7 +286,17 @@ impl Store {
 impl Round<'_> {
     /// What the server has already of what it wants. The rest of what it has is given back.
     async fn held(&mut self, tx: &mut Tx, wanted: &BTreeMap<String, u64>) -> Result<Devices> {
-        let mut held = Devices::new();
+        let (held, surplus) = self.sorted(wanted);
+        for device in &surplus {
+            tx.execute("DELETE FROM specola_devices WHERE device = $1", params![device]).await?;
+        }
+        self.leases.retain(|lease| !surplus.contains(&lease.device));
+        Ok(held)
+    }
+
+    /// What the server has of what it wants, and what it has besides.
+    fn sorted(&self, wanted: &BTreeMap<String, u64>) -> (Devices, Vec<String>) {
+        let (mut held, mut surplus) = (Devices::new(), Vec::new());
         for lease in self.leases.iter().filter(|lease| lease.spawner == self.taker.id) {
             let of = |(resource, devices): (&String, &Vec<String>)| {
                 (devices.contains(&lease.device) && wanted.contains_key(resource)).then(|| resource.clone())
@@ -296,14 +308,10 @@ impl Round<'_> {
             });
             match fits {
                 Some(resource) => held.entry(resource).or_default().push(lease.device.clone()),
-                None => {
-                    tx.execute("DELETE FROM specola_devices WHERE device = $1", params![&lease.device]).await?;
-                }
+                None => surplus.push(lease.device.clone()),
             }
         }
-        let kept: BTreeSet<&String> = held.values().flatten().collect();
-        self.leases.retain(|lease| lease.spawner != self.taker.id || kept.contains(&lease.device));
-        Ok(held)
+        (held, surplus)
     }
 
     /// The devices of a kind that nobody has.
@@ -321,7 +329,7 @@ impl Round<'_> {
         total: u64,
         since: &mut Time,
     ) -> Result<(Kind, DevicePlace)> {
-        let mut queue = tickets(tx, resource).await?;
+        let (mut queue, usual) = (tickets(tx, resource).await?, usual(tx, resource).await?);
         // Whoever wants more than there are will be told so, and must not be in the way of the others.
         queue.retain(|ticket| ticket.number <= total);
         let before = queue.iter().position(|ticket| ticket.spawner == self.taker.id).unwrap_or(queue.len());
@@ -335,7 +343,7 @@ impl Round<'_> {
             ahead: queue.iter().take(before).fold(0, |sum: u64, ticket| sum.saturating_add(ticket.number)),
             wanted,
             in_use: in_use.map(|lease| self.now - lease.since).collect(),
-            usual: usual(tx, resource).await?,
+            usual,
         };
         let (place, of) = (count(before) + 1, count(queue.len()));
         Ok((kind, DevicePlace { resource: resource.to_owned(), number: wanted, place, of, wait: None }))

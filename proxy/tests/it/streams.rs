@@ -130,6 +130,13 @@ async fn the_proxy_alone() {
         admin_socket: None,
         trusted_proxies: Vec::new(),
         client_ca: None,
+        tls: None,
+        reload: std::sync::Arc::default(),
+        mark: None,
+        doors: Vec::new(),
+        client_certificate: None,
+        insecure: false,
+        chp: None,
     };
     let proxy = specola_proxy::Proxy::bind(options).await.unwrap();
     eprintln!("{}", proxy.addresses()[0]);

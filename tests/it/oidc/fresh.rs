@@ -372,10 +372,9 @@ async fn the_hub_in_the_place_of_one_provider_gives_no_token_of_another() -> Res
     let first = entry("iam", "preset = \"indigo-iam\", allow_all = true, username_prefix = \"\"");
     let second = entry("other", "allow_all = true, username_prefix = \"o-\"");
     let providers = format!("[{first}, {second}]");
-    let house = House::at(provider, &Entry::by_group(), |options| {
-        with_agent(options).set("auth", "providers", &providers)
-    })
-    .await?;
+    let house =
+        House::at(provider, &Entry::by_group(), |options| with_agent(options).set("auth", "providers", &providers))
+            .await?;
     let (_anna, _lab, environment) = lab_of_anna(&house).await?;
     let of = |name: &str| environment.get(name).map(String::as_str).context(name.to_owned());
     let server = url::Url::parse(of("IAM_SERVER")?)?;

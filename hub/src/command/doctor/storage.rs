@@ -42,7 +42,8 @@ async fn of_one(storage: &StorageConfig) -> Vec<Finding> {
         let ask = Ask { url: &url, token: &token, role_arn, session: "specola-doctor", seconds: 900 };
         let answer = sts::assume(&client, &ask, now()).await.map(drop);
         let role = role_arn.rsplit('/').next().filter(|name| !name.is_empty());
-        let about = role.map_or_else(|| format!("store {}", storage.name), |role| format!("{role} at {}", storage.name));
+        let about =
+            role.map_or_else(|| format!("store {}", storage.name), |role| format!("{role} at {}", storage.name));
         findings.push(judge(about, &url, role_arn, answer));
     }
     findings
@@ -50,7 +51,9 @@ async fn of_one(storage: &StorageConfig) -> Vec<Finding> {
 
 fn judge(about: String, url: &str, role_arn: &str, answer: Result<(), Trouble>) -> Finding {
     match answer {
-        Ok(()) => Finding::bad(about, "gives keys for a token that nobody signed", "Do not use it: it checks no tokens"),
+        Ok(()) => {
+            Finding::bad(about, "gives keys for a token that nobody signed", "Do not use it: it checks no tokens")
+        }
         Err(Trouble::Denied { code, words }) if code.contains("NoSuchEntity") => {
             let remedy = format!("Make the role {role_arn} there, or write another one into storage.roles");
             Finding::bad(about, format!("the role is not there: {code} {words}"), remedy)
@@ -60,7 +63,8 @@ fn judge(about: String, url: &str, role_arn: &str, answer: Result<(), Trouble>) 
             Finding::bad(about, format!("{url} does not answer: {what}"), "Is it running, and sts_endpoint right?")
         }
         Err(Trouble::Broken(what)) => {
-            let remedy = "Does it do STS? MinIO wants an OpenID provider (MINIO_IDENTITY_OPENID_*), Ceph rgw_s3_auth_use_sts";
+            let remedy =
+                "Does it do STS? MinIO wants an OpenID provider (MINIO_IDENTITY_OPENID_*), Ceph rgw_s3_auth_use_sts";
             Finding::bad(about, format!("{url} answers otherwise than an STS: {what}"), remedy)
         }
     }

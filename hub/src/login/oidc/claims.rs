@@ -198,9 +198,10 @@ pub fn read(config: &ProviderConfig, issuer: &str, said: &Said, before: &Before)
     let told = stands(told, before.groups.as_ref());
     let mut raw_groups = told.names();
     raw_groups.truncate(MOST_GROUPS);
-    let roles = config.roles_claim.as_deref().map(|claim| {
-        stands(said.statement(std::iter::once(claim)), before.roles.as_ref())
-    });
+    let roles = config
+        .roles_claim
+        .as_deref()
+        .map(|claim| stands(said.statement(std::iter::once(claim)), before.roles.as_ref()));
     let namespaces = config.namespaces();
     let mut groups: Vec<String> = Vec::new();
     for name in raw_groups.iter().flat_map(|raw| group::names(raw, &namespaces)) {

@@ -171,14 +171,16 @@ async fn what_github_refuses_is_told_apart_and_no_list_is_cut_short() {
 /// Globus Auth as its documentation has it: a token for each service, an identity with its set, groups by their API.
 async fn globus(nonce: &str) -> Listener {
     let listener = Listener::new(vec![described(), ("/jwk", 200, keys())]).await;
-    let identity = json!({ "sub": "id-1", "username": "ada@uni.example", "identity_provider": "idp-1", "status": "used" });
+    let identity =
+        json!({ "sub": "id-1", "username": "ada@uni.example", "identity_provider": "idp-1", "status": "used" });
     let userinfo = json!({
         "sub": "id-1", "preferred_username": "ada@uni.example", "name": "Ada L.", "email": "ada@uni.example",
         "identity_provider": "idp-1", "identity_provider_display_name": "University", "organization": "University",
         "identity_set": [identity, { "sub": "id-2", "username": "ada@globusid.org", "status": "used" }],
     });
     listener.answer("/userinfo", 200, "", userinfo);
-    let membership = |status: &str| json!([{ "group_id": "g", "identity_id": "id-1", "status": status, "role": "member" }]);
+    let membership =
+        |status: &str| json!([{ "group_id": "g", "identity_id": "id-1", "status": status, "role": "member" }]);
     let groups = json!([
         { "id": "g-1", "name": "One", "group_type": "regular", "my_memberships": membership("active") },
         { "id": "g-2", "name": "Two", "group_type": "regular", "my_memberships": membership("invited") },
@@ -260,7 +262,8 @@ async fn a_token_for_globus_groups_that_is_over_is_renewed_with_its_own_refresh_
 #[tokio::test]
 async fn a_refresh_without_an_id_token_takes_nothing_away_that_it_alone_told() {
     let attempt = attempt();
-    let listener = Listener::new(vec![described(), ("/jwk", 200, keys()), ("/userinfo", 200, json!({ "sub": "s" }))]).await;
+    let listener =
+        Listener::new(vec![described(), ("/jwk", 200, keys()), ("/userinfo", 200, json!({ "sub": "s" }))]).await;
     let claims = |groups: Value| {
         json!({
             "iss": listener.origin, "aud": "the client", "sub": "s", "nonce": attempt.nonce, "preferred_username": "ada",
@@ -281,7 +284,10 @@ async fn a_refresh_without_an_id_token_takes_nothing_away_that_it_alone_told() {
     let kept = |known: &Known| Kept::new(Vec::new(), known.auth_state().0).unwrap();
     tokens(Some(claims(json!(["/a", "/b"]))));
     let known = provider.finish(&attempt, &Secret::new("c"), now()).await.unwrap();
-    assert_eq!((&known.claims.groups, &known.claims.roles), (&vec!["a".to_owned(), "b".to_owned()], &Some(vec!["tutor".into()])));
+    assert_eq!(
+        (&known.claims.groups, &known.claims.roles),
+        (&vec!["a".to_owned(), "b".to_owned()], &Some(vec!["tutor".into()]))
+    );
 
     let mut state = kept(&known);
     for _ in 0..2 {

@@ -47,9 +47,11 @@ pub async fn said(client: &Client, issuer: &str, tokens: &Tokens) -> Result<Said
     let orgs = list(client, &api, "/user/orgs", token).await?;
     let teams = list(client, &api, "/user/teams", token).await?;
     let mut groups: Vec<String> = orgs.iter().filter_map(|org| org["login"].as_str()).map(str::to_owned).collect();
-    groups.extend(teams.iter().filter_map(|team| {
-        Some(format!("{}:{}", team["organization"]["login"].as_str()?, team["slug"].as_str()?))
-    }));
+    groups.extend(
+        teams
+            .iter()
+            .filter_map(|team| Some(format!("{}:{}", team["organization"]["login"].as_str()?, team["slug"].as_str()?))),
+    );
     Ok(Said { userinfo, more_groups: Some(groups), teams: Some(teams), ..Said::default() })
 }
 

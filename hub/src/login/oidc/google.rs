@@ -77,7 +77,9 @@ impl Directory {
     /// The groups of somebody: none of people of other organisations.
     pub async fn groups(&self, client: &Client, person: &Value, now: Time) -> Result<Vec<String>, Trouble> {
         let Some(email) = person["email"].as_str().map(str::to_lowercase) else {
-            return Err(Trouble::Incomplete("the e-mail address, by which groups are asked for, is not told".to_owned()));
+            return Err(Trouble::Incomplete(
+                "the e-mail address, by which groups are asked for, is not told".to_owned(),
+            ));
         };
         let Some(organisation) = self.organisation(&email) else { return Ok(Vec::new()) };
         if person["email_verified"] != Value::Bool(true) && person["email_verified"].as_str() != Some("true") {
@@ -110,7 +112,9 @@ impl Directory {
     /// The name of a group here: its address, without a domain that names of people are without.
     fn name(&self, address: &str) -> String {
         match address.rsplit_once('@') {
-            Some((name, domain)) if self.strip.iter().any(|known| known.eq_ignore_ascii_case(domain)) => name.to_owned(),
+            Some((name, domain)) if self.strip.iter().any(|known| known.eq_ignore_ascii_case(domain)) => {
+                name.to_owned()
+            }
             _ => address.to_owned(),
         }
     }
@@ -172,7 +176,10 @@ impl Organisation {
         let tokens = Tokens::read(&answer, &[], now).map_err(|trouble| match trouble {
             Trouble::Denied { code, description } => {
                 let who = (self.account.name(), &self.administrator);
-                Trouble::Broken(format!("the service account {} may not act for {}: {code} ({description})", who.0, who.1))
+                Trouble::Broken(format!(
+                    "the service account {} may not act for {}: {code} ({description})",
+                    who.0, who.1
+                ))
             }
             other => other,
         })?;

@@ -66,7 +66,8 @@ impl Listener {
                 let given = known.lock().unwrap().get(&path).cloned();
                 let (status, more, body) = given.unwrap_or((404, String::new(), "{}".to_owned()));
                 let length = body.len();
-                let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{more}connection: close\r\n\r\n");
+                let head =
+                    format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{more}connection: close\r\n\r\n");
                 stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
             }
         });

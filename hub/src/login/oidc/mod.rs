@@ -33,5 +33,5 @@ pub use claims::{Before, Claims};
 pub use discovery::is_same_issuer;
 pub use provider::{Ask, Known, Provider};
 pub use tokens::{Tokens, excerpt};
-pub use verify::payload;
 pub use trouble::{RefreshError, Trouble};
+pub use verify::payload;

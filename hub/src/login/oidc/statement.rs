@@ -53,7 +53,8 @@ impl Statement {
         let silent = before.0.iter().filter(|(source, _)| !self.0.contains_key(source));
         let stands: Vec<_> = silent
             .map(|(source, then)| {
-                let left = then.as_ref().map(|names| names.iter().filter(|name| !is_taken_back(name)).cloned().collect());
+                let left =
+                    then.as_ref().map(|names| names.iter().filter(|name| !is_taken_back(name)).cloned().collect());
                 (*source, left)
             })
             .collect();

@@ -123,8 +123,11 @@ fn presets_know_where_the_name_is() {
         let said = said(json!({ "sub": "1" }), told.clone(), Value::Null);
         assert_eq!(claims(&config(preset), &said).username, name, "{preset:?}");
     }
-    let github =
-        Said { userinfo: json!({ "login": "ada", "id": 7 }), more_groups: Some(vec!["org:team".into()]), ..Said::default() };
+    let github = Said {
+        userinfo: json!({ "login": "ada", "id": 7 }),
+        more_groups: Some(vec!["org:team".into()]),
+        ..Said::default()
+    };
     let found = claims(&config(Preset::Github), &github);
     assert_eq!((found.username.as_str(), found.subject.as_str()), ("ada", "7"));
     assert_eq!(found.groups, ["org:team"]);

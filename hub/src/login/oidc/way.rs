@@ -74,7 +74,9 @@ mod tests {
         let matcher = Matcher::builder().all(address).no("inside.example,127.0.0.1").build();
         let client = Client::through(matcher, None, Duration::from_secs(5)).unwrap();
         // This one refuses; that is told, without its password.
-        let Err(Trouble::Unreachable(what)) = client.get_object("https://iam.example/x").await else { panic!("refused") };
+        let Err(Trouble::Unreachable(what)) = client.get_object("https://iam.example/x").await else {
+            panic!("refused")
+        };
         assert!(what.contains("proxy") && !what.contains("s3cret"), "{what}");
         let asked = proxy.asked("iam.example:443");
         assert!(asked[0].starts_with("CONNECT iam.example:443 HTTP/1.1"), "{asked:?}");

@@ -7,7 +7,8 @@ use hub_core::life::{Desired, Phase};
 use hub_store::{StartLimits, Store, WantRunning, WantStopped};
 use serde_json::json;
 
-const FREE: StartLimits = StartLimits { concurrent: None, active: None, reservation: None };
+const FREE: StartLimits =
+    StartLimits { concurrent: None, active: None, reservation: None, devices: std::collections::BTreeMap::new() };
 
 async fn want(store: &Store, id: SpawnerId, limits: StartLimits) -> WantRunning {
     store.want_running(id, None, &json!({"cpu": 1}), limits, at(1)).await.unwrap()
@@ -56,7 +57,7 @@ async fn limits_count_what_starts_and_what_is_active(Database { store, .. }: Dat
     for name in ["a", "b", "c"] {
         labs.push(server(&store, ann, name).await.id);
     }
-    let one_starting = || StartLimits { concurrent: Some(1), active: Some(2), reservation: None };
+    let one_starting = || StartLimits { concurrent: Some(1), active: Some(2), ..StartLimits::default() };
     assert_eq!(want(&store, labs[0], one_starting()).await, WantRunning::Accepted);
     assert_eq!(want(&store, labs[1], one_starting()).await, WantRunning::TooManyStarting);
     assert_eq!(want(&store, labs[0], one_starting()).await, WantRunning::AlreadyStarting, "asking again is no start");

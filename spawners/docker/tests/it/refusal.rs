@@ -55,7 +55,8 @@ async fn a_name_that_somebody_else_has_is_theirs() {
 async fn a_part_of_a_volume_is_not_the_whole_of_it() {
     let Some(mut ground) = ground() else { return };
     let volume = ground.volume("all");
-    let mount = json!({"Type": "volume", "Source": volume, "Target": "/home", "VolumeOptions": {"Subpath": "{username}"}});
+    let mount =
+        json!({"Type": "volume", "Source": volume, "Target": "/home", "VolumeOptions": {"Subpath": "{username}"}});
     ground.config.shape.mounts = vec![mount.as_object().unwrap().clone()];
     let api = docker(&["version", "--format", "{{.Server.APIVersion}}"]);
     let minor: u32 = api.split_once('.').unwrap().1.parse().unwrap();

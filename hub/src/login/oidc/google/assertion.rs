@@ -43,7 +43,8 @@ impl ServiceAccount {
         let (Some(name), Some(pem)) = (text("client_email"), text("private_key")) else {
             return Err(unusable("is no key of a service account: it has no client_email or no private_key"));
         };
-        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unusable("has a private_key that is no PEM"))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| unusable("has a private_key that is no PEM"))?;
         let key = any_supported_type(&key).map_err(|_| unusable("has a private_key that cannot be used"))?;
         if key.choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).is_none() {
             return Err(unusable("has a private_key that is no RSA key"));
