@@ -11,8 +11,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Where `tests/run` has put the program; None, with a note, when there is none and none was promised.
 pub fn program() -> Result<Option<PathBuf>> {
@@ -116,19 +117,30 @@ impl Pebble {
     }
 }
 
-/// Answers every question for an IPv4 address with this machine, and says of all others that there is nothing.
+/// Answers every question for an IPv4 address with this machine, and says of all others that there is nothing. Pebble
+/// asks over TCP, where each message has its length before it (RFC 1035, 4.2.2).
 async fn name_server() -> Result<(SocketAddr, JoinHandle<()>)> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await?;
-    let address = socket.local_addr()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
     let task = tokio::spawn(async move {
-        let mut asked = [0; 512];
-        while let Ok((count, peer)) = socket.recv_from(&mut asked).await {
-            if let Some(answer) = asked.get(..count).and_then(answer) {
-                let _ = socket.send_to(&answer, peer).await;
-            }
+        // Ends with this task.
+        let mut open = JoinSet::new();
+        while let Ok((peer, _)) = listener.accept().await {
+            // Whoever asks wrongly gets no answer.
+            open.spawn(async move { converse(peer).await.ok() });
         }
     });
     Ok((address, task))
+}
+
+async fn converse(mut peer: TcpStream) -> Result<()> {
+    loop {
+        let mut asked = vec![0; usize::from(peer.read_u16().await?)];
+        peer.read_exact(&mut asked).await?;
+        let answer = answer(&asked).context("no question")?;
+        peer.write_u16(u16::try_from(answer.len())?).await?;
+        peer.write_all(&answer).await?;
+    }
 }
 
 fn answer(asked: &[u8]) -> Option<Vec<u8>> {

@@ -325,7 +325,9 @@ fn proof_certificate(name: &str, digest: &[u8]) -> anyhow::Result<Arc<CertifiedK
     let key = KeyPair::generate()?;
     let certificate = wanted.self_signed(&key)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-    Ok(Arc::new(CertifiedKey::from_der(vec![certificate.der().clone()], key, &super::provider())?))
+    // Not by `from_der`, which reads the certificate and refuses the critical extension that makes it a proof.
+    let key = super::provider().key_provider.load_private_key(key)?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 /// What the authority says of the names it did not find to be ours.
@@ -387,6 +389,13 @@ impl HttpClient for Web {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proof_can_be_made_for_names_and_addresses() {
+        for name in ["hub.example", "192.0.2.7"] {
+            assert_eq!(proof_certificate(name, &[7; 32]).unwrap().cert.len(), 1, "{name}");
+        }
+    }
 
     #[test]
     fn addresses_are_named_in_reverse() {
