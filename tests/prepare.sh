@@ -315,7 +315,7 @@ make_base_image() {
 prepare_lab_image() {
     [ -n "${SPECOLA_DOCKER_IMAGE:-}" ] || return 0
     local image=specola-test-lab build=specola-test-lab-build wanted lent=() name file
-    wanted="$(docker image inspect --format '{{.Id}}' "$SPECOLA_DOCKER_IMAGE") jupyterhub 6.1 jupyterlab 4 1"
+    wanted="$(docker image inspect --format '{{.Id}}' "$SPECOLA_DOCKER_IMAGE") jupyterhub 6.1 jupyterlab 4 2"
     if [ "$(docker image inspect --format '{{.Config.Labels.wanted}}' $image 2>/dev/null)" != "$wanted" ]; then
         say 'making an image with JupyterLab'
         # In a file: what a container is started with in its environment stays in an image that is made of it.
@@ -330,7 +330,7 @@ prepare_lab_image() {
         docker rm -f $build >/dev/null 2>&1 || true
         # The network of the machine: its package index may be reachable from nowhere else.
         docker run --name $build --network host -v "$prepared/pip-cache:/root/.cache/pip" -v "$prepared/lent.sh:/run/lent.sh:ro" "${lent[@]}" "$SPECOLA_DOCKER_IMAGE" \
-            sh -c '. /run/lent.sh && python3 -m venv /opt/lab && /opt/lab/bin/pip install --quiet --no-compile "jupyterhub==6.1.*" "jupyterlab==4.*"' \
+            sh -c '. /run/lent.sh && python3 -m venv /opt/lab && /opt/lab/bin/pip install --quiet "jupyterhub==6.1.*" "jupyterlab==4.*"' \
             >"$prepared/lab-image.log" 2>&1 &&
             docker commit --change "LABEL wanted=\"$wanted\"" --change 'ENV PATH=/opt/lab/bin:/usr/local/bin:/usr/bin:/bin' \
                 --change 'USER 1000:1000' --change 'WORKDIR /home/jovyan' --change 'ENV HOME=/home/jovyan' \

@@ -1,9 +1,10 @@
 //! A real Docker engine: where hubs put their labs in containers, all of which go in the end.
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::place;
 use crate::specola::Options;
@@ -35,7 +36,7 @@ impl Engine {
 
     /// A hub that containers reach, with containers for labs and a volume for each home.
     pub fn options(&self) -> Result<Options> {
-        let gateway = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+        let gateway = gateway()?;
         let labs = place::package().join("labs").display().to_string();
         Ok(Options::default()
             .set("hub", "hub_ip", &format!("{gateway:?}"))
@@ -78,6 +79,19 @@ impl Drop for Engine {
             let _ = try_docker(&["volume", "rm", &name]);
         }
     }
+}
+
+/// The address of this machine on the bridge: what the engine tells, or the first of its network, which it takes.
+pub fn gateway() -> Result<String> {
+    let format = "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}";
+    let told = docker(&["network", "inspect", "bridge", "--format", format])?;
+    let mut words = told.split_whitespace().rev();
+    let subnet = words.next().context("a bridge without a network")?;
+    if let Some(gateway) = words.next() {
+        return Ok(gateway.to_owned());
+    }
+    let first = subnet.split('/').next().unwrap_or_default().parse::<Ipv4Addr>()?;
+    Ok(Ipv4Addr::from(u32::from(first) + 1).to_string())
 }
 
 /// What Docker's own client says.
