@@ -1,9 +1,10 @@
 //! A real Docker engine: where hubs put their labs in containers, all of which go in the end.
 
+use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::place;
 use crate::specola::Options;
@@ -35,7 +36,7 @@ impl Engine {
 
     /// A hub that containers reach, with containers for labs and a volume for each home.
     pub fn options(&self) -> Result<Options> {
-        let gateway = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+        let gateway = bridge()?;
         let labs = place::package().join("labs").display().to_string();
         Ok(Options::default()
             .set("hub", "hub_ip", &format!("{gateway:?}"))
@@ -78,6 +79,22 @@ impl Drop for Engine {
             let _ = try_docker(&["volume", "rm", &name]);
         }
     }
+}
+
+/// The address of this machine in the engine's usual network. An engine that found the bridge made tells the network only,
+/// whose first address it is.
+pub fn bridge() -> Result<String> {
+    let told = |what: &str| {
+        docker(&["network", "inspect", "bridge", "--format", &format!("{{{{(index .IPAM.Config 0).{what}}}}}")])
+    };
+    let gateway = told("Gateway")?;
+    if !gateway.is_empty() {
+        return Ok(gateway);
+    }
+    let subnet = told("Subnet")?;
+    let (network, _) = subnet.split_once('/').context("a network")?;
+    let first = u32::from(network.parse::<Ipv4Addr>()?) + 1;
+    Ok(Ipv4Addr::from(first).to_string())
 }
 
 /// What Docker's own client says.

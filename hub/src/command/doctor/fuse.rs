@@ -46,7 +46,10 @@ fn propagation(dir: &Path, table: &str) -> Finding {
     }
     let place = nearest.and_then(|words| words.get(4).copied()).unwrap_or("/").to_owned();
     let said = format!("what is mounted below {} is not seen by containers: {place} is not shared", dir.display());
-    let remedy = format!("mount --make-rshared {place}; for a hub in a container, mount {} into it with bind-propagation=rshared", dir.display());
+    let remedy = format!(
+        "mount --make-rshared {place}; for a hub in a container, mount {} into it with bind-propagation=rshared",
+        dir.display()
+    );
     Finding::bad(about, said, remedy)
 }
 
