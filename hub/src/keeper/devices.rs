@@ -56,8 +56,9 @@ impl DeviceSettings {
     /// Devices that a server's state or plan tells of, such as those of a server that ran before devices were leased.
     pub fn told_of(&self, server: &Server) -> Devices {
         let mut words = BTreeSet::new();
-        for value in [state_of(server), server.plan.as_ref().unwrap_or(&Value::Null)] {
-            collect(value, &mut words);
+        collect(state_of(server), &mut words);
+        if let Some(plan) = &server.plan {
+            collect(plan, &mut words);
         }
         let of = |(resource, devices): (&String, &Vec<String>)| {
             let told: Vec<String> = devices.iter().filter(|device| words.contains(device.as_str())).cloned().collect();

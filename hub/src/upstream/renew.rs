@@ -87,7 +87,8 @@ pub(super) fn id_of(app: &App, kept: &Kept, at_least: TimeDelta) -> Option<Acces
 /// The ID token after a refresh, which need not have brought another one.
 pub(super) async fn renewed_id(app: &App, user: UserId) -> Result<Access, Refused> {
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
-    id_of(app, &kept, LAST_MOMENTS).ok_or_else(|| Refused::Target("The identity provider gives no fresh ID token.".to_owned()))
+    id_of(app, &kept, LAST_MOMENTS)
+        .ok_or_else(|| Refused::Target("The identity provider gives no fresh ID token.".to_owned()))
 }
 
 fn access(provider: &Provider, tokens: &Tokens) -> Access {

@@ -57,7 +57,8 @@ impl Raw {
 
     /// Reads more; false at the end.
     pub async fn more(&mut self) -> bool {
-        let mut piece = [0; 64 * 1024];
+        // On the heap: futures that hold it lie in each other, and on the small stacks of tests.
+        let mut piece = vec![0; 64 * 1024];
         let count =
             tokio::time::timeout(DEADLINE, self.stream.read(&mut piece)).await.expect("nothing to read in time");
         // A reset is an end too.
