@@ -48,7 +48,7 @@ async fn the_image_lab_starts_unprivileged_with_the_agent_as_its_first_process()
     // What nobody waits for: its parent is gone before it ends, and the first process has to collect it.
     inside("sh -c 'sleep 0.1 & exit 0'")?;
     until("end of the zombies", PATIENCE, async || {
-        let states = inside("cat /proc/[0-9]*/stat 2>/dev/null")?;
+        let states = inside("cat /proc/[0-9]*/stat 2>/dev/null; true")?;
         let sleeping = |line: &&str| line.contains("(sleep)");
         Ok((states.lines().find(sleeping).is_none()).then_some(()))
     })
