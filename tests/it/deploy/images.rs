@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
+use tests::docker::Engine;
 use tests::specola::Options;
 use tests::{Body, Specola, need, place, until};
 
@@ -12,8 +13,8 @@ use super::{base, build, docker, hub, lab};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The hub listens where containers reach it, and starts them from an image.
-fn containers(image: &str) -> Result<Options> {
-    let bridge = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])?;
+fn containers(engine: &Engine, image: &str) -> Result<Options> {
+    let bridge = tests::docker::gateway()?;
     Ok(Options::default()
         .set("hub", "hub_ip", &format!("{bridge:?}"))
         .set("spawner", "driver", "\"docker\"")
@@ -21,7 +22,9 @@ fn containers(image: &str) -> Result<Options> {
         .set("spawner", "start_timeout", "120")
         .set("spawner.docker", "image", &format!("{image:?}"))
         .set("spawner.docker", "pull_policy", "\"never\"")
-        .set("spawner.docker", "prefix", &format!("\"specola-images-{}\"", std::process::id()))
+        .set("spawner.docker", "prefix", &format!("{:?}", engine.prefix))
+        // In the container, whose files are its own.
+        .set("spawner.environment", "SPECOLA_TOKEN_DIR", "\"/tmp/specola-tokens\"")
         // The agent is the first process, and nobody else collects those whose parents are gone.
         .set("spawner.docker", "init", "false"))
 }
@@ -29,10 +32,12 @@ fn containers(image: &str) -> Result<Options> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_image_lab_starts_unprivileged_with_the_agent_as_its_first_process() -> Result<()> {
     let image = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
-    let specola = Specola::start(containers(&image)?).await?;
+    // It takes away whatever is left in the end.
+    let engine = Engine::new(&image);
+    let specola = Specola::start(containers(&engine, &image)?).await?;
     let mut ada = specola.logged_in("ada").await?;
     ada.start_server("ada").await?;
-    let of_ada = format!("name=specola-images-{}-ada", std::process::id());
+    let of_ada = format!("name={}", engine.container("ada"));
     let container = docker(&["ps", "--quiet", "--filter", &of_ada])?;
     ensure!(!container.is_empty(), "no container: {}", docker(&["ps", "-a"])?);
     let inside = |script: &str| docker(&["exec", &container, "sh", "-c", script]);
@@ -43,7 +48,7 @@ async fn the_image_lab_starts_unprivileged_with_the_agent_as_its_first_process()
     // What nobody waits for: its parent is gone before it ends, and the first process has to collect it.
     inside("sh -c 'sleep 0.1 & exit 0'")?;
     until("end of the zombies", PATIENCE, async || {
-        let states = inside("cat /proc/[0-9]*/stat 2>/dev/null")?;
+        let states = inside("cat /proc/[0-9]*/stat 2>/dev/null; true")?;
         let sleeping = |line: &&str| line.contains("(sleep)");
         Ok((states.lines().find(sleeping).is_none()).then_some(()))
     })
@@ -76,7 +81,7 @@ fn nothing_of_how_an_image_was_built_is_left_in_it() -> Result<()> {
     let history = docker(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", &image])?;
     ensure!(!history.contains("trust"), "{history}");
     // What was made for the image has one date, the same as any other build of the same sources.
-    let dates = run("find /opt/lab /usr/local /home -type f -printf '%T@\\n' | sort -u")?;
+    let dates = run("find /opt/lab /usr/local/bin -type f -printf '%T@\\n' | sort -u")?;
     assert_eq!(dates.lines().count(), 1, "{dates}");
     // No set-user-id program helps an escape, and the home belongs to who is in it.
     assert_eq!(run("stat -c '%u:%g' /home/jovyan; stat -c %U /opt/lab")?, "1000:100\nroot");

@@ -24,7 +24,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     let found = match tokio::time::timeout(PATIENCE, Candidate::open(url.expose(), &options)).await {
         Ok(Ok(candidate)) => {
             let (revision, release) = candidate.schema();
-            let said = format!("answers, with tables of JupyterHub {release} ({revision})");
+            let said = format!("answers, with tables of {release} ({revision})");
             candidate.close().await;
             Finding::good(ABOUT, said)
         }

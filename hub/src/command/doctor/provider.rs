@@ -105,36 +105,47 @@ fn words(code: impl Display, description: &str) -> String {
     if description.is_empty() { code.to_string() } else { format!("{code}, {description}") }
 }
 
-/// Begins a login as a browser would, and looks whether the provider would go on with it.
+/// Begins a login as a browser would, and looks whether the provider would go on with it. As at a login, scopes that may be
+/// left out are left out where the provider refuses them.
 async fn login(own: &ProviderConfig, provider: &Provider, attempt: &Attempt, callback: &str) -> Finding {
     let about = format!("login at {}", own.name);
-    let asked = provider.asked(attempt).await.join(" ");
-    let url = match provider.begin(attempt).await {
-        Ok(url) => url,
-        Err(trouble) => return Finding::bad(about, trouble.to_string(), ""),
-    };
     let client = match Client::new(own.ca_file.as_deref(), own.timeout.duration()) {
         Ok(client) => client,
         Err(what) => return Finding::bad(about, what, ""),
     };
-    match client.get(&url, None).await {
-        Ok(answer) => {
-            let target = answer.headers.get("location").and_then(|value| value.to_str().ok());
-            judge_login(about, callback, &asked, answer.status.as_u16(), target)
+    let mut attempt = attempt.clone();
+    loop {
+        let url = match provider.begin(&attempt).await {
+            Ok(url) => url,
+            Err(trouble) => return Finding::bad(about, trouble.to_string(), ""),
+        };
+        let answer = match client.get(&url, None).await {
+            Ok(answer) => answer,
+            Err(trouble) => return Finding::bad(about, trouble.to_string(), ""),
+        };
+        let target = answer.headers.get("location").and_then(|value| value.to_str().ok());
+        let error = error_at(callback, target);
+        let of_scopes = error.as_ref().is_some_and(|(code, _)| code == "invalid_scope");
+        if of_scopes && provider.has_another_choice(&attempt).await {
+            attempt = attempt.again(now(), &mut rand::rng());
+            continue;
         }
-        Err(trouble) => Finding::bad(about, trouble.to_string(), ""),
+        let asked = provider.asked(&attempt).await.join(" ");
+        return judge_login(about, callback, &asked, answer.status.as_u16(), error);
     }
+}
+
+/// The error with which a provider sends a browser back.
+fn error_at(callback: &str, target: Option<&str>) -> Option<(String, String)> {
+    let back = target.filter(|target| target.starts_with(callback)).and_then(|target| url::Url::parse(target).ok())?;
+    let value = |name: &str| back.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
+    value("error").map(|code| (code, value("error_description").unwrap_or_default()))
 }
 
 /// A provider that is content shows its login page, or sends the browser there. One that knows the address to come back to
 /// and dislikes something else sends the browser back with an error; else it shows the error itself.
-fn judge_login(about: String, callback: &str, asked: &str, status: u16, target: Option<&str>) -> Finding {
-    let back = target.filter(|target| target.starts_with(callback)).and_then(|target| url::Url::parse(target).ok());
-    let told = back.and_then(|url| {
-        let value = |name: &str| url.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
-        value("error").map(|code| (code, value("error_description").unwrap_or_default()))
-    });
-    match (told, status) {
+fn judge_login(about: String, callback: &str, asked: &str, status: u16, error: Option<(String, String)>) -> Finding {
+    match (error, status) {
         (Some((code, description)), _) if code == "invalid_scope" => {
             let remedy = format!("Allow the client these scopes, or ask for fewer (scope): {asked}");
             Finding::bad(about, format!("the client may not ask for all scopes: {}", words(code, &description)), remedy)
@@ -173,7 +184,7 @@ mod tests {
     fn a_login_that_would_fail_is_told_by_where_the_browser_is_sent() {
         let callback = "https://hub.example.org/hub/oauth_callback";
         let judged = |status: u16, target: Option<&str>| {
-            judge_login("login".to_owned(), callback, "openid wlcg.groups", status, target)
+            judge_login("login".to_owned(), callback, "openid wlcg.groups", status, error_at(callback, target))
         };
         assert_eq!(judged(200, None).level, Level::Ok);
         assert_eq!(judged(302, Some("https://iam.example.org/login")).level, Level::Ok);
