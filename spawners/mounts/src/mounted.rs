@@ -143,7 +143,7 @@ impl Inner {
         let ups = note.mounts.iter().map(async |mount| {
             let task = self.task(place, note, mount);
             self.remember(task, |memo| memo.try_at_once());
-            (mount.clone(), self.bring_up(task, identity).await)
+            (mount.clone(), self.bring_up(task, identity, false).await)
         });
         let outcome = join_all(ups).await;
         Ok(outcome.into_iter().filter_map(|(mount, failed)| Some((mount, failed.err()?))).collect())

@@ -25,8 +25,9 @@ use crate::work;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Between two searches for servers that have ended without a look.
 const SEARCH: Duration = Duration::from_secs(30);
-/// A helper that lives is replaced after so many answers that did not come.
-const MISSES: u32 = 3;
+/// A helper that lives is replaced after so many answers that did not come: about five minutes. It is silent while the
+/// store is away, and whoever has a file open there is better served by waiting.
+const MISSES: u32 = 50;
 /// The longest pause before another try to mount.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Before keys are asked for again that could not be had.
@@ -161,7 +162,7 @@ impl Inner {
             memo.misses += 1;
             (!hangs || memo.misses >= MISSES) && memo.next_try.is_none_or(|next| Instant::now() >= next)
         });
-        if due && self.bring_up(task, server).await.is_ok() {
+        if due && self.bring_up(task, server, true).await.is_ok() {
             tracing::info!(server = %server.marker(), folder = task.mount.name, "mounted again");
         }
     }
@@ -185,9 +186,9 @@ impl Inner {
     }
 
     /// Mounts a folder with fresh keys. The error is a sentence for the person; the cause is in the log.
-    pub async fn bring_up(&self, task: Task<'_>, server: &Identity) -> Result<(), String> {
+    pub async fn bring_up(&self, task: Task<'_>, server: &Identity, replace: bool) -> Result<(), String> {
         let outcome = match self.fresh_keys(task, server).await {
-            Ok(()) => work::bring_up(task).await.map_err(|error| {
+            Ok(()) => work::bring_up(task, replace).await.map_err(|error| {
                 tracing::warn!(server = %server.marker(), folder = task.mount.name, "not mounted: {error:#}");
                 "The folder could not be mounted; it is tried again.".to_owned()
             }),
@@ -301,7 +302,7 @@ impl Inner {
             memo.misses += 1;
             (looked.is_ok() || memo.misses >= MISSES) && memo.next_try.is_none_or(|next| Instant::now() >= next)
         });
-        if due && self.bring_up(task, server).await.is_ok() {
+        if due && self.bring_up(task, server, true).await.is_ok() {
             self.remember(task, |memo| memo.state = Some(State::Draining { files: waiting }));
         }
         Ok(false)

@@ -62,11 +62,10 @@ fn is_mounted(point: &Path) -> io::Result<bool> {
     Ok(mountinfo::at(point)?.is_some_and(|mount| mount.kind.starts_with("fuse")))
 }
 
-/// Mounts a folder, unless a helper has it mounted: that one is adopted.
-pub async fn bring_up(task: Task<'_>) -> Result<()> {
-    if let Some(helper) = task.find()?
-        && ask(task, &helper).await.is_ok()
-    {
+/// Mounts a folder, unless a helper has it mounted: that one is adopted, unless it is to be replaced.
+pub async fn bring_up(task: Task<'_>, replace: bool) -> Result<()> {
+    // One that is silent is adopted too: while the store is away it has no time to answer.
+    if task.find()?.is_some() && !replace && is_mounted(&task.place.point(task.mount))? {
         return Ok(());
     }
     clear(task).await?;
