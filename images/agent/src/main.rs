@@ -102,7 +102,8 @@ async fn begin(hub: &Arc<Hub>, folder: &Folder, tasks: &mut JoinSet<()>) -> Vec<
     tasks.spawn(async move { keeper.run(first).await });
     let rings: Vec<_> =
         names.iter().map(|name| Arc::new(KeyRing::new(name.clone(), hub.clone(), status.clone()))).collect();
-    for ring in rings.iter().cloned() {
+    for ring in &rings {
+        let ring = Arc::clone(ring);
         tasks.spawn(async move { ring.run().await });
     }
     match serve(&rings, folder, tasks).await {

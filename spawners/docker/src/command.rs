@@ -54,7 +54,7 @@ fn wanted(body: &ContainerCreateBody, image: &Image) -> Option<(String, Vec<Stri
         return absolute.then(|| (program.clone(), vec![String::new()]));
     }
     let environment = image.env.iter().chain(body.env.iter().flatten());
-    let path = environment.filter_map(|line| line.strip_prefix("PATH=")).last().unwrap_or(PATH);
+    let path = environment.filter_map(|line| line.strip_prefix("PATH=")).next_back().unwrap_or(PATH);
     let folders = path.split(':').filter(|folder| folder.starts_with('/')).map(|folder| format!("{folder}/"));
     Some((program.clone(), folders.collect()))
 }

@@ -85,7 +85,8 @@ mod tests {
         let jwt_alone = statement(&[(IdToken, None), (Userinfo, None), (AccessToken, Some(&["a"]))]);
         let asked = statement(&[(IdToken, None), (Userinfo, None), (Asked, Some(&["a"]))]);
         let nothing = statement(&[(IdToken, None), (Userinfo, None)]);
-        let table: &[(&str, &Statement, &[(Source, Option<&[&str]>)], &[&str])] = &[
+        type Case<'a> = (&'a str, &'a Statement, &'a [(Source, Option<&'a [&'a str]>)], &'a [&'a str]);
+        let table: &[Case] = &[
             ("no ID token, and the others never spoke of groups", &id_token_alone, &[(Userinfo, None)], &["a", "b"]),
             ("the same with a JWT", &id_token_alone, &[(Userinfo, None), (AccessToken, None)], &["a", "b"]),
             ("an ID token without the claim", &id_token_alone, &[(Userinfo, None), (IdToken, None)], &[]),

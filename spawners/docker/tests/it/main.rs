@@ -1,5 +1,7 @@
 //! The driver against a real engine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod adoption;
 mod container;
 mod contract;

@@ -72,9 +72,11 @@ impl Registry {
         let random = std::fs::File::open("/dev/urandom").unwrap();
         std::io::copy(&mut std::io::Read::take(random, (megabytes as u64) << 20), &mut noise).unwrap();
         noise.flush().unwrap();
-        let tar = Command::new("tar").arg("-C").arg(&content).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
-        let tar = tar.stdout.unwrap();
-        assert!(Command::new("docker").args(["import", "-", &reference]).stdin(tar).output().unwrap().status.success());
+        let mut tar =
+            Command::new("tar").arg("-C").arg(&content).args(["-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
+        let content = tar.stdout.take().unwrap();
+        let import = Command::new("docker").args(["import", "-", &reference]).stdin(content).output().unwrap();
+        assert!(import.status.success() && tar.wait().unwrap().success());
         let settings = self.folder.path().join("client");
         let client = |arguments: &[&str]| {
             let output = Command::new("docker").env("DOCKER_CONFIG", &settings).args(arguments).output().unwrap();

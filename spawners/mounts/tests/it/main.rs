@@ -1,5 +1,7 @@
 //! Buckets as folders, with real rclone, real FUSE and an object store (moto) over real HTTP. Needs root.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod folders;
 mod ground;
 mod uploads;
