@@ -43,3 +43,4 @@ mod sharing;
 mod singleuser;
 mod storage;
 mod tls;
+mod workstation;
