@@ -66,7 +66,7 @@ async fn a_real_jupyterhub_runs_on_it() -> Result<()> {
     let mut alice = Session::logged_in(&origin, "alice", PASSWORD).await?;
     alice.start_server("alice").await?;
     let token = alice.new_token("alice").await?;
-    let mut kernel = Kernel::start(&origin, "/user/alice", &token).await?;
+    let mut kernel = Kernel::start(&origin, "/user/alice/", &token).await?;
     ensure!(kernel.run("print(40 + 2)").await?.contains("42"));
     alice.stop_server("alice").await?;
     ensure!(hub.log().contains("ConfigProxy"), "the proxy's log is JupyterHub's: {}", hub.log());
