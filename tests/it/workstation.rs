@@ -1,11 +1,13 @@
 //! The "Jupyter with persistence" of one machine, as a physicist meets it: signs in at the institute's provider, picks an
 //! image and memory, works in JupyterLab in a container, and finds the files again in the next one.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::Result;
 use serde_json::json;
 use tests::docker::{Engine, lab_image};
 use tests::provider::{self, Provider};
-use tests::{Browser, need};
+use tests::{Browser, need, until};
 
 use crate::flow;
 use crate::oidc::{Entry, House};
@@ -68,8 +70,9 @@ async fn a_file_written_in_jupyterlab_in_a_container_is_there_in_the_next_one() 
 
     browser.go(&format!("{}/hub/home", house.specola.origin())).await?;
     browser.click("#stop").await?;
+    let gone = async || Ok(engine.containers()?.is_empty().then_some(()));
+    until("the end of the first container", Duration::from_secs(60), gone).await?;
     browser.shown("#start").await?;
-    ensure!(engine.containers()?.is_empty(), "the first container is gone");
 
     start(&browser, "1G").await?;
     // Without the notebook that was open: it has the first lab's output.
