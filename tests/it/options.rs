@@ -326,7 +326,7 @@ async fn programs_are_told_what_may_be_asked_for_and_what_is_left() -> Result<()
         choices.iter().map(shown).collect::<Vec<_>>(),
         [
             (json!("small"), json!(true), Value::Null),
-            (json!("large"), json!(false), json!("For members of /users/a. Ask.")),
+            (json!("large"), json!(false), json!("For members of users/a. Ask.")),
         ]
     );
     assert_eq!(
