@@ -213,6 +213,7 @@ prepare_object_store() {
         note_skip 'moto, boto3 and s3fs could not be installed: no object store in labs'
     fi
     if have rclone; then export SPECOLA_REQUIRE_RCLONE=1; else note_skip 'no rclone: it is not tried in labs'; fi
+    [ -n "${SPECOLA_MINIO:-}" ] || note_skip 'SPECOLA_MINIO names no program: MinIO is not asked'
     if have radosgw && have ceph-mon && have ceph-osd; then
         export SPECOLA_REQUIRE_RADOSGW=1
     else

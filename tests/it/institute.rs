@@ -104,7 +104,7 @@ async fn member_of_b_cannot(house: &House, browser: &Browser) -> Result<()> {
     browser.client.execute(change, vec![]).await?;
     browser.click("#start").await?;
     let said = |text: &str| text.contains("“large” is not among the choices you have.");
-    browser.text("#spawn_form .refused", said).await?;
+    browser.text(".spawn-error-msg", said).await?;
     look(browser, "options-refused").await?;
     // A link that somebody sent.
     for link in ["/hub/spawn?opt-flavour=large", "/hub/spawn/bert?flavour=large"] {
