@@ -286,12 +286,17 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         arguments.push(format!("--client-ca={}", file.display()));
     }
+    if let Some(file) = &config.file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        arguments.push(format!("--config={}", file.display()));
+    }
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let tls = proxy_tls(config, &folder);
     let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
     arguments.extend(tls.into_iter().flatten());
-    ProxyProcess { folder, listen: config.hub.bind_url.listen(), default_target: config.hub.hub_url(), arguments, mark }
+    let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
+    ProxyProcess { folder, listen, default_target, more: arguments, mark }
 }
 
 /// The proxy's arguments about TLS; `None` for plain HTTP.

@@ -50,6 +50,10 @@ pub(crate) async fn store_and_acknowledge(
         if !changes.is_empty() {
             acknowledged = None;
         }
+        // File and acknowledgement are another proxy's by now.
+        if shared.leaving.is_set() {
+            continue;
+        }
         let stands = stands_after(&shared, &changes);
         if let Some(kept) = store.take() {
             store = Some(keep(&shared, kept, changes, snapshot).await);

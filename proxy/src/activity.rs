@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, SecondsFormat};
@@ -32,11 +33,11 @@ impl Ledger {
     }
 
     /// Drops idle connections older than [`Limits::pool_idle`], looking only where there are any.
-    pub(crate) async fn sweep(&self, limits: &Limits, stop: &Stop) {
-        let period = limits.pool_idle / 4;
-        while stop.until(tokio::time::sleep(period)).await.is_some() {
+    pub(crate) async fn sweep(&self, oldest: impl Fn() -> Duration, stop: &Stop) {
+        while stop.until(tokio::time::sleep(oldest() / 4)).await.is_some() {
+            let oldest = oldest();
             let mut pooled = std::mem::take(&mut *lock(&self.pooled));
-            pooled.retain(|route| route.upgrade().is_some_and(|route| route.sweep_idle(limits.pool_idle)));
+            pooled.retain(|route| route.upgrade().is_some_and(|route| route.sweep_idle(oldest)));
             lock(&self.pooled).append(&mut pooled);
         }
     }

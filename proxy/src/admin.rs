@@ -14,14 +14,17 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, UPGRADE},
+};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::UnixListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{state::Shared, wire::Status};
+use crate::{hand_over, room::Room, state::Shared, wire::Status};
 
 /// Connections served at once; more wait.
 const CONNECTIONS: usize = 16;
@@ -35,15 +38,15 @@ pub(crate) struct Admin {
 /// What the status tells beside the shared state.
 pub(crate) struct View {
     pub(crate) addresses: Vec<std::net::SocketAddr>,
-    pub(crate) room: Arc<Semaphore>,
-    pub(crate) max_connections: usize,
+    pub(crate) room: Arc<Room>,
+    pub(crate) program: Option<String>,
 }
 
 impl Admin {
     /// Binds beside and renames into place, so that the path never names a socket with wider rights.
-    /// A file left by a proxy that was killed is replaced, a living proxy is not.
-    pub(crate) fn bind(path: PathBuf) -> anyhow::Result<Self> {
-        if StdStream::connect(&path).is_ok() {
+    /// A file left by a proxy that was killed is replaced, a living proxy's only by the one that takes over.
+    pub(crate) fn bind(path: PathBuf, takes_over: bool) -> anyhow::Result<Self> {
+        if !takes_over && StdStream::connect(&path).is_ok() {
             bail!("a proxy is already running at {}", path.display());
         }
         let bound = || -> io::Result<Self> {
@@ -112,10 +115,10 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener, view: Arc<View>, st
         };
         let (shared, view, stop) = (Arc::clone(&shared), Arc::clone(&view), stop.clone());
         let service = service_fn(move |request| {
-            let answer = answer(&shared, &view, &stop, &request);
+            let answer = answer(&shared, &view, &stop, request);
             async move { Ok::<_, Infallible>(answer) }
         });
-        let connection = builder.serve_connection(TokioIo::new(socket), service);
+        let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         tokio::spawn(async move {
             // Whoever asks sees a broken connection by itself.
             let _ = connection.await;
@@ -125,10 +128,10 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener, view: Arc<View>, st
 }
 
 fn answer(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     view: &View,
     stop: &CancellationToken,
-    request: &Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/status") => match serde_json::to_vec(&status(shared, view)) {
@@ -139,7 +142,16 @@ fn answer(
             stop.cancel();
             reply(StatusCode::ACCEPTED, Bytes::new())
         }
-        (_, "/status" | "/stop") => reply(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
+        (&Method::POST, "/hand-over") if request.headers().get(UPGRADE).is_some_and(|to| to == hand_over::PROTOCOL) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(hand_over::hand_over(Arc::clone(shared), upgrade, stop.clone()));
+            let mut response = reply(StatusCode::SWITCHING_PROTOCOLS, Bytes::new());
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static(hand_over::PROTOCOL));
+            response
+        }
+        (_, "/status" | "/stop" | "/hand-over") => reply(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
         _ => reply(StatusCode::NOT_FOUND, Bytes::new()),
     }
 }
@@ -156,7 +168,7 @@ fn status(shared: &Shared, view: &View) -> Status {
     let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
     // Each accepting task holds one free permit in advance.
     let waiting = if shared.drain.is_set() { 0 } else { view.addresses.len() };
-    let held = view.max_connections.saturating_sub(view.room.available_permits());
+    let held = view.room.taken();
     Status {
         pid: std::process::id(),
         proxy: shared.identity.clone(),
@@ -172,5 +184,6 @@ fn status(shared: &Shared, view: &View) -> Status {
         requests: shared.counts.requests.load(Ordering::Relaxed),
         linked: shared.counts.linked.load(Ordering::Relaxed),
         draining: shared.drain.is_set(),
+        program: view.program.clone(),
     }
 }

@@ -39,9 +39,10 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
 /// A new connection to the route's target, driven by its own task until it ends, the lease is
 /// dropped or the route is gone.
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
-    let stream = connect(route.target(), &shared.limits, &shared.trust).await?;
+    let limits = shared.limits.load_full();
+    let stream = connect(route.target(), &limits, &shared.trust).await?;
     let mut builder = http1::Builder::new();
-    builder.max_header_size(shared.limits.header_bytes).max_buf_size(buffer_bytes(&shared.limits));
+    builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {

@@ -81,7 +81,8 @@ pub(crate) async fn told(shared: &Arc<Shared>, fault: Fault, asked: &Asked) -> R
     let hub = routes.hub.as_ref().or(shared.fallback.as_ref()).cloned();
     drop(routes);
     let Some(hub) = hub else { return own(fault, false) };
-    match tokio::time::timeout(shared.limits.error_page, fetch(shared, &hub, fault.status, asked.url())).await {
+    let patience = shared.limits().error_page;
+    match tokio::time::timeout(patience, fetch(shared, &hub, fault.status, asked.url())).await {
         Ok(Some(page)) => page,
         _ => own(fault, false),
     }
@@ -105,7 +106,8 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
         return None;
     }
     let (parts, body) = answer.into_parts();
-    let body = Limited::new(body, shared.limits.error_page_bytes).collect().await.ok()?.to_bytes();
+    let most = shared.limits().error_page_bytes;
+    let body = Limited::new(body, most).collect().await.ok()?.to_bytes();
     let kind = parts.headers.get(CONTENT_TYPE)?.clone();
     let mut page = dressed(status, kind, Download::own(body));
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING) {

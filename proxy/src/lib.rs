@@ -14,13 +14,16 @@ mod body;
 pub mod chp;
 mod dial;
 mod error_page;
+mod hand_over;
 mod headers;
 mod link;
 mod listener;
+mod notify;
 mod options;
 mod path;
 mod pool;
 mod relay;
+mod room;
 mod route;
 pub mod secure;
 mod server;
@@ -35,6 +38,7 @@ mod tunnel;
 mod upgrade;
 pub mod wire;
 
+pub use hand_over::Sockets;
 pub use options::{Cidr, HubLink, Limits, Options};
 pub use server::Proxy;
 

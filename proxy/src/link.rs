@@ -145,7 +145,8 @@ async fn connect_and_read(
 ) -> anyhow::Result<Ended> {
     let path = stream_path(shared, fresh);
     let asking = control.ask(Method::GET, &path, Bytes::new());
-    let response = tokio::time::timeout(shared.limits.link_silence, asking).await.context("no answer in time")??;
+    let limits = shared.limits.load_full();
+    let response = tokio::time::timeout(limits.link_silence, asking).await.context("no answer in time")??;
     match response.status() {
         StatusCode::OK => {}
         // The hub does not know our epoch and says so by status.
@@ -154,7 +155,7 @@ async fn connect_and_read(
     }
     let mut reader = Reader { body: response.into_body(), buffer: BytesMut::new(), searched: 0 };
     let mut behind = false;
-    while let Some(text) = reader.line(&shared.limits).await? {
+    while let Some(text) = reader.line(&limits).await? {
         let (line, applied) = take(shared, text).await?;
         // One heartbeat may overtake its change, two do not.
         if applied == Applied::Astray || (applied == Applied::Behind && behind) {

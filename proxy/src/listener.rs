@@ -13,16 +13,16 @@ use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     chp::Door,
     dial,
+    hand_over::Sockets,
     headers::Origin,
+    options::Limits,
     relay::{self, Client},
+    room::Room,
     state::Shared,
     stream::Stream,
 };
@@ -32,9 +32,12 @@ const BACKLOG: i32 = 1024;
 /// Pause after the process ran out of something, such as file descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Binds one public listener.
-pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Binds one public listener, if it is not there already.
+pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<TcpListener> {
     let bound = || -> io::Result<TcpListener> {
+        if let Some(listener) = sockets.take(address) {
+            return TcpListener::from_std(listener);
+        }
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
@@ -45,19 +48,18 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bound().with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Accepts until the drain. At the bound on connections, new ones wait in the kernel's queue.
-pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Semaphore>) {
-    let builder = builder(&shared);
+/// Accepts until the drain, or until another proxy does. At the bound on connections, new ones wait in the kernel's queue.
+pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Room>) {
     let accepting = async {
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            let Some(place) = room.enter().await else { return };
             let Some((stream, peer)) = door.next().await else { continue };
             let origin = origin(&shared, peer);
-            let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
-            shared.tasks.spawn(serve(builder.clone(), Arc::new(client), stream));
+            let client = Client { shared: Arc::clone(&shared), origin, _place: place };
+            shared.tasks.spawn(serve(builder(&shared.limits()), Arc::new(client), stream));
         }
     };
-    shared.drain.until(accepting).await;
+    shared.while_open(accepting).await;
 }
 
 /// The next connection; None after a failure that was waited for.
@@ -87,13 +89,13 @@ fn is_of_peer(problem: &io::Error) -> bool {
     )
 }
 
-fn builder(shared: &Shared) -> http1::Builder {
+fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.limits.header_read)
-        .max_header_size(shared.limits.header_bytes)
-        .max_buf_size(dial::buffer_bytes(&shared.limits))
+        .header_read_timeout(limits.header_read)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(dial::buffer_bytes(limits))
         .half_close(false);
     builder
 }
@@ -116,8 +118,9 @@ async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
         let _ = socket.set_nodelay(true);
     }
     let shared = Arc::clone(&client.shared);
+    let handshake = shared.limits().tls_handshake;
     let stream = match (stream, &shared.secure) {
-        (Stream::Tcp(socket), Some(secure)) => match shared.drain.until(secure.accept(socket)).await {
+        (Stream::Tcp(socket), Some(secure)) => match shared.drain.until(secure.accept(socket, handshake)).await {
             Some(Ok(stream)) => Stream::Tls(Box::new(stream)),
             Some(Err(problem)) => {
                 tracing::debug!(%problem, "no handshake");

@@ -1,6 +1,7 @@
 //! What the proxy is told at its start: addresses, the link to the hub, and named bounds.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -8,15 +9,17 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
+    hand_over::Sockets,
     chp::{ChpOptions, Listen},
     secure::{CertificateFiles, TlsOptions},
 };
 
 /// Everything [`crate::run`] needs.
-#[derive(Clone)]
+/// The defaults listen nowhere and lead nowhere.
+#[derive(Clone, Default)]
 pub struct Options {
     /// Public listeners.
     pub listen: Vec<SocketAddr>,
@@ -32,8 +35,16 @@ pub struct Options {
     pub default_target: Option<String>,
     /// Named bounds.
     pub limits: Limits,
-    /// Unix socket (mode 0600) for `GET /status` and `POST /stop`.
+    /// Unix socket (mode 0600) for `GET /status`, `POST /stop` and `POST /hand-over`.
     pub admin_socket: Option<PathBuf>,
+    /// Takes the place of the proxy at the admin socket, if there is one, with its listeners.
+    pub take_over: bool,
+    /// Listeners that are used instead of binding new ones at their addresses.
+    pub sockets: Sockets,
+    /// Where a service manager is told that the proxy serves, as in `NOTIFY_SOCKET`.
+    pub notify: Option<OsString>,
+    /// Names the program's file; the status tells it.
+    pub program: Option<String>,
     /// Networks whose `X-Forwarded-*` headers are believed; from others they are replaced.
     pub trusted_proxies: Vec<Cidr>,
     /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
@@ -42,6 +53,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Told to read certificates again at once.
     pub reload: Arc<Notify>,
+    /// Brings limits that were read again; they hold for what begins after that.
+    pub new_limits: Option<watch::Receiver<Limits>>,
     /// Any word; the status tells it, so that whoever started the proxy can see whether it has these settings.
     pub mark: Option<String>,
     /// Further public listeners, such as unix sockets.
@@ -55,13 +68,14 @@ pub struct Options {
 }
 
 /// Where the hub's control interface is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HubLink {
     /// A unix socket.
     Unix(PathBuf),
     /// `http://host:port/`.
     Http(String),
     /// No hub: the snapshot and the default target are all there is.
+    #[default]
     None,
 }
 
@@ -96,6 +110,8 @@ pub struct Limits {
     pub tunnel_half_close: Duration,
     /// What requests and tunnels may still take after a stop: 10 s.
     pub drain: Duration,
+    /// What tunnels may still take after another proxy has taken over: a week.
+    pub leave: Duration,
     /// What requests and tunnels of a deleted route may still take: 10 s.
     pub route_grace: Duration,
     /// Open client connections; more wait in the accept queue: 8192.
@@ -137,6 +153,7 @@ impl Default for Limits {
             upload_idle: Duration::from_secs(300),
             tunnel_half_close: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            leave: Duration::from_secs(7 * 24 * 3600),
             route_grace: Duration::from_secs(10),
             max_connections: 8192,
             hub_wait: Duration::from_secs(10),

@@ -4,14 +4,11 @@ use std::{io, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{EXPECT, HOST, STRICT_TRANSPORT_SECURITY},
+    header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY},
     response,
 };
 use hyper::body::{Body, Incoming};
-use tokio::{
-    sync::{OwnedSemaphorePermit, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     activity::lock,
@@ -22,6 +19,7 @@ use crate::{
     headers::{self, Origin},
     path::{host_key, key},
     pool::Lease,
+    room::Place,
     route::Route,
     state::Shared,
     upgrade,
@@ -38,7 +36,7 @@ pub(crate) struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) origin: Origin,
     /// Counts against the bound on connections until connection and tunnel are gone.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
 }
 
 /// Answers one request, whatever happens.
@@ -57,6 +55,10 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     };
     if let Some(chp) = &client.shared.chp {
         chp.counts.proxied(socket, response.status().as_u16());
+    }
+    // Another proxy accepts now: the next request of this client goes to that one.
+    if client.shared.leaving.is_set() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
         response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
@@ -95,7 +97,7 @@ async fn rewritten(
     const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     *request.uri_mut() = rewrite.uri(request.uri(), &route.prefix(), route.target()).ok_or(URL)?;
     let host = request.headers().get(HOST).cloned();
-    let (told, to) = (client.shared.limits.answer, Arc::clone(&route));
+    let (told, to) = (client.shared.limits().answer, Arc::clone(&route));
     let passing = Box::pin(pass_on(client, request, route));
     let mut response = match told {
         None => passing.await?,
@@ -164,7 +166,7 @@ async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>)
         }
         false => (None, None),
     };
-    let (upload, uploaded) = Upload::new(incoming, &route, shared.limits.upload_idle, gate);
+    let (upload, uploaded) = Upload::new(incoming, &route, shared.limits().upload_idle, gate);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
     if let Some(chp) = &shared.chp {
@@ -269,7 +271,7 @@ pub(crate) async fn dial(
 
 /// Waits a moment; false when [`crate::Limits::hub_wait`] is over.
 async fn hold(shared: &Shared, deadline: &mut Option<Instant>) -> bool {
-    let deadline = *deadline.get_or_insert_with(|| Instant::now() + shared.limits.hub_wait);
+    let deadline = *deadline.get_or_insert_with(|| Instant::now() + shared.limits().hub_wait);
     if Instant::now() >= deadline {
         return false;
     }

@@ -1,20 +1,30 @@
 //! The life of a proxy: bind, serve, drain.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    activity::{self, Ledger},
+    activity::{self, Ledger, lock},
     admin::{self, Admin},
     chp::{self, Chp, Door, Doors},
+    hand_over::{Predecessor, Sockets},
     link::{self, Control},
-    listener,
-    options::Options,
+    listener, notify,
+    options::{Limits, Options},
+    room::Room,
     route::Route,
     secure::Secure,
     snapshot::Store,
@@ -38,7 +48,11 @@ pub struct Proxy {
     admin: Option<Admin>,
     control: Control,
     store: Option<Store>,
-    max_connections: usize,
+    room: Arc<Room>,
+    limits: Option<watch::Receiver<Limits>>,
+    predecessor: Option<Predecessor>,
+    notify: Option<OsString>,
+    program: Option<String>,
 }
 
 impl Proxy {
@@ -54,7 +68,8 @@ impl Proxy {
         let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
         let reload = options.reload;
-        let secure = options.tls.map(|tls| Secure::new(tls, &options.limits, reload)).transpose().context("TLS")?;
+        let secure = options.tls.map(|tls| Secure::new(tls, reload)).transpose().context("TLS")?;
+        let room = Arc::new(Room::new(options.limits.max_connections));
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
@@ -66,10 +81,12 @@ impl Proxy {
             fallback: fallback.map(Arc::new),
             ledger,
             tasks: TaskTracker::new(),
+            leaving: Arc::new(Stop::default()),
+            listeners: Mutex::default(),
             drain: Arc::new(Stop::default()),
             halt: Arc::new(Stop::default()),
             counts: Counts::default(),
-            limits: options.limits,
+            limits: ArcSwap::from_pointee(options.limits),
         });
         if shared.chp.is_some() {
             chp::begin(&shared, options.default_target.as_deref())?;
@@ -78,15 +95,20 @@ impl Proxy {
         if let Some(store) = &store {
             load(&shared, store);
         }
-        let listeners: Vec<_> = options.listen.into_iter().map(listener::bind).collect::<Result<_, _>>()?;
+        let (sockets, admin) = (options.sockets, options.admin_socket);
+        let predecessor = match &admin {
+            Some(admin) if options.take_over => find_predecessor(admin.clone(), sockets.clone()).await?,
+            _ => None,
+        };
+        let bind = |address| listener::bind(address, &sockets);
+        let listeners: Vec<_> = options.listen.into_iter().map(bind).collect::<Result<_, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let port = addresses.first().map_or(443, SocketAddr::port);
-        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port)).transpose()?.flatten();
+        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets)).transpose()?.flatten();
         let doors = options.doors.iter().map(Door::bind).collect::<Result<_, _>>()?;
-        let chp = options.chp.map(|chp| Doors::bind(&chp, &shared.limits)).transpose()?;
-        let admin = options.admin_socket.map(Admin::bind).transpose()?;
-        let max_connections = shared.limits.max_connections;
-        Ok(Self { shared, listeners, addresses, redirect, doors, chp, admin, control, store, max_connections })
+        let chp = options.chp.map(|chp| Doors::bind(&chp)).transpose()?;
+        let admin = admin.map(|path| Admin::bind(path, predecessor.is_some())).transpose()?;
+        Ok(Self { shared, listeners, addresses, redirect, doors, chp, admin, control, store, room, limits: options.new_limits, predecessor, notify: options.notify, program: options.program })
     }
 
     /// The addresses that the public listeners are bound to.
@@ -109,7 +131,9 @@ impl Proxy {
         let shared = self.shared;
         // The admin socket stops this proxy, not whoever else listens to the caller's token.
         let stop = stop.child_token();
-        let room = Arc::new(Semaphore::new(self.max_connections));
+        let room = self.room;
+        let opened = self.listeners.iter().chain(self.redirect.as_ref().map(|(listener, _)| listener));
+        *lock(&shared.listeners) = opened.map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
         for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
             shared.tasks.spawn(listener::accept(Arc::clone(&shared), door, Arc::clone(&room)));
         }
@@ -119,37 +143,91 @@ impl Proxy {
         if let Some(secure) = &shared.secure {
             secure.start(&shared, self.redirect);
         }
+        if let Some(limits) = self.limits {
+            shared.tasks.spawn(follow_limits(Arc::clone(&shared), Arc::clone(&room), limits));
+        }
+        // Routes are followed after the other one does not acknowledge them any more.
+        let mut predecessor = match self.predecessor {
+            Some(before) => relieve(before).await,
+            None => None,
+        };
         link::start(&shared, self.control.clone(), self.store);
         let report = activity::report(
             Arc::clone(&shared.ledger),
             self.control,
             shared.identity.clone(),
-            shared.limits.clone(),
+            (**shared.limits()).clone(),
             Arc::clone(&shared.drain),
         );
         shared.tasks.spawn(report);
         let sweeper = Arc::clone(&shared);
-        shared.tasks.spawn(async move { sweeper.ledger.sweep(&sweeper.limits, &sweeper.drain).await });
+        shared.tasks.spawn(async move { sweeper.ledger.sweep(|| sweeper.limits().pool_idle, &sweeper.drain).await });
         let _admin = self.admin.map(|admin| {
-            let view = admin::View { addresses: self.addresses, room, max_connections: self.max_connections };
+            let view = admin::View { addresses: self.addresses, room: Arc::clone(&room), program: self.program };
             admin.start(&shared, view, stop.clone())
         });
-        stop.cancelled().await;
+        if let Some(Err(problem)) = self.notify.map(|socket| notify::serving(&socket)) {
+            tracing::warn!(%problem, "the service manager could not be told");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {
+                if let Some(predecessor) = &mut predecessor {
+                    predecessor.stop();
+                }
+            }
+            () = leave(&shared, &room) => {}
+        }
         drain(&shared).await;
         Ok(())
     }
+}
+
+async fn find_predecessor(admin: PathBuf, sockets: Sockets) -> anyhow::Result<Option<Predecessor>> {
+    let finding = tokio::task::spawn_blocking(move || Predecessor::find(&admin, &sockets));
+    finding.await?.context("the running proxy does not hand over its listeners")
+}
+
+/// Tells the proxy before this one that it may go. One that does not hear it goes on beside this one until it is stopped.
+async fn relieve(mut before: Predecessor) -> Option<Predecessor> {
+    let telling = tokio::task::spawn_blocking(move || before.relieve().map(|()| before)).await;
+    match telling.map_err(io::Error::other).flatten() {
+        Ok(before) => {
+            tracing::info!("took over from the proxy before");
+            Some(before)
+        }
+        Err(problem) => {
+            tracing::warn!(%problem, "the proxy before this one was not relieved");
+            None
+        }
+    }
+}
+
+/// Waits until another proxy has taken over and nothing is open here any more.
+async fn leave(shared: &Shared, room: &Room) {
+    shared.leaving.given().await;
+    tracing::info!("another proxy has taken over; what is open here goes on");
+    close_doors(shared);
+    let patience = shared.limits().leave;
+    // Whatever is left then is cut as by a stop.
+    let _ = tokio::time::timeout(patience, room.emptied()).await;
+}
+
+fn close_doors(shared: &Shared) {
+    lock(&shared.listeners).clear();
 }
 
 /// Lets what is open finish within the bound, then cuts it.
 async fn drain(shared: &Arc<Shared>) {
     tracing::info!("draining");
     shared.drain.cancel();
+    close_doors(shared);
     let routes = shared.routes.load_full();
     let all = || routes.table.iter().chain(shared.fallback.as_ref());
     // Idle connections would keep their drivers alive.
     all().for_each(|route| route.retire());
     shared.tasks.close();
-    if tokio::time::timeout(shared.limits.drain, shared.tasks.wait()).await.is_ok() {
+    let patience = shared.limits().drain;
+    if tokio::time::timeout(patience, shared.tasks.wait()).await.is_ok() {
         return;
     }
     tracing::info!(tasks = shared.tasks.len(), "cutting what is still open");
@@ -158,6 +236,20 @@ async fn drain(shared: &Arc<Shared>) {
     if tokio::time::timeout(LAST, shared.tasks.wait()).await.is_err() {
         tracing::warn!(tasks = shared.tasks.len(), "some tasks did not end");
     }
+}
+
+/// Takes over limits that were read again. What is open keeps those it began with.
+async fn follow_limits(shared: Arc<Shared>, room: Arc<Room>, mut limits: watch::Receiver<Limits>) {
+    let following = async {
+        while limits.changed().await.is_ok() {
+            let next = limits.borrow_and_update().clone();
+            let size = next.max_connections;
+            shared.limits.store(Arc::new(next));
+            tracing::info!("the limits were read again");
+            room.resize(size).await;
+        }
+    };
+    shared.drain.until(following).await;
 }
 
 fn default_route(target: &str, ledger: &Arc<Ledger>, options: &Options) -> anyhow::Result<Route> {

@@ -2,8 +2,9 @@
 
 use std::{
     collections::HashSet,
+    os::fd::OwnedFd,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -38,7 +39,8 @@ pub(crate) struct Routes {
 /// One proxy, as its tasks see it.
 pub(crate) struct Shared {
     pub(crate) identity: String,
-    pub(crate) limits: Limits,
+    /// Replaced when they are read again; see [`Shared::limits`].
+    pub(crate) limits: ArcSwap<Limits>,
     pub(crate) trusted: Vec<Cidr>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
@@ -52,6 +54,10 @@ pub(crate) struct Shared {
     pub(crate) fallback: Option<Arc<Route>>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) tasks: TaskTracker,
+    /// Set when another proxy has taken over: nothing more is accepted, and what is open goes on.
+    pub(crate) leaving: Arc<Stop>,
+    /// The public listeners, to be handed over; closed with the doors.
+    pub(crate) listeners: Mutex<Vec<OwnedFd>>,
     /// Asks everything to end after what it is doing.
     pub(crate) drain: Arc<Stop>,
     /// Ends everything now.
@@ -97,6 +103,16 @@ pub(crate) enum Applied {
 }
 
 impl Shared {
+    /// The output of the future, or None once new connections are not for this process any more.
+    pub(crate) async fn while_open<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.leaving.until(self.drain.until(future)).await.flatten()
+    }
+
+    /// The bounds as they are now. Not to be held while waiting.
+    pub(crate) fn limits(&self) -> arc_swap::Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
     /// Applies one line. Only one task may call this.
     pub(crate) fn apply(self: &Arc<Self>, line: &wire::Line) -> Applied {
         let now = self.routes.load_full();
@@ -178,7 +194,7 @@ impl Shared {
     }
 
     fn make(&self, wire: &wire::Route) -> Result<Route, TargetError> {
-        let (ledger, pool) = (Arc::clone(&self.ledger), self.limits.pool_size);
+        let (ledger, pool) = (Arc::clone(&self.ledger), self.limits().pool_size);
         if self.chp.is_none() {
             return Route::new(wire.clone(), ledger, pool);
         }
@@ -202,7 +218,8 @@ impl Shared {
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
             // A drain has its own bound, and must not wait for this one.
-            if shared.drain.until(tokio::time::sleep(shared.limits.route_grace)).await.is_some() {
+            let grace = shared.limits().route_grace;
+            if shared.drain.until(tokio::time::sleep(grace)).await.is_some() {
                 retirement.route.gone.cancel();
             }
         });

@@ -28,6 +28,11 @@ impl Stop {
         self.flag.load(Ordering::Acquire)
     }
 
+    /// Waits for the signal.
+    pub(crate) async fn given(&self) {
+        self.token.cancelled().await;
+    }
+
     /// The output of the future, or None when the signal comes first. Must be awaited by one task.
     pub(crate) async fn until<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);

@@ -100,7 +100,8 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
         let (Some(browser), Some(upstream)) = (end(browser), end(upstream)) else { return };
         let _open = shared.counts.open_tunnel();
         route.touch();
-        let ended = tunnel::join(browser, upstream, shared.limits.tunnel_half_close, || route.touch()).await;
+        let patience = shared.limits().tunnel_half_close;
+        let ended = tunnel::join(browser, upstream, patience, || route.touch()).await;
         if let Err(problem) = ended {
             tracing::debug!(%problem, "tunnel broke");
         }

@@ -125,4 +125,7 @@ pub struct Status {
     pub linked: bool,
     /// Whether a stop was asked for.
     pub draining: bool,
+    /// Names the program's file, so that whoever started the proxy can see whether there is another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }

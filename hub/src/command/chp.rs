@@ -336,18 +336,13 @@ impl Chp {
             listen: addresses,
             doors,
             hub: HubLink::None,
-            token: String::new(),
-            snapshot: None,
             identity: NAME.to_owned(),
             default_target: self.default_target,
             limits,
-            admin_socket: None,
             // Who runs configurable-http-proxy behind a front has no way to name it: as there, all are believed.
             trusted_proxies: ["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect(),
             client_ca: self.client_ssl_ca,
             tls: secured,
-            reload: Arc::default(),
-            mark: None,
             client_certificate,
             insecure: self.insecure,
             chp: Some(ChpOptions {
@@ -366,6 +361,7 @@ impl Chp {
                 protocol_rewrite: self.protocol_rewrite,
                 custom_headers: self.custom_header,
             }),
+            ..Options::default()
         })
     }
 }
@@ -429,7 +425,8 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
         })
         .transpose()?;
     let stop = CancellationToken::new();
-    let signals = tokio::spawn(super::proxy::obey_signals(stop.clone(), reload));
+    let life = super::proxy_life::Life { stop: stop.clone(), reload, limits: None, program: None };
+    let signals = tokio::spawn(life.obey());
     tokio::select! {
         served = proxy.serve(CancellationToken::new()) => served?,
         () = stop.cancelled() => {}

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod import_config;
 mod log;
 pub mod proxy;
+pub(crate) mod proxy_life;
 mod proxy_tls;
 pub mod quickstart;
 pub mod register_client;

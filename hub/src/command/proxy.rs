@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use specola_proxy::{Cidr, HubLink, Limits, Options};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::proxy_life::{self, Life};
 
 /// Run the proxy by itself. `specola serve` starts one; more of them may run on other machines.
 #[derive(Debug, Args)]
@@ -47,6 +49,12 @@ pub struct Proxy {
     client_ca: Option<PathBuf>,
     #[command(flatten)]
     tls: super::proxy_tls::Tls,
+    /// The configuration whose section [proxy] is read again on SIGHUP: its limits hold from then on.
+    #[arg(long, value_name = "FILE", env = "SPECOLA_CONFIG")]
+    config: Option<PathBuf>,
+    /// Take the place of the proxy at the admin socket: its listeners are used, and it ends when the last websocket has.
+    #[arg(long, requires = "admin_socket")]
+    take_over: bool,
     /// A word that the status tells.
     #[arg(long, hide = true)]
     mark: Option<String>,
@@ -86,7 +94,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> Limits {
         let seconds = |given: Option<f64>, default: Duration| {
             given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default)
         };
@@ -127,15 +135,12 @@ impl Proxy {
             default_target: self.default_target,
             limits,
             admin_socket: self.admin_socket,
+            take_over: self.take_over,
             trusted_proxies: self.trusted_proxy,
             client_ca: self.client_ca,
             tls,
-            reload: Arc::default(),
             mark: self.mark,
-            doors: Vec::new(),
-            client_certificate: None,
-            insecure: false,
-            chp: None,
+            ..Options::default()
         })
     }
 }
@@ -150,27 +155,23 @@ pub(super) fn raise_open_files() {
     }
 }
 
-/// SIGTERM and SIGINT stop; SIGHUP has certificates read again.
-pub(super) async fn obey_signals(stop: CancellationToken, reload: Arc<Notify>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => reload.notify_one(),
-        }
-    }
-    stop.cancel();
-}
-
 /// Runs the command until a signal.
 pub async fn run(arguments: Proxy) -> Result<()> {
     super::init_proxy_log();
-    let options = arguments.options()?;
+    let config = arguments.config.clone();
+    let mut options = arguments.options()?;
     raise_open_files();
     let stop = CancellationToken::new();
-    tokio::spawn(obey_signals(stop.clone(), Arc::clone(&options.reload)));
+    let limits = config.map(|file| {
+        let (sender, receiver) = watch::channel(options.limits.clone());
+        options.new_limits = Some(receiver);
+        (file, sender)
+    });
+    options.sockets = proxy_life::passed_sockets();
+    options.notify = std::env::var_os("NOTIFY_SOCKET");
+    options.program = proxy_life::program_mark();
+    let program = std::env::current_exe().ok();
+    let life = Life { stop: stop.clone(), reload: Arc::clone(&options.reload), limits, program };
+    tokio::spawn(life.obey());
     specola_proxy::run(options, stop).await
 }

@@ -97,6 +97,9 @@ pub struct Config {
     pub events: EventsConfig,
     /// The record of who did what to whom. It cannot be turned off.
     pub audit: AuditConfig,
+    /// The file it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// What was noticed while reading, without being wrong.
     #[serde(skip)]
     notes: Vec<String>,

@@ -3,6 +3,7 @@
 //! The proxy runs in a session of its own and outlives the hub. Whether it lives is told by its admin socket, so that
 //! it does not matter who its parent is: an open connection to it ends the instant the process does.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
@@ -35,7 +36,7 @@ pub struct ProxyProcess {
     /// Where requests go that no route matches: the hub.
     pub default_target: String,
     /// Further arguments of `specola proxy`.
-    pub arguments: Vec<String>,
+    pub more: Vec<String>,
     /// Stands for what a running proxy must have been started with to be kept; `None` for plain HTTP.
     pub mark: Option<String>,
 }
@@ -51,6 +52,9 @@ pub struct Status {
     /// The mark it was started with.
     #[serde(default)]
     pub mark: Option<String>,
+    /// The file of its program.
+    #[serde(default)]
+    pub program: Option<String>,
 }
 
 impl ProxyProcess {
@@ -88,28 +92,37 @@ impl ProxyProcess {
         }
     }
 
-    /// Adopts the running proxy or starts one; returns when its admin socket answers.
+    /// Adopts the running proxy or starts one; returns when its admin socket answers. One of another version or with
+    /// another certificate is relieved: nobody is refused, and open websockets go on.
     pub async fn ensure(&self) -> Result<Status> {
-        if let Ok(status) = self.status().await {
-            let there = status.listen.is_empty() || status.listen.contains(&self.listen);
-            if there && status.mark == self.mark {
-                tracing::info!(pid = status.pid, "found the running proxy");
-                return Ok(status);
-            }
-            tracing::info!(
-                pid = status.pid,
-                "the running proxy listens elsewhere or with another certificate; replacing it"
-            );
-            self.stop().await;
+        let Ok(status) = self.status().await else { return self.start(false).await };
+        let there = status.listen.is_empty() || status.listen.contains(&self.listen);
+        let program = crate::command::proxy_life::program_mark();
+        if there && status.mark == self.mark && (status.program == program || program.is_none()) {
+            tracing::info!(pid = status.pid, "found the running proxy");
+            return Ok(status);
         }
-        self.start().await
+        if status.program.is_some() {
+            tracing::info!(pid = status.pid, "the running proxy is of another version, listens elsewhere or has another certificate; taking over");
+            match self.start(true).await {
+                Err(error) => tracing::warn!("a new proxy cannot take over, replacing the running one: {error:#}"),
+                started => return started,
+            }
+        }
+        tracing::info!(pid = status.pid, "replacing the running proxy");
+        self.stop().await;
+        self.start(false).await
     }
 
-    async fn start(&self) -> Result<Status> {
-        let mut child = self.command()?.spawn().context("cannot start the proxy")?;
+    /// Starts one. With `takes_over` there is another, which answers until the new one does.
+    async fn start(&self, takes_over: bool) -> Result<Status> {
+        let mut command = self.command()?;
+        command.args(takes_over.then_some("--take-over"));
+        let mut child = command.spawn().context("cannot start the proxy")?;
         let deadline = tokio::time::Instant::now() + START_PATIENCE;
         loop {
-            if let Ok(status) = self.status().await {
+            let answered = self.status().await.ok();
+            if let Some(status) = answered.filter(|status| !takes_over || status.pid == child.id().cast_signed()) {
                 tracing::info!(pid = status.pid, listen = %self.listen, "proxy started");
                 // Reaped whenever it dies. Not by the runtime, whose end would wait for the proxy's.
                 std::thread::spawn(move || child.wait());
@@ -147,26 +160,28 @@ impl ProxyProcess {
         Ok(command)
     }
 
+    /// The command line, which begins with the command.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = ["proxy", "--listen", &self.listen, "--default-target", &self.default_target].map(OsString::from).into();
+        for (name, file) in [
+            ("--hub-socket", self.control_socket()),
+            ("--token-file", self.token_file()),
+            ("--admin-socket", self.admin_socket()),
+            ("--snapshot", self.folder.join("routes.json")),
+        ] {
+            line.extend([name.into(), file.into()]);
+        }
+        line.extend(self.more.iter().map(OsString::from));
+        line.extend(self.mark.iter().map(|mark| format!("--mark={mark}").into()));
+        line
+    }
+
     /// The program, with its arguments.
     fn program(&self) -> Command {
         let name = std::env::current_exe().unwrap_or_else(|_| "specola".into());
         // The running program itself, also when its file was replaced by an upgrade meanwhile.
         let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0(name)
-            .arg("proxy")
-            .args(["--listen", &self.listen])
-            .args(["--default-target", &self.default_target])
-            .arg("--hub-socket")
-            .arg(self.control_socket())
-            .arg("--token-file")
-            .arg(self.token_file())
-            .arg("--admin-socket")
-            .arg(self.admin_socket())
-            .arg("--snapshot")
-            .arg(self.folder.join("routes.json"))
-            .args(&self.arguments)
-            .args(self.mark.iter().map(|mark| format!("--mark={mark}")));
+        command.arg0(name).args(self.arguments());
         command
     }
 

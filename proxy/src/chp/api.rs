@@ -55,16 +55,17 @@ const ESCAPED: &AsciiSet = &CONTROLS
 pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Secure>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read);
+    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read);
     let accepting = async {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
             let Some((stream, _)) = door.next().await else { continue };
             let (context, secure, builder) = (Arc::clone(&shared), secure.clone(), builder.clone());
+            let handshake = shared.limits().tls_handshake;
             shared.tasks.spawn(async move {
                 let drain = Arc::clone(&context.drain);
                 let serving = async {
                     let stream = match (stream, secure) {
-                        (Stream::Tcp(socket), Some(secure)) => match secure.accept(socket).await {
+                        (Stream::Tcp(socket), Some(secure)) => match secure.accept(socket, handshake).await {
                             Ok(stream) => Stream::Tls(Box::new(stream)),
                             Err(problem) => {
                                 tracing::debug!(%problem, "no handshake with the API");

@@ -33,7 +33,8 @@ pub(crate) async fn page(
     }
     if let Some(target) = &options.error_target {
         let fetching = fetch(shared, target, fault.status, asked.url());
-        match tokio::time::timeout(shared.limits.error_page, fetching).await {
+        let patience = shared.limits().error_page;
+        match tokio::time::timeout(patience, fetching).await {
             Ok(Ok(page)) => return page,
             Ok(Err(problem)) => tracing::error!(problem = format!("{problem:#}"), "no error page from {target}"),
             Err(_) => tracing::error!("no error page from {target} in time"),
@@ -54,7 +55,8 @@ async fn fetch(
     url: &str,
 ) -> anyhow::Result<Response<Download>> {
     let target = Target::with_path(target)?;
-    let stream = dial::connect(&target, &shared.limits, &shared.trust).await?;
+    let limits = shared.limits.load_full();
+    let stream = dial::connect(&target, &limits, &shared.trust).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends by itself once the sender and the answer's body are dropped.
     tokio::spawn(connection);
@@ -64,7 +66,7 @@ async fn fetch(
         .header(HOST, &target.authority)
         .body(Empty::<Bytes>::new())?;
     let (parts, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, shared.limits.error_page_bytes).collect().await;
+    let body = Limited::new(body, limits.error_page_bytes).collect().await;
     let body = body.map_err(anyhow::Error::from_boxed)?.to_bytes();
     let html = HeaderValue::from_static("text/html");
     let kind = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(html);

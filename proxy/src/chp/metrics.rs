@@ -98,7 +98,7 @@ impl Counts {
 pub(super) async fn serve(shared: Arc<Shared>, door: Door) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read).keep_alive(false);
+    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read).keep_alive(false);
     let accepting = async {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
             let Some((stream, _)) = door.next().await else { continue };

@@ -91,9 +91,9 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Binds them. Errors: one is taken, or the API's certificate is of no use.
-    pub(crate) fn bind(options: &ChpOptions, limits: &crate::Limits) -> anyhow::Result<Self> {
+    pub(crate) fn bind(options: &ChpOptions) -> anyhow::Result<Self> {
         let api_tls = options.api_tls.clone();
-        let api_secure = api_tls.map(|tls| Secure::new(tls, limits, Arc::default())).transpose()?.map(Arc::new);
+        let api_secure = api_tls.map(|tls| Secure::new(tls, Arc::default())).transpose()?.map(Arc::new);
         let api = options.api.iter().map(Door::bind).collect::<Result<_, _>>()?;
         let metrics = options.metrics.as_ref().map(Door::bind).transpose()?;
         Ok(Self { api, api_secure, metrics })

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listen;
-use crate::{listener, stream::Stream};
+use crate::{hand_over::Sockets, listener, stream::Stream};
 
 /// A bound listener. The file of a unix socket goes with it.
 pub(crate) enum Door {
@@ -32,7 +32,7 @@ impl Door {
     /// Binds it. A socket that nobody listens at any more is replaced.
     pub(crate) fn bind(listen: &Listen) -> anyhow::Result<Self> {
         match listen {
-            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address)?)),
+            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, &Sockets::default())?)),
             Listen::Unix(path) => {
                 let context = || format!("cannot listen on {}", path.display());
                 clear(path).with_context(context)?;

@@ -30,7 +30,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{listener, options::Limits, state::Shared};
+use crate::{hand_over::Sockets, listener, state::Shared};
 use keyring::Keyring;
 
 pub use acme::{AcmeOptions, Challenge};
@@ -136,12 +136,11 @@ pub(crate) struct Secure {
     /// What to say in `Strict-Transport-Security`.
     pub(crate) hsts: Option<HeaderValue>,
     reload: Arc<Notify>,
-    handshake: Duration,
 }
 
 impl Secure {
     /// Reads or makes the first certificate. Errors: it cannot be had, or an option is of no use.
-    pub(crate) fn new(options: TlsOptions, limits: &Limits, reload: Arc<Notify>) -> anyhow::Result<Self> {
+    pub(crate) fn new(options: TlsOptions, reload: Arc<Notify>) -> anyhow::Result<Self> {
         let keyring = Arc::new(Keyring::default());
         let proves = match &options.source {
             CertificateSource::Files(list) => {
@@ -173,13 +172,12 @@ impl Secure {
             redirect: options.redirect,
             hsts,
             reload,
-            handshake: limits.tls_handshake,
         })
     }
 
     /// Shakes hands with a client in time. Errors are the client's.
-    pub(crate) async fn accept(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let shaken = tokio::time::timeout(self.handshake, self.acceptor.accept(socket)).await;
+    pub(crate) async fn accept(&self, socket: TcpStream, within: Duration) -> io::Result<TlsStream<TcpStream>> {
+        let shaken = tokio::time::timeout(within, self.acceptor.accept(socket)).await;
         let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) {
             return Err(io::Error::other("an authority looked for its proof"));
@@ -188,30 +186,30 @@ impl Secure {
     }
 
     /// Binds the listener of the redirect, if there is one. `public` is the port of the https address.
-    pub(crate) fn bind_redirect(&self, public: u16) -> anyhow::Result<Option<(TcpListener, u16)>> {
+    pub(crate) fn bind_redirect(&self, public: u16, sockets: &Sockets) -> anyhow::Result<Option<(TcpListener, u16)>> {
         let Some(redirect) = &self.redirect else { return Ok(None) };
-        Ok(Some((listener::bind(redirect.listen)?, redirect.port.unwrap_or(public))))
+        Ok(Some((listener::bind(redirect.listen, sockets)?, redirect.port.unwrap_or(public))))
     }
 
     /// Starts what keeps certificates current, and the redirect.
     pub(crate) fn start(&self, shared: &Arc<Shared>, redirect: Option<(TcpListener, u16)>) {
         let (keyring, reload) = (Arc::clone(&self.keyring), Arc::clone(&self.reload));
-        let drain = Arc::clone(&shared.drain);
-        let look = shared.limits.certificate_look;
+        let open = Arc::clone(shared);
+        let look = shared.limits().certificate_look;
         let proofs = acme::Proofs::default();
         if let Some((listener, port)) = redirect {
             shared.tasks.spawn(redirect::serve(Arc::clone(shared), listener, port, proofs.clone()));
         }
         match self.source.clone() {
             CertificateSource::Files(list) => {
-                shared.tasks.spawn(async move { drain.until(files::watch(list, keyring, look, reload)).await });
+                shared.tasks.spawn(async move { open.while_open(files::watch(list, keyring, look, reload)).await });
             }
             CertificateSource::SelfSigned { folder, names } => {
-                shared.tasks.spawn(async move { drain.until(self_signed::keep(folder, names, keyring)).await });
+                shared.tasks.spawn(async move { open.while_open(self_signed::keep(folder, names, keyring)).await });
             }
             CertificateSource::Acme(options) => {
-                let keeper = acme::Keeper::new(options, keyring, proofs, reload, &shared.limits);
-                shared.tasks.spawn(async move { drain.until(keeper.run()).await });
+                let keeper = acme::Keeper::new(options, keyring, proofs, reload, &shared.limits());
+                shared.tasks.spawn(async move { open.while_open(keeper.run()).await });
             }
         }
     }

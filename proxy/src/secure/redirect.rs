@@ -24,7 +24,7 @@ const PROOF: &str = "/.well-known/acme-challenge/";
 pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, port: u16, proofs: Proofs) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits.header_read).keep_alive(false);
+    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read).keep_alive(false);
     let accepting = async {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
             let Some((socket, _)) = listener::next(&listener).await else { continue };
@@ -42,7 +42,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, port: u16,
             });
         }
     };
-    shared.drain.until(accepting).await;
+    shared.while_open(accepting).await;
 }
 
 fn answer(request: &Request<Incoming>, port: u16, proofs: &Proofs) -> Response<Full<Bytes>> {

@@ -10,6 +10,7 @@ mod chp;
 mod client;
 mod exchange;
 mod framing;
+mod hand_over;
 mod handshake;
 mod headers;
 mod hub;

@@ -121,22 +121,9 @@ async fn process(target: &str) -> (Child, SocketAddr) {
 async fn the_proxy_alone() {
     let options = specola_proxy::Options {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
-        hub: specola_proxy::HubLink::None,
-        token: String::new(),
-        snapshot: None,
         identity: "alone".to_owned(),
         default_target: Some(std::env::var("PROXY_TARGET").expect("PROXY_TARGET is where requests go")),
-        limits: specola_proxy::Limits::default(),
-        admin_socket: None,
-        trusted_proxies: Vec::new(),
-        client_ca: None,
-        tls: None,
-        reload: std::sync::Arc::default(),
-        mark: None,
-        doors: Vec::new(),
-        client_certificate: None,
-        insecure: false,
-        chp: None,
+        ..specola_proxy::Options::default()
     };
     let proxy = specola_proxy::Proxy::bind(options).await.unwrap();
     eprintln!("{}", proxy.addresses()[0]);

@@ -14,7 +14,7 @@ pub const HANDSHAKE: &str = "Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgra
 pub const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 /// Switches, then sends back every byte until the end, then ends.
-async fn raw_echo() -> Upstream {
+pub async fn raw_echo() -> Upstream {
     Upstream::raw(|_, mut peer, _| async move {
         peer.head().await;
         peer.send(format!("{SWITCH}\r\nhello")).await;
@@ -32,7 +32,7 @@ async fn raw_echo() -> Upstream {
     .await
 }
 
-async fn open(world: &World, path: &str) -> Raw {
+pub async fn open(world: &World, path: &str) -> Raw {
     let mut raw = Raw::connect(world.address).await;
     raw.send(format!("GET {path} HTTP/1.1\r\n{HANDSHAKE}")).await;
     let head = raw.head().await;
@@ -41,7 +41,7 @@ async fn open(world: &World, path: &str) -> Raw {
     raw
 }
 
-async fn echoes(raw: &mut Raw) {
+pub async fn echoes(raw: &mut Raw) {
     raw.send("ping").await;
     assert_eq!(raw.exact(4).await, b"ping");
 }

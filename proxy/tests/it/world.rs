@@ -35,18 +35,9 @@ pub async fn world_with(routes: Vec<Route>, adjust: impl FnOnce(&mut Options)) -
         token: TOKEN.to_owned(),
         snapshot: Some(folder.path().join("routes")),
         identity: "p 1".to_owned(),
-        default_target: None,
         limits: Limits { activity_interval: Duration::from_millis(20), ..Limits::default() },
         admin_socket: Some(folder.path().join("admin.sock")),
-        trusted_proxies: Vec::new(),
-        client_ca: None,
-        tls: None,
-        reload: std::sync::Arc::default(),
-        mark: None,
-        doors: Vec::new(),
-        client_certificate: None,
-        insecure: false,
-        chp: None,
+        ..Options::default()
     };
     adjust(&mut options);
     let revision = hub.change(routes, &[]);

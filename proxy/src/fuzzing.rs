@@ -1,0 +1,225 @@
+//! What the fuzz targets in `proxy/fuzz` call: each takes any bytes, and panics when a promise is broken.
+//!
+//! The real code runs, over sockets between parts of one thread whose clock jumps ahead when nothing is left to do.
+
+// A broken promise is a panic, which is what the fuzzer looks for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "../tests/it/strict.rs"]
+mod strict;
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    runtime::Runtime,
+};
+
+use crate::{
+    HubLink, Options, Proxy,
+    activity::lock,
+    chp::{self, ChpOptions},
+    listener,
+    path::{host_key, key, prefix_key},
+    state::Shared,
+    stream::Stream,
+    table::Table,
+    wire::Line,
+};
+
+const END: &[u8] = b"GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const TOKEN: &str = "secret";
+
+/// A proxy without doors, and one upstream.
+struct Stage {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    /// What the upstream got, by connection.
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// What it answers with; None is a short answer to each whole request.
+    answer: Arc<Mutex<Option<Vec<u8>>>>,
+    _folder: TempDir,
+}
+
+thread_local! {
+    static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
+}
+
+fn on_stage<T>(act: impl FnOnce(&Stage) -> T) -> T {
+    STAGE.with_borrow_mut(|stage| act(stage.get_or_insert_with(Stage::new)))
+}
+
+impl Stage {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("up");
+        let (seen, answer) = (Arc::default(), Arc::default());
+        let shared = runtime.block_on(async {
+            tokio::spawn(upstream(UnixListener::bind(&socket).unwrap(), Arc::clone(&seen), Arc::clone(&answer)));
+            let options = Options {
+                hub: HubLink::None,
+                chp: Some(ChpOptions::plain(Some(TOKEN.to_owned()))),
+                default_target: Some(format!("http+unix://{}", socket.display().to_string().replace('/', "%2F"))),
+                ..Options::default()
+            };
+            Proxy::bind(options).await.unwrap().shared
+        });
+        Self { runtime, shared, seen, answer, _folder: folder }
+    }
+
+    /// Sends bytes as a client and gives what came back.
+    fn ask(&self, bytes: &[u8]) -> Vec<u8> {
+        self.runtime.block_on(async {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            let serving = tokio::spawn(listener::serve_alone(Arc::clone(&self.shared), Stream::Unix(server)));
+            let mut back = Vec::new();
+            let (mut reader, mut writer) = client.split();
+            let writing = async {
+                // It may be closed before all is read.
+                let _ = writer.write_all(bytes).await;
+                let _ = writer.write_all(END).await;
+            };
+            let reading = async {
+                let _ = reader.read_to_end(&mut back).await;
+            };
+            tokio::join!(writing, reading);
+            serving.await.unwrap();
+            back
+        })
+    }
+
+    fn take_seen(&self) -> Vec<Vec<u8>> {
+        lock(&self.seen).iter_mut().map(std::mem::take).collect()
+    }
+}
+
+async fn upstream(listener: UnixListener, seen: Arc<Mutex<Vec<Vec<u8>>>>, answer: Arc<Mutex<Option<Vec<u8>>>>) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let number = {
+            let mut seen = lock(&seen);
+            seen.push(Vec::new());
+            seen.len() - 1
+        };
+        let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+        tokio::spawn(async move {
+            let (mut answered, mut piece) = (0, vec![0; 16 * 1024]);
+            while let Ok(count @ 1..) = stream.read(&mut piece).await {
+                let whole = {
+                    let mut seen = lock(&seen);
+                    let Some(seen) = seen.get_mut(number) else { return };
+                    seen.extend_from_slice(piece.get(..count).unwrap_or_default());
+                    strict::requests(seen).map_or(0, |found| found.len())
+                };
+                let fixed = lock(&answer).clone();
+                if let Some(bytes) = fixed.filter(|_| whole > 0) {
+                    let _ = stream.write_all(&bytes).await;
+                    return;
+                }
+                while answered < whole {
+                    answered += 1;
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Any bytes from a client: what reaches the upstream is whole requests and nothing else, and what comes back is answers.
+pub fn exchange(bytes: &[u8]) {
+    on_stage(|stage| {
+        *lock(&stage.answer) = None;
+        let back = stage.ask(bytes);
+        for connection in stage.take_seen() {
+            if let Err(problem) = strict::requests(&connection) {
+                panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
+            }
+        }
+        if !back.starts_with(b"HTTP/1.1 101") && let Err(problem) = strict::answers(&back) {
+            panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back));
+        }
+    });
+}
+
+/// Any bytes as a body in chunks.
+pub fn chunks(bytes: &[u8]) {
+    let mut whole = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n".to_vec();
+    whole.extend_from_slice(bytes);
+    exchange(&whole);
+}
+
+/// Any bytes from an upstream: the client gets no more answers than it asked for, and each is whole or cut.
+pub fn answer(bytes: &[u8]) {
+    on_stage(|stage| {
+        *lock(&stage.answer) = Some(bytes.to_vec());
+        let back = stage.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+        stage.take_seen();
+        match strict::answers(&back) {
+            Ok(found) => assert!(found.len() <= 2, "{found:?}"),
+            Err(problem) => panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back)),
+        }
+    });
+}
+
+/// Any path: a key that is found has no way around it, and means the same when it is read again.
+pub fn path(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = host_key(text);
+    if let Ok(found) = prefix_key(text) {
+        let _ = Table::fits(&found);
+    }
+    let Ok(found) = key(text) else { return };
+    let climbs = |segment: &[u8]| matches!(segment, b"." | b"..");
+    assert!(!found.split(|byte| *byte == b'/').any(climbs), "{text:?} became {:?}", String::from_utf8_lossy(&found));
+    assert!(!found.contains(&b'\\'), "{text:?} became {:?}", String::from_utf8_lossy(&found));
+}
+
+/// Any body for the API: it is answered, and the table stays one that can be told.
+pub fn api(bytes: &[u8]) {
+    on_stage(|stage| {
+        let head = format!(
+            "POST /api/routes/a HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            bytes.len()
+        );
+        let ask = |request: Vec<u8>| {
+            stage.runtime.block_on(async {
+                let (mut client, server) = UnixStream::pair().unwrap();
+                let serving = tokio::spawn(chp::serve_api(Arc::clone(&stage.shared), Stream::Unix(server)));
+                let mut back = Vec::new();
+                let (mut reader, mut writer) = client.split();
+                let _ = tokio::join!(writer.write_all(&request), reader.read_to_end(&mut back));
+                serving.await.unwrap();
+                back
+            })
+        };
+        let back = ask([head.as_bytes(), bytes].concat());
+        assert!(back.starts_with(b"HTTP/1.1 201 ") || back.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&back));
+        let list = format!("GET /api/routes HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nConnection: close\r\n\r\n");
+        let back = ask(list.into_bytes());
+        let body = back.windows(4).position(|four| four == b"\r\n\r\n").and_then(|at| back.get(at + 4..)).unwrap_or_default();
+        assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|table| table.is_object()));
+    });
+}
+
+/// Any line of the route stream: it is refused or applied, and the table can be told as a line again.
+pub fn line(bytes: &[u8]) {
+    let Ok(line) = serde_json::from_slice::<Line>(bytes) else { return };
+    on_stage(|stage| {
+        stage.runtime.block_on(async {
+            let before = stage.shared.routes.load_full();
+            stage.shared.apply(&line);
+            let told = serde_json::to_vec(&stage.shared.routes.load().to_line()).unwrap();
+            assert!(serde_json::from_slice::<Line>(&told).is_ok(), "{}", json!(line));
+            stage.shared.routes.store(before);
+        });
+    });
+}
