@@ -276,6 +276,15 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         seconds("connect-timeout", proxy.connect_timeout),
         seconds("pool-idle", proxy.pool_idle),
         seconds("upload-idle", proxy.upload_idle),
+        seconds("stall-timeout", proxy.stall_timeout),
+        seconds("tls-handshake-timeout", proxy.tls_handshake_timeout),
+        seconds("websocket-handshake-timeout", proxy.websocket_handshake_timeout),
+        format!("--connections-per-address={}", proxy.connections_per_address),
+        format!("--requests-per-address={}", proxy.requests_per_address),
+        format!("--requests-per-address-burst={}", proxy.requests_per_address_burst),
+        format!("--concurrent-per-server={}", proxy.concurrent_per_server),
+        format!("--requests-per-server={}", proxy.requests_per_server),
+        format!("--requests-per-server-burst={}", proxy.requests_per_server_burst),
         seconds("route-grace", proxy.route_grace),
         seconds("hub-wait", proxy.hub_wait),
         seconds("drain-timeout", proxy.drain_timeout),
@@ -285,6 +294,15 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     if let Some(file) = &proxy.client_ca_file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         arguments.push(format!("--client-ca={}", file.display()));
+    }
+    if proxy.cookie_firewall {
+        let names = [hub_core::cookie::LOGIN, hub_core::cookie::SERVICES];
+        arguments.extend(names.iter().map(|name| format!("--guard-cookie={name}")));
+    }
+    arguments.extend(proxy.metrics_address.iter().map(|address| format!("--metrics-address={address}")));
+    if let Some(file) = &proxy.access_log_file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        arguments.push(format!("--access-log={}", file.display()));
     }
     if let Some(file) = &config.file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());

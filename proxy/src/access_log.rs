@@ -145,7 +145,13 @@ struct Line<'a> {
 
 impl Entry {
     /// Takes from a request what the line will say.
-    pub(crate) fn new(shared: &Arc<Shared>, address: &HeaderValue, method: &Method, path: &str, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        address: &HeaderValue,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             begin: Instant::now(),
@@ -163,7 +169,13 @@ impl Entry {
     }
 
     /// The answer has begun: the line is written with its end.
-    pub(crate) fn around(mut self, status: StatusCode, route: Option<String>, class: Class, body: Download) -> Download {
+    pub(crate) fn around(
+        mut self,
+        status: StatusCode,
+        route: Option<String>,
+        class: Class,
+        body: Download,
+    ) -> Download {
         (self.status, self.route, self.class) = (status, route, class);
         self.whole = body.is_end_stream();
         Download::Logged(Box::new(Logged { body, entry: self }))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -10,17 +10,23 @@ use chrono::{DateTime, SecondsFormat};
 
 use crate::{
     link::Control,
+    measure::Summary,
     options::Limits,
     route::{Pooled, Route},
     stop::Stop,
     wire,
 };
 
-/// Routes to look at soon. Each stands here at most once, so the lists are bounded by the table.
+/// Routes to look at soon, and what all of them count. Each stands here at most once, so the lists are bounded by the table.
 #[derive(Default)]
 pub(crate) struct Ledger {
     active: Mutex<Vec<Arc<Route>>>,
     pooled: Mutex<Vec<Pooled>>,
+    pub(crate) bytes_up: AtomicU64,
+    pub(crate) bytes_down: AtomicU64,
+    /// How long it takes to stamp activity; measured where `timed`.
+    pub(crate) updating: Summary,
+    pub(crate) timed: bool,
 }
 
 impl Ledger {
@@ -40,6 +46,11 @@ impl Ledger {
             pooled.retain(|route| route.upgrade().is_some_and(|route| route.sweep_idle(oldest)));
             lock(&self.pooled).append(&mut pooled);
         }
+    }
+
+    /// Connections that wait for a request, of all routes.
+    pub(crate) fn idle(&self) -> usize {
+        lock(&self.pooled).iter().filter_map(|route| Some(route.upgrade()?.idle())).sum()
     }
 
     fn take_active(&self) -> Vec<Arc<Route>> {

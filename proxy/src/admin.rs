@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::UnixListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{hand_over, room::Room, state::Shared, wire::Status};
+use crate::{hand_over, metrics, state::Shared, wire::Status};
 
 /// Connections served at once; more wait.
 const CONNECTIONS: usize = 16;
@@ -38,7 +38,6 @@ pub(crate) struct Admin {
 /// What the status tells beside the shared state.
 pub(crate) struct View {
     pub(crate) addresses: Vec<std::net::SocketAddr>,
-    pub(crate) room: Arc<Room>,
     pub(crate) program: Option<String>,
 }
 
@@ -138,6 +137,12 @@ fn answer(
             Ok(text) => reply(StatusCode::OK, text.into()),
             Err(_) => reply(StatusCode::INTERNAL_SERVER_ERROR, Bytes::new()),
         },
+        (&Method::GET, "/metrics") => {
+            let mut response = reply(StatusCode::OK, metrics::text(shared).into());
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
         (&Method::POST, "/stop") => {
             stop.cancel();
             reply(StatusCode::ACCEPTED, Bytes::new())
@@ -151,7 +156,7 @@ fn answer(
             headers.insert(UPGRADE, HeaderValue::from_static(hand_over::PROTOCOL));
             response
         }
-        (_, "/status" | "/stop" | "/hand-over") => reply(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
+        (_, "/status" | "/metrics" | "/stop" | "/hand-over") => reply(StatusCode::METHOD_NOT_ALLOWED, Bytes::new()),
         _ => reply(StatusCode::NOT_FOUND, Bytes::new()),
     }
 }
@@ -168,7 +173,7 @@ fn status(shared: &Shared, view: &View) -> Status {
     let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
     // Each accepting task holds one free permit in advance.
     let waiting = if shared.drain.is_set() { 0 } else { view.addresses.len() };
-    let held = view.room.taken();
+    let held = shared.room.taken();
     Status {
         pid: std::process::id(),
         proxy: shared.identity.clone(),

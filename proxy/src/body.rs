@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{pool::Lease, route::Route};
+use crate::{access_log::Logged, budget::Turn, pool::Lease, route::Route};
 
 /// Why an upload ended early. The client never sees the text.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,7 @@ impl Uploading {
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence = None;
                 self.route.touch();
+                self.route.count_up(frame.data_ref().map_or(0, Bytes::len));
                 if self.incoming.is_end_stream() {
                     self.ended.store(true, Ordering::Release);
                 }
@@ -156,6 +157,8 @@ pub(crate) enum Download {
     /// Our own words; None once sent.
     Own(Option<Bytes>),
     Streamed(Downloading),
+    /// Either of them, with a line in the access log at its end.
+    Logged(Box<Logged>),
 }
 
 /// An upstream's body, with the connection it comes over.
@@ -172,6 +175,8 @@ pub(crate) struct Exchange {
     pub(crate) uploaded: Option<Arc<AtomicBool>>,
     /// Whether the end of the answer is activity.
     pub(crate) counts: bool,
+    /// Held against the bound on requests of the route.
+    pub(crate) _turn: Option<Turn>,
 }
 
 impl Exchange {
@@ -204,8 +209,12 @@ impl Body for Download {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Logged(logged) => Pin::new(logged.as_mut()).poll_frame(context),
             Self::Streamed(streamed) => {
                 let frame = ready!(Pin::new(&mut streamed.incoming).poll_frame(context));
+                if let Some(Ok(frame)) = &frame {
+                    streamed.exchange.route.count_down(frame.data_ref().map_or(0, Bytes::len));
+                }
                 if frame.is_none() || streamed.incoming.is_end_stream() {
                     streamed.exchange.finish();
                 }
@@ -217,12 +226,14 @@ impl Body for Download {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.is_none(),
+            Self::Logged(logged) => logged.is_end_stream(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Logged(logged) => logged.size_hint(),
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
         }

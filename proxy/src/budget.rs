@@ -14,8 +14,10 @@ use http::StatusCode;
 
 use crate::{activity::lock, error_page::Fault, metrics::Refusal, relay::Client, route::Route, state::Shared};
 
-pub(crate) const TOO_MANY: Fault = Fault::new(StatusCode::TOO_MANY_REQUESTS, "There were too many requests. Try again shortly.");
-const FULL: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server has as many requests as it may have. Try again shortly.");
+pub(crate) const TOO_MANY: Fault =
+    Fault::new(StatusCode::TOO_MANY_REQUESTS, "There were too many requests. Try again shortly.");
+const FULL: Fault =
+    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server has as many requests as it may have. Try again shortly.");
 
 /// A bound on how often something may happen, by the generic cell rate algorithm: the state is the time at which all
 /// that was let through would have been through at an even pace.

@@ -46,7 +46,9 @@ impl CookieFirewall {
             })
             .collect();
         headers.remove(COOKIE);
-        kept.into_iter().for_each(|value| drop(headers.append(COOKIE, value)));
+        for value in kept {
+            headers.append(COOKIE, value);
+        }
     }
 
     /// Keeps what a server sets below its own path and away from the hub. `prefix` is that of its route.
@@ -56,9 +58,12 @@ impl CookieFirewall {
         }
         // A route with a host of its own may do there as it likes, but not beyond.
         let path = if prefix.starts_with('/') { prefix } else { "/" };
-        let set: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter_map(|one| self.confined(one, path)).collect();
+        let set: Vec<HeaderValue> =
+            headers.get_all(SET_COOKIE).iter().filter_map(|one| self.confined(one, path)).collect();
         headers.remove(SET_COOKIE);
-        set.into_iter().for_each(|value| drop(headers.append(SET_COOKIE, value)));
+        for value in set {
+            headers.append(SET_COOKIE, value);
+        }
     }
 
     /// The same cookie for the path alone; None when it is not the server's to set.

@@ -12,7 +12,7 @@ use crate::{
     route::Route,
     state::Shared,
     stream::Stream,
-    target::{Address, Target},
+    target::{self, Address, Target},
     tls::Trust,
 };
 
@@ -22,7 +22,7 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
         let socket = match &target.address {
             Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
             Address::Ip(address) => TcpStream::connect(address).await?,
-            Address::Name(name, port) => TcpStream::connect((name.as_str(), *port)).await?,
+            Address::Name(name, port) => connect_by_name(name, *port).await?,
         };
         if target.tls {
             return Ok(Stream::Unix(trust.wrap(target, socket).await?));
@@ -36,6 +36,21 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
     }
 }
 
+/// A name may lead anywhere, and to another place than a moment ago: what may not be a target is left out here too.
+async fn connect_by_name(name: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that may be a target");
+    for address in tokio::net::lookup_host((name, port)).await? {
+        if target::is_forbidden(address.ip()) {
+            continue;
+        }
+        match TcpStream::connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(problem) => last = problem,
+        }
+    }
+    Err(last)
+}
+
 /// A new connection to the route's target, driven by its own task until it ends, the lease is
 /// dropped or the route is gone.
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
@@ -43,6 +58,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
     let stream = connect(route.target(), &limits, &shared.trust).await?;
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
+    stream.bound_stall(limits.stalled);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {

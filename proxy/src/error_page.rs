@@ -52,6 +52,10 @@ impl Asked {
         !accept.contains("text/html") && (accept.contains("json") || self.uri.path().contains("/api/"))
     }
 
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
     pub(crate) fn url(&self) -> &str {
         self.uri.path_and_query().map_or("/", |url| url.as_str())
     }
@@ -100,7 +104,7 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
         .ok()?;
     let lease = dial::open(shared, hub).await.ok()?;
     // In an exchange, so that the connection is cut when time is over.
-    let mut exchange = Exchange { route: Arc::clone(hub), lease: None, uploaded: None, counts: false };
+    let mut exchange = Exchange { route: Arc::clone(hub), lease: None, uploaded: None, counts: false, _turn: None };
     let answer = exchange.lease.insert(lease).sender.send_request(request).await.ok()?;
     if !answer.status().is_success() && answer.status() != status {
         return None;
@@ -123,8 +127,13 @@ pub(crate) fn dressed(status: StatusCode, kind: HeaderValue, body: Download) -> 
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    let again = match status {
+        StatusCode::SERVICE_UNAVAILABLE => Some("2"),
+        StatusCode::TOO_MANY_REQUESTS => Some("1"),
+        _ => None,
+    };
+    if let Some(seconds) = again {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     response
 }

@@ -144,7 +144,9 @@ pub fn exchange(bytes: &[u8]) {
                 panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
             }
         }
-        if !back.starts_with(b"HTTP/1.1 101") && let Err(problem) = strict::answers(&back) {
+        if !back.starts_with(b"HTTP/1.1 101")
+            && let Err(problem) = strict::answers(&back)
+        {
             panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back));
         }
     });
@@ -202,10 +204,16 @@ pub fn api(bytes: &[u8]) {
             })
         };
         let back = ask([head.as_bytes(), bytes].concat());
-        assert!(back.starts_with(b"HTTP/1.1 201 ") || back.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&back));
-        let list = format!("GET /api/routes HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nConnection: close\r\n\r\n");
+        assert!(
+            back.starts_with(b"HTTP/1.1 201 ") || back.starts_with(b"HTTP/1.1 4"),
+            "{:?}",
+            String::from_utf8_lossy(&back)
+        );
+        let list =
+            format!("GET /api/routes HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nConnection: close\r\n\r\n");
         let back = ask(list.into_bytes());
-        let body = back.windows(4).position(|four| four == b"\r\n\r\n").and_then(|at| back.get(at + 4..)).unwrap_or_default();
+        let body =
+            back.windows(4).position(|four| four == b"\r\n\r\n").and_then(|at| back.get(at + 4..)).unwrap_or_default();
         assert!(serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|table| table.is_object()));
     });
 }

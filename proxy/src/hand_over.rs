@@ -81,9 +81,8 @@ impl Predecessor {
         let Ok(mut stream) = StdStream::connect(admin) else { return Ok(None) };
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let asking = format!(
-            "POST /hand-over HTTP/1.1\r\nHost: proxy\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n"
-        );
+        let asking =
+            format!("POST /hand-over HTTP/1.1\r\nHost: proxy\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n");
         stream.write_all(asking.as_bytes())?;
         let head = read_until(&mut stream, b"\r\n\r\n")?;
         if !head.starts_with(b"HTTP/1.1 101 ") {

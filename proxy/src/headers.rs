@@ -1,5 +1,7 @@
 //! Which headers pass, and which say where a request came from. Pure, in place.
 
+use std::net::IpAddr;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING},
@@ -86,6 +88,14 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), StatusCode> {
 /// Whether the message says `TE: trailers`.
 pub(crate) fn accepts_trailers(headers: &HeaderMap) -> bool {
     tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+/// Whom the nearest front names as its client.
+pub(crate) fn last_address(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = tokens(headers, &FORWARDED_FOR).last()?;
+    let bare = last.trim_start_matches('[').split(']').next()?;
+    // Some fronts add the port.
+    bare.parse().ok().or_else(|| bare.rsplit_once(':')?.0.parse().ok())
 }
 
 /// The comma-separated words of all headers of a name.

@@ -7,17 +7,26 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
 mod acknowledge;
 mod activity;
 mod admin;
 mod body;
+mod budget;
 pub mod chp;
+mod cookies;
 mod dial;
+mod doubt;
 mod error_page;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hand_over;
 mod headers;
 mod link;
 mod listener;
+mod measure;
+mod metrics;
 mod notify;
 mod options;
 mod path;
@@ -38,6 +47,7 @@ mod tunnel;
 mod upgrade;
 pub mod wire;
 
+pub use cookies::CookieFirewall;
 pub use hand_over::Sockets;
 pub use options::{Cidr, HubLink, Limits, Options};
 pub use server::Proxy;

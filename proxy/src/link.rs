@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
     wire::{self, Line},
 };
 
+/// Bytes of an answer.
+const ANSWER: usize = 4096;
 /// How often a vanished unix socket is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 /// Age at which a link counts as one that works.
@@ -71,6 +73,25 @@ impl Control {
         let response = tokio::time::timeout(self.limits.link_post, posting).await.context("no answer in time")??;
         ensure!(response.status().is_success(), "the hub answers {} to {path}", response.status());
         Ok(())
+    }
+
+    /// Posts JSON and reads the answer; None when the hub does not know the path.
+    pub(crate) async fn put_question<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        question: &impl Serialize,
+    ) -> anyhow::Result<Option<T>> {
+        let asking = async {
+            let response = self.ask(Method::POST, path, serde_json::to_vec(question)?.into()).await?;
+            if response.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            ensure!(response.status().is_success(), "the hub answers {} to {path}", response.status());
+            let body = Limited::new(response.into_body(), ANSWER).collect().await;
+            let body = body.map_err(|problem| anyhow!(problem)).context("the answer does not end")?;
+            Ok(Some(serde_json::from_slice(&body.to_bytes())?))
+        };
+        tokio::time::timeout(self.limits.link_post, asking).await.context("no answer in time")?
     }
 
     async fn ask(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Response<Incoming>> {

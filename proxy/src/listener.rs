@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
+    budget,
     chp::Door,
     dial,
     hand_over::Sockets,
@@ -55,7 +56,8 @@ pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Room>) {
             let Some(place) = room.enter().await else { return };
             let Some((stream, peer)) = door.next().await else { continue };
             let origin = origin(&shared, peer);
-            let client = Client { shared: Arc::clone(&shared), origin, _place: place };
+            let Ok(seat) = budget::seat(&shared, peer, origin.trusted) else { continue };
+            let client = Client { shared: Arc::clone(&shared), origin, peer, _place: Some(place), _seat: seat };
             shared.tasks.spawn(serve(builder(&shared.limits()), Arc::new(client), stream));
         }
     };
@@ -112,12 +114,22 @@ fn origin(shared: &Shared, peer: IpAddr) -> Origin {
     }
 }
 
+/// Serves one connection that is there already.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
+    let peer = IpAddr::from([127, 0, 0, 1]);
+    let (origin, builder) = (origin(&shared, peer), builder(&shared.limits()));
+    let client = Client { shared, origin, peer, _place: None, _seat: None };
+    serve(builder, Arc::new(client), stream).await;
+}
+
 async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
     if let Stream::Tcp(socket) = &stream {
         // A socket that refuses this is already closed, and the read will say so.
         let _ = socket.set_nodelay(true);
     }
     let shared = Arc::clone(&client.shared);
+    stream.bound_stall(shared.limits().stalled);
     let handshake = shared.limits().tls_handshake;
     let stream = match (stream, &shared.secure) {
         (Stream::Tcp(socket), Some(secure)) => match shared.drain.until(secure.accept(socket, handshake)).await {

@@ -127,7 +127,8 @@ mod tests {
         (1..=1000).for_each(|micros| summary.add(Duration::from_micros(micros)));
         let mut text = String::new();
         summary.write(&mut text, "x", "y");
-        let value = |line: &str| text.lines().find_map(|found| found.strip_prefix(line)).unwrap().parse::<f64>().unwrap();
+        let value =
+            |line: &str| text.lines().find_map(|found| found.strip_prefix(line)).unwrap().parse::<f64>().unwrap();
         assert!((value("x{quantile=\"0.5\"} ") - 500e-6).abs() < 70e-6, "{text}");
         assert!((value("x{quantile=\"0.99\"} ") - 990e-6).abs() < 130e-6, "{text}");
         assert!((value("x_sum ") - 0.5005).abs() < 1e-9 && value("x_count ") == 1000.0, "{text}");

@@ -227,7 +227,12 @@ pub(crate) fn text(shared: &Shared) -> String {
     page.one("tunnels", "gauge", "Open websockets", tunnels);
     page.one("specola_proxy_places_taken", "gauge", "Of max_connections", shared.room.taken());
     page.one("specola_proxy_pool_idle", "gauge", "Unused connections to servers", ledger.idle());
-    page.one("specola_proxy_linked", "gauge", "Whether the hub is heard", u8::from(shared.counts.linked.load(Ordering::Relaxed)));
+    page.one(
+        "specola_proxy_linked",
+        "gauge",
+        "Whether the hub is heard",
+        u8::from(shared.counts.linked.load(Ordering::Relaxed)),
+    );
     machine(&mut page);
     page.0
 }
@@ -322,13 +327,16 @@ mod tests {
 
     #[test]
     fn tables_of_the_kernel_are_read() {
-        let netstat = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 3\nIpExt: InNoRoutes\nIpExt: 0\n";
+        let netstat =
+            "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 3\nIpExt: InNoRoutes\nIpExt: 0\n";
         assert_eq!(column(netstat, "TcpExt:", "ListenOverflows"), Some("22"));
         assert_eq!(column(netstat, "TcpExt:", "Missing"), None);
         assert_eq!(word("Max open files   1024   4096   files\n", "Max open files", 0), Some("1024"));
         let mut page = Page(String::new());
         machine(&mut page);
-        for name in ["process_open_fds ", "process_max_fds ", "process_resident_memory_bytes ", "process_cpu_seconds_total "] {
+        for name in
+            ["process_open_fds ", "process_max_fds ", "process_resident_memory_bytes ", "process_cpu_seconds_total "]
+        {
             assert!(page.0.lines().any(|line| line.starts_with(name)), "{name} is not in\n{}", page.0);
         }
     }

@@ -12,8 +12,9 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use crate::{
-    hand_over::Sockets,
     chp::{ChpOptions, Listen},
+    cookies::CookieFirewall,
+    hand_over::Sockets,
     secure::{CertificateFiles, TlsOptions},
 };
 
@@ -55,6 +56,12 @@ pub struct Options {
     pub reload: Arc<Notify>,
     /// Brings limits that were read again; they hold for what begins after that.
     pub new_limits: Option<watch::Receiver<Limits>>,
+    /// Where metrics are told, without a password.
+    pub metrics: Option<Listen>,
+    /// The file of the access log.
+    pub access_log: Option<PathBuf>,
+    /// What stands between cookies of the hub and servers.
+    pub cookie_firewall: Option<CookieFirewall>,
     /// Any word; the status tells it, so that whoever started the proxy can see whether it has these settings.
     pub mark: Option<String>,
     /// Further public listeners, such as unix sockets.
@@ -104,6 +111,10 @@ pub struct Limits {
     pub pool_idle: Duration,
     /// Idle upstream connections kept for one route: 64.
     pub pool_size: usize,
+    /// Silence of a client or a server that does not take what is sent to it: 300 s.
+    pub stalled: Duration,
+    /// For a server to answer the handshake of a websocket: 60 s.
+    pub switch: Duration,
     /// Silence of a client in the middle of an upload: 300 s. There is no bound on a whole upload.
     pub upload_idle: Duration,
     /// What one direction of a tunnel may still take after the other has ended: 30 s.
@@ -116,6 +127,18 @@ pub struct Limits {
     pub route_grace: Duration,
     /// Open client connections; more wait in the accept queue: 8192.
     pub max_connections: usize,
+    /// Open connections of one address: unbounded when 0.
+    pub address_connections: usize,
+    /// Requests a second of one address: unbounded when 0.
+    pub address_rate: u32,
+    /// Requests at once of an address after a pause; as many as in a second when 0.
+    pub address_burst: u32,
+    /// Requests and websockets that a route may have at once: unbounded when 0. The hub's has no bound.
+    pub route_requests: usize,
+    /// Requests a second at one route: unbounded when 0.
+    pub route_rate: u32,
+    /// Requests at once at a route after a pause; as many as in a second when 0.
+    pub route_burst: u32,
     /// How long a request for the hub waits while connecting to it is refused: 10 s.
     pub hub_wait: Duration,
     /// To fetch an error page from the hub: 2 s.
@@ -150,12 +173,20 @@ impl Default for Limits {
             header_bytes: 64 * 1024,
             pool_idle: Duration::from_secs(4),
             pool_size: 64,
+            stalled: Duration::from_secs(300),
+            switch: Duration::from_secs(60),
             upload_idle: Duration::from_secs(300),
             tunnel_half_close: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             leave: Duration::from_secs(7 * 24 * 3600),
             route_grace: Duration::from_secs(10),
             max_connections: 8192,
+            address_connections: 0,
+            address_rate: 0,
+            address_burst: 0,
+            route_requests: 0,
+            route_rate: 0,
+            route_burst: 0,
             hub_wait: Duration::from_secs(10),
             error_page: Duration::from_secs(2),
             error_page_bytes: 1024 * 1024,

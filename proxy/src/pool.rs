@@ -76,6 +76,10 @@ impl Pool {
         inside.listed
     }
 
+    pub(crate) fn idle(&self) -> usize {
+        lock(&self.inside).idle.len()
+    }
+
     pub(crate) fn close(&self) {
         let mut inside = lock(&self.inside);
         inside.closed = true;

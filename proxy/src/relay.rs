@@ -1,32 +1,35 @@
 //! One request: find its route, pass it on, stream the answer back.
 
-use std::{io, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY, UPGRADE},
     response,
 };
 use hyper::body::{Body, Incoming};
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
+    access_log::Entry,
     activity::lock,
     body::{Download, Downloading, Exchange, Gate, Never, Upload},
+    budget::{self, Seat, Turn},
     chp::Rewrite,
-    dial,
+    dial, doubt,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
+    metrics::{Refusal, count},
     path::{host_key, key},
     pool::Lease,
     room::Place,
-    route::Route,
+    route::{Class, Route},
     state::Shared,
     upgrade,
 };
 
 /// For an upstream that takes longer to answer than it may.
-const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server did not answer in time.");
+pub(crate) const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server did not answer in time.");
 
 /// Pause between attempts to reach a hub that restarts.
 const HOLD: Duration = Duration::from_millis(25);
@@ -36,7 +39,10 @@ pub(crate) struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) origin: Origin,
     /// Counts against the bound on connections until connection and tunnel are gone.
-    pub(crate) _place: Place,
+    pub(crate) _place: Option<Place>,
+    /// Counts against the bound of its address.
+    pub(crate) _seat: Option<Seat>,
+    pub(crate) peer: IpAddr,
 }
 
 /// Answers one request, whatever happens.
@@ -45,17 +51,21 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
         return Ok(error_page::healthy());
     }
+    let begin = Instant::now();
     let asked = Asked::new(&request);
-    let socket = client.shared.chp.is_some() && upgrade::wanted(&request).is_some();
-    let mut response = match pass(&client, request).await {
+    let socket = request.headers().contains_key(UPGRADE) && upgrade::wanted(&request).is_some();
+    let entry = client.shared.access_log.as_ref().map(|_| {
+        Entry::new(&client.shared, &client.origin.address, asked.method(), request.uri().path(), request.headers())
+    });
+    let mut found = None;
+    let mut response = match pass(&client, request, &mut found).await {
         Ok(response) => response,
         Err(fault) if fault.status.is_server_error() => error_page::told(&client.shared, fault, &asked).await,
         Err(fault) if client.shared.chp.is_some() => error_page::told(&client.shared, fault, &asked).await,
         Err(fault) => error_page::own(fault, asked.api()),
     };
-    if let Some(chp) = &client.shared.chp {
-        chp.counts.proxied(socket, response.status().as_u16());
-    }
+    let class = found.as_ref().map_or(Class::Other, |route| route.class());
+    client.shared.meter.answered(class, socket, response.status(), begin.elapsed());
     // Another proxy accepts now: the next request of this client goes to that one.
     if client.shared.leaving.is_set() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -63,16 +73,32 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
         response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
     }
+    if let Some(entry) = entry {
+        let (status, route) = (response.status(), found.map(|route| route.prefix()));
+        return Ok(response.map(|body| entry.around(status, route, class, body)));
+    }
     Ok(response)
 }
 
-async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Fault> {
+/// Finds the route, which `found` then tells, and passes the request on.
+async fn pass(
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+    found: &mut Option<Arc<Route>>,
+) -> Result<Response<Download>, Fault> {
+    let shared = &client.shared;
     let request = normal(request)?;
-    let route = find(&client.shared, &request)?;
-    match &client.shared.chp {
-        None => pass_on(client, request, route).await,
+    let health = request.uri().path().ends_with("/hub/health");
+    if !health {
+        budget::may_ask(client, || headers::last_address(request.headers()))?;
+    }
+    let route = find(shared, &request)?;
+    *found = Some(Arc::clone(&route));
+    let turn = budget::turn(shared, &route)?;
+    match &shared.chp {
+        None => pass_on(client, request, route, turn).await,
         // Boxed, so that the common way stays small.
-        Some(chp) => Box::pin(rewritten(client, request, route, &chp.rewrite)).await,
+        Some(chp) => Box::pin(rewritten(client, request, route, turn, &chp.rewrite)).await,
     }
 }
 
@@ -80,10 +106,11 @@ async fn pass_on(
     client: &Arc<Client>,
     request: Request<Incoming>,
     route: Arc<Route>,
+    turn: Option<Turn>,
 ) -> Result<Response<Download>, Fault> {
     match upgrade::wanted(&request) {
-        Some(key) => upgrade::pass(client, request, route, key).await,
-        None => forward(client, request, route).await,
+        Some(key) => upgrade::pass(client, request, route, key, turn).await,
+        None => forward(client, request, route, turn).await,
     }
 }
 
@@ -92,13 +119,14 @@ async fn rewritten(
     client: &Arc<Client>,
     mut request: Request<Incoming>,
     route: Arc<Route>,
+    turn: Option<Turn>,
     rewrite: &Rewrite,
 ) -> Result<Response<Download>, Fault> {
     const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     *request.uri_mut() = rewrite.uri(request.uri(), &route.prefix(), route.target()).ok_or(URL)?;
     let host = request.headers().get(HOST).cloned();
     let (told, to) = (client.shared.limits().answer, Arc::clone(&route));
-    let passing = Box::pin(pass_on(client, request, route));
+    let passing = Box::pin(pass_on(client, request, route, turn));
     let mut response = match told {
         None => passing.await?,
         Some(time) => tokio::time::timeout(time, passing).await.unwrap_or(Err(LATE))?,
@@ -131,6 +159,16 @@ fn normal(mut request: Request<Incoming>) -> Result<Request<Incoming>, Fault> {
 }
 
 fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
+    // Measured where somebody expects it: asking for the time costs as much as finding.
+    let begin = shared.chp.as_ref().map(|_| Instant::now());
+    let found = look_up(shared, request);
+    if let Some(begin) = begin {
+        shared.meter.find.add(begin.elapsed());
+    }
+    found
+}
+
+fn look_up(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
     const PATH: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     const UNKNOWN: Fault = Fault::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
     const UNREADY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The service is starting. Try again shortly.");
@@ -156,7 +194,12 @@ fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Faul
     }
 }
 
-async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>) -> Result<Response<Download>, Fault> {
+async fn forward(
+    client: &Client,
+    request: Request<Incoming>,
+    route: Arc<Route>,
+    turn: Option<Turn>,
+) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
     let (mut parts, incoming) = request.into_parts();
     let (gate, wanted) = match parts.headers.contains_key(EXPECT) && !incoming.is_end_stream() {
@@ -169,6 +212,7 @@ async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>)
     let (upload, uploaded) = Upload::new(incoming, &route, shared.limits().upload_idle, gate);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
+    guard_cookies(shared, &route, &mut parts.headers);
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
     }
@@ -178,10 +222,25 @@ async fn forward(client: &Client, request: Request<Incoming>, route: Arc<Route>)
     if let Some(opener) = wanted {
         open_on_continue(&mut outgoing, opener);
     }
-    let exchange = Exchange { route, lease: None, uploaded, counts: false };
+    let exchange = Exchange { route, lease: None, uploaded, counts: false, _turn: turn };
     let (response, exchange) = send(shared, outgoing, exchange).await?;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    confine_cookies(shared, &exchange.route, &mut parts.headers);
     deliver(parts, body, exchange, trailers)
+}
+
+/// The hub's cookies are not for other servers.
+pub(crate) fn guard_cookies(shared: &Shared, route: &Route, headers: &mut HeaderMap) {
+    if let Some(firewall) = shared.cookie_firewall.as_ref().filter(|_| !route.is_hub()) {
+        firewall.request(headers);
+    }
+}
+
+/// And theirs are not for the hub, nor for one another.
+pub(crate) fn confine_cookies(shared: &Shared, route: &Route, headers: &mut HeaderMap) {
+    if let Some(firewall) = shared.cookie_firewall.as_ref().filter(|_| !route.is_hub()) {
+        firewall.response(headers, &route.prefix());
+    }
 }
 
 pub(crate) fn refused_head(status: StatusCode) -> Fault {
@@ -233,6 +292,7 @@ async fn send(
         if !reused && !hold(shared, &mut deadline).await {
             return Err(no_answer(&error));
         }
+        count(&shared.meter.retries);
         outgoing = again;
     }
 }
@@ -254,10 +314,18 @@ pub(crate) async fn dial(
 ) -> Result<Lease, Fault> {
     const AWAY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server does not answer. It may be starting.");
     loop {
+        if route.doubt.is_raised() {
+            shared.meter.refused(Refusal::Doubt);
+            return Err(AWAY);
+        }
         let problem = match dial::open(shared, route).await {
             Ok(lease) => return Ok(lease),
             Err(problem) => problem,
         };
+        shared.meter.not_connected(&problem);
+        if problem.kind() == io::ErrorKind::ConnectionRefused {
+            doubt::raise(shared, route);
+        }
         let restarting = matches!(problem.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
         if !(route.is_hub() && restarting && hold(shared, deadline).await) {
             tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");

@@ -1,8 +1,11 @@
 //! One route: its target, its idle connections, its activity, and the signal that ends it.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Instant,
 };
 
 use arc_swap::ArcSwap;
@@ -11,6 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     activity::Ledger,
+    budget::Turns,
+    doubt::Doubt,
     pool::{Lease, Pool},
     stop::Stop,
     target::{Target, TargetError},
@@ -28,6 +33,9 @@ pub(crate) struct Route {
     noted: AtomicBool,
     ledger: Arc<Ledger>,
     pool: Pool,
+    class: Class,
+    pub(crate) turns: Turns,
+    pub(crate) doubt: Doubt,
     /// Given when requests and tunnels of a deleted route must end.
     pub(crate) gone: Arc<Stop>,
 }
@@ -42,6 +50,9 @@ impl Route {
     pub(crate) fn leading_to(target: Target, wire: wire::Route, ledger: Arc<Ledger>, pool_size: usize) -> Self {
         Self {
             target,
+            class: Class::of(&wire),
+            turns: Turns::default(),
+            doubt: Doubt::default(),
             hub: AtomicBool::new(is_hub(&wire.data)),
             wire: ArcSwap::from_pointee(wire),
             last_activity: AtomicI64::new(0),
@@ -69,6 +80,16 @@ impl Route {
         self.hub.load(Ordering::Relaxed)
     }
 
+    /// Whose server it leads to.
+    pub(crate) fn class(&self) -> Class {
+        if self.is_hub() { Class::Hub } else { self.class }
+    }
+
+    /// Connections that wait for a request.
+    pub(crate) fn idle(&self) -> usize {
+        self.pool.idle()
+    }
+
     /// Takes over new data when the target is the same; false when this must be another route.
     pub(crate) fn update(&self, wire: &wire::Route) -> bool {
         let now = self.wire.load();
@@ -84,9 +105,13 @@ impl Route {
 
     /// Stamps activity, and notes the route for the next batch.
     pub(crate) fn touch(self: &Arc<Self>) {
+        let begin = self.ledger.timed.then(Instant::now);
         self.last_activity.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
         if !self.is_hub() && !self.noted.swap(true, Ordering::AcqRel) {
             self.ledger.note_active(Arc::clone(self));
+        }
+        if let Some(begin) = begin {
+            self.ledger.updating.add(begin.elapsed());
         }
     }
 
@@ -105,6 +130,16 @@ impl Route {
     /// Counts as used from now on, without being told to a hub.
     pub(crate) fn begin_activity(&self) {
         self.last_activity.store(Utc::now().timestamp_micros(), Ordering::Relaxed);
+    }
+
+    /// Counts bytes that went to the server.
+    pub(crate) fn count_up(&self, bytes: usize) {
+        self.ledger.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that came from it.
+    pub(crate) fn count_down(&self, bytes: usize) {
+        self.ledger.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn take_idle(&self) -> Option<Lease> {
@@ -137,6 +172,42 @@ impl Route {
 
 fn is_hub(data: &Map<String, Value>) -> bool {
     data.get("hub").and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Whose servers there are, as far as the metrics tell: never whose in person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Hub,
+    User,
+    Service,
+    Other,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 4] = [Self::Hub, Self::User, Self::Service, Self::Other];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::User => "user",
+            Self::Service => "service",
+            Self::Other => "other",
+        }
+    }
+
+    /// As JupyterHub says it in the data of a route.
+    fn of(wire: &wire::Route) -> Self {
+        let has = |key: &str| wire.data.get(key).is_some_and(|value| !value.is_null());
+        if is_hub(&wire.data) {
+            Self::Hub
+        } else if has("user") {
+            Self::User
+        } else if has("service") {
+            Self::Service
+        } else {
+            Self::Other
+        }
+    }
 }
 
 /// Weak, so that the sweeper keeps no route alive.

@@ -17,13 +17,17 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access_log::AccessLog,
     activity::{self, Ledger, lock},
     admin::{self, Admin},
     chp::{self, Chp, Door, Doors},
+    doubt::{self, Doubted},
     hand_over::{Predecessor, Sockets},
     link::{self, Control},
-    listener, notify,
-    options::{Limits, Options},
+    listener,
+    metrics::{self, Meter},
+    notify,
+    options::{HubLink, Limits, Options},
     room::Room,
     route::Route,
     secure::Secure,
@@ -39,7 +43,7 @@ const LAST: Duration = Duration::from_secs(1);
 
 /// A proxy whose listeners are bound and whose stored routes are loaded.
 pub struct Proxy {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     redirect: Option<(TcpListener, u16)>,
@@ -48,7 +52,8 @@ pub struct Proxy {
     admin: Option<Admin>,
     control: Control,
     store: Option<Store>,
-    room: Arc<Room>,
+    metrics: Option<Door>,
+    doubted: Option<Doubted>,
     limits: Option<watch::Receiver<Limits>>,
     predecessor: Option<Predecessor>,
     notify: Option<OsString>,
@@ -63,13 +68,19 @@ impl Proxy {
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
         let trust = Trust::new(options.client_ca.clone()).showing(options.client_certificate.clone(), options.insecure);
         let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
-        let ledger = Arc::new(Ledger::default());
+        let ledger = Arc::new(Ledger { timed: options.chp.is_some(), ..Ledger::default() });
         // For configurable-http-proxy the default target is a route, which its API can replace.
         let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
         let reload = options.reload;
         let secure = options.tls.map(|tls| Secure::new(tls, reload)).transpose().context("TLS")?;
         let room = Arc::new(Room::new(options.limits.max_connections));
+        let access_log = options.access_log.map(AccessLog::open).transpose().context("the access log")?;
+        // Only a hub can say whether a server is still the right one.
+        let (doubts, doubted) = match options.hub {
+            HubLink::None => (None, None),
+            _ => Some(tokio::sync::mpsc::unbounded_channel()).unzip(),
+        };
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
@@ -87,6 +98,12 @@ impl Proxy {
             halt: Arc::new(Stop::default()),
             counts: Counts::default(),
             limits: ArcSwap::from_pointee(options.limits),
+            meter: Meter::default(),
+            room,
+            crowd: Arc::default(),
+            access_log,
+            cookie_firewall: options.cookie_firewall,
+            doubts,
         });
         if shared.chp.is_some() {
             chp::begin(&shared, options.default_target.as_deref())?;
@@ -107,8 +124,25 @@ impl Proxy {
         let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets)).transpose()?.flatten();
         let doors = options.doors.iter().map(Door::bind).collect::<Result<_, _>>()?;
         let chp = options.chp.map(|chp| Doors::bind(&chp)).transpose()?;
+        let metrics = options.metrics.as_ref().map(|listen| Door::bind_from(listen, &sockets)).transpose()?;
         let admin = admin.map(|path| Admin::bind(path, predecessor.is_some())).transpose()?;
-        Ok(Self { shared, listeners, addresses, redirect, doors, chp, admin, control, store, room, limits: options.new_limits, predecessor, notify: options.notify, program: options.program })
+        Ok(Self {
+            shared,
+            listeners,
+            addresses,
+            redirect,
+            doors,
+            chp,
+            admin,
+            control,
+            store,
+            metrics,
+            doubted,
+            limits: options.new_limits,
+            predecessor,
+            notify: options.notify,
+            program: options.program,
+        })
     }
 
     /// The addresses that the public listeners are bound to.
@@ -131,11 +165,18 @@ impl Proxy {
         let shared = self.shared;
         // The admin socket stops this proxy, not whoever else listens to the caller's token.
         let stop = stop.child_token();
-        let room = self.room;
+        let room = Arc::clone(&shared.room);
         let opened = self.listeners.iter().chain(self.redirect.as_ref().map(|(listener, _)| listener));
-        *lock(&shared.listeners) = opened.map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
+        *lock(&shared.listeners) =
+            opened.map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
         for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
             shared.tasks.spawn(listener::accept(Arc::clone(&shared), door, Arc::clone(&room)));
+        }
+        if let Some(door) = self.metrics {
+            shared.tasks.spawn(metrics::serve(Arc::clone(&shared), door));
+        }
+        if let Some(doubted) = self.doubted {
+            shared.tasks.spawn(doubt::settle(Arc::clone(&shared), self.control.clone(), doubted));
         }
         if let Some(doors) = self.chp {
             doors.start(&shared);
@@ -163,7 +204,7 @@ impl Proxy {
         let sweeper = Arc::clone(&shared);
         shared.tasks.spawn(async move { sweeper.ledger.sweep(|| sweeper.limits().pool_idle, &sweeper.drain).await });
         let _admin = self.admin.map(|admin| {
-            let view = admin::View { addresses: self.addresses, room: Arc::clone(&room), program: self.program };
+            let view = admin::View { addresses: self.addresses, program: self.program };
             admin.start(&shared, view, stop.clone())
         });
         if let Some(Err(problem)) = self.notify.map(|socket| notify::serving(&socket)) {
@@ -178,6 +219,9 @@ impl Proxy {
             () = leave(&shared, &room) => {}
         }
         drain(&shared).await;
+        if let Some(log) = &shared.access_log {
+            log.finish().await;
+        }
         Ok(())
     }
 }

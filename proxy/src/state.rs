@@ -10,13 +10,19 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    access_log::AccessLog,
     activity::Ledger,
+    budget::Crowd,
     chp::Chp,
+    cookies::CookieFirewall,
+    metrics::Meter,
     options::{Cidr, Limits},
     path::prefix_key,
+    room::Room,
     route::Route,
     secure::Secure,
     stop::Stop,
@@ -63,6 +69,13 @@ pub(crate) struct Shared {
     /// Ends everything now.
     pub(crate) halt: Arc<Stop>,
     pub(crate) counts: Counts,
+    pub(crate) meter: Meter,
+    pub(crate) room: Arc<Room>,
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) cookie_firewall: Option<CookieFirewall>,
+    /// Takes routes whose server refused a connection; None when there is no hub that could be asked.
+    pub(crate) doubts: Option<UnboundedSender<Arc<Route>>>,
 }
 
 /// What the status tells.
@@ -145,6 +158,10 @@ impl Shared {
                 let removed = delete.iter().filter_map(|prefix| next.table.remove(&prefix_key(prefix).ok()?));
                 let mut gone: Vec<_> = removed.collect();
                 gone.extend(put.iter().filter_map(|wire| self.put(&mut next, &now, wire)));
+                // What the hub writes anew is true again, also where nothing of it differs.
+                put.iter()
+                    .filter_map(|wire| next.table.get(&prefix_key(&wire.prefix).ok()?))
+                    .for_each(|route| route.doubt.settle());
                 // One line may delete a prefix and put it again.
                 gone.retain(|route| !next.holds(route));
                 if next.hub.as_ref().is_some_and(|hub| !next.holds(hub) || !hub.is_hub()) {
@@ -236,7 +253,7 @@ fn refuse(wire: &wire::Route, problem: &str) {
 }
 
 impl Routes {
-    fn holds(&self, route: &Arc<Route>) -> bool {
+    pub(crate) fn holds(&self, route: &Arc<Route>) -> bool {
         let key = prefix_key(&route.prefix()).unwrap_or_default();
         self.table.get(&key).is_some_and(|found| Arc::ptr_eq(found, route))
     }

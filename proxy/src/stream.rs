@@ -33,6 +33,17 @@ macro_rules! either {
 }
 
 impl Stream {
+    /// Lets the kernel cut a peer that does not take what is sent to it. Silence of both sides is no matter.
+    pub(crate) fn bound_stall(&self, time: Duration) {
+        let socket = match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+            _ => return,
+        };
+        // A socket that refuses this is already closed, and the next read will say so.
+        let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
+    }
+
     /// Lets the kernel notice a peer that vanished without a word. For sockets that may idle for days.
     pub(crate) fn keep_alive(&self) {
         let socket = match self {

@@ -1,7 +1,7 @@
 //! Where a route leads: parsed once, when the route arrives.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
 };
 
@@ -35,8 +35,8 @@ pub(crate) enum TargetError {
     Form(String),
     #[error("target {0:?} has a path; requests are forwarded with their own")]
     Path(String),
-    #[error("target {0:?} is a link-local address")]
-    LinkLocal(String),
+    #[error("target {0:?} is an address where no server may be: link-local, multicast, or a cloud's own")]
+    Forbidden(String),
 }
 
 impl Target {
@@ -80,7 +80,7 @@ impl Target {
             None => 80,
         };
         let address = match host.parse::<IpAddr>() {
-            Ok(ip) if link_local(ip) => return Err(TargetError::LinkLocal(text.to_owned())),
+            Ok(ip) if is_forbidden(ip) => return Err(TargetError::Forbidden(text.to_owned())),
             Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
             Err(_) => Address::Name(host.to_owned(), port),
         };
@@ -90,11 +90,14 @@ impl Target {
     }
 }
 
-/// Cloud machines serve credentials on link-local addresses; no lab lives there.
-fn link_local(ip: IpAddr) -> bool {
+/// Cloud machines serve credentials on link-local addresses, and two clouds on others; no lab lives there.
+pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
     match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast() || ip == Ipv4Addr::new(100, 100, 100, 200),
+        IpAddr::V6(ip) => {
+            let amazon = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+            ip.is_unicast_link_local() || ip.is_multicast() || ip == amazon
+        }
     }
 }
 
@@ -142,6 +145,9 @@ mod tests {
             "http+unix://%2Fa%00b",
             "http://169.254.169.254/",
             "http://[fe80::1]:1",
+            "http://100.100.100.200/",
+            "http://[fd00:ec2::254]/",
+            "http://224.0.0.1:80",
             "http://[::ffff:169.254.169.254]/",
             "http://a:99999",
         ];

@@ -60,7 +60,7 @@ impl Flow {
         context: &mut Context<'_>,
         from: &mut Stream,
         to: &mut Stream,
-        seen: &mut impl FnMut(),
+        seen: &mut impl FnMut(usize),
     ) -> Poll<io::Result<()>> {
         if self.done {
             return Poll::Ready(Ok(()));
@@ -105,7 +105,7 @@ impl Flow {
         from: &mut Stream,
         to: &mut Stream,
         buffer: &mut [u8],
-        seen: &mut impl FnMut(),
+        seen: &mut impl FnMut(usize),
     ) -> io::Result<Poll<()>> {
         let mut read = ReadBuf::new(buffer);
         if Pin::new(from).poll_read(context, &mut read)?.is_pending() {
@@ -116,7 +116,7 @@ impl Flow {
             self.ended = true;
             return Ok(Poll::Ready(()));
         }
-        seen();
+        seen(rest.len());
         while !rest.is_empty() {
             match Pin::new(&mut *to).poll_write(context, rest)? {
                 Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -133,15 +133,21 @@ impl Flow {
 }
 
 /// Runs until both directions have ended, one breaks, or the second does not end within `half_close`
-/// after the first. `seen` is called for bytes from the browser.
-pub(crate) async fn join(browser: End, upstream: End, half_close: Duration, mut seen: impl FnMut()) -> io::Result<()> {
+/// after the first. `sent` is called with the number of bytes from the browser, `received` with that of those to it.
+pub(crate) async fn join(
+    browser: End,
+    upstream: End,
+    half_close: Duration,
+    mut sent: impl FnMut(usize),
+    mut received: impl FnMut(usize),
+) -> io::Result<()> {
     let mut up = Flow::new(browser.read);
     let mut down = Flow::new(upstream.read);
     let (mut browser, mut upstream) = (browser.stream, upstream.stream);
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|context| {
-        let upward = up.poll(context, &mut browser, &mut upstream, &mut seen)?;
-        let downward = down.poll(context, &mut upstream, &mut browser, &mut || {})?;
+        let upward = up.poll(context, &mut browser, &mut upstream, &mut sent)?;
+        let downward = down.poll(context, &mut upstream, &mut browser, &mut received)?;
         match (upward, downward) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
             (Poll::Pending, Poll::Pending) => Poll::Pending,

@@ -1,6 +1,6 @@
 //! Websockets: the handshake is passed on and its answer checked, then bytes flow unread.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{
@@ -19,6 +19,7 @@ use sha1::{Digest, Sha1};
 
 use crate::{
     body::{Download, Exchange, Upload},
+    budget::Turn,
     error_page::Fault,
     headers,
     relay::{self, Client},
@@ -50,12 +51,14 @@ pub(crate) async fn pass(
     mut request: Request<Incoming>,
     mut route: Arc<Route>,
     key: HeaderValue,
+    turn: Option<Turn>,
 ) -> Result<Response<Download>, Fault> {
     const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
     let shared = &client.shared;
     let browser = hyper::upgrade::on(&mut request);
     let (mut parts, _) = request.into_parts();
     headers::clean_request(&mut parts.headers, &client.origin, None).map_err(relay::refused_head)?;
+    relay::guard_cookies(shared, &route, &mut parts.headers);
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
     }
@@ -63,9 +66,11 @@ pub(crate) async fn pass(
     parts.extensions.clear();
     let offered = parts.headers.clone();
     let lease = relay::dial(shared, &mut route, &mut None).await?;
-    let mut exchange = Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false };
+    let mut exchange = Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false, _turn: turn };
     let outgoing = Request::from_parts(parts, Upload::Empty);
-    let answered = exchange.lease.insert(lease).sender.send_request(outgoing).await;
+    let patience = shared.limits().switch;
+    let sending = exchange.lease.insert(lease).sender.send_request(outgoing);
+    let answered = tokio::time::timeout(patience, sending).await.map_err(|_| relay::LATE)?;
     let mut response = answered.map_err(|error| relay::no_answer(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (parts, body) = response.into_parts();
@@ -78,6 +83,7 @@ pub(crate) async fn pass(
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
+    relay::confine_cookies(shared, &route, &mut parts.headers);
     if !headers::clean_response(&mut parts.headers, false) {
         return Err(INVALID);
     }
@@ -101,7 +107,13 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
         let _open = shared.counts.open_tunnel();
         route.touch();
         let patience = shared.limits().tunnel_half_close;
-        let ended = tunnel::join(browser, upstream, patience, || route.touch()).await;
+        let begin = Instant::now();
+        let sent = |bytes| {
+            route.touch();
+            route.count_up(bytes);
+        };
+        let ended = tunnel::join(browser, upstream, patience, sent, |bytes| route.count_down(bytes)).await;
+        shared.meter.tunnel_ended(route.class(), begin.elapsed());
         if let Err(problem) = ended {
             tracing::debug!(%problem, "tunnel broke");
         }

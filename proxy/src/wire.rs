@@ -15,6 +15,8 @@ pub const STREAM_PATH: &str = "/routes/stream";
 pub const ACK_PATH: &str = "/routes/ack";
 /// Path that takes an [`Activity`].
 pub const ACTIVITY_PATH: &str = "/activity";
+/// Takes [`Doubt`], answers [`Verdict`].
+pub const DOUBT_PATH: &str = "/routes/doubt";
 
 /// One route. `prefix` is a JupyterHub routespec: `[host]/path/` in escaped form, ending in `/`.
 /// `target` is `http://host:port[/]` or `http+unix://%2Fpath%2Fof%2Fsocket`.
@@ -73,6 +75,24 @@ pub struct Ack {
     pub epoch: String,
     /// The applied revision.
     pub revision: u64,
+}
+
+/// Body of `POST /routes/doubt`: the server of this route refused a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// Identity of the proxy.
+    pub proxy: String,
+    /// The route, spelled as the hub spelled it.
+    pub prefix: String,
+    /// Where it leads.
+    pub target: String,
+}
+
+/// The hub's answer to [`Doubt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the server is there, and the target its own. Else the proxy sends nobody there, and asks again.
+    pub confirmed: bool,
 }
 
 /// Body of `POST /activity`: the routes whose activity moved since the last batch.

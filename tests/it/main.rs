@@ -18,6 +18,7 @@ mod docker;
 mod doctor;
 mod fault;
 mod flow;
+mod hand_over;
 mod hooks;
 mod infn;
 mod institute;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use specola_proxy::{Cidr, HubLink, Limits, Options};
+use specola_proxy::chp::Listen;
+use specola_proxy::{Cidr, CookieFirewall, HubLink, Limits, Options};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,43 @@ pub struct Proxy {
     /// How long a browser may be silent in the middle of an upload, in seconds.
     #[arg(long, value_name = "SECONDS")]
     upload_idle: Option<f64>,
+    /// How long a browser or a server may not take what is sent to it, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    stall_timeout: Option<f64>,
+    /// How long a TLS handshake may take, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    tls_handshake_timeout: Option<f64>,
+    /// How long a server may take to answer the handshake of a websocket, in seconds.
+    #[arg(long, value_name = "SECONDS")]
+    websocket_handshake_timeout: Option<f64>,
+    /// How many connections one address may have at once; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    connections_per_address: usize,
+    /// How many requests a second one address may send; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    requests_per_address: u32,
+    /// How many requests an address may send at once after a pause; 0 is as many as in a second.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    requests_per_address_burst: u32,
+    /// How many requests and websockets one server may have at once; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    concurrent_per_server: usize,
+    /// How many requests a second one server may get; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    requests_per_server: u32,
+    /// How many requests a server may get at once after a pause; 0 is as many as in a second.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    requests_per_server_burst: u32,
+    /// A cookie of the hub's that servers are not shown and cannot set; with one, what they set holds below their own
+    /// path. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    guard_cookie: Vec<String>,
+    /// An address at which metrics are told without a password.
+    #[arg(long, value_name = "IP:PORT")]
+    metrics_address: Option<SocketAddr>,
+    /// A file for the access log: one JSON object for each answer.
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
     /// How long requests may still take when their server was stopped, in seconds.
     #[arg(long, value_name = "SECONDS")]
     route_grace: Option<f64>,
@@ -107,6 +145,15 @@ impl Proxy {
             connect: seconds(self.connect_timeout, default.connect),
             pool_idle: seconds(self.pool_idle, default.pool_idle),
             upload_idle: seconds(self.upload_idle, default.upload_idle),
+            stalled: seconds(self.stall_timeout, default.stalled),
+            tls_handshake: seconds(self.tls_handshake_timeout, default.tls_handshake),
+            switch: seconds(self.websocket_handshake_timeout, default.switch),
+            address_connections: self.connections_per_address,
+            address_rate: self.requests_per_address,
+            address_burst: self.requests_per_address_burst,
+            route_requests: self.concurrent_per_server,
+            route_rate: self.requests_per_server,
+            route_burst: self.requests_per_server_burst,
             route_grace: seconds(self.route_grace, default.route_grace),
             hub_wait: seconds(self.hub_wait, default.hub_wait),
             drain: seconds(self.drain_timeout, default.drain),
@@ -136,6 +183,9 @@ impl Proxy {
             limits,
             admin_socket: self.admin_socket,
             take_over: self.take_over,
+            metrics: self.metrics_address.map(Listen::Tcp),
+            access_log: self.access_log,
+            cookie_firewall: (!self.guard_cookie.is_empty()).then(|| CookieFirewall::new(self.guard_cookie)),
             trusted_proxies: self.trusted_proxy,
             client_ca: self.client_ca,
             tls,

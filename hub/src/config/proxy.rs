@@ -32,6 +32,35 @@ pub struct ProxyConfig {
     pub pool_size: usize,
     /// How long a browser may be silent in the middle of an upload.
     pub upload_idle: Seconds,
+    /// How long a browser or a server may not take what is sent to it.
+    pub stall_timeout: Seconds,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Seconds,
+    /// How long a server may take to answer the handshake of a websocket.
+    pub websocket_handshake_timeout: Seconds,
+    /// How many connections one address may have at once; 0 is no limit. Addresses of version 6 count by network (/64),
+    /// those in `trusted_downstream_ips` not at all.
+    pub connections_per_address: usize,
+    /// How many requests a second one address may send; 0 is no limit. More are answered with 429. Behind a trusted proxy
+    /// the address that it names counts. The health checks are free.
+    pub requests_per_address: u32,
+    /// How many requests an address may send at once after a pause. 0 is as many as in a second.
+    pub requests_per_address_burst: u32,
+    /// How many requests and websockets one server may have at once; 0 is no limit. More are answered with 503. The hub
+    /// itself has no limit.
+    pub concurrent_per_server: usize,
+    /// How many requests a second one server may get; 0 is no limit. More are answered with 429.
+    pub requests_per_server: u32,
+    /// How many requests a server may get at once after a pause. 0 is as many as in a second.
+    pub requests_per_server_burst: u32,
+    /// Keeps cookies of the hub from people's servers, and theirs from the hub and from each other, as far as that can be
+    /// on one host: see [operate.md](operate.md#limits-and-defence).
+    pub cookie_firewall: bool,
+    /// An address at which the proxy tells its metrics without a password, such as `127.0.0.1:8002`.
+    pub metrics_address: Option<String>,
+    /// A file for the access log: one JSON object for each answer. It is opened anew when it was moved away.
+    #[schemars(extend("format" = "path"))]
+    pub access_log_file: Option<PathBuf>,
     /// How long requests may still take when the proxy stops.
     pub drain_timeout: Seconds,
     /// How long requests may still take when their server was stopped.
@@ -141,6 +170,18 @@ impl Default for ProxyConfig {
             pool_idle: Seconds(4.0),
             pool_size: 64,
             upload_idle: Seconds(300.0),
+            stall_timeout: Seconds(300.0),
+            tls_handshake_timeout: Seconds(10.0),
+            websocket_handshake_timeout: Seconds(60.0),
+            connections_per_address: 0,
+            requests_per_address: 0,
+            requests_per_address_burst: 0,
+            concurrent_per_server: 0,
+            requests_per_server: 0,
+            requests_per_server_burst: 0,
+            cookie_firewall: false,
+            metrics_address: None,
+            access_log_file: None,
             drain_timeout: Seconds(10.0),
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
@@ -247,6 +288,9 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             blame("proxy.acme_challenge", "needs redirect_port", "The authority looks at port 80");
         }
     }
+    if proxy.metrics_address.as_ref().is_some_and(|address| address.parse::<std::net::SocketAddr>().is_err()) {
+        blame("proxy.metrics_address", "has to be an IP address and a port", "Such as 127.0.0.1:8002");
+    }
     match proxy.redirect_port {
         Some(_) if tls.is_none() => blame("proxy.redirect_port", "leads to https, which is off", "Set proxy.tls"),
         Some(port) if port == hub.bind_url.port || port == hub.hub_port => {
@@ -284,6 +328,15 @@ mod tests {
             pool_idle: proxy.pool_idle.duration(),
             pool_size: proxy.pool_size,
             upload_idle: proxy.upload_idle.duration(),
+            stalled: proxy.stall_timeout.duration(),
+            tls_handshake: proxy.tls_handshake_timeout.duration(),
+            switch: proxy.websocket_handshake_timeout.duration(),
+            address_connections: proxy.connections_per_address,
+            address_rate: proxy.requests_per_address,
+            address_burst: proxy.requests_per_address_burst,
+            route_requests: proxy.concurrent_per_server,
+            route_rate: proxy.requests_per_server,
+            route_burst: proxy.requests_per_server_burst,
             drain: proxy.drain_timeout.duration(),
             route_grace: proxy.route_grace.duration(),
             hub_wait: proxy.hub_wait.duration(),

@@ -17,10 +17,12 @@ use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use hub_store::Server;
 use serde::Deserialize;
+use spawners::Sight;
 use specola_proxy::wire::{self, Ack, Activity, Line};
 
 use crate::app::App;
 use crate::http::{Answer, Problem};
+use crate::keeper::state_of;
 
 /// A silent stream says this often that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -47,6 +49,7 @@ pub async fn serve(app: Arc<App>, token: Secret, socket: &Path) -> anyhow::Resul
             .route(wire::STREAM_PATH, web::get().to(routes))
             .route(wire::ACK_PATH, web::post().to(acknowledge))
             .route(wire::ACTIVITY_PATH, web::post().to(activity))
+            .route(wire::DOUBT_PATH, web::post().to(doubt))
     });
     let server = server
         .workers(1)
@@ -183,6 +186,38 @@ async fn acknowledge(request: HttpRequest, control: web::Data<Control>, ack: web
     control.app.store.ack(&ack.proxy, revision, control.app.now()).await?;
     control.app.keeper.signals().acknowledged();
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn doubt(request: HttpRequest, control: web::Data<Control>, doubt: web::Json<wire::Doubt>) -> Answer {
+    admit(&request, &control)?;
+    let confirmed = is_there(&control.app, &doubt).await?;
+    Ok(HttpResponse::Ok().json(wire::Verdict { confirmed }))
+}
+
+/// Looks at the server of a route that refused a connection. One that has ended is the keeper's; one that cannot be asked
+/// about is not confirmed, for its port may be another person's by now.
+async fn is_there(app: &App, doubt: &wire::Doubt) -> Result<bool, Problem> {
+    let servers = app.store.active_servers().await?;
+    let own = |server: &&Server| app.paths.server(&server.user_name, &server.name) == doubt.prefix;
+    let Some(server) = servers.iter().find(own) else { return Ok(false) };
+    if crate::task::routes::route_of(server, app.keeper.recipe()).target != doubt.target {
+        return Ok(false);
+    }
+    match app.driver.look(&app.keeper.identity(server), state_of(server)).await {
+        Ok(Sight::Up { .. }) => Ok(true),
+        Ok(_) => {
+            app.keeper.nudge(server.id);
+            Ok(false)
+        }
+        Err(error) => {
+            tracing::warn!(
+                user = server.user_name,
+                server = server.name,
+                "it refused the proxy, its state is unknown: {error}"
+            );
+            Ok(false)
+        }
+    }
 }
 
 async fn activity(request: HttpRequest, control: web::Data<Control>, batch: web::Json<Activity>) -> Answer {

@@ -103,7 +103,10 @@ impl ProxyProcess {
             return Ok(status);
         }
         if status.program.is_some() {
-            tracing::info!(pid = status.pid, "the running proxy is of another version, listens elsewhere or has another certificate; taking over");
+            tracing::info!(
+                pid = status.pid,
+                "the running proxy is of another version, listens elsewhere or has another certificate; taking over"
+            );
             match self.start(true).await {
                 Err(error) => tracing::warn!("a new proxy cannot take over, replacing the running one: {error:#}"),
                 started => return started,
@@ -162,7 +165,8 @@ impl ProxyProcess {
 
     /// The command line, which begins with the command.
     pub fn arguments(&self) -> Vec<OsString> {
-        let mut line: Vec<OsString> = ["proxy", "--listen", &self.listen, "--default-target", &self.default_target].map(OsString::from).into();
+        let mut line: Vec<OsString> =
+            ["proxy", "--listen", &self.listen, "--default-target", &self.default_target].map(OsString::from).into();
         for (name, file) in [
             ("--hub-socket", self.control_socket()),
             ("--token-file", self.token_file()),

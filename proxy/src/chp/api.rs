@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::{Chp, Door};
 use crate::{
+    metrics::count,
     path::prefix_key,
     route::Route,
     secure::Secure,
@@ -74,12 +75,7 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Se
                         },
                         (stream, _) => stream,
                     };
-                    let service = service_fn(move |request| {
-                        let context = Arc::clone(&context);
-                        async move { Ok::<_, Infallible>(told(&context, request).await) }
-                    });
-                    // Whoever asks sees a broken connection by itself.
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                    serve_on(context, builder, stream).await;
                 };
                 drain.until(serving).await;
                 drop(permit);
@@ -87,6 +83,21 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Se
         }
     };
     shared.drain.until(accepting).await;
+}
+
+async fn serve_on(shared: Arc<Shared>, builder: http1::Builder, stream: Stream) {
+    let service = service_fn(move |request| {
+        let context = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(told(&context, request).await) }
+    });
+    // Whoever asks sees a broken connection by itself.
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Serves one connection that is there already.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn serve_one(shared: Arc<Shared>, stream: Stream) {
+    serve_on(shared, http1::Builder::new(), stream).await;
 }
 
 /// Answers, and says so in the log as configurable-http-proxy does.
@@ -97,9 +108,7 @@ async fn told(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Full
         None => reply(StatusCode::NOT_FOUND, ""),
     };
     let status = response.status().as_u16();
-    if let Some(chp) = &shared.chp {
-        chp.counts.api(status);
-    }
+    shared.meter.api(response.status());
     match status {
         500.. => tracing::error!("{status} {method} {path} "),
         400.. => tracing::warn!("{status} {method} {path} "),
@@ -208,7 +217,7 @@ fn list(shared: &Shared, chp: &Chp, query: Option<&str>) -> Response<Full<Bytes>
             }
         }
     }
-    chp.counts.route_get();
+    count(&shared.meter.route_get);
     let routes = shared.routes.load();
     let wanted = routes.table.iter().filter(|route| before.is_none_or(|before| time(route) < before));
     let all: Map<String, Value> =
@@ -245,7 +254,7 @@ async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Respo
         return reply(StatusCode::BAD_REQUEST, "This path cannot be routed");
     }
     tracing::info!("Adding route {path} -> {target}");
-    chp.counts.route_add();
+    count(&shared.meter.route_add);
     let route = wire::Route { prefix, target, data };
     change(shared, chp, vec![route], Vec::new()).await;
     tracing::info!(
@@ -260,7 +269,7 @@ async fn delete(shared: &Arc<Shared>, chp: &Chp, path: &str) -> Response<Full<By
         return reply(StatusCode::NOT_FOUND, "");
     }
     tracing::info!("Removing route {path}");
-    chp.counts.route_delete();
+    count(&shared.meter.route_delete);
     change(shared, chp, Vec::new(), vec![prefix(chp, path)]).await;
     reply(StatusCode::NO_CONTENT, "")
 }

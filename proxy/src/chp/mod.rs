@@ -3,7 +3,6 @@
 
 mod api;
 pub(crate) mod error;
-mod metrics;
 mod rewrite;
 mod socket;
 
@@ -17,6 +16,8 @@ use crate::{
     state::Shared,
 };
 pub(crate) use api::begin;
+#[cfg(feature = "fuzzing")]
+pub(crate) use api::serve_one as serve_api;
 pub(crate) use rewrite::Rewrite;
 pub(crate) use socket::Door;
 
@@ -62,10 +63,31 @@ pub struct ChpOptions {
     pub custom_headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+impl ChpOptions {
+    /// What the command line means without options, and without an API.
+    pub fn plain(token: Option<String>) -> Self {
+        Self {
+            api: Vec::new(),
+            token,
+            api_tls: None,
+            metrics: None,
+            error_target: None,
+            error_path: None,
+            host_routing: false,
+            prepend_path: true,
+            include_prefix: true,
+            x_forward: true,
+            auto_rewrite: false,
+            change_origin: false,
+            protocol_rewrite: None,
+            custom_headers: Vec::new(),
+        }
+    }
+}
+
 /// The part of a running proxy that these options are for.
 pub(crate) struct Chp {
     pub(crate) options: ChpOptions,
-    pub(crate) counts: metrics::Counts,
     pub(crate) rewrite: Rewrite,
     /// One change at a time.
     changing: Mutex<()>,
@@ -73,12 +95,7 @@ pub(crate) struct Chp {
 
 impl Chp {
     pub(crate) fn new(options: ChpOptions) -> Self {
-        Self {
-            rewrite: Rewrite::new(&options),
-            options,
-            counts: metrics::Counts::default(),
-            changing: Mutex::default(),
-        }
+        Self { rewrite: Rewrite::new(&options), options, changing: Mutex::default() }
     }
 }
 
@@ -114,7 +131,7 @@ impl Doors {
             shared.tasks.spawn(api::serve(Arc::clone(shared), door, self.api_secure.clone()));
         }
         if let Some(door) = self.metrics {
-            shared.tasks.spawn(metrics::serve(Arc::clone(shared), door));
+            shared.tasks.spawn(crate::metrics::serve(Arc::clone(shared), door));
         }
     }
 }

@@ -31,8 +31,13 @@ impl Drop for SocketFile {
 impl Door {
     /// Binds it. A socket that nobody listens at any more is replaced.
     pub(crate) fn bind(listen: &Listen) -> anyhow::Result<Self> {
+        Self::bind_from(listen, &Sockets::default())
+    }
+
+    /// Takes it from those that are bound already, or binds it.
+    pub(crate) fn bind_from(listen: &Listen, sockets: &Sockets) -> anyhow::Result<Self> {
         match listen {
-            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, &Sockets::default())?)),
+            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, sockets)?)),
             Listen::Unix(path) => {
                 let context = || format!("cannot listen on {}", path.display());
                 clear(path).with_context(context)?;

@@ -24,19 +24,8 @@ const TOKEN: &str = "secret";
 fn plain() -> ChpOptions {
     ChpOptions {
         api: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
-        token: Some(TOKEN.to_owned()),
-        api_tls: None,
         metrics: Some(Listen::Tcp("127.0.0.1:0".parse().unwrap())),
-        error_target: None,
-        error_path: None,
-        host_routing: false,
-        prepend_path: true,
-        include_prefix: true,
-        x_forward: true,
-        auto_rewrite: false,
-        change_origin: false,
-        protocol_rewrite: None,
-        custom_headers: Vec::new(),
+        ..ChpOptions::plain(Some(TOKEN.to_owned()))
     }
 }
 
@@ -334,7 +323,7 @@ async fn the_api_speaks_tls_to_who_has_a_certificate() {
 }
 
 #[tokio::test]
-async fn metrics_have_the_names_of_configurable_http_proxy() {
+async fn item_35_metrics_have_the_names_of_configurable_http_proxy() {
     let echo = Upstream::raw(|_, mut peer, _| async move {
         let head = peer.head().await;
         match head.contains("Upgrade") || head.contains("upgrade: websocket") {
@@ -361,8 +350,17 @@ async fn metrics_have_the_names_of_configurable_http_proxy() {
         "requests_proxy{status=\"200\"} 1",
         "requests_proxy{status=\"101\"} 1",
         "requests_api{status=\"201\"} 1",
+        "find_target_for_req_count 2",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    for name in ["find_target_for_req", "last_activity_updating"] {
+        for quantile in ["0.01", "0.05", "0.5", "0.9", "0.95", "0.99", "0.999"] {
+            let begin = format!("{name}{{quantile=\"{quantile}\"}} ");
+            let value =
+                text.lines().find_map(|line| line.strip_prefix(&begin)).unwrap_or_else(|| panic!("{begin} in\n{text}"));
+            assert!(value.parse::<f64>().unwrap() > 0.0, "{begin}{value}");
+        }
     }
     assert_eq!(get(world.metrics.unwrap(), "/").await.status, 404);
 }

@@ -46,7 +46,8 @@ async fn take_over(world: &World) -> Next {
 }
 
 async fn taken(world: &World) {
-    until("the next proxy at the admin socket", async || status(world).await.program.as_deref() == Some("the next")).await;
+    until("the next proxy at the admin socket", async || status(world).await.program.as_deref() == Some("the next"))
+        .await;
 }
 
 /// Sends requests all along, each on a connection of its own or all on one that is opened again when it is closed.

@@ -18,7 +18,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use specola_proxy::wire::{Ack, Activity, Line, Route};
+use specola_proxy::wire::{Ack, Activity, Doubt, Line, Route, Verdict};
 use tokio::{net::UnixListener, sync::mpsc, task::JoinHandle};
 
 use crate::client::until;
@@ -34,6 +34,9 @@ pub struct Told {
     /// Query strings of stream requests.
     pub streams: Vec<String>,
     pub refused: usize,
+    pub doubts: Vec<Doubt>,
+    /// What is said of doubted routes.
+    pub confirms: bool,
 }
 
 struct Table {
@@ -207,6 +210,13 @@ async fn answer(
             told.lock().unwrap().activity.extend(moved);
             reply(StatusCode::NO_CONTENT)
         }
+        "/routes/doubt" => {
+            let body = body.collect().await.unwrap().to_bytes();
+            let mut told = told.lock().unwrap();
+            told.doubts.push(serde_json::from_slice(&body).unwrap());
+            let verdict = serde_json::to_vec(&Verdict { confirmed: told.confirms }).unwrap();
+            Response::new(Full::new(Bytes::from(verdict)).boxed_unsync())
+        }
         _ => reply(StatusCode::NOT_FOUND),
     }
 }
@@ -253,6 +263,11 @@ fn reply(status: StatusCode) -> Response<Out> {
 
 pub fn route(prefix: &str, target: &str) -> Route {
     Route { prefix: prefix.to_owned(), target: target.to_owned(), data: Default::default() }
+}
+
+pub fn user_route(prefix: &str, target: &str) -> Route {
+    let data = [("user".to_owned(), "a".into())].into_iter().collect();
+    Route { data, ..route(prefix, target) }
 }
 
 pub fn hub_route(prefix: &str, target: &str) -> Route {

@@ -12,13 +12,13 @@ use crate::{
 };
 
 pub async fn status(world: &World) -> Status {
-    let stream = tokio::net::UnixStream::connect(world.admin()).await.unwrap();
-    let text = admin(stream, "GET /status").await;
+    let text = admin(world, "GET /status").await;
     serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap()
 }
 
-async fn admin(mut stream: tokio::net::UnixStream, line: &str) -> String {
+pub async fn admin(world: &World, line: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(world.admin()).await.unwrap();
     stream.write_all(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -209,8 +209,7 @@ async fn the_admin_socket_tells_and_stops_and_is_for_its_owner() {
     assert_eq!(told.listen, [world.address]);
     // A second proxy at the same socket is refused.
     assert!(specola_proxy::Proxy::bind(world.options.clone()).await.is_err());
-    let stream = tokio::net::UnixStream::connect(world.admin()).await.unwrap();
-    assert!(admin(stream, "POST /stop").await.starts_with("HTTP/1.1 202"));
+    assert!(admin(&world, "POST /stop").await.starts_with("HTTP/1.1 202"));
     world.task.take().unwrap().await.unwrap();
     assert!(!world.admin().exists());
 }

@@ -5,9 +5,15 @@
 // A test that cannot go on must stop.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access_log;
 mod acme;
+mod budget;
+mod checklist;
 mod chp;
 mod client;
+mod cookies;
+mod differential;
+mod doubt;
 mod exchange;
 mod framing;
 mod hand_over;
@@ -17,11 +23,14 @@ mod hub;
 mod hub_restart;
 mod life;
 mod link;
+mod metrics;
 mod paths;
 #[path = "../../../tests/src/pebble.rs"]
 mod pebble;
 mod secure;
+mod soak;
 mod streams;
+mod strict;
 mod tenancy;
 mod tls;
 mod tunnels;

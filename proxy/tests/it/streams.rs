@@ -98,8 +98,19 @@ async fn item_20_request_and_answer_stream_at_the_same_time() {
 const HUGE: u64 = 2 << 30;
 
 /// The proxy as a process of its own, so that its memory can be told from the test's.
-async fn process(target: &str) -> (Child, SocketAddr) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+pub async fn process(target: &str) -> (Child, SocketAddr) {
+    process_by(Command::new(std::env::current_exe().unwrap()), target).await
+}
+
+/// With so many files that it may have open.
+pub async fn process_with_files(target: &str, most: usize) -> (Child, SocketAddr) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(std::env::current_exe().unwrap());
+    process_by(shell, target).await
+}
+
+async fn process_by(mut command: Command, target: &str) -> (Child, SocketAddr) {
+    let mut child = command
         .args(["--exact", "streams::the_proxy_alone", "--ignored", "--nocapture"])
         .env("PROXY_TARGET", target)
         .stdout(Stdio::null())

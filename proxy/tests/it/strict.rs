@@ -12,18 +12,24 @@ pub fn requests(mut bytes: &[u8]) -> Result<Vec<Request>, String> {
         bytes = &bytes[end + 4..];
         let mut lines = head.split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
-        if line.split(' ').count() != 3 || head.contains(['\n', '\0']) && head.replace("\r\n", "").contains(['\n', '\r', '\0']) {
+        if line.split(' ').count() != 3
+            || head.contains(['\n', '\0']) && head.replace("\r\n", "").contains(['\n', '\r', '\0'])
+        {
             return Err(format!("odd head {head:?}"));
         }
         let (mut length, mut chunked) = (None, false);
         for line in lines {
             let (name, value) = line.split_once(':').ok_or_else(|| format!("odd line {line:?}"))?;
             match name.to_ascii_lowercase().as_str() {
-                "content-length" if length.is_none() => length = Some(value.trim().parse::<usize>().map_err(|e| e.to_string())?),
+                "content-length" if length.is_none() => {
+                    length = Some(value.trim().parse::<usize>().map_err(|e| e.to_string())?)
+                }
                 "content-length" => return Err("two lengths".to_owned()),
                 "transfer-encoding" if value.trim() == "chunked" && !chunked => chunked = true,
                 "transfer-encoding" => return Err(format!("odd coding {value:?}")),
-                name if name.ends_with(char::is_whitespace) || name.is_empty() => return Err(format!("odd name {name:?}")),
+                name if name.ends_with(char::is_whitespace) || name.is_empty() => {
+                    return Err(format!("odd name {name:?}"));
+                }
                 _ => {}
             }
         }

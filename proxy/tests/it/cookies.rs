@@ -1,0 +1,37 @@
+//! Item 16: the cookie firewall, which is off unless it is asked for.
+
+use specola_proxy::CookieFirewall;
+
+use crate::{
+    client::ask,
+    hub::{hub_route, route},
+    upstream::Upstream,
+    world::world_with,
+};
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: jupyterhub-hub-login=forged; Path=/hub/\r\nSet-Cookie: own=1; Path=/; Domain=example.org\r\n\r\n";
+const COOKIES: &str = "GET PATH HTTP/1.1\r\nHost: a\r\nCookie: own=1; jupyterhub-hub-login=secret\r\n\r\n";
+
+#[tokio::test]
+async fn item_16_the_firewall_stands_between_the_hubs_cookies_and_servers() {
+    for on in [true, false] {
+        let upstream = Upstream::fixed(ANSWER).await;
+        let routes = vec![hub_route("/", &upstream.url()), route("/user/a/", &upstream.url())];
+        let world = world_with(routes, |options| {
+            options.cookie_firewall = on.then(|| CookieFirewall::new(["jupyterhub-hub-login".to_owned()]));
+        })
+        .await;
+        let hub = ask(world.address, COOKIES.replace("PATH", "/hub/home")).await;
+        assert_eq!(upstream.last().all("cookie"), ["own=1; jupyterhub-hub-login=secret"]);
+        assert_eq!(hub.all("set-cookie").len(), 2);
+        let lab = ask(world.address, COOKIES.replace("PATH", "/user/a/lab")).await;
+        let seen = upstream.last().all("cookie");
+        if on {
+            assert_eq!(seen, ["own=1"]);
+            assert_eq!(lab.all("set-cookie"), ["own=1; Path=/user/a/"]);
+        } else {
+            assert_eq!(seen, ["own=1; jupyterhub-hub-login=secret"]);
+            assert_eq!(lab.all("set-cookie").len(), 2);
+        }
+    }
+}
