@@ -30,6 +30,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    pub(crate) fn new(timed: bool) -> Self {
+        Self { timed, ..Self::default() }
+    }
+
     pub(crate) fn note_active(&self, route: Arc<Route>) {
         lock(&self.active).push(route);
     }

@@ -115,7 +115,7 @@ impl Meter {
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refusals.get(refusal as usize).map_or((), count);
+        self.refusals.get(refusal as usize).into_iter().for_each(count);
     }
 
     pub(crate) fn not_connected(&self, problem: &io::Error) {
@@ -125,7 +125,7 @@ impl Meter {
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => 2,
             _ => 3,
         };
-        self.failures.get(kind).map_or((), count);
+        self.failures.get(kind).into_iter().for_each(count);
     }
 }
 
@@ -140,7 +140,7 @@ impl Default for ByStatus {
 
 impl ByStatus {
     fn count(&self, status: StatusCode) {
-        self.0.get(usize::from(status.as_u16())).map_or((), count);
+        self.0.get(usize::from(status.as_u16())).into_iter().for_each(count);
     }
 }
 

@@ -68,7 +68,7 @@ impl Proxy {
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
         let trust = Trust::new(options.client_ca.clone()).showing(options.client_certificate.clone(), options.insecure);
         let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
-        let ledger = Arc::new(Ledger { timed: options.chp.is_some(), ..Ledger::default() });
+        let ledger = Arc::new(Ledger::new(options.chp.is_some()));
         // For configurable-http-proxy the default target is a route, which its API can replace.
         let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
