@@ -282,6 +282,7 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         seconds("activity-interval", proxy.activity_interval),
     ];
     arguments.extend(config.hub.trusted_downstream_ips.iter().map(|ip| format!("--trusted-proxy={ip}")));
+    arguments.extend(proxy.proxy_protocol_from.iter().map(|network| format!("--proxy-protocol-from={network}")));
     if let Some(file) = &proxy.client_ca_file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         arguments.push(format!("--client-ca={}", file.display()));
@@ -330,6 +331,9 @@ fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
                 || proxy.acme_challenge == Some(AcmeChallenge::Http01);
             arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));
         }
+    }
+    if !proxy.http2 {
+        arguments.push("--no-http2".to_owned());
     }
     if let Some(port) = proxy.redirect_port {
         arguments.push(format!("--redirect-port={port}"));

@@ -41,6 +41,9 @@ pub struct Proxy {
     /// A network whose X-Forwarded headers are believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Cidr>,
+    /// A network of load balancers whose connections begin with a header of the PROXY protocol; may be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    proxy_protocol_from: Vec<Cidr>,
     /// A file of certificate authorities (PEM) to believe, beside those of this machine, when a server or service
     /// speaks https.
     #[arg(long, value_name = "FILE")]
@@ -128,6 +131,7 @@ impl Proxy {
             limits,
             admin_socket: self.admin_socket,
             trusted_proxies: self.trusted_proxy,
+            proxy_protocol_from: self.proxy_protocol_from,
             client_ca: self.client_ca,
             tls,
             reload: Arc::default(),

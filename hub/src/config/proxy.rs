@@ -40,6 +40,9 @@ pub struct ProxyConfig {
     pub hub_wait: Seconds,
     /// How often the proxy tells the hub which servers were in use.
     pub activity_interval: Seconds,
+    /// Networks of load balancers that speak the PROXY protocol (version 1 or 2), such as `["10.0.0.0/24"]`: each of their
+    /// connections has to begin with its header, which says who the client is. Everybody else is an ordinary client.
+    pub proxy_protocol_from: Vec<String>,
     /// A file of certificate authorities (PEM) that proxy and hub believe, beside those of this machine, when a service
     /// has an `https` address.
     #[schemars(extend("format" = "path"))]
@@ -71,6 +74,8 @@ pub struct ProxyConfig {
     /// How the authority sees that the names are ours: `tls-alpn-01` (it connects to port 443), or `http-01` (to port 80,
     /// where `redirect_port` has to listen). Without it: `http-01` when there is a `redirect_port`.
     pub acme_challenge: Option<AcmeChallenge>,
+    /// Speaks HTTP/2 with browsers that can, beside HTTP/1.1, over TLS. Websockets go over it too.
+    pub http2: bool,
     /// A port on which plain HTTP is answered with the https address, such as 80.
     pub redirect_port: Option<u16>,
     /// How long browsers are told to use nothing but https for this host (`Strict-Transport-Security`). 0 tells them nothing.
@@ -145,6 +150,7 @@ impl Default for ProxyConfig {
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
+            proxy_protocol_from: Vec::new(),
             client_ca_file: None,
             tls: None,
             ssl_cert: None,
@@ -156,6 +162,7 @@ impl Default for ProxyConfig {
             acme_directory: LETS_ENCRYPT.into(),
             acme_ca_file: None,
             acme_challenge: None,
+            http2: true,
             redirect_port: None,
             hsts_max_age: Seconds(0.0),
             ssl_ca: None,
@@ -217,6 +224,15 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             if file.is_none() {
                 blame(key, "is missing", "A certificate and its key are two options, which may name the same file");
             }
+        }
+    }
+    for (index, network) in proxy.proxy_protocol_from.iter().enumerate() {
+        if network.parse::<specola_proxy::Cidr>().is_err() {
+            blame(
+                &format!("proxy.proxy_protocol_from[{index}]"),
+                "has to be a network or an address, such as \"10.0.0.0/24\"",
+                "",
+            );
         }
     }
     for (index, more) in proxy.certificates.iter().enumerate() {

@@ -12,6 +12,7 @@ mod exchange;
 mod framing;
 mod handshake;
 mod headers;
+mod http2;
 mod hub;
 mod hub_restart;
 mod life;
@@ -19,6 +20,7 @@ mod link;
 mod paths;
 #[path = "../../../tests/src/pebble.rs"]
 mod pebble;
+mod proxy_protocol;
 mod secure;
 mod streams;
 mod tenancy;
