@@ -256,11 +256,9 @@ mod tests {
 
     #[test]
     fn cookies_become_one_line() {
-        for (lines, expected) in [
-            (&[][..], None),
-            (&["a=1"], Some("a=1")),
-            (&["a=1", "b=2; c=3", "d="], Some("a=1; b=2; c=3; d=")),
-        ] {
+        for (lines, expected) in
+            [(&[][..], None), (&["a=1"], Some("a=1")), (&["a=1", "b=2; c=3", "d="], Some("a=1; b=2; c=3; d="))]
+        {
             let line = |cookie: &&'static str| (COOKIE, HeaderValue::from_static(cookie));
             let mut headers: HeaderMap = lines.iter().map(line).collect();
             join_cookies(&mut headers);

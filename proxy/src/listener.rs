@@ -53,7 +53,9 @@ pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Semaphore>
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             let Some((stream, peer)) = door.next().await else { continue };
-            let origin = origin(&shared, peer, false);
+            // TLS is spoken at addresses alone.
+            let tls = shared.secure.is_some() && matches!(stream, Stream::Tcp(_));
+            let origin = origin(&shared, peer, tls);
             let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
             shared.tasks.spawn(serve(builder.clone(), client, stream, peer));
         }
@@ -99,9 +101,8 @@ fn builder(shared: &Shared) -> http1::Builder {
     builder
 }
 
-/// What is known of a client; `tls` is what a load balancer says of it.
+/// What is known of a client; `tls` is whether it speaks TLS, to us or to the load balancer before us.
 fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
-    let tls = tls || shared.secure.is_some();
     let peer = peer.to_canonical();
     let address = HeaderValue::from_str(&peer.to_string());
     Origin {
@@ -124,7 +125,7 @@ async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Op
     let problem = match shared.drain.until(receiving).await? {
         Ok(Ok(header)) => {
             if let Some(source) = header.source {
-                client.origin = origin(shared, source.ip(), header.tls);
+                client.origin = origin(shared, source.ip(), header.tls || shared.secure.is_some());
             }
             return Some(client);
         }

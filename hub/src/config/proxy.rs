@@ -40,6 +40,9 @@ pub struct ProxyConfig {
     pub hub_wait: Seconds,
     /// How often the proxy tells the hub which servers were in use.
     pub activity_interval: Seconds,
+    /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
+    #[schemars(extend("format" = "path"))]
+    pub listen_socket: Option<PathBuf>,
     /// Networks of load balancers that speak the PROXY protocol (version 1 or 2), such as `["10.0.0.0/24"]`: each of their
     /// connections has to begin with its header, which says who the client is. Everybody else is an ordinary client.
     pub proxy_protocol_from: Vec<String>,
@@ -150,6 +153,7 @@ impl Default for ProxyConfig {
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
+            listen_socket: None,
             proxy_protocol_from: Vec::new(),
             client_ca_file: None,
             tls: None,
@@ -194,7 +198,8 @@ impl Config {
         let bound = Some(self.hub.bind_url.host.clone());
         let own = ["localhost", "127.0.0.1", "::1"].map(|name| Some(name.to_owned()));
         let mut names = Vec::new();
-        for name in [self.public_host(), bound, machine].into_iter().chain(own).flatten() {
+        let below = self.hub.hosts().map(|hosts| format!("*.{}", hosts.domain()));
+        for name in [self.public_host(), below, bound, machine].into_iter().chain(own).flatten() {
             if !matches!(name.as_str(), "" | "0.0.0.0" | "::") && !names.contains(&name) {
                 names.push(name);
             }
@@ -278,6 +283,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if proxy.tls().is_none() && (proxy.ssl_key.is_some() || proxy.ssl_ca.is_some()) {
         warnings.push("proxy.ssl_key and proxy.ssl_ca count with TLS only, which is off (proxy.tls)".into());
+    }
+    if proxy.tls() == Some(Tls::Acme) && config.hub.subdomain_host.is_some() {
+        warnings.push(
+            "hub.subdomain_host needs a certificate for *.HOST, which proxy.tls = \"acme\" cannot order; name one in \
+             proxy.ssl_cert"
+                .into(),
+        );
     }
     if proxy.tls() == Some(Tls::SelfSigned) && proxy.hsts_max_age.0 > 0.0 {
         warnings.push(

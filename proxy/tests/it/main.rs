@@ -26,5 +26,6 @@ mod streams;
 mod tenancy;
 mod tls;
 mod tunnels;
+mod unix;
 mod upstream;
 mod world;
