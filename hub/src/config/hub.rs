@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hub_core::secret::Secret;
 use hub_core::subdomain::{Hook, Hosts};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::{BasePath, BindUrl, HttpUrl};
@@ -14,7 +14,7 @@ use super::service::{ServiceConfig, TokenConfig};
 use super::unit::Seconds;
 
 /// How the host of a user is made of the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SubdomainHook {
     /// Always valid.
