@@ -153,7 +153,8 @@ async fn the_health_check_needs_no_route() {
 
 #[tokio::test]
 async fn item_16_what_is_at_one_host_is_not_found_at_another() {
-    let (hub, alice, bob) = (Upstream::named("hub").await, Upstream::named("alice").await, Upstream::named("bob").await);
+    let (hub, alice, bob) =
+        (Upstream::named("hub").await, Upstream::named("alice").await, Upstream::named("bob").await);
     let world = world(vec![
         hub_route("/", &hub.url()),
         route("alice.hub.example/user/alice/", &alice.url()),
