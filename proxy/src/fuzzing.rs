@@ -185,6 +185,18 @@ pub fn path(bytes: &[u8]) {
     assert!(!found.contains(&b'\\'), "{text:?} became {:?}", String::from_utf8_lossy(&found));
 }
 
+/// Any bytes before a connection: no header is longer than what there is, and more bytes do not change a verdict.
+pub fn header(bytes: &[u8]) {
+    let found = crate::proxy_protocol::parse(bytes);
+    if let Ok(Some(header)) = &found {
+        assert!(header.length <= bytes.len());
+        let alone = bytes.get(..header.length).unwrap_or_default();
+        assert_eq!(crate::proxy_protocol::parse(alone), found);
+    }
+    let more = [bytes, b"\r\n"].concat();
+    assert!(found == Ok(None) || crate::proxy_protocol::parse(&more) == found);
+}
+
 /// Any body for the API: it is answered, and the table stays one that can be told.
 pub fn api(bytes: &[u8]) {
     on_stage(|stage| {

@@ -10,7 +10,7 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream as StdStream,
+        unix::net::{UnixListener as StdUnixListener, UnixStream as StdStream},
     },
     path::Path,
     sync::{Arc, Mutex},
@@ -22,7 +22,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Interest},
     net::UnixStream,
@@ -44,27 +44,38 @@ const STOP: &str = "stop";
 
 /// Listeners that somebody else has bound: the proxy before this one, or systemd.
 #[derive(Clone, Default)]
-pub struct Sockets(Arc<Mutex<Vec<StdListener>>>);
+pub struct Sockets(Arc<Mutex<Vec<OwnedFd>>>);
 
 impl Sockets {
-    /// Keeps those of the descriptors that are listening TCP sockets; the others are closed.
+    /// Keeps those of the descriptors that are listening sockets at an address or a path; the others are closed.
     pub fn of_descriptors(descriptors: impl IntoIterator<Item = OwnedFd>) -> Self {
         let listening = |descriptor: &OwnedFd| {
             let socket = SockRef::from(descriptor);
-            let inet = socket.local_addr().is_ok_and(|address| address.as_socket().is_some());
-            inet && socket.is_listener().unwrap_or(false)
+            let known = socket.local_addr().is_ok_and(|at| at.as_socket().is_some() || at.as_pathname().is_some());
+            known && socket.is_listener().unwrap_or(false)
         };
-        let listeners = descriptors.into_iter().filter(listening).map(StdListener::from);
-        Self(Arc::new(Mutex::new(listeners.collect())))
+        Self(Arc::new(Mutex::new(descriptors.into_iter().filter(listening).collect())))
     }
 
     /// The listener at this address, which then is the caller's.
     pub(crate) fn take(&self, address: SocketAddr) -> Option<StdListener> {
-        let mut listeners = lock(&self.0);
-        let at = listeners.iter().position(|listener| listener.local_addr().is_ok_and(|bound| bound == address))?;
-        let listener = listeners.swap_remove(at);
+        let listener = StdListener::from(self.find(|at| at.as_socket() == Some(address))?);
         listener.set_nonblocking(true).ok()?;
         Some(listener)
+    }
+
+    /// The listener at this path, which then is the caller's.
+    pub(crate) fn take_at(&self, path: &Path) -> Option<StdUnixListener> {
+        let listener = StdUnixListener::from(self.find(|at| at.as_pathname() == Some(path))?);
+        listener.set_nonblocking(true).ok()?;
+        Some(listener)
+    }
+
+    fn find(&self, is_it: impl Fn(&SockAddr) -> bool) -> Option<OwnedFd> {
+        let mut listeners = lock(&self.0);
+        let at =
+            listeners.iter().position(|listener| SockRef::from(listener).local_addr().is_ok_and(|at| is_it(&at)))?;
+        Some(listeners.swap_remove(at))
     }
 
     fn put(&self, more: Self) {
@@ -194,17 +205,22 @@ mod tests {
 
     #[tokio::test]
     async fn descriptors_pass_between_sockets_and_listeners_alone_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        let door = StdUnixListener::bind(&path).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let (file, _) = StdStream::pair().unwrap();
-        send(&ours, &[listener.into(), client.into(), file.into()]).await.unwrap();
+        send(&ours, &[listener.into(), client.into(), file.into(), door.into()]).await.unwrap();
         let received = receive(&theirs.into_std().unwrap()).unwrap();
-        assert_eq!(received.len(), 3);
+        assert_eq!(received.len(), 4);
         let sockets = Sockets::of_descriptors(received);
         assert!(sockets.take("127.0.0.1:1".parse().unwrap()).is_none());
         assert_eq!(sockets.take(address).unwrap().local_addr().unwrap(), address);
         assert!(sockets.take(address).is_none(), "it is taken once");
+        assert!(sockets.take_at(Path::new("/elsewhere")).is_none());
+        assert!(sockets.take_at(&path).is_some() && sockets.take_at(&path).is_none());
     }
 }

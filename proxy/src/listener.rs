@@ -21,7 +21,9 @@ use crate::{
     dial,
     hand_over::Sockets,
     headers::Origin,
+    http2,
     options::Limits,
+    proxy_protocol,
     relay::{self, Client},
     room::Room,
     state::Shared,
@@ -51,17 +53,22 @@ pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<Tcp
 
 /// Accepts until the drain, or until another proxy does. At the bound on connections, new ones wait in the kernel's queue.
 pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Room>) {
+    door.keep();
     let accepting = async {
         loop {
             let Some(place) = room.enter().await else { return };
             let Some((stream, peer)) = door.next().await else { continue };
-            let origin = origin(&shared, peer);
-            let Ok(seat) = budget::seat(&shared, peer, origin.trusted) else { continue };
-            let client = Client { shared: Arc::clone(&shared), origin, peer, _place: Some(place), _seat: seat };
-            shared.tasks.spawn(serve(builder(&shared.limits()), Arc::new(client), stream));
+            // TLS is spoken at addresses alone.
+            let tls = shared.secure.is_some() && matches!(stream, Stream::Tcp(_));
+            let origin = origin(&shared, peer, tls);
+            let client = Client { shared: Arc::clone(&shared), origin, peer, _place: Some(place), _seat: None };
+            shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
         }
     };
     shared.while_open(accepting).await;
+    if shared.leaving.is_set() {
+        door.give_away();
+    }
 }
 
 /// The next connection; None after a failure that was waited for.
@@ -102,15 +109,16 @@ fn builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn origin(shared: &Shared, peer: IpAddr) -> Origin {
+/// What is known of a client; `tls` is whether it speaks TLS, to us or to the load balancer before us.
+fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
     let peer = peer.to_canonical();
     let address = HeaderValue::from_str(&peer.to_string());
     Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
-        proto: HeaderValue::from_static(if shared.secure.is_some() { "https" } else { "http" }),
+        proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
         told: shared.chp.as_ref().is_none_or(|chp| chp.options.x_forward),
-        port: HeaderValue::from_static(if shared.secure.is_some() { "443" } else { "80" }),
+        port: HeaderValue::from_static(if tls { "443" } else { "80" }),
     }
 }
 
@@ -118,12 +126,40 @@ fn origin(shared: &Shared, peer: IpAddr) -> Origin {
 #[cfg(feature = "fuzzing")]
 pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     let peer = IpAddr::from([127, 0, 0, 1]);
-    let (origin, builder) = (origin(&shared, peer), builder(&shared.limits()));
+    let (origin, builder) = (origin(&shared, peer, false), builder(&shared.limits()));
     let client = Client { shared, origin, peer, _place: None, _seat: None };
-    serve(builder, Arc::new(client), stream).await;
+    serve(builder, client, stream, peer).await;
 }
 
-async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
+/// Whom a load balancer speaks for, where one is expected. None ends the connection.
+async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Option<Client> {
+    let shared = &client.shared;
+    let Stream::Tcp(socket) = stream else { return Some(client) };
+    if !shared.proxy_protocol_from.iter().any(|network| network.contains(peer)) {
+        return Some(client);
+    }
+    let patience = shared.limits().proxy_header;
+    let receiving = tokio::time::timeout(patience, proxy_protocol::receive(socket));
+    let problem = match shared.drain.until(receiving).await? {
+        Ok(Ok(header)) => {
+            if let Some(source) = header.source {
+                client.origin = origin(shared, source.ip(), header.tls || shared.secure.is_some());
+                client.peer = source.ip();
+            }
+            return Some(client);
+        }
+        Ok(Err(problem)) => problem,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    tracing::debug!(%problem, %peer, "no PROXY header");
+    None
+}
+
+async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer: IpAddr) {
+    let Some(mut client) = introduced(client, &mut stream, peer).await else { return };
+    let Ok(seat) = budget::seat(&client.shared, client.peer, client.origin.trusted) else { return };
+    client._seat = seat;
+    let client = Arc::new(client);
     if let Stream::Tcp(socket) = &stream {
         // A socket that refuses this is already closed, and the read will say so.
         let _ = socket.set_nodelay(true);
@@ -142,6 +178,11 @@ async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
         },
         (stream, _) => stream,
     };
+    if let Stream::Tls(secured) = &stream
+        && secured.get_ref().1.alpn_protocol() == Some(http2::ALPN)
+    {
+        return Box::pin(http2::serve(client, stream)).await;
+    }
     let stream = TokioIo::new(stream);
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
     let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());

@@ -19,6 +19,7 @@ use crate::{
     dial, doubt,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
+    http2,
     metrics::{Refusal, count},
     path::{host_key, key},
     pool::Lease,
@@ -53,7 +54,11 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     }
     let begin = Instant::now();
     let asked = Asked::new(&request);
-    let socket = request.headers().contains_key(UPGRADE) && upgrade::wanted(&request).is_some();
+    let multiplexed = request.version() == Version::HTTP_2;
+    let socket = match multiplexed {
+        true => request.method() == Method::CONNECT,
+        false => request.headers().contains_key(UPGRADE) && upgrade::wanted(&request).is_some(),
+    };
     let entry = client.shared.access_log.as_ref().map(|_| {
         Entry::new(&client.shared, &client.origin.address, asked.method(), request.uri().path(), request.headers())
     });
@@ -67,7 +72,7 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     let class = found.as_ref().map_or(Class::Other, |route| route.class());
     client.shared.meter.answered(class, socket, response.status(), begin.elapsed());
     // Another proxy accepts now: the next request of this client goes to that one.
-    if client.shared.leaving.is_set() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if client.shared.leaving.is_set() && !multiplexed && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
@@ -83,10 +88,13 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
 /// Finds the route, which `found` then tells, and passes the request on.
 async fn pass(
     client: &Arc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     found: &mut Option<Arc<Route>>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
+    if request.version() == Version::HTTP_2 {
+        http2::adapt(&mut request)?;
+    }
     let request = normal(request)?;
     let health = request.uri().path().ends_with("/hub/health");
     if !health {
@@ -367,11 +375,12 @@ pub(crate) fn deliver(
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !headers::clean_response(&mut parts.headers, trailers) {
         return Err(INVALID);
     }
+    let trailers = if trailers { headers::named_trailers(&parts.headers) } else { Vec::new() };
     parts.version = Version::HTTP_11;
     exchange.counts = parts.status.as_u16() < 300;
     if body.is_end_stream() {
         exchange.finish();
         return Ok(Response::from_parts(parts, Download::Own(None)));
     }
-    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange })))
+    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange, trailers })))
 }

@@ -84,6 +84,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
+            proxy_protocol_from: options.proxy_protocol_from,
             trust,
             secure,
             mark: options.mark,
@@ -166,9 +167,9 @@ impl Proxy {
         // The admin socket stops this proxy, not whoever else listens to the caller's token.
         let stop = stop.child_token();
         let room = Arc::clone(&shared.room);
-        let opened = self.listeners.iter().chain(self.redirect.as_ref().map(|(listener, _)| listener));
-        *lock(&shared.listeners) =
-            opened.map(|listener| listener.as_fd().try_clone_to_owned()).collect::<Result<_, _>>()?;
+        let opened = self.listeners.iter().chain(self.redirect.as_ref().map(|(listener, _)| listener)).map(AsFd::as_fd);
+        let opened = opened.chain(self.doors.iter().chain(&self.metrics).map(Door::descriptor));
+        *lock(&shared.listeners) = opened.map(|listener| listener.try_clone_to_owned()).collect::<Result<_, _>>()?;
         for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
             shared.tasks.spawn(listener::accept(Arc::clone(&shared), door, Arc::clone(&room)));
         }

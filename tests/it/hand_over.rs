@@ -259,7 +259,8 @@ async fn a_proxy_reads_its_limits_again_and_keeps_them_when_they_are_wrong() -> 
     let proxy = specola.proxy()?.id;
     let long = format!("GET /hub/health HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     let port = specola.ground.port;
-    let status = async || -> Result<String> { Ok(ask(port, &long).await?.split(' ').nth(1).unwrap_or_default().to_owned()) };
+    let status =
+        async || -> Result<String> { Ok(ask(port, &long).await?.split(' ').nth(1).unwrap_or_default().to_owned()) };
     ensure!(status().await? == "200");
     let file = specola.ground.folder.join("specola.toml");
     let text = fs::read_to_string(&file)?;

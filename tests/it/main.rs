@@ -43,5 +43,6 @@ mod services;
 mod sharing;
 mod singleuser;
 mod storage;
+mod subdomains;
 mod tls;
 mod workstation;

@@ -3,8 +3,12 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::net::UnixStream as StdStream,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream as StdStream,
+    },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, bail};
@@ -16,15 +20,18 @@ use crate::{hand_over::Sockets, listener, stream::Stream};
 /// A bound listener. The file of a unix socket goes with it.
 pub(crate) enum Door {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
+    Unix { listener: UnixListener, file: SocketFile },
 }
 
-pub(crate) struct SocketFile(PathBuf);
+/// Removed when it is dropped, once it is ours.
+pub(crate) struct SocketFile(PathBuf, AtomicBool);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = std::fs::remove_file(&self.0);
+        if *self.1.get_mut() {
+            // It may be gone already.
+            let _ = std::fs::removefile(&self.0);
+        }
     }
 }
 
@@ -39,11 +46,37 @@ impl Door {
         match listen {
             Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, sockets)?)),
             Listen::Unix(path) => {
+                if let Some(listener) = sockets.take_at(path) {
+                    let listener = UnixListener::from_std(listener)?;
+                    return Ok(Self::Unix { listener, file: SocketFile(path.clone(), AtomicBool::new(false)) });
+                }
                 let context = || format!("cannot listen on {}", path.display());
                 clear(path).with_context(context)?;
                 let listener = UnixListener::bind(path).with_context(context)?;
-                Ok(Self::Unix { listener, _file: SocketFile(path.clone()) })
+                Ok(Self::Unix { listener, file: SocketFile(path.clone(), AtomicBool::new(true)) })
             }
+        }
+    }
+
+    /// What is handed over of it.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix { listener, .. } => listener.as_fd(),
+        }
+    }
+
+    /// From now on the file of a unix socket is ours, also where another process has made it.
+    pub(crate) fn keep(&self) {
+        if let Self::Unix { file, .. } = self {
+            file.1.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Closes it here. The file of a unix socket stays, for it is another process's now.
+    pub(crate) fn give_away(self) {
+        if let Self::Unix { file, .. } = self {
+            std::mem::forget(file);
         }
     }
 
@@ -85,6 +118,6 @@ fn clear(path: &Path) -> anyhow::Result<()> {
     if StdStream::connect(path).is_ok() {
         bail!("somebody listens there");
     }
-    std::fs::remove_file(path)?;
+    std::fs::removefile(path)?;
     Ok(())
 }

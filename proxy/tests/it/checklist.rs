@@ -44,3 +44,10 @@ fn every_item_of_the_checklist_has_tests_that_exist() {
     }
     assert_eq!(rows.filter(|(number, _)| number.parse::<u32>().is_ok()).count(), 36, "one row an item");
 }
+
+#[test]
+fn item_36_the_proxy_has_no_unsafe_code() {
+    let root = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    // The compiler then refuses any, and allows no exception.
+    assert!(root.lines().any(|line| line == "#![forbid(unsafe_code)]"));
+}
