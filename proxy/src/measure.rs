@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn a_histogram_counts_up_to_each_bound() {
         let histogram = Histogram::new(&[0.1, 1.0]);
-        [50, 100, 500, 5000].map(|millis| histogram.add(Duration::from_millis(millis)));
+        for millis in [50, 100, 500, 5000] {
+            histogram.add(Duration::from_millis(millis));
+        }
         let mut text = String::new();
         histogram.write(&mut text, "x", "a=\"b\"");
         let expected = "x_bucket{a=\"b\",le=\"0.1\"} 2\nx_bucket{a=\"b\",le=\"1\"} 3\nx_bucket{a=\"b\",le=\"+Inf\"} 4\nx_sum{a=\"b\"} 5.65\nx_count{a=\"b\"} 4\n";
