@@ -85,7 +85,7 @@ pub struct Config {
     pub culler: CullerConfig,
     /// Programs and addresses of your own that are asked or told when something happens: see [hooks.md](hooks.md).
     pub hooks: HooksConfig,
-    /// The proxy in front of the hub and of people's servers. It reads these when it starts.
+    /// The proxy in front of the hub and of people's servers. It reads these when it starts, and limits again when it gets SIGHUP.
     pub proxy: ProxyConfig,
     /// What people see: name, logo, colour and words of your own.
     pub pages: PagesConfig,

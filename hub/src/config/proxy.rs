@@ -11,7 +11,7 @@ use super::unit::{ByteSize, Seconds};
 /// Let's Encrypt.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// The proxy in front of the hub and of people's servers. It reads these when it starts.
+/// The proxy in front of the hub and of people's servers. It reads these when it starts, and limits again when it gets SIGHUP.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ProxyConfig {
