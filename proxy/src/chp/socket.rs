@@ -30,7 +30,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         if *self.1.get_mut() {
             // It may be gone already.
-            let _ = std::fs::removefile(&self.0);
+            let _ = std::fs::remove_file(&self.0);
         }
     }
 }
@@ -118,6 +118,6 @@ fn clear(path: &Path) -> anyhow::Result<()> {
     if StdStream::connect(path).is_ok() {
         bail!("somebody listens there");
     }
-    std::fs::removefile(path)?;
+    std::fs::remove_file(path)?;
     Ok(())
 }
