@@ -219,7 +219,11 @@ async fn a_deployment_of_infn_switches_by_another_image() -> Result<()> {
     let (status, mut script) = (format!("/user/{person}/api/status"), anna.with_token(&token));
     script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
     let mut kernel = Kernel::start(&deployment.origin(), &format!("/user/{person}/"), &token).await?;
-    ensure!(kernel.run("import os; print(os.getcwd())").await?.contains("/jupyter-workspace"));
+    ensure!(kernel.run("print(40 + 2)").await?.contains("42"));
+    let contents = script.get(&format!("/user/{person}/api/contents")).await?.expect(&[200])?.json()?;
+    let listed: Vec<&str> =
+        contents["content"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str()).collect();
+    ensure!(listed.contains(&"private") && listed.contains(&"shared"), "{contents}");
 
     // The hub's container is started anew: nobody signs in again, and the lab is the same.
     let state = |container: &str| docker(&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container]);
