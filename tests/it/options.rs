@@ -294,7 +294,7 @@ async fn the_profiles_of_a_z2jh_values_file_work_as_they_stand() -> Result<()> {
     let page = alice.get("/hub/spawn").await?.expect(&[200])?.text();
     // In the order in which they are written.
     let mut rest = page.as_str();
-    for part in ["Shared CPU", "PyTorch", "The private one", "profile-option-cpu--image--unlisted-choice", "GPU server"]
+    for part in ["Shared CPU", "GPU server", "PyTorch", "The private one", "profile-option-cpu--image--unlisted-choice"]
     {
         rest = rest.split_once(part).with_context(|| format!("{part}: {page}"))?.1;
     }
