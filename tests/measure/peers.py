@@ -68,7 +68,9 @@ listen here
 
 def nginx(folder, target):
     port = machine.free_port()
+    # It takes variables away from its workers, the mark by which they are found as well.
     path = write(folder, "nginx.conf", f"""daemon off;
+env {machine.MARK};
 worker_processes 1;
 worker_rlimit_nofile 20000;
 pid {folder}/nginx.pid;
