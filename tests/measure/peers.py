@@ -68,10 +68,9 @@ listen here
 
 def nginx(folder, target):
     port = machine.free_port()
-    # It takes variables away from its workers, the mark by which they are found as well.
+    # A master and its workers write their titles over the mark by which processes are found; one that is both does not.
     path = write(folder, "nginx.conf", f"""daemon off;
-env {machine.MARK};
-worker_processes 1;
+master_process off;
 worker_rlimit_nofile 20000;
 pid {folder}/nginx.pid;
 error_log stderr warn;
