@@ -126,3 +126,18 @@ pub fn answers(mut bytes: &[u8]) -> Result<Vec<String>, String> {
     }
     Ok(found)
 }
+
+#[test]
+fn what_is_strict_refuses_what_could_be_read_twice() {
+    let plain = b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_eq!(answers(plain).unwrap(), ["HTTP/1.1 204 No Content", "HTTP/1.1 200 OK"]);
+    for odd in [
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ] {
+        assert!(answers(odd).is_err(), "{odd:?}");
+    }
+    assert!(requests(b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx").is_err());
+    assert_eq!(requests(b"GET / HTTP/1.1\r\n\r\n").unwrap().len(), 1);
+}
