@@ -48,6 +48,7 @@ struct Site {
 struct Browser {
     sender: SendRequest<Sent>,
     connection: JoinHandle<hyper::Result<()>>,
+    line: socket2::Socket,
 }
 
 impl Site {
@@ -72,10 +73,11 @@ impl Site {
     async fn browser(&self) -> Browser {
         let stream = shake(&self.connector(&["h2", "http/1.1"]), self.world.address, "hub.example").await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let line = socket2::SockRef::from(stream.get_ref().0).try_clone().unwrap();
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.max_header_list_size(1 << 20);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-        Browser { sender, connection: tokio::spawn(connection) }
+        Browser { sender, connection: tokio::spawn(connection), line }
     }
 }
 
@@ -373,7 +375,7 @@ async fn item_25_a_websocket_over_http2_passes_messages_and_closes_from_both_end
     until("no tunnel left", async || status(&site.world).await.tunnels == 0).await;
     // A browser that vanishes takes its websockets with it.
     let _three = browser.websocket("/user/a/three").await.unwrap();
-    browser.connection.abort();
+    browser.line.shutdown(std::net::Shutdown::Both).unwrap();
     until("all gone", async || status(&site.world).await.tunnels == 0).await;
 }
 

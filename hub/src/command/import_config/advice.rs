@@ -53,6 +53,7 @@ pub fn instead(setting: &Setting) -> &'static str {
         }
         ("JupyterHub", "admin_users") => "Use auth.admin_users.",
         ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
+        ("JupyterHub", "subdomain_host") => "Not there yet: all servers share the host of the hub.",
         ("KubeSpawner" | "DockerSpawner" | "SwarmSpawner" | "SystemUserSpawner", _) => {
             "Docker and Kubernetes are no drivers yet."
         }
