@@ -153,6 +153,8 @@ impl ProxyProcess {
         let mut command = self.program();
         command
             .env_remove(crate::keeper::breakpoint::VARIABLE)
+            // The service of the hub is not the proxy's.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("cannot share the proxy's log")?)
             .stderr(log);

@@ -25,7 +25,7 @@ pub fn requests(mut bytes: &[u8]) -> Result<Vec<Request>, String> {
                     length = Some(value.trim().parse::<usize>().map_err(|e| e.to_string())?)
                 }
                 "content-length" => return Err("two lengths".to_owned()),
-                "transfer-encoding" if value.trim() == "chunked" && !chunked => chunked = true,
+                "transfer-encoding" if value.trim().eq_ignore_ascii_case("chunked") && !chunked => chunked = true,
                 "transfer-encoding" => return Err(format!("odd coding {value:?}")),
                 name if name.ends_with(char::is_whitespace) || name.is_empty() => {
                     return Err(format!("odd name {name:?}"));

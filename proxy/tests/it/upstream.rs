@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::client::{Raw, values};
+use crate::client::{Raw, until, values};
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -57,7 +57,14 @@ impl Upstream {
         address: SocketAddr,
         handler: impl Fn(usize, Raw, Arc<Mutex<Vec<Seen>>>) -> F + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        // An upstream that was dropped may take a moment to let go of its address.
+        let mut listener = None;
+        until("a free address", async || {
+            listener = TcpListener::bind(address).await.ok();
+            listener.is_some()
+        })
+        .await;
+        let listener = listener.unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
