@@ -85,12 +85,12 @@ impl Drop for Engine {
     }
 }
 
-/// A port of a container's own loopback address that leads to the same port of this machine's.
+/// A port of a container's own loopback address that leads to one of this machine's.
 pub struct Passage(JoinHandle<()>);
 
 impl Passage {
     /// Opens it, until it is dropped or the container ends.
-    pub fn into(container: &str, port: u16) -> Result<Passage> {
+    pub fn into(container: &str, port: u16, here: u16) -> Result<Passage> {
         let process = docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
         let network = File::open(format!("/proc/{process}/ns/net"))?;
         // A thread of its own enters the container's network; the socket that it makes stays there.
@@ -104,7 +104,7 @@ impl Passage {
         Ok(Passage(tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, here)).await {
                         let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
                     }
                 });
