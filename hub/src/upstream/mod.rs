@@ -165,6 +165,17 @@ impl Broker {
         Ok(store::failure(&app, user).await?.map(|(failure, _)| failure).filter(Failure::is_shown))
     }
 
+    /// Whether somebody has to log in anew, because the provider takes the refresh token no more: nobody knows since then
+    /// whether they are still let in.
+    pub async fn needs_login(&self, user: UserId) -> Result<bool, StoreError> {
+        let Ok(app) = self.app() else { return Ok(false) };
+        let Some(upstream) = app.store.upstream(user).await? else { return Ok(false) };
+        let failure = upstream.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok());
+        let is_it = failure.is_some_and(|failure| failure.code == Code::SignInNeeded);
+        // By another method they may have logged in since.
+        Ok(is_it && upstream.checked_at <= upstream.failed_at)
+    }
+
     fn app(&self) -> Result<Arc<App>, Refused> {
         self.app.get().and_then(Weak::upgrade).filter(|app| !app.login.providers().is_empty()).ok_or(Refused::NotKept)
     }

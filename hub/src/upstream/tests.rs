@@ -42,6 +42,11 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more lines in the section `[auth]`.
+    async fn with(more: &str) -> Self {
         let provider = Listener::new(vec![
             (
                 "/.well-known/openid-configuration",
@@ -59,7 +64,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("specola.toml");
         let settings = format!(
-            "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n\
+            "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n{more}\
              [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n",
             folder.path().join("data"),
             provider.origin
@@ -93,6 +98,24 @@ impl House {
 
     async fn token(&self) -> String {
         self.access().await.unwrap().token.expose().to_owned()
+    }
+
+    /// An API token of ada's.
+    async fn script_token(&self) -> Secret {
+        let text = token::generate(&mut rand::rng());
+        let new = NewToken {
+            owner: TokenOwner::User(self.ada),
+            hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
+            prefix: token::prefix(text.expose()).to_owned(),
+            client_id: HUB_CLIENT.to_owned(),
+            session_id: None,
+            note: "of a script".to_owned(),
+            scopes: vec!["self".to_owned()],
+            expires_at: None,
+            now: self.app().now(),
+        };
+        self.app().store.insert_token(&new).await.unwrap();
+        text
     }
 
     /// The refresh token in the database.
@@ -216,6 +239,51 @@ async fn a_login_meanwhile_goes_before_what_was_held() {
     house.until_kept("r10").await;
 }
 
+/// Whatever a provider calls a refresh token that is not good: a better one that came meanwhile is tried.
+#[tokio::test]
+async fn a_refresh_token_that_is_not_good_ends_nothing_while_another_came_meanwhile() {
+    for (status, error) in [(400, "invalid_grant"), (401, "invalid_token")] {
+        let house = House::new().await;
+        house.provider.answer("/token", status, "", json!({ "error": error }));
+        let hold = house.provider.hold("/token");
+        let asking = async {
+            while house.refreshes() == 0 {
+                tokio::task::yield_now().await;
+            }
+            house.log_in("r9").await;
+            // What was asked before is answered with the refusal, which is read by then.
+            let next = house.provider.hold("/token");
+            hold.notify_one();
+            while house.refreshes() < 2 {
+                tokio::task::yield_now().await;
+            }
+            house.provider.answer("/token", 200, "", json!({ "access_token": "a10", "expires_in": 3600 }));
+            next.notify_one();
+        };
+        let (token, ()) = tokio::join!(house.token(), asking);
+        assert_eq!(token, "a10", "{error}");
+        assert!(house.provider.asked("/token")[1].contains("refresh_token=r9"));
+        assert!(!house.app().upstream.needs_login(house.ada).await.unwrap());
+    }
+}
+
+/// A refresh token that is no longer taken says nothing of who is let in: what was made before waits for a login.
+#[tokio::test]
+async fn tokens_of_who_has_to_log_in_anew_wait_for_that_unless_told_otherwise() {
+    for (more, is_refused) in [("", true), ("auth_refresh_strict = false\n", false)] {
+        let house = House::with(more).await;
+        let (app, text) = (house.app(), house.script_token().await);
+        let is_good = async || caller::by_token(app, text.expose()).await.unwrap().is_some();
+        assert!(is_good().await);
+        house.provider.answer("/token", 401, "", json!({ "error": "invalid_token" }));
+        assert!(matches!(house.access().await, Err(Refused::Failed(_))));
+        assert_eq!(is_good().await, !is_refused, "{more}");
+        // By a password of this hub, say.
+        app.store.upstream_vouched(house.ada, app.now()).await.unwrap();
+        assert!(is_good().await);
+    }
+}
+
 #[tokio::test]
 async fn a_hub_that_stops_tries_once_more_and_says_what_is_lost() {
     for takes in [true, false] {
@@ -267,19 +335,7 @@ async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
 #[tokio::test]
 async fn a_token_that_slept_is_good_only_if_its_owner_is_still_let_in() {
     let house = House::new().await;
-    let (app, text) = (house.app(), token::generate(&mut rand::rng()));
-    let new = NewToken {
-        owner: TokenOwner::User(house.ada),
-        hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
-        prefix: token::prefix(text.expose()).to_owned(),
-        client_id: HUB_CLIENT.to_owned(),
-        session_id: None,
-        note: "of a script".to_owned(),
-        scopes: vec!["self".to_owned()],
-        expires_at: None,
-        now: app.now(),
-    };
-    app.store.insert_token(&new).await.unwrap();
+    let (app, text) = (house.app(), house.script_token().await);
     let overdue = app.now() - TimeDelta::hours(2);
     // Each use of it is noted.
     let sleep = async || house.database("UPDATE api_tokens SET last_activity = NULL").await;

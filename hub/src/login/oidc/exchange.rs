@@ -339,16 +339,22 @@ async fn a_refresh_asks_for_scope_and_audience_in_the_providers_words_and_tells_
 
 #[tokio::test]
 async fn a_refused_refresh_is_told_from_a_provider_that_is_down() {
-    let refused = |body: Value| async move {
-        let listener = Listener::new(vec![described(), ("/token", 400, body)]).await;
+    let answered = |status: u16, body: Value| async move {
+        let listener = Listener::new(vec![described(), ("/token", status, body)]).await;
         let provider = provider(&listener, Preset::IndigoIam, |_| {});
         provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap_err()
     };
+    let refused = |body: Value| answered(400, body);
     assert!(matches!(refused(json!({ "error": "invalid_grant" })).await, RefreshError::InvalidGrant { .. }));
     let aup = json!({ "error": "invalid_grant", "error_description": "User ada needs to sign AUP" });
     assert!(matches!(refused(aup).await, RefreshError::UsagePolicy { .. }));
     let suspended = json!({ "error": "invalid_grant", "error_description": "User ada is not active" });
     assert!(matches!(refused(suspended).await, RefreshError::Suspended { .. }));
+    // IAM 1.12 in its own words.
+    let suspended = json!({ "error": "unauthorized", "error_description": "User test is not active." });
+    assert!(matches!(answered(401, suspended).await, RefreshError::Suspended { .. }));
+    let unknown = json!({ "error": "invalid_token", "error_description": "Invalid refresh token: eyJ" });
+    assert!(matches!(answered(401, unknown).await, RefreshError::InvalidGrant { .. }));
     assert!(matches!(refused(json!({ "error": "invalid_target" })).await, RefreshError::InvalidTarget { .. }));
     assert!(matches!(refused(json!({ "error": "invalid_client" })).await, RefreshError::Other(_)));
     let listener = Listener::new(vec![described(), ("/token", 503, json!({}))]).await;
