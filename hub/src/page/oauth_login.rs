@@ -181,28 +181,25 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
                 warn();
                 (StatusCode::FORBIDDEN, format!("{name} has to ask you something first. Log in there, then here."))
             }
-            "invalid_grant" | "unauthorized" => {
-                match RefreshError::of_denial(code, description.clone()) {
-                    RefreshError::Suspended { .. } => {
-                        warn();
-                        let text = format!("Your account at {name} is suspended. Ask there.");
-                        return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
-                    }
-                    RefreshError::UsagePolicy { .. } => {
-                        warn();
-                        let text = format!(
-                            "{name} wants you to sign its usage policy first. Sign it there, then log in again."
-                        );
-                        return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
-                    }
-                    RefreshError::InvalidGrant { .. } => {
-                        warn();
-                        let text = "This login has been used or has taken too long. Log in again.";
-                        (StatusCode::BAD_REQUEST, text.to_owned())
-                    }
-                    _ => (StatusCode::BAD_GATEWAY, refuses()),
+            "invalid_grant" | "unauthorized" => match RefreshError::of_denial(code, description.clone()) {
+                RefreshError::Suspended { .. } => {
+                    warn();
+                    let text = format!("Your account at {name} is suspended. Ask there.");
+                    return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
                 }
-            }
+                RefreshError::UsagePolicy { .. } => {
+                    warn();
+                    let text =
+                        format!("{name} wants you to sign its usage policy first. Sign it there, then log in again.");
+                    return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
+                }
+                RefreshError::InvalidGrant { .. } => {
+                    warn();
+                    let text = "This login has been used or has taken too long. Log in again.";
+                    (StatusCode::BAD_REQUEST, text.to_owned())
+                }
+                _ => (StatusCode::BAD_GATEWAY, refuses()),
+            },
             _ => (StatusCode::BAD_GATEWAY, refuses()),
         },
         Trouble::Broken(_) | Trouble::Untrusted(_) => {

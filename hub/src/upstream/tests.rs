@@ -47,6 +47,17 @@ impl House {
 
     /// The same with more lines in the section `[auth]`.
     async fn with(more: &str) -> Self {
+        Self::at(more, "").await
+    }
+
+    /// At a provider where each refresh ends the access tokens of before, with more lines of it.
+    async fn where_refreshes_end_tokens(more: &str) -> Self {
+        let house = Self::at("", &format!("refresh_ends_tokens = true\n{more}")).await;
+        house.gives("a2");
+        house
+    }
+
+    async fn at(more: &str, of_provider: &str) -> Self {
         let provider = Listener::new(vec![
             (
                 "/.well-known/openid-configuration",
@@ -65,7 +76,7 @@ impl House {
         let path = folder.path().join("specola.toml");
         let settings = format!(
             "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n{more}\
-             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n",
+             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n{of_provider}",
             folder.path().join("data"),
             provider.origin
         );
@@ -136,6 +147,18 @@ impl House {
             assert!(Instant::now() < deadline, "{} is kept", self.kept().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What the provider gives from now on; of a short life, so that nobody waits for long before the next refresh.
+    fn gives(&self, token: &str) {
+        self.provider.answer("/token", 200, "", json!({ "access_token": token, "expires_in": 3 }));
+    }
+
+    /// The token for a storage.
+    async fn token_for_storage(&self) -> String {
+        let want = Want { audience: Some("storage".to_owned()), ..Want::default() };
+        let access = self.app().upstream.access(self.ada, want, TimeDelta::seconds(60)).await.unwrap();
+        access.token.expose().to_owned()
     }
 
     fn refreshes(&self) -> usize {
@@ -282,6 +305,76 @@ async fn tokens_of_who_has_to_log_in_anew_wait_for_that_unless_told_otherwise() 
         app.store.upstream_vouched(house.ada, app.now()).await.unwrap();
         assert!(is_good().await);
     }
+}
+
+#[tokio::test]
+async fn what_a_later_refresh_has_ended_is_not_handed_out() {
+    let house = House::where_refreshes_end_tokens("").await;
+    assert_eq!(house.token().await, "a2");
+    house.gives("s3");
+    let begun = Instant::now();
+    assert_eq!(house.token_for_storage().await, "s3");
+    assert!(begun.elapsed() >= Duration::from_millis(590), "whoever was given a2 was about to use it");
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("s3".to_owned(), 2));
+    house.gives("a4");
+    assert_eq!((house.token().await, house.token().await, house.refreshes()), ("a4".to_owned(), "a4".to_owned(), 3));
+    house.gives("s5");
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("s5".to_owned(), 4));
+
+    // Who never asks the provider whether a token is good goes on with it, and nobody waits for them.
+    let house = House::where_refreshes_end_tokens("offline_audiences = [\"storage\"]").await;
+    assert_eq!(house.token_for_storage().await, "a2");
+    house.gives("a3");
+    let begun = Instant::now();
+    assert_eq!(house.token().await, "a3");
+    assert!(begun.elapsed() < Duration::from_millis(500));
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("a2".to_owned(), 2));
+
+    // Elsewhere nothing is ended.
+    let house = House::new().await;
+    house.gives("a2");
+    assert_eq!((house.token().await, house.token_for_storage().await), ("a2".to_owned(), "a2".to_owned()));
+    assert_eq!((house.token().await, house.refreshes()), ("a2".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn who_wishes_for_every_scope_gets_what_who_wishes_for_none_gets() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let given = json!({ "access_token": "a2", "expires_in": 3600, "scope": "openid profile" });
+    house.provider.answer("/token", 200, "", given);
+    assert_eq!(house.token().await, "a2");
+    let of = |scope: &str| Want { scope: Some(scope.to_owned()), ..Want::default() };
+    let all = house.app().upstream.access(house.ada, of("profile  openid"), TimeDelta::seconds(60)).await.unwrap();
+    assert_eq!((all.token.expose(), house.refreshes()), ("a2", 1));
+    house.app().upstream.access(house.ada, of("openid"), TimeDelta::seconds(60)).await.unwrap();
+    assert!(house.refreshes() == 2 && house.provider.asked("/token")[1].contains("scope=openid"));
+}
+
+/// A kind after the other, not one of them after the other: else each would end the token of the one before.
+#[tokio::test]
+async fn many_who_wish_for_two_kinds_of_tokens_make_two_refreshes() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let each = (0..20).map(|_| async { (house.token_for_storage().await, house.token().await) });
+    assert_eq!(futures_util::future::join_all(each).await.len(), 20);
+    // Two, but for who came a little late.
+    assert!((2..=6).contains(&house.refreshes()), "{}", house.refreshes());
+}
+
+#[tokio::test]
+async fn who_waits_for_the_next_token_hears_of_it_at_once_and_of_nothing_else() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let first = house.token().await;
+    let waits = |patience: Duration| {
+        house.app().upstream.next(house.ada, TimeDelta::seconds(0), patience, |access| access.token.expose() == first)
+    };
+    assert!(waits(Duration::from_millis(10)).await.unwrap().is_none());
+    house.app().upstream.tell(UserId(99));
+    house.gives("a3");
+    let (next, _) = tokio::join!(waits(PATIENCE), house.token_for_storage());
+    assert_eq!(next.unwrap().unwrap().token.expose(), "a3");
+    house.stop().await;
+    let known = house.app().upstream.next(house.ada, TimeDelta::seconds(0), PATIENCE, |_| true);
+    assert!(tokio::time::timeout(Duration::from_secs(5), known).await.is_ok(), "a hub that stops keeps nobody waiting");
 }
 
 #[tokio::test]

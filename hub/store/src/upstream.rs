@@ -77,6 +77,14 @@ impl Store {
         self.changed(sql, params![user, holder, lease.num_seconds()]).await
     }
 
+    /// Whether another hub has somebody's tokens.
+    pub async fn is_upstream_held(&self, user: UserId, holder: &str) -> Result<bool> {
+        let now = self.pool.now();
+        let sql =
+            format!("SELECT user_id FROM specola_upstream WHERE user_id = $1 AND held_by <> $2 AND held_until > {now}");
+        Ok(self.pool.row(sql, params![user, holder]).await?.is_some())
+    }
+
     /// Lets go of somebody's tokens.
     pub async fn release_upstream(&self, user: UserId, holder: &str) -> Result<bool> {
         let sql = "UPDATE specola_upstream SET held_by = NULL, held_until = NULL WHERE user_id = $1 AND held_by = $2";

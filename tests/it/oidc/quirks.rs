@@ -192,10 +192,9 @@ async fn quirk_10_an_access_token_that_vanishes_before_userinfo_is_a_refusal_not
 #[tokio::test]
 async fn quirk_10_an_access_token_that_vanished_before_its_time_is_replaced() -> Result<()> {
     let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
-    let house = House::changed(&installed, &Entry::by_group(), |options| {
-        keeping(options).set("auth", "auth_refresh_age", "1")
-    })
-    .await?;
+    let house =
+        House::changed(&installed, &Entry::by_group(), |options| keeping(options).set("auth", "auth_refresh_age", "1"))
+            .await?;
     let client = house.register(SCOPE).await?;
     let mut anna = house.signed_in("anna").await?;
     let issued = house.provider.issued().await?;
