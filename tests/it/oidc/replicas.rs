@@ -99,11 +99,13 @@ async fn two_hubs_never_use_a_refresh_token_at_the_same_time_nor_twice() -> Resu
     let mut readers = Vec::new();
     for (number, origin) in origins.iter().cycle().take(READERS).enumerate() {
         let mut lab = lab.at(origin)?;
+        // At one hub the one kind of token, at the other the other: each ends what the other has handed out.
+        let query = if number % 2 == 0 { "" } else { "?audience=https%3A%2F%2Fstorage.example" };
         readers.push(async move {
             let (mut read, mut beat) = (0_u32, tokio::time::interval(Duration::from_millis(100)));
             while Instant::now() < end {
                 beat.tick().await;
-                let answer = ask(&mut lab, "").await?.expect(&[200])?.json()?;
+                let answer = ask(&mut lab, query).await?.expect(&[200])?.json()?;
                 let (token, given) = (answer["access_token"].as_str().context("an access token")?, Instant::now());
                 let is_taken = is_taken(provider, token).await?;
                 // Who is slower than the hubs wait may be refused.
@@ -115,12 +117,13 @@ async fn two_hubs_never_use_a_refresh_token_at_the_same_time_nor_twice() -> Resu
         });
     }
     let read: u32 = futures_util::future::try_join_all(readers).await?.into_iter().sum();
-    assert!(read >= 200, "only {read}");
+    assert!(read >= 100, "only {read}");
     let counted = provider.counters().await?.user("anna");
     assert_eq!((counted.most_refreshes_at_once, counted.refused_refreshes), (1, 0), "{counted:?}");
-    assert!((2..=15).contains(&counted.refreshes), "{counted:?}");
-    // Both hubs did some of them: otherwise nothing was shown.
-    let logs = [&replicas.house.specola, &replicas.other].map(Specola::log);
-    assert!(logs.iter().all(|log| log.contains("fresh tokens")), "only one hub refreshed");
+    assert!((4..=20).contains(&counted.refreshes), "{counted:?}");
+    // Both hubs did some of them: otherwise nothing was shown. Those for storage are all of the other one.
+    assert!(replicas.house.specola.log().contains("fresh tokens"), "only one hub refreshed");
+    let asked = provider.requests("token").await?;
+    assert!(asked.iter().any(|request| request.form.contains_key("audience")), "{asked:?}");
     Ok(())
 }
