@@ -299,10 +299,7 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
     let endures = renew::endures(app, &kept, want);
-    let access = if !endures && is_elsewhere(app, user).await? {
-        // Another hub is about to end what is at hand.
-        return Ok(None);
-    } else if want.id_token {
+    let access = if want.id_token {
         renew::id_of(app, &kept, at_least)
     } else if !want.is_plain() {
         app.upstream.others.get(user, &kept, want, now, Good { at_least, of_last_refresh: !endures })
@@ -312,7 +309,9 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
         None
     };
     if let Some(access) = access {
-        return Ok(Some(Found { access, endures }));
+        // Last of all, because another hub may be about to end what is at hand.
+        let ends = !endures && is_elsewhere(app, user).await?;
+        return Ok((!ends).then_some(Found { access, endures }));
     }
     match store::failure(app, user).await? {
         Some((failure, since)) if failure.stands(since, now) => Err(Refused::Failed(failure)),

@@ -179,7 +179,7 @@ async fn where_a_refresh_ends_the_tokens_of_before_nobody_is_refused_who_uses_on
                 let (token, given) = (answer["access_token"].as_str().context("an access token")?, Instant::now());
                 let is_taken = is_taken(provider, token).await?;
                 // A fifth of its life, less what is lost on the way.
-                let is_late = given.elapsed() > Duration::from_millis(800);
+                let is_late = given.elapsed() > Duration::from_millis(600);
                 ensure!(is_taken || is_late, "reader {number} was refused after {met:?}");
                 met.taken += u32::from(is_taken);
                 met.late += u32::from(!is_taken);

@@ -109,7 +109,7 @@ async fn two_hubs_never_use_a_refresh_token_at_the_same_time_nor_twice() -> Resu
                 let (token, given) = (answer["access_token"].as_str().context("an access token")?, Instant::now());
                 let is_taken = is_taken(provider, token).await?;
                 // Who is slower than the hubs wait may be refused.
-                let is_late = given.elapsed() > Duration::from_millis(800);
+                let is_late = given.elapsed() > Duration::from_millis(600);
                 ensure!(is_taken || is_late, "reader {number} was refused after {read} good tokens");
                 read += u32::from(is_taken);
             }
