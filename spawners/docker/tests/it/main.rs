@@ -5,8 +5,12 @@
 mod adoption;
 mod container;
 mod contract;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/dockerd.rs"]
+mod dockerd;
 mod ending;
 mod ground;
 mod refusal;
 mod registry;
+mod restart;
 mod watch;
