@@ -4,7 +4,7 @@ import { look, page } from "./hub.js";
 const search = document.getElementById("q");
 const keys = document.getElementById("keys");
 const ticked = new Set();
-let timer, source;
+let timer, newcomers, source;
 
 const people = () => document.getElementById("people");
 const boxes = () => [...people().querySelectorAll("input[name=user]")];
@@ -26,10 +26,18 @@ function tick(box, on) {
   else ticked.delete(box.value);
 }
 
+const row_of = (user) => boxes().find((box) => box.value === user)?.closest("tr");
+const within = (element) => [...(element?.querySelectorAll("a, button, input") ?? [])];
+
 /** Puts a fresh row, or none, in the place of an old one, without taking the focus away. */
 function put({ user, html }) {
-  const row = boxes().find((box) => box.value === user)?.closest("tr");
-  if (!row) return;
+  const row = row_of(user);
+  if (!row) {
+    // Somebody who has come to the list: the others come with the same look.
+    clearTimeout(newcomers);
+    if (html) newcomers = setTimeout(renew, 100);
+    return;
+  }
   const holder = document.createElement("template");
   holder.innerHTML = html;
   const fresh = holder.content.querySelector("tr");
@@ -38,10 +46,33 @@ function put({ user, html }) {
     row.remove();
     return tell();
   }
-  const place = [...row.querySelectorAll("a, button, input")].indexOf(document.activeElement);
+  const place = within(row).indexOf(document.activeElement);
   row.replaceWith(fresh);
-  if (place >= 0) ([...fresh.querySelectorAll("a, button, input")][place] ?? fresh.querySelector("th a")).focus();
+  if (place >= 0) (within(fresh)[place] ?? fresh.querySelector("th a")).focus();
   tell();
+}
+
+/** Puts a fresh list in the place of the old one. */
+function list(fresh) {
+  people().replaceWith(document.adoptNode(fresh));
+  tell();
+  follow();
+}
+
+/** Fetches the list as it is now. Ticks and focus stay where they are. */
+async function renew() {
+  const seen = await look(location.href);
+  const fresh = seen?.fresh.getElementById("people");
+  if (!fresh) return;
+  const active = document.activeElement;
+  const row = active.closest("#people tbody tr");
+  const user = row?.querySelector("input[name=user]")?.value;
+  const place = within(row ?? people()).indexOf(active);
+  list(fresh);
+  const there = new Set(boxes().map((box) => box.value));
+  for (const name of [...ticked]) if (!there.has(name)) ticked.delete(name);
+  tell();
+  if (place >= 0) within(user ? row_of(user) : people())[place]?.focus();
 }
 
 function follow() {
@@ -66,11 +97,9 @@ async function find() {
   if (!seen || query.get("q") !== search.value) return;
   const fresh = seen.fresh.getElementById("people");
   if (!fresh) return location.assign(address);
-  people().replaceWith(document.adoptNode(fresh));
   history.replaceState(null, "", address);
   ticked.clear();
-  tell();
-  follow();
+  list(fresh);
 }
 
 search.addEventListener("input", () => {

@@ -18,8 +18,7 @@ fn options() -> Result<Options> {
         .small_lab("quick.py")
 }
 
-/// Presses keys wherever the focus is.
-/// Presses keys, once. The element in focus may be replaced in between by a row that is told anew: that one had no key yet.
+/// Presses keys wherever the focus is, once. The element in focus may be replaced in between by a row that is told anew: that one had no key yet.
 async fn press(browser: &Browser, keys: &str) -> Result<()> {
     until("an element in focus", PATIENCE, async || {
         match browser.client.active_element().await?.send_keys(keys).await {
@@ -95,9 +94,20 @@ async fn everything_goes_by_keyboard_and_rows_change_by_themselves() -> Result<(
     is_true(&browser, "window.stays && document.querySelector('tbody tr:first-child input').checked").await?;
     focused(&browser, "alan").await?;
 
+    // Somebody who comes to what is searched for is shown too, and again ticks and focus stay.
+    admin.api(Method::POST, "/users/alberto", Body::Empty).await?.expect(&[201])?;
+    is_true(
+        &browser,
+        "[...document.querySelectorAll('tbody th a')].map((a) => a.textContent).join() === 'alan,alba,alberto'",
+    )
+    .await?;
+    is_true(&browser, "window.stays && document.querySelector('tbody tr:first-child input').checked").await?;
+    focused(&browser, "alan").await?;
+
     // Stop those that are ticked: the question has the focus in reach of the keyboard.
     browser.shown("#bulk button[value=stop]").await?.send_keys(ENTER).await?;
     browser.text("h1", |text| text == "Stop 1 server of 1 person?").await?;
+    browser.screenshots("admin-question").await?;
     browser.shown("#confirm-yes").await?.send_keys(ENTER).await?;
     browser.shown("#people").await?;
     admin.server_stopped("alan").await?;
@@ -109,6 +119,89 @@ async fn everything_goes_by_keyboard_and_rows_change_by_themselves() -> Result<(
     press(&browser, ENTER).await?;
     browser.arrives("the page of alan", |url| url.path() == "/hub/admin/users/alan").await?;
     browser.text("h1", |text| text == "alan").await?;
+    Ok(())
+}
+
+/// Goes on with the tab key to the element with this text or label.
+async fn tab_to(browser: &Browser, wanted: &str) -> Result<()> {
+    const NAME: &str = "const it = document.activeElement; return (it.labels?.[0] ?? it).textContent.trim();";
+    for _ in 0..80 {
+        if browser.client.execute(NAME, vec![]).await? == json!(wanted) {
+            return Ok(());
+        }
+        press(browser, TAB).await?;
+    }
+    anyhow::bail!("the tab key does not lead to {wanted:?}")
+}
+
+#[tokio::test]
+async fn people_groups_and_the_hub_are_managed_by_keyboard_alone() -> Result<()> {
+    let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
+    let mut specola = Specola::start(options()?).await?;
+    let mut admin = specola.logged_in("admin").await?;
+    let origin = specola.origin();
+    admin.api(Method::POST, "/groups/physics", Body::Empty).await?.expect(&[201])?;
+    browser.log_in(&origin, "admin", PASSWORD).await?;
+
+    // Two people are added.
+    browser.go(&format!("{origin}/hub/admin")).await?;
+    tab_to(&browser, "Add people").await?;
+    press(&browser, ENTER).await?;
+    tab_to(&browser, "User names, one a line").await?;
+    press(&browser, "dora\nelio").await?;
+    tab_to(&browser, "Add").await?;
+    press(&browser, ENTER).await?;
+    is_true(&browser, "[...document.querySelectorAll('tbody th a')].some((a) => a.textContent === 'elio')").await?;
+
+    // One is made an administrator, the other deleted.
+    browser.go(&format!("{origin}/hub/admin/users/dora")).await?;
+    tab_to(&browser, "Administrator").await?;
+    press(&browser, " ").await?;
+    tab_to(&browser, "Save").await?;
+    press(&browser, ENTER).await?;
+    browser.text(".flag", |text| text == "Administrator").await?;
+    browser.go(&format!("{origin}/hub/admin/users/elio")).await?;
+    tab_to(&browser, "Delete this person").await?;
+    press(&browser, ENTER).await?;
+    tab_to(&browser, "Yes, delete").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("the list", |url| url.path() == "/hub/admin").await?;
+    admin.api(Method::GET, "/users/elio", Body::Empty).await?.expect(&[404])?;
+
+    // A group gets a member and properties.
+    browser.go(&format!("{origin}/hub/groups/physics")).await?;
+    tab_to(&browser, "User name of a new member").await?;
+    press(&browser, "dora").await?;
+    press(&browser, ENTER).await?;
+    browser.text("#members-table tbody th", |text| text == "dora").await?;
+    tab_to(&browser, "A JSON object").await?;
+    press(&browser, "\u{e009}a\u{e000}{\"site\": \"cnaf\"}").await?;
+    tab_to(&browser, "Save").await?;
+    press(&browser, ENTER).await?;
+    until("the properties", PATIENCE, async || {
+        let group = admin.api(Method::GET, "/groups/physics", Body::Empty).await?.expect(&[200])?.json()?;
+        Ok((group["properties"] == json!({"site": "cnaf"})).then_some(()))
+    })
+    .await?;
+
+    // All servers are stopped, and then the hub.
+    admin.start_server("dora").await?;
+    browser.go(&format!("{origin}/hub/admin")).await?;
+    for (wanted, question) in
+        [("Stop all servers", "Stop 1 server of 1 person?"), ("Shut down the hub", "Shut down the hub?")]
+    {
+        tab_to(&browser, "Hub").await?;
+        press(&browser, ENTER).await?;
+        tab_to(&browser, wanted).await?;
+        press(&browser, ENTER).await?;
+        browser.text("h1", |text| text == question).await?;
+        browser.shown("#confirm-yes").await?.send_keys(ENTER).await?;
+        if wanted == "Stop all servers" {
+            browser.shown("#people").await?;
+            admin.server_stopped("dora").await?;
+        }
+    }
+    assert!(specola.ended()?.success());
     Ok(())
 }
 
@@ -195,6 +288,8 @@ async fn the_panel_has_its_look_wide_and_narrow_light_and_dark() -> Result<()> {
         ("/hub/admin", "admin-people"),
         ("/hub/admin?q=nobody", "admin-none"),
         ("/hub/admin/users/alice", "admin-person"),
+        ("/hub/groups", "admin-groups"),
+        ("/hub/groups/physics-2026", "admin-one-group"),
         ("/hub/admin/services", "admin-services"),
         ("/hub/admin/roles", "admin-roles"),
         ("/hub/admin/usage", "admin-usage"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use tests::specola::Options;
@@ -91,7 +91,16 @@ async fn a_member_starts_the_flavour_of_the_group_and_another_cannot_by_form_res
         bob.api(Method::GET, "/users/bob?include_stopped_servers", Body::Empty).await?.expect(&[200])?.json()?;
     let default = &model["servers"][""];
     assert_eq!((&default["user_options"], &default["last_activity"]), (&json!({}), &Value::Null), "nothing was stored");
-    assert!(specola.log().contains("server.refuse"), "it was audited");
+    let audited = admin.api(Method::GET, "/audit?action=server.refuse&actor=user:bob", Body::Empty).await?;
+    let audited = audited.expect(&[200])?.json()?;
+    let codes: Vec<&str> =
+        audited.as_array().context("a list")?.iter().filter_map(|act| act["detail"]["code"].as_str()).collect();
+    for code in ["not_offered", "unknown_option", "bad_value"] {
+        ensure!(codes.contains(&code), "{code} was audited: {audited}");
+    }
+    ensure!(audited.as_array().is_some_and(|acts| acts.iter().all(|act| act["object"] == "server:bob/")), "{audited}");
+    let by_admin = admin.api(Method::GET, "/audit?action=server.refuse&actor=user:admin", Body::Empty).await?;
+    ensure!(by_admin.expect(&[200])?.json()?[0]["detail"]["field"] == "flavour");
 
     // What is one's own starts, with the limits of the choice, and is kept.
     alice.submit("/hub/spawn", &[("flavour", "large")]).await?.expect(&[303])?;
@@ -283,8 +292,11 @@ async fn the_profiles_of_a_z2jh_values_file_work_as_they_stand() -> Result<()> {
     let specola = Specola::start(noting(folder.path())?.set("options", "profile_list_file", &file)).await?;
     let (mut alice, mut bob) = (specola.logged_in("alice").await?, specola.logged_in("bob").await?);
     let page = alice.get("/hub/spawn").await?.expect(&[200])?.text();
-    for part in ["Shared CPU", "GPU server", "The private one", "profile-option-cpu--image--unlisted-choice"] {
-        assert!(page.contains(part), "{part}: {page}");
+    // In the order in which they are written.
+    let mut rest = page.as_str();
+    for part in ["Shared CPU", "PyTorch", "The private one", "profile-option-cpu--image--unlisted-choice", "GPU server"]
+    {
+        rest = rest.split_once(part).with_context(|| format!("{part}: {page}"))?.1;
     }
     let page = bob.get("/hub/spawn").await?.expect(&[200])?.text();
     for part in ["GPU server", "The private one", "unlisted-choice"] {
@@ -293,6 +305,9 @@ async fn the_profiles_of_a_z2jh_values_file_work_as_they_stand() -> Result<()> {
     let gpu = asked_to_start(folder.path(), &mut alice, "alice", json!({"profile": "gpu-server"})).await?;
     assert_eq!((&gpu["cpu_limit"], &gpu["gpus"]), (&json!(2.0), &json!({"nvidia.com/gpu": 1})));
     assert_eq!(gpu["extra"], json!({"node_selector": {"pool": "gpu"}}));
+    // The first that is written counts when none is the default.
+    let first = asked_to_start(folder.path(), &mut alice, "alice", json!({"profile": "cpu"})).await?;
+    assert_eq!(first["image"], "quay.io/jupyter/pytorch-notebook:1");
     let form = json!({"profile": ["cpu"], "profile-option-cpu--image": ["private"]});
     assert_eq!(asked_to_start(folder.path(), &mut alice, "alice", form.clone()).await?["image"], "quay.io/a/private:1");
     let plain = asked_to_start(folder.path(), &mut bob, "bob", json!({"profile": "cpu", "image": "pytorch"})).await?;

@@ -7,9 +7,8 @@ import subprocess
 import sys
 import tempfile
 
-from . import hubs, proxies, scale
+from . import hubs, peers, proxy, scale
 
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 SECONDS = 5
 
 
@@ -19,11 +18,11 @@ def folder(root, name):
     return path
 
 
-def measure_hubs(root):
+def measure_hubs(root, rounds):
     database = os.path.join(root, "database.sqlite")
     hubs.make_database(database)
     both = [hubs.JupyterHub(folder(root, "jupyterhub"), database), hubs.Specola(folder(root, "specola"), database)]
-    found = {hub.name: {"start": hubs.measure_start(hub, ROUNDS)} for hub in both}
+    found = {hub.name: {"start": hubs.measure_start(hub, rounds)} for hub in both}
     with hubs.started(both[0]) as (first, _), hubs.started(both[1]) as (second, _):
         running = list(zip(both, (first, second)))
         shapes = [hubs.check(hub) for hub in both]
@@ -32,7 +31,7 @@ def measure_hubs(root):
         for hub, mark in running:
             of_hub, of_proxy = hubs.measure_memory(hub, mark)
             found[hub.name] |= {"hub memory": [of_hub], "proxy memory": [of_proxy]}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for hub, mark in running:
                 for name, value in hubs.measure(hub, mark, SECONDS).items():
                     found[hub.name].setdefault(name, []).append(value)
@@ -46,14 +45,15 @@ def line(what, reference, own, more_is_better, note=""):
     return f"{what:<46} {number(reference):>12} {number(own):>12} {ratio:>8.1f} x  {note}"
 
 
-def main():
+def main(rounds):
     with tempfile.TemporaryDirectory() as root:
-        found = measure_hubs(root)
-        of_proxies = proxies.measure(root, ROUNDS, SECONDS)
+        found = measure_hubs(root, rounds)
+        measured, _ = proxy.blocks(root, rounds, [peers.configurable_http_proxy, peers.haproxy, peers.specola], [proxy.small])
+        of_proxies = {name: figures["small request"] for name, figures in measured.items()}
     theirs, ours = found["JupyterHub"], found["Specola"]
     haproxy = statistics.median(of_proxies["haproxy"])
     version = subprocess.run([os.environ["SPECOLA_CHP"], "--version"], capture_output=True, text=True).stdout.strip()
-    print(f"\nMedians of {ROUNDS} rounds. Server on one processor, load on another; {hubs.PEOPLE} people in groups.")
+    print(f"\nMedians of {rounds} rounds. Server on one processor, load on another; {hubs.PEOPLE} people in groups.")
     print(f"JupyterHub {importlib.metadata.version('jupyterhub')}, configurable-http-proxy {version}.\n")
     print(f"{'':<46} {'JupyterHub':>12} {'Specola':>12}   better by")
     print(line("GET /hub/api/users/NAME, requests/s", theirs["user"], ours["user"], True))
@@ -67,4 +67,9 @@ def main():
         scale.report(root)
 
 
-main()
+match sys.argv[1:]:
+    case ["proxy", *count]:
+        with tempfile.TemporaryDirectory() as root:
+            proxy.report(root, int(count[0]) if count else 7)
+    case count:
+        main(int(count[0]) if count else 3)

@@ -85,14 +85,19 @@ def memory(processes):
     return kilobytes / 1024
 
 
-def processor_time(processes):
-    """Seconds on a processor so far, to the nanosecond, over all threads."""
-    nanoseconds = 0
+def threads(processes):
+    """Seconds on a processor so far, to the nanosecond, by thread."""
+    found = {}
     for process in processes:
         for thread in os.listdir(f"/proc/{process}/task"):
             with open(f"/proc/{process}/task/{thread}/schedstat") as file:
-                nanoseconds += int(file.read().split()[0])
-    return nanoseconds / 1e9
+                found[thread] = int(file.read().split()[0]) / 1e9
+    return found
+
+
+def processor_time(processes):
+    """Seconds on a processor so far, over all threads."""
+    return sum(threads(processes).values())
 
 
 def hammer(url, headers, seconds, connections=16):
@@ -109,6 +114,6 @@ def hammer(url, headers, seconds, connections=16):
 def steady(url, rate, connections, seconds, requests=None):
     """Sends requests at a fixed rate. Gives how many were answered, and in how many microseconds:
     {"answered", "median", "p99", "longest"}. `requests` is a file with `PATH TOKEN` a line, asked in turn."""
-    command = ["taskset", "-c", CLIENT, os.environ["SPECOLA_LOAD"], url, str(rate), str(connections), str(seconds)]
+    command = ["taskset", "-c", CLIENT, os.environ["SPECOLA_LOAD"], "steady", url, str(rate), str(connections), str(seconds)]
     command += [requests] if requests else []
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

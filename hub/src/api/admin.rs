@@ -32,6 +32,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// Another hub may have changed something: rows are read this often, and no oftener than the second.
 const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(250);
+/// The whole list is asked for no oftener than this: who has come to it is told too.
+const LIST: Duration = Duration::from_secs(2);
 /// How long a stream lasts.
 const LIFE: Duration = Duration::from_secs(60);
 
@@ -45,6 +47,9 @@ pub async fn stream(request: HttpRequest, app: web::Data<App>, who: May<rights::
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut follower = Follower {
         names: people.iter().map(|person| person.user.name.clone()).collect(),
+        asked,
+        listed: Instant::now(),
+        list: None,
         known: HashMap::new(),
         seen: last.or_else(|| url::argument(&request, "seen")),
         frame: surround(&request, &app, Some(&who.0), "admin").parts().0,
@@ -73,6 +78,11 @@ struct Follower {
     app: web::Data<App>,
     caller: Arc<Caller>,
     frame: Frame,
+    /// What the list is asked for.
+    asked: Asked,
+    listed: Instant,
+    /// The database as it was when the list was asked for last.
+    list: Option<Version>,
     /// The people that are followed.
     names: Vec<String>,
     /// Their rows as they were told last.
@@ -117,7 +127,13 @@ impl Follower {
     async fn look(&mut self) -> Result<(), Problem> {
         self.looked = Instant::now();
         let version = self.app.store.version();
-        if version.is_some() && version == self.version {
+        let known = self.names.len();
+        if self.listed.elapsed() >= LIST && (version.is_none() || version != self.list) {
+            self.listed = Instant::now();
+            self.add_newcomers().await?;
+            self.list = version;
+        }
+        if version.is_some() && version == self.version && known == self.names.len() {
             return Ok(());
         }
         let users = self.app.store.users_named(&self.names).await?;
@@ -143,6 +159,17 @@ impl Follower {
             }
         }
         self.known = found;
+        Ok(())
+    }
+
+    /// Follows those too who have come to the list. Whoever has left it is followed on: a row does not vanish under a hand.
+    async fn add_newcomers(&mut self) -> Result<(), Problem> {
+        let found = panel::people(&self.app, &self.caller, &self.asked).await?;
+        for person in found.into_iter().flat_map(|found| found.items) {
+            if !self.names.contains(&person.user.name) {
+                self.names.push(person.user.name);
+            }
+        }
         Ok(())
     }
 

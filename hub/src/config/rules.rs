@@ -8,6 +8,7 @@ use hub_core::policy::amount::{UNLIMITED, millis};
 use hub_core::policy::group::GroupRule;
 use hub_core::policy::image::{ImageAllowance, ImageReference};
 use hub_core::policy::rule::{Deny, Grant, Matching, Named, Names, Quota};
+use hub_core::policy::written::Written;
 use hub_core::policy::{Amounts, Flavour, Image, Policy, Resolved, Rules, Volume, profile};
 use serde_json::Value;
 use spawners::Abilities;
@@ -139,7 +140,7 @@ impl Compiled {
                     return Vec::new();
                 }
             },
-            None => ("profile_list", profile::read(&Value::Array(options.profile_list.clone()))),
+            None => ("profile_list", profile::read(&Value::Array(options.profile_list.clone()).into())),
         };
         // A place in a file is told in the sentence, one in the configuration is its key.
         for (at, what) in &read.problems {
@@ -421,14 +422,14 @@ fn base(spawner: &SpawnerConfig) -> Resolved {
 
 /// A `profile_list` by itself, or as it stands in the values of the chart: under `singleuser.profileList`, under
 /// `hub.config.KubeSpawner.profile_list`, or with `jupyterhub` around either.
-fn read_file(path: &Path) -> Result<Value, String> {
+fn read_file(path: &Path) -> Result<Written, String> {
     let told = |error: &dyn std::fmt::Display| format!("names {}, which cannot be read: {error}", path.display());
     let about = std::fs::metadata(path).map_err(|error| told(&error))?;
     if about.is_dir() || about.len() > LARGEST_FILE {
         return Err(told(&"it is no file of profiles"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
-    let written: Value = serde_saphyr::from_str(&text).map_err(|error| {
+    let written: Written = serde_saphyr::from_str(&text).map_err(|error| {
         let line = error.to_string().lines().next().unwrap_or_default().to_owned();
         told(&line)
     })?;
@@ -438,16 +439,13 @@ fn read_file(path: &Path) -> Result<Value, String> {
         &["singleuser", "profileList"],
         &["hub", "config", "KubeSpawner", "profile_list"],
     ];
-    for root in [Some(&written), written.get("jupyterhub")].into_iter().flatten() {
-        for path in paths {
-            let found = path.iter().try_fold(root, |value, name| value.get(name));
-            if let Some(found) = found {
-                return Ok(found.clone());
-            }
+    for root in [Some(&written), written.at(&["jupyterhub"])].into_iter().flatten() {
+        if let Some(found) = paths.iter().find_map(|path| root.at(path)) {
+            return Ok(found.clone());
         }
     }
     match written {
-        Value::Array(_) => Ok(written),
+        Written::List(_) => Ok(written),
         _ => Err(told(&"there is no profile_list in it")),
     }
 }

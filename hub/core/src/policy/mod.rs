@@ -22,6 +22,7 @@ pub mod setting;
 pub mod standing;
 #[cfg(test)]
 mod tests;
+pub mod written;
 
 pub use amount::{Amounts, Dimension};
 pub use choice::{Flavour, Image, Volume};

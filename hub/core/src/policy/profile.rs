@@ -1,11 +1,14 @@
 //! KubeSpawner's `profile_list`, as it stands in the values of Zero to JupyterHub.
 
+use std::collections::BTreeMap;
+
 use regex::Regex;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
 
 use super::group::{GroupRule, admitted};
 use super::setting::Setting;
+use super::written::{Table, Written};
 
 /// A profile.
 #[derive(Debug, Clone)]
@@ -103,12 +106,17 @@ pub struct Read {
 }
 
 /// Reads a `profile_list`: a list, or since KubeSpawner 7.1 a table whose keys give the order.
-pub fn read(written: &Value) -> Read {
+///
+/// Questions and answers keep the order in which they are written; the first answer is chosen when none is the default.
+pub fn read(written: &Written) -> Read {
     let mut read = Read::default();
-    let items: Vec<(String, &Value)> = match written {
-        Value::Array(items) => items.iter().enumerate().map(|(at, item)| (format!("[{at}]"), item)).collect(),
-        Value::Object(members) => members.iter().map(|(key, item)| (format!(".{key}"), item)).collect(),
-        Value::Null => Vec::new(),
+    let items: Vec<(String, &Written)> = match written {
+        Written::List(items) => items.iter().enumerate().map(|(at, item)| (format!("[{at}]"), item)).collect(),
+        Written::Table(table) => {
+            let sorted: BTreeMap<&str, &Written> = table.iter().collect();
+            sorted.into_iter().map(|(key, item)| (format!(".{key}"), item)).collect()
+        }
+        Written::One(Value::Null) => Vec::new(),
         _ => {
             read.problem("", "has to be a list of profiles");
             return read;
@@ -131,15 +139,15 @@ impl Read {
         self.problems.push((at.to_owned(), what.to_owned()));
     }
 
-    fn table<'v>(&mut self, at: &str, value: &'v Value) -> Option<&'v Map<String, Value>> {
-        let table = value.as_object();
-        if table.is_none() {
+    fn table<'v>(&mut self, at: &str, value: &'v Written) -> Option<&'v Table> {
+        let Written::Table(table) = value else {
             self.problem(at, "has to be a table");
-        }
-        table
+            return None;
+        };
+        Some(table)
     }
 
-    fn profile(&mut self, at: &str, value: &Value) -> Option<Profile> {
+    fn profile(&mut self, at: &str, value: &Written) -> Option<Profile> {
         let table = self.table(at, value)?;
         self.known(at, table, &["profile_options"]);
         let display_name = self.text(at, table, "display_name");
@@ -151,7 +159,7 @@ impl Read {
         let mut options = Vec::new();
         if let Some(written) = table.get("profile_options").filter(|value| !value.is_null()) {
             let at = format!("{at}.profile_options");
-            for (name, option) in self.table(&at, written).into_iter().flatten() {
+            for (name, option) in self.table(&at, written).into_iter().flat_map(Table::iter) {
                 options.extend(self.option(&format!("{at}.{name}"), name, option));
             }
         }
@@ -166,15 +174,15 @@ impl Read {
         })
     }
 
-    fn option(&mut self, at: &str, name: &str, value: &Value) -> Option<ProfileOption> {
+    fn option(&mut self, at: &str, name: &str, value: &Written) -> Option<ProfileOption> {
         let table = self.table(at, value)?;
-        for key in table.keys().filter(|key| !["display_name", "choices", "unlisted_choice"].contains(&key.as_str())) {
+        for key in table.keys().filter(|key| !["display_name", "choices", "unlisted_choice"].contains(key)) {
             self.notes.push((format!("{at}.{key}"), NOT_USED.to_owned()));
         }
         let mut choices = Vec::new();
         if let Some(written) = table.get("choices").filter(|value| !value.is_null()) {
             let at = format!("{at}.choices");
-            for (name, choice) in self.table(&at, written).into_iter().flatten() {
+            for (name, choice) in self.table(&at, written).into_iter().flat_map(Table::iter) {
                 choices.extend(self.choice(&format!("{at}.{name}"), name, choice));
             }
         }
@@ -188,7 +196,7 @@ impl Read {
         Some(ProfileOption { name: name.to_owned(), display_name, choices, unlisted })
     }
 
-    fn choice(&mut self, at: &str, name: &str, value: &Value) -> Option<ProfileChoice> {
+    fn choice(&mut self, at: &str, name: &str, value: &Written) -> Option<ProfileChoice> {
         let table = self.table(at, value)?;
         self.known(at, table, &[]);
         Some(ProfileChoice {
@@ -201,7 +209,7 @@ impl Read {
         })
     }
 
-    fn unlisted(&mut self, at: &str, value: &Value) -> Option<Unlisted> {
+    fn unlisted(&mut self, at: &str, value: &Written) -> Option<Unlisted> {
         let table = self.table(at, value)?;
         self.known(at, table, &["enabled", "display_name_in_choices", "validation_regex", "validation_message"]);
         if !self.flag(at, table, "enabled") {
@@ -222,7 +230,7 @@ impl Read {
     }
 
     /// `None` when there is a pattern that cannot be read: without it the field would take anything.
-    fn pattern(&mut self, at: &str, table: &Map<String, Value>) -> Option<Option<Regex>> {
+    fn pattern(&mut self, at: &str, table: &Table) -> Option<Option<Regex>> {
         let Some(text) = self.text(at, table, "validation_regex") else { return Some(None) };
         match Regex::new(&format!("^(?:{text})$")) {
             Ok(pattern) => Some(Some(pattern)),
@@ -238,11 +246,11 @@ impl Read {
     }
 
     /// An empty list admits nobody; only one that is not written admits everybody.
-    fn allowed(&mut self, at: &str, table: &Map<String, Value>) -> Allowed {
+    fn allowed(&mut self, at: &str, table: &Table) -> Allowed {
         let rules = match table.get("allowed_groups") {
             None => return Allowed(None),
-            Some(Value::Array(names)) => {
-                names.iter().map(|name| name.as_str().map(GroupRule::new)).collect::<Option<Vec<_>>>()
+            Some(Written::List(names)) => {
+                names.iter().map(|name| name.value().as_str().map(GroupRule::new)).collect::<Option<Vec<_>>>()
             }
             Some(_) => None,
         };
@@ -252,18 +260,21 @@ impl Read {
         Allowed(Some(rules.unwrap_or_default()))
     }
 
-    fn written(&mut self, at: &str, table: &Map<String, Value>) -> Map<String, Value> {
+    fn written(&mut self, at: &str, table: &Table) -> Map<String, Value> {
         let (kube, own) = (table.get("kubespawner_override"), table.get("spawner_override"));
         if kube.is_some() && own.is_some() {
             self.problem(at, "has both kubespawner_override and spawner_override");
         }
         match own.or(kube).filter(|value| !value.is_null()) {
-            Some(value) => self.table(&format!("{at}.kubespawner_override"), value).cloned().unwrap_or_default(),
+            Some(value) => {
+                let table = self.table(&format!("{at}.kubespawner_override"), value);
+                table.into_iter().flat_map(Table::iter).map(|(key, value)| (key.to_owned(), value.value())).collect()
+            }
             None => Map::new(),
         }
     }
 
-    fn setting(&mut self, at: &str, table: &Map<String, Value>) -> Setting {
+    fn setting(&mut self, at: &str, table: &Table) -> Setting {
         let written = self.written(at, table);
         Setting::read(&written).unwrap_or_else(|(key, what)| {
             self.problem(&format!("{at}.kubespawner_override.{key}"), &what);
@@ -271,11 +282,11 @@ impl Read {
         })
     }
 
-    fn text(&mut self, at: &str, table: &Map<String, Value>, key: &str) -> Option<String> {
+    fn text(&mut self, at: &str, table: &Table, key: &str) -> Option<String> {
         match table.get(key) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(text)) => Some(text.trim().to_owned()),
-            Some(Value::Number(number)) => Some(number.to_string()),
+            None | Some(Written::One(Value::Null)) => None,
+            Some(Written::One(Value::String(text))) => Some(text.trim().to_owned()),
+            Some(Written::One(Value::Number(number))) => Some(number.to_string()),
             Some(_) => {
                 self.problem(&format!("{at}.{key}"), "has to be a text");
                 None
@@ -283,10 +294,10 @@ impl Read {
         }
     }
 
-    fn flag(&mut self, at: &str, table: &Map<String, Value>, key: &str) -> bool {
+    fn flag(&mut self, at: &str, table: &Table, key: &str) -> bool {
         match table.get(key) {
-            None | Some(Value::Null) => false,
-            Some(Value::Bool(truth)) => *truth,
+            None | Some(Written::One(Value::Null)) => false,
+            Some(Written::One(Value::Bool(truth))) => *truth,
             Some(_) => {
                 self.problem(&format!("{at}.{key}"), "has to be true or false");
                 false
@@ -294,7 +305,7 @@ impl Read {
         }
     }
 
-    fn known(&mut self, at: &str, table: &Map<String, Value>, more: &[&str]) {
+    fn known(&mut self, at: &str, table: &Table, more: &[&str]) {
         let all = [
             "display_name",
             "description",
@@ -304,7 +315,7 @@ impl Read {
             "kubespawner_override",
             "spawner_override",
         ];
-        for key in table.keys().filter(|key| !all.contains(&key.as_str()) && !more.contains(&key.as_str())) {
+        for key in table.keys().filter(|key| !all.contains(key) && !more.contains(key)) {
             self.notes.push((format!("{at}.{key}"), NOT_USED.to_owned()));
         }
     }
@@ -341,14 +352,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_place_and_shuts_rather_than_opens() {
-        let read = read(&json!([
-            {"display_name": "A", "allowed_groups": "staff", "fancy": true},
-            {"display_name": "a"},
-            {"description": "no name"},
-            {"display_name": "B", "kubespawner_override": {"mem_limit": "lots"}},
-            {"display_name": "C", "profile_options": {"image": {"unlisted_choice": {
-                "enabled": true, "validation_regex": "(?=x)", "kubespawner_override": {"image": "{value}"}}}}},
-        ]));
+        let read = read(
+            &json!([
+                {"display_name": "A", "allowed_groups": "staff", "fancy": true},
+                {"display_name": "a"},
+                {"description": "no name"},
+                {"display_name": "B", "kubespawner_override": {"mem_limit": "lots"}},
+                {"display_name": "C", "profile_options": {"image": {"unlisted_choice": {
+                    "enabled": true, "validation_regex": "(?=x)", "kubespawner_override": {"image": "{value}"}}}}},
+            ])
+            .into(),
+        );
         let places: Vec<&str> = read.problems.iter().map(|(at, _)| at.as_str()).collect();
         let expected = [
             "[0].allowed_groups",

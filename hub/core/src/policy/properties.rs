@@ -81,7 +81,7 @@ fn profiles() -> Vec<Profile> {
         {"display_name": "P2", "slug": "p2", "allowed_groups": [],
             "kubespawner_override": {"extra_resource_limits": {"nvidia.com/gpu": 1}}},
     ]);
-    read(&written).profiles
+    read(&written.into()).profiles
 }
 
 fn rules(with_denial: bool) -> impl Strategy<Value = Rules> {

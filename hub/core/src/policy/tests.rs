@@ -153,8 +153,11 @@ fn gpus_come_with_the_flavour_that_has_them_only() {
     let rules = Rules {
         flavours: vec![flavour("small", 0), flavour("t4", 1)],
         gpu_resource: "nvidia.com/gpu".into(),
-        profiles: read(&json!([{"display_name": "All", "kubespawner_override": {
-            "extra_resource_limits": {"nvidia.com/gpu": 8}}}]))
+        profiles: read(
+            &json!([{"display_name": "All", "kubespawner_override": {
+            "extra_resource_limits": {"nvidia.com/gpu": 8}}}])
+            .into(),
+        )
         .profiles,
         ..Rules::default()
     };
@@ -194,7 +197,7 @@ fn z2jh() -> Rules {
                     "kubespawner_override": {"image": "{value}", "environment": {"CUSTOM": "{value}"}}}}}},
         {"display_name": "GPU", "allowed_groups": ["gpu-users"],
          "kubespawner_override": {"extra_resource_limits": {"nvidia.com/gpu": "1"}, "node_selector": {"pool": "gpu"}}},
-    ]));
+    ]).into());
     assert_eq!((read.problems.len(), read.notes.len()), (0, 0), "{:?} {:?}", read.problems, read.notes);
     Rules { profiles: read.profiles, ..Rules::default() }
 }

@@ -205,6 +205,30 @@ mod tests {
     }
 
     #[test]
+    fn cores_memory_and_gpus_of_groups_have_a_chart_each() {
+        let usage = |servers, millicores, gib: i64, gpus| Usage { servers, millicores, memory: gib << 30, gpus };
+        let of = |at, name: &str, sum: Usage| UsageShare {
+            at: Time::from_timestamp(at, 0).unwrap(),
+            of: group(name),
+            sum,
+            looks: 1,
+            most: sum,
+        };
+        let found = [
+            of(0, "staff", usage(2, 4000, 8, 1)),
+            of(100, "staff", usage(4, 8000, 16, 3)),
+            of(100, "guests", usage(1, 500, 1, 0)),
+        ];
+        let drawn = draw(&found, PERIOD, &ENGLISH);
+        assert_eq!(drawn.charts.len(), 4);
+        assert!(drawn.charts.iter().all(|chart| chart.layers.len() == 2));
+        let cells =
+            |at: usize| drawn.rows[at].cells.iter().map(|(mean, most)| format!("{mean} {most}")).collect::<Vec<_>>();
+        assert_eq!(cells(0), ["3 4", "6 8", "12 GiB 16 GiB", "2 3"]);
+        assert_eq!(cells(1), ["0.5 1", "0.25 0.5", "0.5 GiB 1 GiB", "0 0"]);
+    }
+
+    #[test]
     fn a_time_in_which_nothing_ran_is_drawn_empty() {
         let drawn = draw(&[share(0, UsageOf::Nobody, 0)], PERIOD, &ENGLISH);
         assert!(drawn.charts[0].is_empty());

@@ -506,6 +506,12 @@ async fn rows_are_told_as_they_change_and_to_nobody_without_the_right() {
     app.store.delete_user(house.user("alice").await.id).await.unwrap();
     let told = read_until(&mut body, |text| text.contains("data: ")).await;
     assert!(told.contains(r#"{"html":"","user":"alice"}"#), "{told}");
+    // Who comes to the list is told too, if it is this list.
+    for name in ["anna", "otto"] {
+        app.store.create_user(name, false, &format!("cookie-of-{name}"), app.now()).await.unwrap();
+    }
+    let told = read_until(&mut body, |text| text.contains("\"user\":\"anna\"")).await;
+    assert!(!told.contains("otto"), "{told}");
     // Somebody whose page is older is told everything at once.
     let mut body = Box::pin(root.stream(&site, &format!("/hub/api/admin/events?q=o&seen=old&_xsrf={xsrf}")).await);
     let told = read_until(&mut body, |text| text.contains("id: ")).await;

@@ -1,0 +1,142 @@
+"""Proxies with a route to one server, each as its own documentation would have it for notebooks."""
+
+import json
+import os
+import subprocess
+
+from . import machine
+
+TOKEN = "a-token-for-measuring"
+HEADERS = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
+PREFIX = "/user/alice/"
+
+
+class Peer:
+    """A proxy: how it is started, and what is to be done before it is asked. `api_port` is of a REST API for routes."""
+
+    def __init__(self, name, command, port, api_port=None, environment=None):
+        self.name, self.command, self.port, self.api_port = name, command, port, api_port
+        self.environment = environment or {}
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}{PREFIX}api"
+
+    def ready(self, target):
+        if self.api_port:
+            machine.wait_for(f"http://127.0.0.1:{self.api_port}/api/routes", HEADERS)
+            self.add_route(PREFIX.strip("/"), target)
+        machine.wait_for(self.url)
+
+    def add_route(self, path, target):
+        body = json.dumps({"target": f"http://127.0.0.1:{target}"}).encode()
+        machine.get(f"http://127.0.0.1:{self.api_port}/api/routes/{path}", HEADERS, "POST", body)
+
+
+def write(folder, name, text):
+    path = os.path.join(folder, name)
+    with open(path, "w") as file:
+        file.write(text)
+    return path
+
+
+def nothing(folder, target):
+    """No proxy at all: what the load and the server cost by themselves."""
+    return Peer("no proxy", None, target)
+
+
+def haproxy(folder, target):
+    port = machine.free_port()
+    path = write(folder, "haproxy.cfg", f"""global
+  nbthread 1
+  maxconn 9500
+defaults
+  mode http
+  timeout client 1h
+  timeout server 1h
+  timeout tunnel 1h
+  timeout connect 5s
+  option http-keep-alive
+  option forwardfor
+listen here
+  bind 127.0.0.1:{port}
+  http-reuse always
+  server lab 127.0.0.1:{target}
+""")
+    return Peer("haproxy", ["haproxy", "-db", "-f", path], port)
+
+
+def nginx(folder, target):
+    port = machine.free_port()
+    path = write(folder, "nginx.conf", f"""daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{ worker_connections 19900; }}
+http {{
+  access_log off;
+  tcp_nodelay on;
+  client_max_body_size 0;
+  client_body_temp_path {folder}/nginx-body;
+  proxy_temp_path {folder}/nginx-proxy;
+  upstream lab {{ server 127.0.0.1:{target}; keepalive 64; }}
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://lab;
+      proxy_http_version 1.1;
+      proxy_buffering off;
+      proxy_request_buffering off;
+      proxy_read_timeout 1h;
+      proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+    }}
+  }}
+}}
+""")
+    return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port)
+
+
+def chp_command(program, port, api_port):
+    return [*program, "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1", "--api-port", str(api_port),
+            "--log-level", "warn"]
+
+
+def configurable_http_proxy(folder, target):
+    port, api_port = machine.free_port(), machine.free_port()
+    command = chp_command([os.environ["SPECOLA_CHP"]], port, api_port)
+    return Peer("configurable-http-proxy", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
+
+
+def specola_as_chp(folder, target):
+    port, api_port = machine.free_port(), machine.free_port()
+    command = chp_command([os.environ["SPECOLA_BIN"], "configurable-http-proxy"], port, api_port)
+    return Peer("Specola", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
+
+
+def specola(folder, target):
+    """Finds its route in the snapshot which it keeps for times without a hub."""
+    port = machine.free_port()
+    token = write(folder, f"token-{port}", TOKEN)
+    os.chmod(token, 0o600)
+    route = {"prefix": PREFIX, "target": f"http://127.0.0.1:{target}"}
+    snapshot = {"type": "snapshot", "epoch": "measurement", "revision": 1, "routes": [route]}
+    routes = write(folder, f"routes-{port}", json.dumps(snapshot) + "\n")
+    return Peer("Specola", [os.environ["SPECOLA_BIN"], "proxy", "--listen", f"127.0.0.1:{port}", "--token-file", token,
+                            "--snapshot", routes], port)
+
+
+ALL = [configurable_http_proxy, nginx, haproxy, specola]
+
+
+def versions():
+    """What the programs call themselves."""
+    first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout or  # noqa: E731
+                              subprocess.run(command, capture_output=True, text=True).stderr).split("\n")[0].strip()
+    return {"configurable-http-proxy": first(os.environ["SPECOLA_CHP"], "--version"), "nginx": first("nginx", "-v"),
+            "haproxy": first("haproxy", "-v"), "Specola": first(os.environ["SPECOLA_BIN"], "--version")}

@@ -1,0 +1,236 @@
+"""Proxies side by side: the same work through each, in turns, the proxy on one processor and all else on the other."""
+
+import contextlib
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import time
+
+from . import machine, peers
+
+MB, GB = 1_000_000, 1_000_000_000
+RATE, CONNECTIONS, SECONDS = 2000, 64, 4
+# About what a browser sends to a notebook: cookies of 1.5 kB and some twenty headers more.
+BROWSER = {"Cookie": "; ".join(f"cookie-{number}={'c' * 240}" for number in range(6)), "Accept": "application/json",
+           "Accept-Language": "it-IT,it;q=0.9,en;q=0.8", "Cache-Control": "no-cache", "Pragma": "no-cache",
+           "Referer": "http://127.0.0.1/user/alice/lab/tree/notebook.ipynb", "X-XSRFToken": "2|" + "a" * 60,
+           "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0",
+           **{f"Sec-Fetch-{name}": "same-origin" for name in ("Dest", "Mode", "Site", "User", "Storage")},
+           **{f"X-Measured-{number}": "some value of a header" for number in range(10)}}
+ROUTES = (10, 1_000, 100_000)
+TUNNELS = (500, 2_000)
+
+
+class Busy:
+    """How much of the two processors others used meanwhile: a share above which a figure is not trusted."""
+
+    def __init__(self, marks):
+        self.marks = marks
+
+    def __enter__(self):
+        self.began, self.own, self.all = time.monotonic(), self.ours(), self.used()
+        return self
+
+    def __exit__(self, *_):
+        passed = time.monotonic() - self.began
+        self.share = max(0, (self.used() - self.all) - (self.ours() - self.own)) / passed / (os.cpu_count() or 1)
+
+    def ours(self):
+        used = os.times()
+        own = used.user + used.system + used.children_user + used.children_system
+        return own + sum(machine.processor_time(machine.marked(mark)) for mark in self.marks)
+
+    def used(self):
+        with open("/proc/stat") as file:
+            user, nice, system, _, _, irq, soft, steal, *_ = map(int, file.readline().split()[1:])
+        return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def load(*arguments):
+    command = ["taskset", "-c", machine.CLIENT, os.environ["SPECOLA_LOAD"], *map(str, arguments)]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def spent(mark, work):
+    """Seconds of processor time of a proxy during some work, and what the work gave. Without a mark: none."""
+    processes = list(machine.marked(mark)) if mark else []
+    before = machine.processor_time(processes)
+    found = work()
+    return machine.processor_time(processes) - before, found
+
+
+def steady(url, *more, rate=RATE, connections=CONNECTIONS, seconds=SECONDS):
+    found = load("steady", url, rate, connections, seconds, *more)
+    if found["answered"] < 0.9 * rate * seconds:
+        raise RuntimeError(f"only {found['answered']} of {rate * seconds} requests were answered")
+    return found
+
+
+def small(peer, mark):
+    """Small answers over connections that are kept."""
+    steady(peer.url, seconds=1)
+    seconds, found = spent(mark, lambda: steady(peer.url))
+    return {"small request": seconds / found["answered"] * 1e6, "p99 of a small request": found["p99"]}
+
+
+def browser(peer, mark):
+    headers = [word for name, value in BROWSER.items() for word in ("--header", f"{name}: {value}")]
+    seconds, found = spent(mark, lambda: steady(peer.url, *headers))
+    return {"request of a browser": seconds / found["answered"] * 1e6}
+
+
+def close(peer, mark):
+    seconds, found = spent(mark, lambda: steady(peer.url, "--close", rate=500, connections=16))
+    return {"request on a connection of its own": seconds / found["answered"] * 1e6}
+
+
+def transfers(peer, mark):
+    base = peer.url.removesuffix("api")
+    found = {}
+    for name, arguments in {
+        "MB of answers of 1 MB": (f"{base}{MB}", 250, "--connections", 4),
+        "MB of an answer of 1 GB": (f"{base}{GB}", 1),
+        "MB of uploads of 1 MB": (f"{base}upload", 250, "--connections", 4, "--upload", MB),
+    }.items():
+        seconds, result = spent(mark, lambda: load("transfer", *arguments))  # noqa: B023
+        found[name] = seconds / (result["bytes"] / MB) * 1e6
+    return found
+
+
+def echo(peer, mark):
+    url = peer.url.replace("http:", "ws:", 1)
+    seconds, found = spent(mark, lambda: load("echo", url, 1000, 100, SECONDS))
+    return {"message of a websocket, back and forth": seconds / found["answered"] * 1e6, "p99 of a message": found["p99"]}
+
+
+SCENARIOS = [small, browser, close, transfers, echo]
+
+
+@contextlib.contextmanager
+def backend(folder):
+    port = machine.free_port()
+    command = [os.environ["SPECOLA_LOAD"], "backend", str(port)]
+    with machine.running(command, folder, processor=machine.CLIENT) as mark:
+        machine.wait_for(f"http://127.0.0.1:{port}/")
+        yield port, mark
+
+
+@contextlib.contextmanager
+def started(make, folder, target, processor=machine.SERVER):
+    peer = make(folder, target)
+    if peer.command is None:
+        yield peer, None
+        return
+    with machine.running(peer.command, folder, peer.environment, processor) as mark:
+        peer.ready(target)
+        yield peer, mark
+
+
+def blocks(folder, count, makers, scenarios):
+    """By name of peer and of figure, one value a block. The order turns from block to block."""
+    found, busy = {}, []
+    with backend(folder) as (target, of_backend):
+        for block in range(count):
+            for make in makers if block % 2 == 0 else reversed(makers):
+                with started(make, folder, target) as (peer, mark), Busy([of_backend, *([mark] if mark else [])]) as others:
+                    for scenario in scenarios:
+                        for name, value in scenario(peer, mark).items():
+                            found.setdefault(peer.name, {}).setdefault(name, []).append(value)
+                busy.append(others.share)
+    return found, busy
+
+
+def interval(values, chance, draws=4000):
+    """95 % bounds of a median, by drawing again from the values."""
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(draws))
+    return medians[int(draws * 0.025)], medians[math.ceil(draws * 0.975) - 1]
+
+
+def ratios(ours, theirs, chance):
+    """The median of the pairs' ratios and its bounds; what costs nothing has none."""
+    pairs = [mine / other for mine, other in zip(ours, theirs) if other]
+    return (statistics.median(pairs), *interval(pairs, chance)) if pairs else None
+
+
+def tunnels(folder):
+    """KB of memory for each websocket at rest: the slope between few and many."""
+    found = {}
+    with backend(folder) as (target, _):
+        for make in peers.ALL:
+            with started(make, folder, target) as (peer, mark):
+                url, used = peer.url.replace("http:", "ws:", 1), []
+                for count in TUNNELS:
+                    holder = subprocess.Popen(["taskset", "-c", machine.CLIENT, os.environ["SPECOLA_LOAD"], "hold", url,
+                                               str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                    with holder:
+                        json.loads(holder.stdout.readline())
+                        used.append(machine.memory(machine.marked(mark)))
+                        holder.stdin.close()
+                found[peer.name] = (used[1] - used[0]) * 1024 / (TUNNELS[1] - TUNNELS[0])
+    return found
+
+
+def table(folder):
+    """With more and more routes: processor time of a small request, and the time of a change, in microseconds."""
+    found = {}
+    with backend(folder) as (target, _):
+        for make in (peers.configurable_http_proxy, peers.specola_as_chp):
+            with started(make, folder, target) as (peer, mark):
+                have, rows = 1, []
+                for count in ROUTES:
+                    while have < count:
+                        peer.add_route(f"user/somebody-{have}", target)
+                        have += 1
+                    changes = []
+                    for _ in range(200):
+                        began = time.monotonic()
+                        peer.add_route("user/changing", target)
+                        changes.append((time.monotonic() - began) * 1e6)
+                    rows.append((small(peer, mark)["small request"], statistics.median(changes)))
+                found[peer.name] = rows
+    return found
+
+
+def both(folder):
+    """Requests a second as fast as they are answered, and how many processors' time went into the proxy, when it has
+    both processors and shares them with the load."""
+    with backend(folder) as (target, _):
+        with started(peers.specola, folder, target, f"{machine.SERVER},{machine.CLIENT}") as (peer, mark):
+            processes = list(machine.marked(mark))
+            before = machine.threads(processes)
+            rate = machine.hammer(peer.url, {}, SECONDS)
+            after = machine.threads(processes)
+    worked = sorted((after[thread] - before.get(thread, 0) for thread in after), reverse=True)
+    return rate, [share / sum(worked) for share in worked[:2]]
+
+
+def report(folder, count):
+    chance = random.Random(1)
+    found, busy = blocks(folder, count, [peers.nothing, *peers.ALL], SCENARIOS)
+    held, changed, (rate, shares) = tunnels(folder), table(folder), both(folder)
+    print(f"\nProxies, {count} blocks in turn; the proxy on one processor, load and server on the other. Microseconds of")
+    print("processor time of the proxy for each, and of time where p99 is said: medians. The ratios are medians of the")
+    print("ratios within a block, with their 95 % interval.\n")
+    for name, version in peers.versions().items():
+        print(f"  {name}: {version}")
+    names = [make(folder, 1).name for make in peers.ALL]
+    number = lambda value: f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"  # noqa: E731
+    print(f"\n{'':<40}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in ["no proxy", *names]) +
+          f"{'to haproxy':>24}{'to http-proxy':>24}")
+    for figure in found["Specola"]:
+        row = "".join(f"{number(statistics.median(found[name][figure])):>12}" for name in ["no proxy", *names])
+        for peer in ("haproxy", "configurable-http-proxy"):
+            ratio = ratios(found["Specola"][figure], found[peer][figure], chance)
+            row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio):>24}"
+        print(f"{figure:<40}{row}")
+    print(f"{'KB of memory for an idle websocket':<40}{'':>12}" + "".join(f"{number(held[name]):>12}" for name in names))
+    print(f"\n{'Routes':<40}" + "".join(f"{count:>12,}" for count in ROUTES))
+    for name, rows in changed.items():
+        print(f"{name + ': small request':<40}" + "".join(f"{number(request):>12}" for request, _ in rows))
+        print(f"{name + ': one change, through its API':<40}" + "".join(f"{number(change):>12}" for _, change in rows))
+    print(f"\nWith both processors, shared with the load: {rate:,.0f} requests a second; its two busiest threads did " +
+          " and ".join(f"{share:.0%}" for share in shares) + " of the work.")
+    print(f"Others used {statistics.median(busy):.1%} of the machine in the median block, {max(busy):.1%} in the worst.")
