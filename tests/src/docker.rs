@@ -45,7 +45,7 @@ impl Engine {
         Options::default()
             .set("hub", "hub_ip", &format!("{gateway:?}"))
             .set("spawner", "driver", "\"docker\"")
-            .set("spawner", "cmd", "[\"python3\", \"/labs/contained.py\"]")
+            .set("spawner", "cmd", "[\"python3\", \"/labs/quick.py\"]")
             .set("spawner", "start_timeout", "60")
             .set("spawner", "http_timeout", "60")
             .set("spawner.docker", "image", &format!("{:?}", self.image))

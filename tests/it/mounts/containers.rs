@@ -41,16 +41,16 @@ async fn h11_a_file_is_whole_in_the_bucket_though_helper_container_and_hub_ended
     let small = says(&container, "echo hers > /s3/scratch/anna && sha256sum < /s3/scratch/anna")?;
     store.has("scratch/anna", small.split(' ').next().context("a digest")?, PATIENCE).await?;
 
-    let line = format!("head -c {megabytes}M /dev/urandom > /s3/anna/big && sha256sum < /s3/anna/big");
-    let big = says(&container, &line)?;
-    let written = big.split(' ').next().context("a digest")?;
-    home_says(&mut anna, "on the way to the store").await?;
     disk.kill_helpers();
     // What is mounted again is seen in the container that was there before.
     until("her folder back", PATIENCE, async || {
         Ok((says(&container, "cat /s3/scratch/anna || true")? == "hers").then_some(()))
     })
     .await?;
+
+    let line = format!("head -c {megabytes}M /dev/urandom > /s3/anna/big && sha256sum < /s3/anna/big");
+    let big = says(&container, &line)?;
+    let written = big.split(' ').next().context("a digest")?;
     home_says(&mut anna, "on the way to the store").await?;
     disk.kill_helpers();
     anna.stop_server("anna").await?;
