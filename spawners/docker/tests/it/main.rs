@@ -10,6 +10,7 @@ mod contract;
 mod dockerd;
 mod ending;
 mod ground;
+mod kept;
 mod refusal;
 mod registry;
 mod restart;
