@@ -11,7 +11,7 @@ async fn a_kept_container_is_started_again_until_it_would_be_made_another_way() 
     ground.config.remove = false;
     let plan = |generation| {
         let mut plan = ground.plan(1, generation);
-        plan.environment.insert("JUPYTERHUB_API_TOKEN".into(), "its-token".into());
+        plan.environment.push(("JUPYTERHUB_API_TOKEN".into(), "its-token".into()));
         plan
     };
     let (driver, server) = (ground.driver(), plan(1).identity);
