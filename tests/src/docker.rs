@@ -1,10 +1,14 @@
 //! A real Docker engine: where hubs put their labs in containers, all of which go in the end.
 
-use std::net::Ipv4Addr;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::sched::{CloneFlags, setns};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::place;
 use crate::specola::Options;
@@ -82,6 +86,40 @@ impl Drop for Engine {
         for name in self.names("volume", &["ls", "--format", "{{.Name}}"]).unwrap_or_default() {
             let _ = try_docker(&["volume", "rm", &name]);
         }
+    }
+}
+
+/// A port of a container's own loopback address that leads to the same port of this machine's.
+pub struct Passage(JoinHandle<()>);
+
+impl Passage {
+    /// Opens it, until it is dropped or the container ends.
+    pub fn into(container: &str, port: u16) -> Result<Passage> {
+        let process = docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
+        let network = File::open(format!("/proc/{process}/ns/net"))?;
+        // A thread of its own enters the container's network; the socket that it makes stays there.
+        let made = std::thread::spawn(move || -> Result<TcpListener> {
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        let listener = tokio::net::TcpListener::from_std(made.join().map_err(|_| anyhow!("no listener"))??)?;
+        Ok(Passage(tokio::spawn(async move {
+            while let Ok((mut from, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+                    }
+                });
+            }
+        })))
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -324,6 +324,7 @@ mod tests {
         body.env.as_ref()?.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// H4: no server has rights that it was not given by name.
     #[test]
     fn a_container_is_unprivileged_and_limited() {
         let mut plan = plan();
@@ -344,6 +345,7 @@ mod tests {
         assert_eq!(variable(&body, "JUPYTER_IMAGE_SPEC"), Some("lab:1"));
     }
 
+    /// H9: devices are those of this start, and whoever asked for none has none.
     #[test]
     fn a_server_gets_its_leased_devices_and_no_others() {
         let (body, host) = made(&config(), &plan());
