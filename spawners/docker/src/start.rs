@@ -35,9 +35,9 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     let server = &plan.identity;
     let recipe = Recipe::new(&parts.config, plan)?;
     let settled = parts.settle(server, &recipe).await?;
-    if let Settled::Runs(container) = &settled {
-        parts.name(container, &recipe.name).await;
-        return parts.arrived(container, record).await;
+    if let Settled::Runs(container) = settled {
+        let container = parts.name(container, &recipe.name).await;
+        return parts.arrived(&container, record).await;
     }
     parts.gate(&recipe).await?;
     record.progress(5, "Looking for the image").await;
@@ -64,7 +64,9 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
         return Err(error.into());
     }
     record.progress(85, "Starting the container").await;
-    if let Err(error) = parts.launch(&made.id, &body, image.as_ref()).await {
+    // What ran before has its command.
+    let image = image.as_ref().filter(|_| !made.earlier);
+    if let Err(error) = parts.launch(&made.id, &body, image).await {
         match &error {
             // Nobody knows whether it runs; a look tells.
             StartError::Unreachable(_) => made.keep(),
@@ -75,7 +77,7 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     made.keep();
     parts.after_start(&made.id, &recipe.shape.post_start_cmd).await;
     let container = parts.engine.inspect(&made.id).await?.map(Container).ok_or_else(gone)?;
-    parts.name(&container, &recipe.name).await;
+    let container = parts.name(container, &recipe.name).await;
     parts.arrived(&container, record).await
 }
 
@@ -152,12 +154,14 @@ impl Parts {
 
     /// Gives a container that runs again the name it has when it does. Not before it runs: cut off in between, it would
     /// look like one that ended by itself.
-    async fn name(&self, container: &Container, name: &str) {
-        if container.name() != name
-            && let Err(error) = self.engine.rename(container.id(), name).await
-        {
-            tracing::warn!(container = container.name(), "not called {name} again: {error}");
+    async fn name(&self, mut container: Container, name: &str) -> Container {
+        if container.name() != name {
+            match self.engine.rename(container.id(), name).await {
+                Ok(()) => container.0.name = Some(name.to_owned()),
+                Err(error) => tracing::warn!(container = container.name(), "not called {name} again: {error}"),
+            }
         }
+        container
     }
 
     /// Removes what was kept and would not be made the same any more.
