@@ -43,6 +43,7 @@ async fn refused(session: &mut Session, method: Method, path: &str, body: Value)
     session.api(method, path, Body::Json(body)).await?.expect(&[400, 403])?.json()
 }
 
+/// H5: one judgement of what was chosen, whichever way it comes.
 #[tokio::test]
 async fn a_member_starts_the_flavour_of_the_group_and_another_cannot_by_form_rest_link_or_crafted_request() -> Result<()>
 {

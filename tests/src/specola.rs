@@ -264,6 +264,7 @@ impl Specola {
             ("HUB__BIND_URL", self.origin()),
             ("HUB__HUB_PORT", self.ground.hub_port.to_string()),
             ("HUB__DATA_DIR", path(&self.ground.folder)),
+            ("SPAWNER__DRIVER", "local".to_owned()),
             ("SPAWNER__LOCAL__MODE", "folders".to_owned()),
             ("SPAWNER__LOCAL__ALLOW_ROOT", "true".to_owned()),
             ("SPAWNER__LOCAL__HOMES_DIR", path(&self.ground.homes())),
