@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::docker::{Engine, docker, image, lab_image};
 use tests::{Body, Session, Specola, need, until};
 
@@ -24,6 +24,7 @@ async fn told(specola: &Specola, name: &str) -> Result<String> {
     Ok(page.text())
 }
 
+/// H4: without privileges, capabilities or a way to gain rights.
 #[tokio::test]
 async fn a_lab_is_limited_and_its_home_outlives_it() -> Result<()> {
     let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
@@ -46,6 +47,52 @@ async fn a_lab_is_limited_and_its_home_outlives_it() -> Result<()> {
     let mut bob = specola.logged_in("bob").await?;
     bob.start_server("bob").await?;
     assert_eq!(lab(&mut bob, "/user/bob/write").await?["notes"], "x");
+    alice.stop_server("alice").await?;
+    bob.stop_server("bob").await
+}
+
+/// What is mounted into a container from volumes, and where.
+fn volumes(container: &str) -> Result<String> {
+    let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}:{{.Destination}} {{end}}{{end}}";
+    docker(&["inspect", "--format", format, container])
+}
+
+#[tokio::test]
+async fn the_volume_of_a_group_is_mounted_for_a_member_and_refused_to_another() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let data = format!("{}-data", engine.prefix);
+    let offered = format!(
+        r#"[{{ name = "data", display_name = "Our data", mount = {{ source = {data:?}, target = "/data" }} }}]"#
+    );
+    let policies = r#"[{ name = "everybody", limit = { memory = "1G" } }, { name = "a", groups = ["/users/a"], grant = { volumes = ["data"] } }]"#;
+    let options = engine.options()?.set("hub", "load_groups", r#"{ "/users/a" = { users = ["alice"] } }"#);
+    let options = options.set("options", "volumes", &offered).set("options", "policies", policies);
+    let specola = Specola::start(options).await?;
+    let (mut alice, mut bob) = (specola.logged_in("alice").await?, specola.logged_in("bob").await?);
+
+    let page = alice.get("/hub/spawn").await?.expect(&[200])?.text();
+    assert!(page.contains("Our data"), "{page}");
+    alice.submit("/hub/spawn", &[("volumes", "data")]).await?.expect(&[303])?;
+    alice.server_ready("alice").await?;
+    let container = engine.container("alice");
+    assert!(volumes(&container)?.contains(&format!("{data}:/data ")), "{}", volumes(&container)?);
+    docker(&["exec", "--user", "0", &container, "sh", "-c", "echo kept > /data/file"])?;
+    // The next container, started by REST, has the same.
+    alice.stop_server("alice").await?;
+    let wish = Body::Json(json!({"user_options": {"volumes": ["data"]}}));
+    alice.api(Method::POST, "/users/alice/server", wish).await?.expect(&[201, 202])?;
+    alice.server_ready("alice").await?;
+    assert_eq!(docker(&["exec", &container, "cat", "/data/file"])?, "kept");
+
+    // Who is not in the group is not told of it, and gets it by no way.
+    let page = bob.get("/hub/spawn").await?.text();
+    assert!(!page.contains("Our data"), "{page}");
+    bob.submit("/hub/spawn", &[("volumes", "data")]).await?.expect(&[403])?;
+    let wish = Body::Json(json!({"user_options": {"volumes": ["data"]}}));
+    let told = bob.api(Method::POST, "/users/bob/server", wish).await?.expect(&[403])?.json()?;
+    assert_eq!((&told["code"], &told["field"]), (&"not_offered".into(), &"volumes".into()), "{told}");
+    bob.start_server("bob").await?;
+    assert!(!volumes(&engine.container("bob"))?.contains("data"), "{}", volumes(&engine.container("bob"))?);
     alice.stop_server("alice").await?;
     bob.stop_server("bob").await
 }
@@ -140,6 +187,44 @@ async fn an_engine_that_goes_away_takes_no_lab_with_it() -> Result<()> {
     alice.server_ready("alice").await?;
     assert_eq!(engine.containers()?, [engine.container("alice")]);
     alice.stop_server("alice").await
+}
+
+/// `remove = false` of DockerSpawner.
+#[tokio::test]
+async fn a_container_that_is_kept_is_started_again_with_the_same_token() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let options = engine.options()?.set("spawner.docker", "remove", "false");
+    let mut specola = Specola::start(options.clone()).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let container = engine.container("alice");
+    alice.start_server("alice").await?;
+    let id = docker(&["inspect", "--format", "{{.Id}}", &container])?;
+    let token = docker(&["exec", &container, "printenv", "JUPYTERHUB_API_TOKEN"])?;
+    let mut server = alice.with_token(&token);
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?;
+    docker(&["exec", &container, "touch", "/tmp/kept"])?;
+    alice.stop_server("alice").await?;
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[403]).context("its token is good for nothing")?;
+    assert_eq!(engine.containers()?, [format!("{container}-kept-{}", &id[..12])]);
+
+    alice.start_server("alice").await?;
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &container])?, id);
+    docker(&["exec", &container, "ls", "/tmp/kept"])?;
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?;
+    // Another hub finds it running, and takes it for nothing that was left.
+    specola.reconfigure(options.clone().set("spawner", "poll_interval", "1")).await?;
+    alice.server_ready("alice").await?;
+    alice.stop_server("alice").await?;
+
+    // Made another way, it is another one.
+    specola.reconfigure(options.set("spawner", "mem_limit", "\"256M\"")).await?;
+    alice.start_server("alice").await?;
+    assert_ne!(docker(&["inspect", "--format", "{{.Id}}", &container])?, id);
+    assert_eq!(engine.containers()?, std::slice::from_ref(&container), "and the only one");
+    alice.stop_server("alice").await?;
+    let mut admin = specola.logged_in("admin").await?;
+    admin.api(Method::DELETE, "/users/alice", Body::Empty).await?.expect(&[204])?;
+    until("what was kept goes with the person", SOON, async || Ok(engine.containers()?.is_empty().then_some(()))).await
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ async fn the_variables_of_a_deployment_are_all_a_hub_needs() -> Result<()> {
 
     let log = house.specola.log();
     assert!(
-        log.contains("JUPYTER_IMAGE_LIST is not used") && log.contains("Not used yet: DOCKER_SPAWN_CMD ("),
+        log.contains("JUPYTER_IMAGE_LIST is not used") && log.contains("Not used: DOCKER_SPAWN_CMD: they say how"),
         "{log}"
     );
     assert!(!log.contains(SECRET) && !log.contains(KEY));

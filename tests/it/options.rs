@@ -43,6 +43,7 @@ async fn refused(session: &mut Session, method: Method, path: &str, body: Value)
     session.api(method, path, Body::Json(body)).await?.expect(&[400, 403])?.json()
 }
 
+/// H5: one judgement of what was chosen, whichever way it comes.
 #[tokio::test]
 async fn a_member_starts_the_flavour_of_the_group_and_another_cannot_by_form_rest_link_or_crafted_request() -> Result<()>
 {
@@ -294,7 +295,7 @@ async fn the_profiles_of_a_z2jh_values_file_work_as_they_stand() -> Result<()> {
     let page = alice.get("/hub/spawn").await?.expect(&[200])?.text();
     // In the order in which they are written.
     let mut rest = page.as_str();
-    for part in ["Shared CPU", "PyTorch", "The private one", "profile-option-cpu--image--unlisted-choice", "GPU server"]
+    for part in ["Shared CPU", "GPU server", "PyTorch", "The private one", "profile-option-cpu--image--unlisted-choice"]
     {
         rest = rest.split_once(part).with_context(|| format!("{part}: {page}"))?.1;
     }

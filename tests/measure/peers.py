@@ -68,8 +68,9 @@ listen here
 
 def nginx(folder, target):
     port = machine.free_port()
+    # A master and its workers write their titles over the mark by which processes are found; one that is both does not.
     path = write(folder, "nginx.conf", f"""daemon off;
-worker_processes 1;
+master_process off;
 worker_rlimit_nofile 20000;
 pid {folder}/nginx.pid;
 error_log stderr warn;

@@ -42,10 +42,27 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     problems
 }
 
+fn subdomains(hub: &HubConfig, blame: &mut impl Blame) {
+    let Some(wanted) = &hub.subdomain_host else { return };
+    let Some(hosts) = hub.hosts() else {
+        blame(
+            "hub.subdomain_host",
+            "has to be an address with a host name and without a path",
+            "An IP address has no names below it; a path belongs into hub.base_url",
+        );
+        return;
+    };
+    if hub.public_url.as_ref().is_some_and(|url| url.origin() != wanted.origin()) {
+        let remedy = format!("People find the hub at {}, and their servers below it", hosts.origin());
+        blame("hub.public_url", "has another host than hub.subdomain_host", &remedy);
+    }
+}
+
 trait Blame: FnMut(&str, &str, &str) {}
 impl<F: FnMut(&str, &str, &str)> Blame for F {}
 
 fn addresses(hub: &HubConfig, blame: &mut impl Blame) {
+    subdomains(hub, blame);
     if hub.bind_url.base.as_ref().is_some_and(|base| !hub.base_url.is_root() && *base != hub.base_url) {
         blame("hub.base_url", "is another path than that of bind_url", "Write it in one of the two");
     }

@@ -253,6 +253,9 @@ fn labels(
     labels.insert(label::PREFIX.to_owned(), plan.prefix.clone());
     labels.insert(label::PORT.to_owned(), port(config, plan).to_string());
     labels.insert(label::CONFIG.to_owned(), digest.to_owned());
+    if !config.remove {
+        labels.insert(label::KEPT.to_owned(), "1".to_owned());
+    }
     if shape.use_internal_hostname {
         labels.insert(label::BY_NAME.to_owned(), "1".to_owned());
     }
@@ -321,6 +324,7 @@ mod tests {
         body.env.as_ref()?.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
+    /// H4: no server has rights that it was not given by name.
     #[test]
     fn a_container_is_unprivileged_and_limited() {
         let mut plan = plan();
@@ -341,6 +345,7 @@ mod tests {
         assert_eq!(variable(&body, "JUPYTER_IMAGE_SPEC"), Some("lab:1"));
     }
 
+    /// H9: devices are those of this start, and whoever asked for none has none.
     #[test]
     fn a_server_gets_its_leased_devices_and_no_others() {
         let (body, host) = made(&config(), &plan());

@@ -3,6 +3,7 @@
 
 mod compose;
 mod images;
+mod infn;
 mod systemd;
 mod tosca;
 

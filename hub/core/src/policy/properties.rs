@@ -197,6 +197,7 @@ proptest! {
         prop_assert_eq!(&decide(&rules, &person, &Value::Object(selected)).unwrap().plan, &by_form.plan);
     }
 
+    /// H5: whoever asks for what was not offered gets nothing.
     #[test]
     fn whatever_the_menu_does_not_offer_is_refused(rules in rules(true), person in person()) {
         let standing = Standing::of(&rules, &person);

@@ -4,6 +4,8 @@
 //! They stand below the configuration file and the variables `SPECOLA_…`: what is written there wins. They count where
 //! `OAUTH_ENDPOINT` is set and no `[[auth.providers]]` is configured.
 
+mod container;
+mod object_store;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::environment::Environment;
+use super::hub::HubConfig;
 use super::problem::{Origin, Problem};
 use super::spawner::Driver;
 use variable::Variables;
@@ -22,6 +25,8 @@ use variable::Variables;
 pub const PROVIDER: &str = "iam";
 /// The variable without which none of the others counts.
 const ENDPOINT: &str = "OAUTH_ENDPOINT";
+const VOLUMES: &str = "spawner.docker.volumes";
+const READ_ONLY_VOLUMES: &str = "spawner.docker.read_only_volumes";
 /// Keys below this one are those of the one provider.
 const OF_PROVIDER: &str = "auth.providers[0].";
 
@@ -76,25 +81,26 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
         return taken;
     }
     let variables = Variables::of(environment, problems, &mut taken.notes);
-    let driver = match at(document, "spawner.driver").and_then(Value::as_str) {
+    let driver = at(document, "spawner.driver").map(|driver| match driver.as_str() {
         Some("docker") => Driver::Docker,
         Some("external") => Driver::External,
         _ => Driver::Local,
-    };
-    let mut can = super::rules::abilities(driver);
+    });
+    let mut can = super::rules::abilities(driver.unwrap_or(Driver::Docker));
     can.gpus |= at(document, "spawner.devices").is_some();
-    let said = read::read(&variables, can);
+    let hub_port = at(document, "hub.hub_port").and_then(Value::as_u64);
+    let hub_port = hub_port.unwrap_or_else(|| HubConfig::default().hub_port.into());
+    let said = read::read(&variables, read::Ground { driver, can, hub_port });
     problems.extend(said.problems);
     taken.notes.extend(said.notes);
     taken.claim = said.claim;
-    // Menus of two origins side by side would be neither's.
-    let has_options = at(document, "options").is_some();
+    let is_said = overruled(document);
     let mut provider = Map::new();
     for taking in said.options {
         if let Some(member) = taking.key.strip_prefix(OF_PROVIDER) {
             provider.insert(member.to_owned(), taking.value);
             document.mark(&taking.key, Origin::Environment(taking.from.clone()));
-        } else if (has_options && taking.key.starts_with("options.")) || at(document, &taking.key).is_some() {
+        } else if is_said(&taking.key) || at(document, &taking.key).is_some() {
             continue;
         } else {
             let path: Vec<String> = taking.key.split('.').map(str::to_owned).collect();
@@ -105,6 +111,21 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
     let path = ["auth".to_owned(), "providers".to_owned()];
     document.set(&path, Value::Array(vec![provider.into()]), Origin::Environment(ENDPOINT.to_owned()));
     taken
+}
+
+/// Tells of an option whether what is configured leaves no room for it, though it does not set it.
+fn overruled(document: &Document) -> impl Fn(&str) -> bool + use<> {
+    let any = |keys: &[&str]| keys.iter().any(|key| at(document, key).is_some());
+    // Menus of two origins side by side would be neither's, and so with folders.
+    let options = any(&["options"]);
+    let folders = any(&["folders", VOLUMES, READ_ONLY_VOLUMES, "spawner.docker.mounts"]);
+    // Who says where the hub listens says how it is reached, or means the same.
+    let address = any(&["hub.hub_ip"]);
+    move |key| {
+        (options && key.starts_with("options."))
+            || (folders && [VOLUMES, READ_ONLY_VOLUMES].contains(&key))
+            || (address && key == "hub.hub_connect_url")
+    }
 }
 
 /// What a document says for a key.

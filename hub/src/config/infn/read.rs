@@ -4,9 +4,33 @@ use hub_core::secret::Secret;
 use serde_json::{Value, json};
 use spawners::Abilities;
 
-use super::variable::{Given, LATER, Variables};
-use super::{Claim, ENDPOINT, OF_PROVIDER, PROVIDER, Taking};
+use super::variable::{Given, Variables};
+use super::{Claim, ENDPOINT, OF_PROVIDER, PROVIDER, Taking, container};
 use crate::config::problem::{Origin, Problem};
+use crate::config::spawner::Driver;
+
+/// What is configured beside the variables.
+#[derive(Debug, Clone, Copy)]
+pub struct Ground {
+    /// Where servers run; nothing where that is left to the variables, which mean containers.
+    pub driver: Option<Driver>,
+    /// What can be done there.
+    pub can: Abilities,
+    /// The port of the hub's own API.
+    pub hub_port: u64,
+}
+
+impl Ground {
+    /// Whether servers are containers because the variables say so, so that all else is as in INFN's own hub.
+    pub fn is_theirs(self) -> bool {
+        self.driver.is_none()
+    }
+
+    /// Whether servers are containers.
+    pub fn has_containers(self) -> bool {
+        matches!(self.driver, None | Some(Driver::Docker))
+    }
+}
 
 /// What the variables come to.
 #[derive(Default)]
@@ -26,42 +50,50 @@ const CORES: [f64; 3] = [1.0, 2.0, 4.0];
 /// What GPUs are called.
 const GPU: &str = "nvidia.com/gpu";
 /// What a list of images says when there is none.
-const NO_IMAGE: &str = "no default image";
+pub(super) const NO_IMAGE: &str = "no default image";
 /// Where people come back to, at the end of `OAUTH_CALLBACK_URL`.
 const CALLBACK: &str = "/hub/oauth_callback";
 
-/// Reads the variables, for a driver that can do so much.
-pub fn read(variables: &Variables, can: Abilities) -> Said {
-    let mut reading = Reading { variables, said: Said::default() };
+/// Reads the variables.
+pub fn read(variables: &Variables, ground: Ground) -> Said {
+    let mut reading = Reading { variables, ground, said: Said::default() };
     reading.examples();
     reading.provider();
-    reading.images(can);
-    reading.sizes(can);
+    reading.images(ground.can);
+    reading.sizes(ground.can);
     reading.servers();
+    reading.containers();
+    reading.object_store();
     reading.passed_over();
     reading.said
 }
 
-struct Reading<'a> {
+/// The variables being read.
+pub(super) struct Reading<'a> {
     variables: &'a Variables,
+    pub(super) ground: Ground,
     said: Said,
 }
 
 impl<'a> Reading<'a> {
-    fn get(&self, name: &str) -> Option<&'a Given> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a Given> {
         self.variables.get(name)
     }
 
-    fn set(&mut self, key: impl Into<String>, value: impl Into<Value>, from: &str) {
+    pub(super) fn set(&mut self, key: impl Into<String>, value: impl Into<Value>, from: &str) {
         self.said.options.push(Taking { key: key.into(), value: value.into(), from: from.to_owned() });
     }
 
-    fn blame(&mut self, from: &str, what: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.said.notes.push(note.into());
+    }
+
+    pub(super) fn blame(&mut self, from: &str, what: impl Into<String>, remedy: impl Into<String>) {
         let origin = Some(Origin::Environment(from.to_owned()));
         self.said.problems.push(Problem::new("", what, remedy).at(origin));
     }
 
-    fn flag(&mut self, name: &str) -> Option<bool> {
+    pub(super) fn flag(&mut self, name: &str) -> Option<bool> {
         let given = self.get(name)?;
         let flag = truth(&given.text);
         if flag.is_none() {
@@ -167,12 +199,15 @@ impl<'a> Reading<'a> {
             .enumerate()
             .map(|(at, image)| json!({ "name": image, "image": image, "default": at == 0 }))
             .collect();
-        if !images.is_empty() {
+        let names_none = images.is_empty();
+        if !names_none {
             self.set("options.images", images, from);
         }
-        // The field for an image of one's own has always been there.
-        let policy = json!({ "name": "everybody", "grant": { "images": ["*"], "own_images": ["*"] } });
-        self.set("options.policies", vec![policy], from);
+        // The field for an image of one's own has always been there, save where there is one image for all.
+        if !names_none || self.get("SPAWNED_IMAGE").is_none() {
+            let policy = json!({ "name": "everybody", "grant": { "images": ["*"], "own_images": ["*"] } });
+            self.set("options.policies", vec![policy], from);
+        }
     }
 
     fn sizes(&mut self, can: Abilities) {
@@ -227,8 +262,10 @@ impl<'a> Reading<'a> {
                 _ => self.blame(&given.from, "has to be LAB or NOTEBOOK", ""),
             },
         }
-        if let Some(given) = self.get("DOCKER_NOTEBOOK_DIR") {
-            self.set("spawner.notebook_dir", given.text.clone(), &given.from);
+        match self.get("DOCKER_NOTEBOOK_DIR") {
+            Some(given) => self.set("spawner.notebook_dir", given.text.clone(), &given.from),
+            None if self.ground.is_theirs() => self.set("spawner.notebook_dir", container::WORKSPACE, ENDPOINT),
+            None => {}
         }
         let all =
             ["ACCESS_TOKEN", "REFRESH_TOKEN", "IAM_SERVER", "IAM_CLIENT_ID", "IAM_CLIENT_SECRET", "USERNAME", "GROUPS"];
@@ -256,19 +293,15 @@ impl<'a> Reading<'a> {
 
     /// What is set and does nothing is told, by name only.
     fn passed_over(&mut self) {
-        let is_on = |given: &&Given| !matches!(given.text.to_lowercase().as_str(), "none" | "false" | "no" | "0");
-        let later: Vec<&str> =
-            LATER.iter().filter_map(|name| self.get(name)).filter(is_on).map(|given| given.from.as_str()).collect();
-        if !later.is_empty() {
-            let what = "they say how containers are made, which no driver does";
-            self.said.notes.push(format!("Not used yet: {} ({what})", later.join(", ")));
-        }
         for (name, why) in [
-            ("JUPYTER_PROXY_TOKEN", "the hub and its proxy make a token of their own"),
+            (
+                "JUPYTER_PROXY_TOKEN",
+                "hub and proxy make a token of their own; a configurable-http-proxy in front hands everything on and is told no routes",
+            ),
             ("JUPYTERHUB_API_TOKEN", "a service is told in hub.services, with a token of its own"),
         ] {
             if let Some(given) = self.get(name) {
-                self.said.notes.push(format!("{} is not used: {why}", given.from));
+                self.note(format!("{} is not used: {why}", given.from));
             }
         }
     }
@@ -276,19 +309,19 @@ impl<'a> Reading<'a> {
 
 fn truth(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" | "none" => Some(false),
+        "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
+        "false" | "0" | "no" | "off" | "none" | "f" | "n" => Some(false),
         _ => None,
     }
 }
 
 /// Groups, with spaces or commas between.
-fn words(text: &str) -> Vec<String> {
+pub(super) fn words(text: &str) -> Vec<String> {
     text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// A list with commas between.
-fn listed(text: &str) -> Vec<String> {
+pub(super) fn listed(text: &str) -> Vec<String> {
     let mut items: Vec<String> = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         if !items.iter().any(|known| known == item) {

@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 use spawners::Abilities;
 
-use super::read::{Said, read};
+use super::read::{Ground, Said, read};
 use super::variable::Variables;
+use crate::config::spawner::Driver;
 use crate::config::{Config, Environment};
 
 const NEEDED: [(&str, &str); 4] = [
@@ -18,10 +19,13 @@ fn environment(more: &[(&str, &str)]) -> Environment {
     NEEDED.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn said(environment: &Environment, can: Abilities) -> Said {
+/// What is read where nothing but the variables says what the hub is.
+const THEIRS: Ground = Ground { driver: None, can: Abilities::ALL, hub_port: 8081 };
+
+fn said(environment: &Environment, ground: Ground) -> Said {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
     let variables = Variables::of(environment, &mut problems, &mut notes);
-    let mut said = read(&variables, can);
+    let mut said = read(&variables, ground);
     said.problems.extend(problems);
     said.notes.extend(notes);
     said
@@ -37,7 +41,7 @@ fn load(more: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn each_variable_becomes_its_option() {
-    let cases: [(&str, &str, &str, Value); 27] = [
+    let cases: [(&str, &str, &str, Value); 58] = [
         ("OAUTH_GROUPS", "a b/c", "auth.providers[0].allowed_groups", json!(["a", "b/c"])),
         ("OAUTH_GROUPS", "a, b/c,d", "auth.providers[0].allowed_groups", json!(["a", "b/c", "d"])),
         ("OAUTH_GROUPS", " ", "auth.providers[0].allowed_groups", Value::Null),
@@ -66,17 +70,138 @@ fn each_variable_becomes_its_option() {
         ("JUPYTER_IMAGE_LIST", "no default image", "options.images", Value::Null),
         ("DEFAULT_SPAWNER", "LAB", "spawner.default_url", json!("/lab")),
         ("DEFAULT_SPAWNER", "notebook", "spawner.default_url", json!("/tree")),
-        ("DOCKER_NOTEBOOK_DIR", "/jupyter-workspace", "spawner.notebook_dir", json!("/jupyter-workspace")),
+        ("DOCKER_NOTEBOOK_DIR", "/work", "spawner.notebook_dir", json!("/work")),
+        ("DOCKER_NOTEBOOK_DIR", "", "spawner.notebook_dir", json!("/jupyter-workspace")),
+        ("DOCKER_NOTEBOOK_DIR", "/work/", "spawner.docker.volumes", volumes("/jupyter-mounts", "/work")),
+        (
+            "DOCKER_NOTEBOOK_DIR",
+            "/w",
+            "spawner.docker.read_only_volumes",
+            json!({"/jupyter-mounts/shared": "/w/shared"}),
+        ),
+        ("DOCKER_NOTEBOOK_MOUNT_DIR", "", "spawner.docker.volumes", volumes("/jupyter-mounts", "/jupyter-workspace")),
+        (
+            "DOCKER_NOTEBOOK_MOUNT_DIR",
+            "/data/",
+            "spawner.docker.volumes",
+            volumes("/data/jupyter-mounts", "/jupyter-workspace"),
+        ),
+        (
+            "DOCKER_NOTEBOOK_MOUNT_DIR",
+            "/data",
+            "spawner.docker.read_only_volumes",
+            json!({"/data/jupyter-mounts/shared": "/jupyter-workspace/shared"}),
+        ),
+        (
+            "JUPYTER_WITH_CVMFS",
+            "True",
+            "spawner.docker.read_only_volumes./cvmfs",
+            json!({"bind": "/jupyter-workspace/cvmfs", "propagation": "rslave"}),
+        ),
+        ("JUPYTER_WITH_CVMFS", "False", "spawner.docker.read_only_volumes./cvmfs", Value::Null),
+        (
+            "JUPYTER_COLLAB_SERVICE",
+            "true",
+            "spawner.docker.volumes",
+            json!({"/jupyter-mounts/shared/{username}": "/jupyter-workspace/shared/{username}",
+                "/jupyter-mounts/users/{username}": "/jupyter-workspace/private",
+                "/jupyter-mounts/collaborativefolder": "/jupyter-workspace/collaborativefolder"}),
+        ),
+        ("DOCKER_NETWORK_NAME", "labs", "spawner.docker.network_name", json!("labs")),
+        ("DOCKER_NETWORK_NAME", "", "spawner.docker.network_name", json!("jupyterhub")),
+        (
+            "DOCKER_SPAWN_CMD",
+            "tini -s -- jupyterhub-singleuser --port=8890 --NotebookApp.default_url=\"/lab\"",
+            "spawner.cmd",
+            json!(["jupyterhub-singleuser", "--port=8890", "--NotebookApp.default_url=/lab"]),
+        ),
+        ("DOCKER_SPAWN_CMD", "a --port=8890", "spawner.docker.port", json!(8890)),
+        ("DOCKER_SPAWN_CMD", "a", "spawner.docker.port", json!(8889)),
+        (
+            "DOCKER_SPAWN_CMD",
+            "",
+            "spawner.cmd",
+            json!(["jupyterhub-singleuser", "--port=8889", "--ip=0.0.0.0", "--allow-root", "--no-browser"]),
+        ),
+        ("POST_START_CMD", "sh -c 'a && b'", "spawner.docker.post_start_cmd", json!(["sh", "-c", "a && b"])),
+        ("JUPYTER_POST_START_CMD", "/post.sh", "spawner.docker.post_start_cmd", json!(["/post.sh"])),
+        ("POST_START_CMD", "", "spawner.docker.post_start_cmd", Value::Null),
+        ("SPAWNED_IMAGE", "a.example/one:1", "spawner.docker.image", json!("a.example/one:1")),
+        ("SPAWNED_IMAGE", "a.example/one:1", "options.policies", Value::Null),
+        ("JUPYTER_IMAGE_LIST", "a.example/x:1,b", "spawner.docker.image", json!("a.example/x:1")),
+        (
+            "JUPYTER_IMAGE_LIST",
+            "no default image",
+            "spawner.docker.image",
+            json!("harbor.cloud.infn.it/datacloud-templates/jlab-base:latest"),
+        ),
+        (
+            "DNS_NAME",
+            "hub.example.org",
+            "spawner.environment.GRAFANA_EXTERNAL_URL",
+            json!("https://hub.example.org/grafana"),
+        ),
+        (
+            "S3_ENDPOINT",
+            "https://s3.example.org",
+            "storage",
+            json!([{"name": "s3", "dialect": "minio", "endpoint": "https://s3.example.org", "provider": "iam",
+                "buckets": []}]),
+        ),
+        ("S3_ENDPOINT", "https://s3.example.org", "spawner.environment.S3_ENDPOINT", json!("https://s3.example.org")),
+        ("S3_BUCKET", "a b", "storage", Value::Null),
+        ("WITH_S3FUSE", "true", "spawner.mounts.enabled", Value::Null),
+        ("WITH_S3FUSE", "true", "spawner.docker.extra_host_config", Value::Null),
+        ("OAUTH_SUB", "x", "spawner.driver", json!("docker")),
+        ("OAUTH_SUB", "x", "hub.hub_connect_url", json!("http://jupyterhub:8081")),
         ("IDLE_CULLER_TIMEOUT", "7200", "culler.timeout", json!(7200.0)),
         ("IDLE_CULLER_TIMEOUT", "7200", "culler.enabled", json!(true)),
         ("IDLE_CULLER_TIMEOUT", "0", "culler.enabled", json!(false)),
+        ("IDLE_CULLER_TIMEOUT", "", "culler.timeout", json!(7200)),
         ("JUPYTERHUB_ACTIVITY_INTERVAL", "15", "spawner.environment.JUPYTERHUB_ACTIVITY_INTERVAL", json!("15")),
     ];
     for (name, value, key, expected) in cases {
-        let said = said(&environment(&[(name, value)]), Abilities::ALL);
+        let plain = environment(&[(name, value)]);
+        let said = said(&plain, THEIRS);
         assert_eq!(option(&said, key), expected, "{name}={value}");
         assert!(said.problems.is_empty(), "{name}={value}: {:?}", said.problems);
     }
+}
+
+/// Everybody's part of the folder of all, and their own.
+fn volumes(machine: &str, root: &str) -> Value {
+    json!({ (format!("{machine}/shared/{{username}}")): format!("{root}/shared/{{username}}"),
+        (format!("{machine}/users/{{username}}")): format!("{root}/private") })
+}
+
+#[test]
+fn buckets_become_folders_when_store_and_fuse_are_told() {
+    let more = [("S3_ENDPOINT", "https://s3.example.org"), ("S3_BUCKET", "scratch cygno"), ("WITH_S3FUSE", "true")];
+    let said = said(&environment(&more), THEIRS);
+    let buckets = json!([{"bucket": "scratch", "folder": "/s3/scratch"}, {"bucket": "cygno", "folder": "/s3/cygno"}]);
+    assert_eq!(option(&said, "storage")[0]["buckets"], buckets);
+    assert_eq!(option(&said, "spawner.mounts.enabled"), true);
+    assert_eq!(option(&said, "spawner.environment.S3_BUCKETS"), "scratch cygno");
+    // And the hub takes it.
+    let config = load(&[more.as_slice(), &[("JUPYTERHUB_CRYPT_KEY", "")]].concat()).unwrap();
+    assert_eq!(config.storage[0].buckets.len(), 2);
+    assert!(config.spawner.mounts.enabled);
+    let told = load(&[("S3_ENDPOINT", "s3.example.org")]).unwrap_err();
+    assert!(told.contains("environment S3_ENDPOINT: "), "{told}");
+}
+
+#[test]
+fn a_hub_with_a_driver_of_its_own_takes_what_is_said_and_nothing_else() {
+    let docker = Ground { driver: Some(Driver::Docker), ..THEIRS };
+    let nothing = said(&environment(&[]), docker);
+    for key in ["spawner.driver", "hub.bind_url", "spawner.cmd", "spawner.docker.user", "spawner.docker.volumes"] {
+        assert_eq!(option(&nothing, key), Value::Null, "{key}");
+    }
+    let more = [("DOCKER_NETWORK_NAME", "labs"), ("POST_START_CMD", "a b"), ("DOCKER_SPAWN_CMD", "a")];
+    let some = said(&environment(&more), docker);
+    assert_eq!(option(&some, "spawner.docker.network_name"), "labs");
+    assert_eq!(option(&some, "spawner.docker.post_start_cmd"), json!(["a", "b"]));
+    assert_eq!((option(&some, "spawner.cmd"), option(&some, "spawner.docker.port")), (json!(["a"]), Value::Null));
 }
 
 #[test]
@@ -91,6 +216,14 @@ fn what_cannot_be_meant_is_told_with_the_variable() {
         ("OAUTH_ENDPOINT", "iam"),
         ("OAUTH_CALLBACK_URL", "/hub/oauth_callback"),
         ("JUPYTERHUB_ACTIVITY_INTERVAL", "-1"),
+        ("DOCKER_SPAWN_CMD", "a 'b"),
+        ("DOCKER_SPAWN_CMD", "a --port=none"),
+        ("POST_START_CMD", "\""),
+        ("DOCKER_NOTEBOOK_DIR", "work"),
+        ("DOCKER_NOTEBOOK_MOUNT_DIR", "data"),
+        ("JUPYTER_WITH_CVMFS", "perhaps"),
+        ("JUPYTER_COLLAB_SERVICE", "perhaps"),
+        ("DOCKER_NETWORK_NAME", "host"),
     ] {
         let told = load(&[(name, value)]).expect_err(name);
         assert!(told.lines().any(|line| line.contains(&format!("environment {name}: "))), "{name}: {told}");
@@ -133,13 +266,30 @@ fn the_variables_alone_are_a_configuration() {
     assert_eq!(config.hub.public_url.as_ref().unwrap().as_str(), "https://hub.example.org:8888");
     assert_eq!(config.spawner.oidc_environment.len(), 7);
     assert_eq!(config.options.memory.len(), 4);
-    // The driver of this machine starts from no images: told, and the hub starts.
+    // Servers are containers, where INFN's own hub has them.
+    let (hub, spawner, docker) = (&config.hub, &config.spawner, &config.spawner.docker);
+    assert_eq!((spawner.driver, docker.network_name.as_str(), docker.port), (Driver::Docker, "jupyterhub", 8889));
+    assert_eq!((hub.bind_url.listen().as_str(), hub.hub_url().as_str()), ("0.0.0.0:8088", "http://jupyterhub:8081"));
+    assert_eq!((docker.image.as_deref(), config.options.images.len()), (Some("a"), 2));
+    assert_eq!((docker.volumes.len(), docker.read_only_volumes.len()), (2, 1));
+    assert_eq!(config.rules().unwrap().unwrap().gpus, [0, 1]);
+    // H4: no server is privileged for it.
+    assert!(docker.extra_host_config.is_empty() && docker.no_new_privileges && !docker.cap_drop.is_empty());
+    assert!(!docker.cap_add.iter().any(|capability| capability.contains("SYS_ADMIN")));
+    assert!(config.warnings().iter().any(|one| one.contains("root in them as INFN's are")), "{:?}", config.warnings());
+    assert!(config.taken().iter().any(|(key, from)| key.ends_with("allowed_groups") && from == "OAUTH_GROUPS"));
+}
+
+#[test]
+fn a_driver_without_images_starts_and_names_what_it_does_not_use() {
+    let more = [("JUPYTER_IMAGE_LIST", "a,b"), ("WITH_GPU", "true"), ("SPECOLA_SPAWNER__DRIVER", "local")];
+    let config = load(&more).unwrap();
     assert!(config.options.images.is_empty() && config.options.gpus.is_empty());
+    assert_eq!(config.hub.hub_url(), "http://127.0.0.1:8081");
     let warnings = config.warnings();
     for name in ["JUPYTER_IMAGE_LIST", "WITH_GPU"] {
         assert!(warnings.iter().any(|one| one.starts_with(&format!("{name} is not used"))), "{warnings:?}");
     }
-    assert!(config.taken().iter().any(|(key, from)| key.ends_with("allowed_groups") && from == "OAUTH_GROUPS"));
 }
 
 #[test]
@@ -223,6 +373,33 @@ fn each_can_be_a_file_and_not_both() {
 }
 
 #[test]
+fn each_variable_of_containers_can_be_a_file_too() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value, key) in [
+        ("DOCKER_NETWORK_NAME", "labs", "spawner.docker.network_name"),
+        ("DOCKER_SPAWN_CMD", "a b", "spawner.cmd"),
+        ("POST_START_CMD", "a", "spawner.docker.post_start_cmd"),
+        ("JUPYTER_POST_START_CMD", "a", "spawner.docker.post_start_cmd"),
+        ("DOCKER_NOTEBOOK_DIR", "/w", "spawner.notebook_dir"),
+        ("DOCKER_NOTEBOOK_MOUNT_DIR", "/data", "spawner.docker.volumes"),
+        ("SPAWNED_IMAGE", "a", "spawner.docker.image"),
+        ("DNS_NAME", "a", "spawner.environment.GRAFANA_EXTERNAL_URL"),
+        ("S3_ENDPOINT", "https://a", "storage"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("{value}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let file = format!("{name}_FILE");
+        let said = said(&environment(&[(&file, &path.display().to_string())]), THEIRS);
+        let taking = said.options.iter().find(|taking| taking.key == key && taking.from == file);
+        assert!(taking.is_some(), "{name}: {:?} {:?}", said.options, said.problems);
+        let plain = self::said(&environment(&[(name, value)]), THEIRS);
+        assert_eq!(option(&said, key), option(&plain, key), "{name}");
+    }
+}
+
+#[test]
 fn a_registration_access_token_stands_in_for_the_secret() {
     for name in ["IAM_TOKEN", "iam_token"] {
         let mut environment = environment(&[(name, "rat")]);
@@ -236,15 +413,38 @@ fn a_registration_access_token_stands_in_for_the_secret() {
 }
 
 #[test]
-fn what_no_driver_does_yet_is_named_when_it_is_wanted() {
-    let more = [
+fn what_is_not_done_is_named_with_the_reason_when_it_is_wanted() {
+    let told = |more: &[(&str, &str)], start: &str| {
+        let warnings = load(more).unwrap().warnings();
+        assert!(warnings.iter().any(|line| line.starts_with(start)), "{start}: {warnings:?}");
+    };
+    told(&[("JUPYTER_COLLAB_SERVICE", "True")], "JUPYTER_COLLAB_SERVICE gives servers the folder");
+    told(&[("CVMFS_SNAPSHOTTER", "true")], "CVMFS_SNAPSHOTTER is not used: it is for Kubernetes");
+    told(&[("WITH_S3FUSE", "true")], "WITH_S3FUSE gives servers neither /dev/fuse nor SYS_ADMIN");
+    told(&[("S3_BUCKET", "a")], "S3_BUCKET counts only with S3_ENDPOINT");
+    told(&[("S3_ENDPOINT", "https://s3.example.org"), ("WITH_S3FUSE", "true")], "WITH_S3FUSE mounts nothing");
+    told(&[("JUPYTER_PROXY_TOKEN", "8e0c4f")], "JUPYTER_PROXY_TOKEN is not used: hub and proxy make a token");
+    let local = [
+        ("SPECOLA_SPAWNER__DRIVER", "local"),
         ("DOCKER_SPAWN_CMD", "tini -s"),
         ("JUPYTER_WITH_CVMFS", "True"),
         ("WITH_S3FUSE", "false"),
-        ("ALL_GPU_UUIDs", "None"),
         ("POST_START_CMD", ""),
     ];
-    let warnings = load(&more).unwrap().warnings();
-    let line = warnings.iter().find(|line| line.starts_with("Not used yet")).unwrap();
-    assert!(line.contains("DOCKER_SPAWN_CMD, JUPYTER_WITH_CVMFS ("), "{line}");
+    told(&local, "Not used: DOCKER_SPAWN_CMD, JUPYTER_WITH_CVMFS: they say how containers");
+    let quiet = load(&[("JUPYTER_COLLAB_SERVICE", "False"), ("CVMFS_SNAPSHOTTER", "no"), ("WITH_S3FUSE", "false")]);
+    let warnings = quiet.unwrap().warnings();
+    let named = |name: &str| warnings.iter().any(|line| line.contains(name));
+    assert!(!named("COLLAB") && !named("SNAPSHOTTER") && !named("S3FUSE"), "{warnings:?}");
+}
+
+#[test]
+fn folders_that_are_configured_take_the_place_of_infns() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("specola.toml");
+    std::fs::write(&file, "[folders]\nroot = \"/jupyter-mounts\"\n[hub]\nhub_ip = \"10.0.0.1\"\n").unwrap();
+    let config = Config::load(Some(&file), &environment(&[("JUPYTER_WITH_CVMFS", "true")])).unwrap();
+    let docker = &config.spawner.docker;
+    assert_eq!((docker.volumes.len(), docker.read_only_volumes.len()), (0, 1), "/cvmfs is no such folder");
+    assert_eq!(config.hub.hub_url(), "http://10.0.0.1:8081");
 }

@@ -7,8 +7,8 @@ use crate::config::environment::Environment;
 use crate::config::problem::{Origin, Problem};
 use crate::config::secret_file;
 
-/// The variables that become options.
-const USED: [&str; 25] = [
+/// The variables that are known.
+const KNOWN: [&str; 38] = [
     "OAUTH_ENDPOINT",
     "OAUTH_CALLBACK_URL",
     "IAM_CLIENT_ID",
@@ -34,15 +34,12 @@ const USED: [&str; 25] = [
     "JUPYTERHUB_CRYPT_KEY",
     "JUPYTER_PROXY_TOKEN",
     "JUPYTERHUB_API_TOKEN",
-];
-
-/// The variables that say how containers are made, which no driver does yet.
-pub const LATER: [&str; 12] = [
     "DOCKER_SPAWN_CMD",
     "POST_START_CMD",
     "JUPYTER_POST_START_CMD",
     "DOCKER_NOTEBOOK_MOUNT_DIR",
     "DOCKER_NETWORK_NAME",
+    "DNS_NAME",
     "JUPYTER_WITH_CVMFS",
     "JUPYTER_COLLAB_SERVICE",
     "WITH_S3FUSE",
@@ -69,7 +66,7 @@ impl Variables {
     pub fn of(environment: &Environment, problems: &mut Vec<Problem>, notes: &mut Vec<String>) -> Self {
         let mut found = BTreeMap::new();
         let text = |name: &str| environment.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
-        for name in USED.into_iter().chain(LATER) {
+        for name in KNOWN {
             let file_name = format!("{name}_FILE");
             let mut blame = |what: String, remedy: &str| {
                 let origin = Some(Origin::Environment(file_name.clone()));
