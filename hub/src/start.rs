@@ -78,11 +78,12 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let epoch = store.epoch().await?;
     let adopted_at = adopted_at(&store, clock.as_ref()).await?;
     let catalogue = catalogue(&config)?;
-    let paths = Paths::new(config.hub.base_path().as_str());
+    let mut paths = Paths::new(config.hub.base_path().as_str());
+    paths.hosts = config.hub.hosts();
     crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
     crate::roles::check(&config.hub, &catalogue)?;
     crate::service::sync::check(&config.hub, &catalogue)?;
-    crate::service::sync::sync(&store, &config, &paths.base, clock.now()).await?;
+    crate::service::sync::sync(&store, &config, &paths, clock.now()).await?;
     let managed = Managed { roles: Vec::new(), reset: config.auth.reset_managed_roles_on_startup };
     crate::roles::sync(&store, &config, &managed, clock.now()).await?;
     crate::login::listed::block(&store, &config.auth, clock.now()).await?;
@@ -236,7 +237,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
     let spawner = &config.spawner;
     Recipe {
         hub: epoch.to_owned(),
-        base_url: paths.base.clone(),
+        paths: paths.clone(),
         api_url: format!("{}{}", config.hub.hub_url(), paths.hub("api")),
         public_origin: config.hub.public_url.as_ref().map(|url| url.origin().to_owned()).unwrap_or_default(),
         cmd: spawner.cmd.clone(),
@@ -282,6 +283,11 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         seconds("activity-interval", proxy.activity_interval),
     ];
     arguments.extend(config.hub.trusted_downstream_ips.iter().map(|ip| format!("--trusted-proxy={ip}")));
+    if let Some(socket) = &proxy.listen_socket {
+        let socket = std::path::absolute(socket).unwrap_or_else(|_| socket.clone());
+        arguments.push(format!("--listen-socket={}", socket.display()));
+    }
+    arguments.extend(proxy.proxy_protocol_from.iter().map(|network| format!("--proxy-protocol-from={network}")));
     if let Some(file) = &proxy.client_ca_file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         arguments.push(format!("--client-ca={}", file.display()));
@@ -330,6 +336,9 @@ fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
                 || proxy.acme_challenge == Some(AcmeChallenge::Http01);
             arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));
         }
+    }
+    if !proxy.http2 {
+        arguments.push("--no-http2".to_owned());
     }
     if let Some(port) = proxy.redirect_port {
         arguments.push(format!("--redirect-port={port}"));

@@ -154,6 +154,8 @@ fn reply(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 fn status(shared: &Shared, view: &View) -> Status {
     let routes = shared.routes.load();
     let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
+    let sharing_tunnels = shared.counts.sharing_tunnels.load(Ordering::Relaxed);
+    let alone = tunnels.saturating_sub(sharing_tunnels);
     // Each accepting task holds one free permit in advance.
     let waiting = if shared.drain.is_set() { 0 } else { view.addresses.len() };
     let held = view.max_connections.saturating_sub(view.room.available_permits());
@@ -167,8 +169,9 @@ fn status(shared: &Shared, view: &View) -> Status {
         epoch: routes.epoch.clone(),
         revision: routes.revision,
         routes: routes.table.len(),
-        connections: held.saturating_sub(waiting).saturating_sub(tunnels),
+        connections: held.saturating_sub(waiting).saturating_sub(alone),
         tunnels,
+        sharing_tunnels,
         requests: shared.counts.requests.load(Ordering::Relaxed),
         linked: shared.counts.linked.load(Ordering::Relaxed),
         draining: shared.drain.is_set(),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{
     sync::oneshot,
@@ -162,6 +163,8 @@ pub(crate) enum Download {
 pub(crate) struct Downloading {
     pub(crate) incoming: Incoming,
     pub(crate) exchange: Exchange,
+    /// Those that the head has named and the client takes.
+    pub(crate) trailers: Vec<HeaderName>,
 }
 
 /// One request and its answer on one upstream connection. Dropping it in the middle cuts the connection.
@@ -197,6 +200,22 @@ impl Drop for Exchange {
     }
 }
 
+impl Downloading {
+    /// Takes from trailers what was not announced; HTTP/2 would send them all. None when nothing is left.
+    fn announced(&self, frame: Result<Frame<Bytes>, hyper::Error>) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        let mut frame = match frame {
+            Ok(frame) if frame.is_trailers() => frame,
+            other => return Some(other),
+        };
+        let trailers = frame.trailers_mut()?;
+        let unasked: Vec<_> = trailers.keys().filter(|name| !self.trailers.contains(name)).cloned().collect();
+        for name in unasked {
+            trailers.remove(name);
+        }
+        (!trailers.is_empty()).then_some(Ok(frame))
+    }
+}
+
 impl Body for Download {
     type Data = Bytes;
     type Error = hyper::Error;
@@ -209,7 +228,7 @@ impl Body for Download {
                 if frame.is_none() || streamed.incoming.is_end_stream() {
                     streamed.exchange.finish();
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.and_then(|frame| streamed.announced(frame)))
             }
         }
     }

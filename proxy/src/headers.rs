@@ -88,6 +88,18 @@ pub(crate) fn accepts_trailers(headers: &HeaderMap) -> bool {
     tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"))
 }
 
+/// What a head names in `Trailer`, less what may not come after a body (RFC 9110, 6.5.1).
+pub(crate) fn named_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let names = tokens(headers, &TRAILER).filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    names.take(NOMINATIONS).filter(|name| may_trail(name.as_str())).collect()
+}
+
+fn may_trail(name: &str) -> bool {
+    let framing = matches!(name, "te" | "trailer" | "transfer-encoding" | "host" | "set-cookie" | "cookie");
+    let control = matches!(name, "authorization" | "cache-control" | "location" | "max-forwards");
+    !framing && !control && !is_hop(name) && !name.starts_with("content-")
+}
+
 /// The comma-separated words of all headers of a name.
 pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

@@ -1,6 +1,6 @@
 //! The reverse proxy of Specola: it knows routes and nothing else.
 //!
-//! Requests go by longest prefix to an upstream over HTTP/1.1, bodies are streamed both ways, and a
+//! Browsers speak HTTP/1.1 or, over TLS, HTTP/2. Requests go by longest prefix to an upstream over HTTP/1.1, bodies are streamed both ways, and a
 //! websocket becomes a raw tunnel after a checked `101`. Routes come from the hub over a resumable
 //! stream (see [`wire`]) and are kept on disk, so that the proxy serves on while no hub answers.
 //! There are no users, cookies, sessions or database here.
@@ -15,11 +15,13 @@ pub mod chp;
 mod dial;
 mod error_page;
 mod headers;
+mod http2;
 mod link;
 mod listener;
 mod options;
 mod path;
 mod pool;
+pub mod proxy_protocol;
 mod relay;
 mod route;
 pub mod secure;

@@ -22,6 +22,7 @@ use crate::{
     chp::Door,
     dial,
     headers::Origin,
+    http2, proxy_protocol,
     relay::{self, Client},
     state::Shared,
     stream::Stream,
@@ -52,9 +53,11 @@ pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Semaphore>
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
             let Some((stream, peer)) = door.next().await else { continue };
-            let origin = origin(&shared, peer);
+            // TLS is spoken at addresses alone.
+            let tls = shared.secure.is_some() && matches!(stream, Stream::Tcp(_));
+            let origin = origin(&shared, peer, tls);
             let client = Client { shared: Arc::clone(&shared), origin, _permit: permit };
-            shared.tasks.spawn(serve(builder.clone(), Arc::new(client), stream));
+            shared.tasks.spawn(serve(builder.clone(), client, stream, peer));
         }
     };
     shared.drain.until(accepting).await;
@@ -98,19 +101,43 @@ fn builder(shared: &Shared) -> http1::Builder {
     builder
 }
 
-fn origin(shared: &Shared, peer: IpAddr) -> Origin {
+/// What is known of a client; `tls` is whether it speaks TLS, to us or to the load balancer before us.
+fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
     let peer = peer.to_canonical();
     let address = HeaderValue::from_str(&peer.to_string());
     Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
-        proto: HeaderValue::from_static(if shared.secure.is_some() { "https" } else { "http" }),
+        proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
         told: shared.chp.as_ref().is_none_or(|chp| chp.options.x_forward),
-        port: HeaderValue::from_static(if shared.secure.is_some() { "443" } else { "80" }),
+        port: HeaderValue::from_static(if tls { "443" } else { "80" }),
     }
 }
 
-async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
+/// Whom a load balancer speaks for, where one is expected. None ends the connection.
+async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Option<Client> {
+    let shared = &client.shared;
+    let Stream::Tcp(socket) = stream else { return Some(client) };
+    if !shared.proxy_protocol_from.iter().any(|network| network.contains(peer)) {
+        return Some(client);
+    }
+    let receiving = tokio::time::timeout(shared.limits.proxy_header, proxy_protocol::receive(socket));
+    let problem = match shared.drain.until(receiving).await? {
+        Ok(Ok(header)) => {
+            if let Some(source) = header.source {
+                client.origin = origin(shared, source.ip(), header.tls || shared.secure.is_some());
+            }
+            return Some(client);
+        }
+        Ok(Err(problem)) => problem,
+        Err(_) => io::ErrorKind::TimedOut.into(),
+    };
+    tracing::debug!(%problem, %peer, "no PROXY header");
+    None
+}
+
+async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer: IpAddr) {
+    let Some(client) = introduced(client, &mut stream, peer).await.map(Arc::new) else { return };
     if let Stream::Tcp(socket) = &stream {
         // A socket that refuses this is already closed, and the read will say so.
         let _ = socket.set_nodelay(true);
@@ -127,6 +154,11 @@ async fn serve(builder: http1::Builder, client: Arc<Client>, stream: Stream) {
         },
         (stream, _) => stream,
     };
+    if let Stream::Tls(secured) = &stream
+        && secured.get_ref().1.alpn_protocol() == Some(http2::ALPN)
+    {
+        return Box::pin(http2::serve(client, stream)).await;
+    }
     let stream = TokioIo::new(stream);
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
     let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());

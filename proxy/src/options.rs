@@ -36,6 +36,8 @@ pub struct Options {
     pub admin_socket: Option<PathBuf>,
     /// Networks whose `X-Forwarded-*` headers are believed; from others they are replaced.
     pub trusted_proxies: Vec<Cidr>,
+    /// Networks of load balancers: each of their connections begins with a header of the PROXY protocol.
+    pub proxy_protocol_from: Vec<Cidr>,
     /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
     pub client_ca: Option<PathBuf>,
     /// TLS on the public listeners; None is plain HTTP.
@@ -74,6 +76,8 @@ pub struct Limits {
     pub connect: Duration,
     /// For a client to send a request head, also the longest idle wait between requests: 30 s.
     pub header_read: Duration,
+    /// For a load balancer to say whose connection it passes on: 5 s.
+    pub proxy_header: Duration,
     /// For a TLS handshake: 10 s.
     pub tls_handshake: Duration,
     /// How often files with certificates are looked at: 10 s.
@@ -86,6 +90,10 @@ pub struct Limits {
     pub acme_pause: Duration,
     /// Bytes of a request or response head: 64 KiB.
     pub header_bytes: usize,
+    /// Requests at once on one connection of HTTP/2: 128.
+    pub http2_streams: u32,
+    /// Requests that a client of HTTP/2 may take back beyond those it let be answered: 200.
+    pub http2_resets: usize,
     /// Age at which an idle upstream connection is dropped: 4 s, below the 5 s of most servers.
     pub pool_idle: Duration,
     /// Idle upstream connections kept for one route: 64.
@@ -126,12 +134,15 @@ impl Default for Limits {
             answer: None,
             connect: Duration::from_secs(5),
             header_read: Duration::from_secs(30),
+            proxy_header: Duration::from_secs(5),
             tls_handshake: Duration::from_secs(10),
             certificate_look: Duration::from_secs(10),
             acme_retry: Duration::from_secs(300),
             acme_retry_max: Duration::from_secs(6 * 3600),
             acme_pause: Duration::from_secs(600),
             header_bytes: 64 * 1024,
+            http2_streams: 128,
+            http2_resets: 200,
             pool_idle: Duration::from_secs(4),
             pool_size: 64,
             upload_idle: Duration::from_secs(300),

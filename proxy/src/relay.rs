@@ -20,6 +20,7 @@ use crate::{
     dial,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
+    http2,
     path::{host_key, key},
     pool::Lease,
     route::Route,
@@ -64,7 +65,10 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     Ok(response)
 }
 
-async fn pass(client: &Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Fault> {
+async fn pass(client: &Arc<Client>, mut request: Request<Incoming>) -> Result<Response<Download>, Fault> {
+    if request.version() == Version::HTTP_2 {
+        http2::adapt(&mut request)?;
+    }
     let request = normal(request)?;
     let route = find(&client.shared, &request)?;
     match &client.shared.chp {
@@ -297,11 +301,12 @@ pub(crate) fn deliver(
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !headers::clean_response(&mut parts.headers, trailers) {
         return Err(INVALID);
     }
+    let trailers = if trailers { headers::named_trailers(&parts.headers) } else { Vec::new() };
     parts.version = Version::HTTP_11;
     exchange.counts = parts.status.as_u16() < 300;
     if body.is_end_stream() {
         exchange.finish();
         return Ok(Response::from_parts(parts, Download::Own(None)));
     }
-    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange })))
+    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange, trailers })))
 }

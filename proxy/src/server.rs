@@ -58,6 +58,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             identity: options.identity,
             trusted: options.trusted_proxies,
+            proxy_protocol_from: options.proxy_protocol_from,
             trust,
             secure,
             mark: options.mark,

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) identity: String,
     pub(crate) limits: Limits,
     pub(crate) trusted: Vec<Cidr>,
+    /// Who says whose connection it passes on.
+    pub(crate) proxy_protocol_from: Vec<Cidr>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
     /// TLS towards browsers.
@@ -63,23 +65,27 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) tunnels: AtomicUsize,
+    /// Those of them that share the connection of their client.
+    pub(crate) sharing_tunnels: AtomicUsize,
     pub(crate) requests: AtomicU64,
     pub(crate) linked: AtomicBool,
 }
 
 impl Counts {
     /// Counts a tunnel until the result is dropped.
-    pub(crate) fn open_tunnel(&self) -> OpenTunnel<'_> {
+    pub(crate) fn open_tunnel(&self, shares: bool) -> OpenTunnel<'_> {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
-        OpenTunnel(self)
+        self.sharing_tunnels.fetch_add(usize::from(shares), Ordering::Relaxed);
+        OpenTunnel(self, shares)
     }
 }
 
-pub(crate) struct OpenTunnel<'a>(&'a Counts);
+pub(crate) struct OpenTunnel<'a>(&'a Counts, bool);
 
 impl Drop for OpenTunnel<'_> {
     fn drop(&mut self) {
         self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
+        self.0.sharing_tunnels.fetch_sub(usize::from(self.1), Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -19,6 +21,8 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// Boxed, for it is a hundred times the others.
     Tls(Box<TlsStream<TcpStream>>),
+    /// One stream of a connection of HTTP/2.
+    Shared(Box<TokioIo<Upgraded>>),
 }
 
 /// Calls the same method on whichever socket it is.
@@ -28,6 +32,7 @@ macro_rules! either {
             Stream::Tcp($socket) => $call,
             Stream::Unix($socket) => $call,
             Stream::Tls($socket) => $call,
+            Stream::Shared($socket) => $call,
         }
     };
 }
@@ -38,7 +43,8 @@ impl Stream {
         let socket = match self {
             Self::Tcp(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
-            Self::Unix(_) => return,
+            // Pings do it for those of HTTP/2.
+            Self::Unix(_) | Self::Shared(_) => return,
         };
         let probes = TcpKeepalive::new()
             .with_time(Duration::from_secs(60))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
@@ -12,7 +13,7 @@ use http::{
 };
 use hyper::{
     body::{Body, Incoming},
-    upgrade::OnUpgrade,
+    upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
@@ -20,7 +21,7 @@ use sha1::{Digest, Sha1};
 use crate::{
     body::{Download, Exchange, Upload},
     error_page::Fault,
-    headers,
+    headers, http2,
     relay::{self, Client},
     route::Route,
     stream::Stream,
@@ -35,7 +36,7 @@ pub(crate) fn wanted(request: &Request<Incoming>) -> Option<HeaderValue> {
     let upgrade = headers.get(UPGRADE)?;
     let key = headers.get(SEC_WEBSOCKET_KEY)?;
     let whole = request.method() == Method::GET
-        && request.version() == Version::HTTP_11
+        && matches!(request.version(), Version::HTTP_11 | Version::HTTP_2)
         && request.body().is_end_stream()
         && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
         && names_upgrade(headers)
@@ -54,7 +55,9 @@ pub(crate) async fn pass(
     const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
     let shared = &client.shared;
     let browser = hyper::upgrade::on(&mut request);
+    let shares = request.version() == Version::HTTP_2;
     let (mut parts, _) = request.into_parts();
+    parts.version = Version::HTTP_11;
     headers::clean_request(&mut parts.headers, &client.origin, None).map_err(relay::refused_head)?;
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
@@ -68,6 +71,10 @@ pub(crate) async fn pass(
     let answered = exchange.lease.insert(lease).sender.send_request(outgoing).await;
     let mut response = answered.map_err(|error| relay::no_answer(&error))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Over HTTP/2 a success would open the websocket.
+        if shares && response.status().is_success() {
+            return Err(INVALID);
+        }
         let (parts, body) = response.into_parts();
         return relay::deliver(parts, body, exchange, false);
     }
@@ -83,6 +90,9 @@ pub(crate) async fn pass(
     }
     state_upgrade(&mut parts.headers);
     parts.extensions.clear();
+    if shares {
+        http2::accepted(&mut parts);
+    }
     let tunnel = run(Arc::clone(client), exchange, browser, upstream);
     shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(parts, Download::Own(None)))
@@ -97,8 +107,8 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
         let (Ok(browser), Ok(upstream)) = (browser.await, upstream.await) else { return };
         // The upstream connection is ours now, its driver has ended.
         exchange.lease = None;
-        let (Some(browser), Some(upstream)) = (end(browser), end(upstream)) else { return };
-        let _open = shared.counts.open_tunnel();
+        let (browser, upstream) = (end(browser), end(upstream));
+        let _open = shared.counts.open_tunnel(matches!(browser.stream, Stream::Shared(_)));
         route.touch();
         let ended = tunnel::join(browser, upstream, shared.limits.tunnel_half_close, || route.touch()).await;
         if let Err(problem) = ended {
@@ -108,11 +118,15 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
     shared.halt.until(gone.until(joined)).await;
 }
 
-fn end(upgraded: hyper::upgrade::Upgraded) -> Option<End> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
-    let stream = parts.io.into_inner();
-    stream.keep_alive();
-    Some(End { stream, read: parts.read_buf })
+fn end(upgraded: Upgraded) -> End {
+    match upgraded.downcast::<TokioIo<Stream>>() {
+        Ok(parts) => {
+            let stream = parts.io.into_inner();
+            stream.keep_alive();
+            End { stream, read: parts.read_buf }
+        }
+        Err(upgraded) => End { stream: Stream::Shared(Box::new(TokioIo::new(upgraded))), read: Bytes::new() },
+    }
 }
 
 fn state_upgrade(headers: &mut HeaderMap) {

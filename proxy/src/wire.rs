@@ -119,6 +119,9 @@ pub struct Status {
     pub connections: usize,
     /// Open websocket tunnels.
     pub tunnels: usize,
+    /// Those of them that share the connection of their client, over HTTP/2.
+    #[serde(default)]
+    pub sharing_tunnels: usize,
     /// Requests answered since the start.
     pub requests: u64,
     /// Whether the route stream is up.

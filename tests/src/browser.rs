@@ -45,6 +45,16 @@ pub const LOOKS: [Look; 4] = [
 impl Browser {
     /// None when this machine has no Chromium or no driver.
     pub async fn open() -> Result<Option<Browser>> {
+        Browser::with(&[]).await
+    }
+
+    /// The same, for which a host and all below it are this machine, whatever their certificates.
+    pub async fn resolving(host: &str) -> Result<Option<Browser>> {
+        let rules = format!("--host-resolver-rules=MAP {host} 127.0.0.1, MAP *.{host} 127.0.0.1");
+        Browser::with(&[&rules, "--ignore-certificate-errors"]).await
+    }
+
+    async fn with(more: &[&str]) -> Result<Option<Browser>> {
         let (Some(driver), Some(chromium)) = (place::command("chromedriver"), place::command("chromium")) else {
             return Ok(None);
         };
@@ -53,11 +63,22 @@ impl Browser {
         command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         mark.put_on(&mut command);
         let driver = command.spawn().context("chromedriver")?;
-        let capabilities = json!({"goog:chromeOptions": {"binary": chromium, "args": [
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-            "--window-size=1280,900", format!("--user-data-dir={}", profile.path().display()),
-        ]}});
+        let profile_folder = format!("--user-data-dir={}", profile.path().display());
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--window-size=1280,900",
+            &profile_folder,
+        ];
+        let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
+        let capabilities = json!({"goog:chromeOptions": {"binary": chromium, "args": arguments}});
         let Value::Object(capabilities) = capabilities else { bail!("capabilities are an object") };
         let address = format!("http://127.0.0.1:{port}");
         let client = until("browser", PATIENCE, async || {

@@ -40,12 +40,16 @@ impl Engine {
 
     /// A hub that containers reach, with containers for labs and a volume for each home.
     pub fn options(&self) -> Result<Options> {
-        let gateway = gateway()?;
+        Ok(self.options_at(&gateway()?))
+    }
+
+    /// The same for an engine whose containers reach this machine at an address.
+    pub fn options_at(&self, gateway: &str) -> Options {
         let labs = place::package().join("labs").display().to_string();
-        Ok(Options::default()
+        Options::default()
             .set("hub", "hub_ip", &format!("{gateway:?}"))
             .set("spawner", "driver", "\"docker\"")
-            .set("spawner", "cmd", "[\"python3\", \"/labs/contained.py\"]")
+            .set("spawner", "cmd", "[\"python3\", \"/labs/quick.py\"]")
             .set("spawner", "start_timeout", "60")
             .set("spawner", "http_timeout", "60")
             .set("spawner.docker", "image", &format!("{:?}", self.image))
@@ -54,7 +58,7 @@ impl Engine {
             .set("spawner.docker", "stop_timeout", "5")
             .set("spawner.docker", "user", "\"1000:1000\"")
             .set("spawner.docker.volumes", &format!("\"{}-home-{{username}}\"", self.prefix), "\"/home/jovyan\"")
-            .set("spawner.docker.read_only_volumes", &format!("{labs:?}"), "\"/labs\""))
+            .set("spawner.docker.read_only_volumes", &format!("{labs:?}"), "\"/labs\"")
     }
 
     /// The name of a person's container.

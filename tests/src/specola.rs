@@ -7,8 +7,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 
 use crate::jupyterhub::{Ground, PASSWORD};
 use crate::mark::{Mark, Process, send};
@@ -238,6 +242,15 @@ impl Specola {
                 process.command.starts_with(&own) && process.command.split(' ').nth(1) == Some("proxy")
             });
         found.context("no proxy runs")
+    }
+
+    /// What the proxy tells on its admin socket.
+    pub async fn proxy_status(&self) -> Result<serde_json::Value> {
+        let socket = UnixStream::connect(self.ground.folder.join("proxy/admin.sock")).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
+        tokio::spawn(connection);
+        let request = hyper::Request::get("/status").header("host", "proxy").body(Empty::<Bytes>::new())?;
+        Ok(serde_json::from_slice(&sender.send_request(request).await?.into_body().collect().await?.to_bytes())?)
     }
 
     fn log_file(&self) -> PathBuf {

@@ -18,5 +18,6 @@ pub mod role;
 pub mod scope;
 pub mod secret;
 pub mod service;
+pub mod subdomain;
 pub mod token;
 pub mod xsrf;

@@ -72,6 +72,8 @@ pub fn check_name(name: &str) -> Result<(), ServiceError> {
 pub struct OAuthWish<'a> {
     /// The service.
     pub name: &'a str,
+    /// Scheme and host of the service, when it is not the hub's own; empty otherwise.
+    pub origin: &'a str,
     /// Whether the proxy leads to it.
     pub has_url: bool,
     /// `oauth_client_id`.
@@ -105,7 +107,7 @@ pub fn oauth_identity(base_url: &str, wish: OAuthWish<'_>) -> Result<Option<OAut
     let redirect_uri = match redirect_uri {
         Some(uri) if is_redirect(uri) => uri.to_owned(),
         Some(_) => return Err(ServiceError::Redirect),
-        None if wish.has_url => format!("{}oauth_callback", prefix(base_url, wish.name)),
+        None if wish.has_url => format!("{}{}oauth_callback", wish.origin, prefix(base_url, wish.name)),
         None if wish.client_id.is_some() || wish.no_confirm => return Err(ServiceError::NoRedirect),
         None => return Ok(None),
     };

@@ -188,7 +188,7 @@ fn read(app: &App, name: &str, object: &Map<String, Value>) -> Result<Wanted, Pr
         client_id: text("oauth_client_id"),
         redirect_uri: text("oauth_redirect_uri"),
     };
-    Wanted::complete(spec, besides, &app.paths.base)
+    Wanted::complete(spec, besides, &app.paths)
         .map_err(|error| Problem::bad(format!("Failed to create service {name}: {error}")))
 }
 

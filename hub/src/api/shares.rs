@@ -18,7 +18,7 @@ use crate::sharing::{self, Whom};
 pub fn server_model(app: &App, server: &SharedServer) -> Value {
     let places = users::places(app);
     let url = places.paths.server(&server.owner, &server.name);
-    let full_url = places.public_origin.map(|origin| format!("{origin}{url}"));
+    let full_url = places.full(&url);
     json!({
         "user": { "name": server.owner }, "name": server.name, "url": url, "full_url": full_url, "ready": server.ready,
     })

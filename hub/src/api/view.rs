@@ -20,6 +20,16 @@ pub struct Places<'a> {
     pub public_origin: Option<&'a str>,
 }
 
+impl Places<'_> {
+    /// The whole address of a path, if it is known; an address stays what it is.
+    pub fn full(&self, path: &str) -> Option<String> {
+        match path.starts_with('/') {
+            true => self.public_origin.map(|origin| format!("{origin}{path}")),
+            false => Some(path.to_owned()),
+        }
+    }
+}
+
 /// A time, or null.
 pub fn time(time: Option<Time>) -> Value {
     time.map_or(Value::Null, |time| isoformat(time).into())
@@ -52,7 +62,7 @@ pub fn is_active(server: &Server) -> bool {
 pub fn never_made(user: &str, rights: &Rights, groups: &[String], places: &Places<'_>) -> Value {
     let url = places.paths.server(user, "");
     let progress = places.paths.progress(user, "");
-    let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
+    let full = |path: &str| places.full(path);
     let mut model = json!({
         "name": "", "display_name": "", "full_name": format!("{user}/"), "last_activity": null, "started": null,
         "pending": null, "ready": false, "stopped": true, "url": url, "user_options": {}, "progress_url": progress,
@@ -84,7 +94,7 @@ impl Serialize for ServerModel<'_> {
         let Self { server, places, shows_state } = self;
         let url = places.paths.server(&server.user_name, &server.name);
         let progress = places.paths.progress(&server.user_name, &server.name);
-        let full = |path: &str| places.public_origin.map(|origin| format!("{origin}{path}"));
+        let full = |path: &str| places.full(path);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &server.name)?;
         map.serialize_entry("display_name", server.display_name.as_deref().unwrap_or_default())?;

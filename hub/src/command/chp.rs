@@ -344,6 +344,7 @@ impl Chp {
             admin_socket: None,
             // Who runs configurable-http-proxy behind a front has no way to name it: as there, all are believed.
             trusted_proxies: ["0.0.0.0/0", "::/0"].iter().filter_map(|all| all.parse().ok()).collect(),
+            proxy_protocol_from: Vec::new(),
             client_ca: self.client_ssl_ca,
             tls: secured,
             reload: Arc::default(),

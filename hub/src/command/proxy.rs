@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use specola_proxy::chp::Listen;
 use specola_proxy::{Cidr, HubLink, Limits, Options};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +16,11 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Args)]
 pub struct Proxy {
     /// A public address to listen on; may be given several times.
-    #[arg(long, value_name = "IP:PORT", required = true)]
+    #[arg(long, value_name = "IP:PORT", required_unless_present = "listen_socket")]
     listen: Vec<SocketAddr>,
+    /// A unix socket to listen on, in plain HTTP; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    listen_socket: Vec<PathBuf>,
     /// The unix socket of the hub from which routes come.
     #[arg(long, value_name = "FILE", conflicts_with = "hub_url")]
     hub_socket: Option<PathBuf>,
@@ -41,6 +45,9 @@ pub struct Proxy {
     /// A network whose X-Forwarded headers are believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Cidr>,
+    /// A network of load balancers whose connections begin with a header of the PROXY protocol; may be given several times.
+    #[arg(long, value_name = "NETWORK")]
+    proxy_protocol_from: Vec<Cidr>,
     /// A file of certificate authorities (PEM) to believe, beside those of this machine, when a server or service
     /// speaks https.
     #[arg(long, value_name = "FILE")]
@@ -128,11 +135,12 @@ impl Proxy {
             limits,
             admin_socket: self.admin_socket,
             trusted_proxies: self.trusted_proxy,
+            proxy_protocol_from: self.proxy_protocol_from,
             client_ca: self.client_ca,
             tls,
             reload: Arc::default(),
             mark: self.mark,
-            doors: Vec::new(),
+            doors: self.listen_socket.into_iter().map(Listen::Unix).collect(),
             client_certificate: None,
             insecure: false,
             chp: None,

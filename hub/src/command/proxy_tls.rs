@@ -44,6 +44,9 @@ pub struct Tls {
     /// How the authority sees that the names are ours.
     #[arg(long, value_enum, default_value_t = AcmeChallenge::TlsAlpn01)]
     acme_challenge: AcmeChallenge,
+    /// Speak nothing but HTTP/1.1.
+    #[arg(long)]
+    no_http2: bool,
     /// A port on which plain HTTP is answered with the https address.
     #[arg(long, value_name = "PORT")]
     redirect_port: Option<u16>,
@@ -105,6 +108,7 @@ impl Tls {
             Some(file) if self.client_certificate_optional => ClientCertificates::Asked(file),
             Some(file) => ClientCertificates::Required(file),
         };
+        options.http2 = !self.no_http2;
         options.hsts = self.hsts_max_age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         options.redirect = self
             .redirect_port

@@ -4,13 +4,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hub_core::secret::Secret;
+use hub_core::subdomain::{Hook, Hosts};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::{BasePath, BindUrl, HttpUrl};
 use super::service::{ServiceConfig, TokenConfig};
 use super::unit::Seconds;
+
+/// How the host of a user is made of the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SubdomainHook {
+    /// Always valid.
+    Idna,
+    /// As JupyterHub before version 5.
+    Legacy,
+}
 
 /// The hub itself: addresses, database, cookies, tokens and the limits on servers.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -29,6 +40,13 @@ pub struct HubConfig {
     pub hub_connect_url: Option<HttpUrl>,
     /// The address people see, when another proxy stands in front: `https://hub.example.org/BASE/`.
     pub public_url: Option<HttpUrl>,
+    /// Gives every user and every service a host of their own below this address, `https://hub.example.org[:PORT]`, so
+    /// that pages of one cannot read those of another: `https://alice.hub.example.org/user/alice/`. All these names have
+    /// to lead here (a record `*.hub.example.org` in the DNS), and the certificate has to have `*.hub.example.org`.
+    pub subdomain_host: Option<HttpUrl>,
+    /// How the host of a user is made of the name: `idna` is always valid and gives each service a host; `legacy` is that
+    /// of JupyterHub before version 5, where all services share `services.hub.example.org`.
+    pub subdomain_hook: SubdomainHook,
     /// Addresses of proxies in front, whose `X-Forwarded-*` headers are believed.
     pub trusted_downstream_ips: Vec<String>,
     /// Where the database, the cookie secret, logs and the proxy's files are kept.
@@ -156,6 +174,24 @@ pub struct ScopeConfig {
     pub subscopes: Vec<String>,
 }
 
+impl HubConfig {
+    /// As JupyterHub: whoever names the host above those of users has named that of the hub.
+    pub(super) fn see_subdomains(&mut self) {
+        if let (None, Some(host)) = (&self.public_url, &self.subdomain_host) {
+            self.public_url = HttpUrl::parse(&format!("{}{}", host.as_str(), self.base_path().as_str())).ok();
+        }
+    }
+
+    /// The hosts of users and services, where those have their own.
+    pub fn hosts(&self) -> Option<Hosts> {
+        let hook = match self.subdomain_hook {
+            SubdomainHook::Idna => Hook::Idna,
+            SubdomainHook::Legacy => Hook::Legacy,
+        };
+        Hosts::new(self.subdomain_host.as_ref()?.as_str(), hook)
+    }
+}
+
 impl Default for HubConfig {
     fn default() -> Self {
         Self {
@@ -165,6 +201,8 @@ impl Default for HubConfig {
             hub_port: 8081,
             hub_connect_url: None,
             public_url: None,
+            subdomain_host: None,
+            subdomain_hook: SubdomainHook::Idna,
             trusted_downstream_ips: Vec::new(),
             data_dir: ".".into(),
             db_url: None,

@@ -45,6 +45,7 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
     };
     // As JupyterHub: who names a certificate means https.
     config.hub.bind_url.https |= config.proxy.tls().is_some();
+    config.hub.see_subdomains();
     config.digests = digests(&document.root);
     config.notes.extend(taken.notes.iter().cloned());
     config.infn = taken;

@@ -40,6 +40,12 @@ pub struct ProxyConfig {
     pub hub_wait: Seconds,
     /// How often the proxy tells the hub which servers were in use.
     pub activity_interval: Seconds,
+    /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
+    #[schemars(extend("format" = "path"))]
+    pub listen_socket: Option<PathBuf>,
+    /// Networks of load balancers that speak the PROXY protocol (version 1 or 2), such as `["10.0.0.0/24"]`: each of their
+    /// connections has to begin with its header, which says who the client is. Everybody else is an ordinary client.
+    pub proxy_protocol_from: Vec<String>,
     /// A file of certificate authorities (PEM) that proxy and hub believe, beside those of this machine, when a service
     /// has an `https` address.
     #[schemars(extend("format" = "path"))]
@@ -71,6 +77,8 @@ pub struct ProxyConfig {
     /// How the authority sees that the names are ours: `tls-alpn-01` (it connects to port 443), or `http-01` (to port 80,
     /// where `redirect_port` has to listen). Without it: `http-01` when there is a `redirect_port`.
     pub acme_challenge: Option<AcmeChallenge>,
+    /// Speaks HTTP/2 with browsers that can, beside HTTP/1.1, over TLS. Websockets go over it too.
+    pub http2: bool,
     /// A port on which plain HTTP is answered with the https address, such as 80.
     pub redirect_port: Option<u16>,
     /// How long browsers are told to use nothing but https for this host (`Strict-Transport-Security`). 0 tells them nothing.
@@ -145,6 +153,8 @@ impl Default for ProxyConfig {
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
+            listen_socket: None,
+            proxy_protocol_from: Vec::new(),
             client_ca_file: None,
             tls: None,
             ssl_cert: None,
@@ -156,6 +166,7 @@ impl Default for ProxyConfig {
             acme_directory: LETS_ENCRYPT.into(),
             acme_ca_file: None,
             acme_challenge: None,
+            http2: true,
             redirect_port: None,
             hsts_max_age: Seconds(0.0),
             ssl_ca: None,
@@ -187,7 +198,8 @@ impl Config {
         let bound = Some(self.hub.bind_url.host.clone());
         let own = ["localhost", "127.0.0.1", "::1"].map(|name| Some(name.to_owned()));
         let mut names = Vec::new();
-        for name in [self.public_host(), bound, machine].into_iter().chain(own).flatten() {
+        let below = self.hub.hosts().map(|hosts| format!("*.{}", hosts.domain()));
+        for name in [self.public_host(), below, bound, machine].into_iter().chain(own).flatten() {
             if !matches!(name.as_str(), "" | "0.0.0.0" | "::") && !names.contains(&name) {
                 names.push(name);
             }
@@ -217,6 +229,15 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             if file.is_none() {
                 blame(key, "is missing", "A certificate and its key are two options, which may name the same file");
             }
+        }
+    }
+    for (index, network) in proxy.proxy_protocol_from.iter().enumerate() {
+        if network.parse::<specola_proxy::Cidr>().is_err() {
+            blame(
+                &format!("proxy.proxy_protocol_from[{index}]"),
+                "has to be a network or an address, such as \"10.0.0.0/24\"",
+                "",
+            );
         }
     }
     for (index, more) in proxy.certificates.iter().enumerate() {
@@ -262,6 +283,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if proxy.tls().is_none() && (proxy.ssl_key.is_some() || proxy.ssl_ca.is_some()) {
         warnings.push("proxy.ssl_key and proxy.ssl_ca count with TLS only, which is off (proxy.tls)".into());
+    }
+    if proxy.tls() == Some(Tls::Acme) && config.hub.subdomain_host.is_some() {
+        warnings.push(
+            "hub.subdomain_host needs a certificate for *.HOST, which proxy.tls = \"acme\" cannot order; name one in \
+             proxy.ssl_cert"
+                .into(),
+        );
     }
     if proxy.tls() == Some(Tls::SelfSigned) && proxy.hsts_max_age.0 > 0.0 {
         warnings.push(

@@ -201,6 +201,7 @@ fn check_address(key: &str, service: &ServiceConfig, blame: &mut impl FnMut(&str
     }
     let wish = OAuthWish {
         name: &service.name,
+        origin: "",
         has_url: service.url.is_some(),
         client_id: service.oauth_client_id.as_deref(),
         redirect_uri: service.oauth_redirect_uri.as_deref(),

@@ -52,6 +52,21 @@ fn an_empty_file_is_a_configuration() {
 }
 
 #[test]
+fn hosts_below_the_hubs_own_are_checked_and_name_the_hub() {
+    let text = "[hub]\nbase_url = \"/x\"\nsubdomain_host = \"https://hub.example:8443/\"";
+    let config = Case::new().load(text).unwrap();
+    assert_eq!(config.hub.public_url.as_ref().unwrap().as_str(), "https://hub.example:8443/x");
+    assert_eq!(config.hub.hosts().unwrap().of_user("alice"), "alice.hub.example");
+    assert!(config.self_signed_names(None).contains(&"*.hub.example".to_owned()));
+    for host in ["https://127.0.0.1", "https://hub.example/base"] {
+        let told = errors(&format!("[hub]\nsubdomain_host = \"{host}\"")).join("");
+        assert!(told.contains("hub.subdomain_host has to be an address with a host name and without a path"), "{told}");
+    }
+    let other = "[hub]\nsubdomain_host = \"https://hub.example\"\npublic_url = \"https://other.example\"";
+    assert!(errors(other).join("").contains("hub.public_url has another host than hub.subdomain_host"));
+}
+
+#[test]
 fn an_unknown_name_is_told_with_its_line_and_the_nearest_one() {
     assert_eq!(
         errors("[hub]\nbind_url = \"http://127.0.0.1:9000\"\n\nbind_ulr = \"x\"\n"),
@@ -205,6 +220,13 @@ fn who_can_log_in_is_worth_a_warning() {
     };
     assert!(warned("[auth]\nauthenticator = \"pam\"", "Nobody can log in"));
     assert!(!warned("[auth]\nauthenticator = \"pam\"\nadmin_users = [\"ada\"]", "Nobody can log in"));
+    // PAM tells no groups, and a program of the operator's does.
+    let by_group = |method: &str| format!("[auth]\nauthenticator = \"{method}\"\nallowed_groups = [\"users\"]\n");
+    assert!(warned(&by_group("pam"), "Nobody can log in: this method tells no groups"));
+    let external = by_group("external") + "[auth.external]\ncommand = [\"/bin/true\"]";
+    assert!(!warned(&external, "Nobody can log in"));
+    let wheel = "[auth]\nauthenticator = \"pam\"\n[auth.pam]\nadmin_groups = [\"wheel\"]";
+    assert!(!warned(wheel, "Nobody can log in"));
     assert!(!warned("", "Nobody can log in"));
     assert!(warned("[auth]\nauthenticator = \"pam\"\nallow_all = true", "Everybody with an account"));
     assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));

@@ -42,10 +42,27 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     problems
 }
 
+fn subdomains(hub: &HubConfig, blame: &mut impl Blame) {
+    let Some(wanted) = &hub.subdomain_host else { return };
+    let Some(hosts) = hub.hosts() else {
+        blame(
+            "hub.subdomain_host",
+            "has to be an address with a host name and without a path",
+            "An IP address has no names below it; a path belongs into hub.base_url",
+        );
+        return;
+    };
+    if hub.public_url.as_ref().is_some_and(|url| url.origin() != wanted.origin()) {
+        let remedy = format!("People find the hub at {}, and their servers below it", hosts.origin());
+        blame("hub.public_url", "has another host than hub.subdomain_host", &remedy);
+    }
+}
+
 trait Blame: FnMut(&str, &str, &str) {}
 impl<F: FnMut(&str, &str, &str)> Blame for F {}
 
 fn addresses(hub: &HubConfig, blame: &mut impl Blame) {
+    subdomains(hub, blame);
     if hub.bind_url.base.as_ref().is_some_and(|base| !hub.base_url.is_root() && *base != hub.base_url) {
         blame("hub.base_url", "is another path than that of bind_url", "Write it in one of the two");
     }
@@ -291,11 +308,19 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let mut say = |text: String| warnings.push(text);
     super::rules::compile(config).notes.into_iter().for_each(&mut say);
     let auth = &config.auth;
-    let lists =
-        [&auth.allowed_users, &auth.admin_users, &auth.allowed_groups, &auth.admin_groups, &auth.pam.admin_groups];
-    let lets_in = auth.allows_all() || auth.allows_existing_users() || lists.iter().any(|list| !list.is_empty());
+    let has = |lists: &[&BTreeSet<String>]| lists.iter().any(|list| !list.is_empty());
+    let by_group = has(&[&auth.allowed_groups, &auth.admin_groups]);
+    let admits_group = match auth.authenticator {
+        Authenticator::External => by_group,
+        // The system's groups make administrators, and are told for nothing else.
+        Authenticator::Pam => has(&[&auth.pam.admin_groups]),
+        Authenticator::Demo | Authenticator::Password | Authenticator::Oidc => false,
+    };
+    let by_name = has(&[&auth.allowed_users, &auth.admin_users]);
+    let lets_in = auth.allows_all() || auth.allows_existing_users() || by_name || admits_group;
     if !lets_in && auth.authenticator != Authenticator::Oidc {
-        say("Nobody can log in: set auth.allowed_users, auth.admin_users or auth.allow_all".into());
+        let why = if by_group { "this method tells no groups, of which the rules are; " } else { "" };
+        say(format!("Nobody can log in: {why}set auth.allowed_users, auth.admin_users or auth.allow_all"));
     }
     if auth.allows_all() && auth.authenticator == Authenticator::Pam {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());

@@ -208,7 +208,7 @@ async fn record(app: &App, moved: HashMap<String, Time>) -> Result<(), Problem> 
         return Ok(());
     }
     let seen = |server: &Server| {
-        let at = moved.get(&app.paths.server(&server.user_name, &server.name))?;
+        let at = moved.get(&app.paths.server_route(&server.user_name, &server.name))?;
         Some((server.id, *at))
     };
     let servers: Vec<_> = app.store.active_servers().await?.iter().filter_map(seen).collect();

@@ -88,7 +88,15 @@ pub fn login_cookie(app: &App, origin: &Origin, cookie_id: &str) -> Cookie<'stat
 /// not count without it.
 pub fn session_cookie(app: &App, origin: &Origin, session_id: &str) -> Cookie<'static> {
     let cookie = plain(origin, cookie::SESSION, session_id.to_owned(), app.paths.base.clone());
-    cookie.http_only(true).max_age(age(app)).finish()
+    shared(app, cookie).http_only(true).max_age(age(app)).finish()
+}
+
+/// A cookie that the hosts of users and services get as well.
+fn shared<'a>(app: &App, cookie: CookieBuilder<'a>) -> CookieBuilder<'a> {
+    match &app.paths.hosts {
+        Some(hosts) => cookie.domain(hosts.domain().to_owned()),
+        None => cookie,
+    }
 }
 
 fn age(app: &App) -> CookieDuration {
@@ -110,7 +118,8 @@ pub fn forgotten(app: &App, origin: &Origin) -> Vec<Cookie<'static>> {
         (cookie::SERVICES, format!("{}services", app.paths.base)),
     ];
     let forget = |(name, path)| {
-        let mut cookie = plain(origin, name, String::new(), path).finish();
+        let cookie = plain(origin, name, String::new(), path);
+        let mut cookie = if name == cookie::SESSION { shared(app, cookie) } else { cookie }.finish();
         cookie.make_removal();
         cookie
     };

@@ -7,7 +7,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, HttpResponse, ResponseError, web};
 
 use super::Problem;
 use super::{etag, record};
@@ -22,6 +22,13 @@ pub async fn dress<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let begin = Instant::now();
     let app = request.app_data::<web::Data<App>>().cloned();
+    if let Some(app) = &app
+        && let Some(answer) = astray(&request, app)
+    {
+        let mut response = request.into_response(answer);
+        headers(response.headers_mut(), app, false);
+        return Ok(response);
+    }
     let answered = if asks_only(&request, app.as_ref()) {
         next.call(request).await
     } else {
@@ -47,6 +54,21 @@ pub async fn dress<B: MessageBody + 'static>(
     let handler = response.request().app_data::<Handler>().unwrap_or(&handlers::OUTSIDE).0;
     metrics::request(response.request().method(), handler, response.status(), begin.elapsed());
     Ok(response)
+}
+
+/// What somebody gets who asks for the hub at a host of a user's or a service's: the way to its own. Pages of those
+/// hosts are not the hub's, and what they ask for must not look as if it were.
+fn astray(request: &ServiceRequest, app: &App) -> Option<HttpResponse> {
+    let hosts = app.paths.hosts.as_ref()?;
+    let host = request.headers().get("host")?.to_str().ok()?;
+    if !hosts.is_below(host) {
+        return None;
+    }
+    if !request.method().is_safe() {
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, "The hub is at another host").error_response());
+    }
+    let here = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    Some(HttpResponse::Found().insert_header(("Location", format!("{}{here}", hosts.origin()))).finish())
 }
 
 /// Whether a request changes nothing: reading from the API. Pages are read with effects, such as a start.

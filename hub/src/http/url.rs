@@ -2,6 +2,8 @@
 
 use actix_web::HttpRequest;
 use hub_core::name::{self, ServerName, UserName};
+use hub_core::service;
+use hub_core::subdomain::Hosts;
 use percent_encoding::percent_decode_str;
 
 use super::Problem;
@@ -13,6 +15,8 @@ pub struct Paths {
     pub base: String,
     /// The hub's own part: `/hub/`.
     pub hub: String,
+    /// The hosts of users and services, where those have their own.
+    pub hosts: Option<Hosts>,
 }
 
 impl Paths {
@@ -20,7 +24,7 @@ impl Paths {
     pub fn new(base_url: &str) -> Self {
         let inner = base_url.trim_matches('/');
         let base = if inner.is_empty() { "/".to_owned() } else { format!("/{inner}/") };
-        Self { hub: format!("{base}hub/"), base }
+        Self { hub: format!("{base}hub/"), base, hosts: None }
     }
 
     /// A path below the hub's own part.
@@ -28,9 +32,37 @@ impl Paths {
         format!("{}{rest}", self.hub)
     }
 
-    /// Where a server is used, escaped: `/user/alice/` or `/user/alice/gpu/`.
+    /// Where people open a server, escaped: `/user/alice/` or `/user/alice/gpu/`, with the user's own host before it
+    /// where there is one.
     pub fn server(&self, user: &str, server: &str) -> String {
-        server_prefix(&self.base, user, server)
+        format!("{}{}", self.origin_of_user(user), server_prefix(&self.base, user, server))
+    }
+
+    /// Where the proxy finds a server: JupyterHub's routespec, a host without port if there is one, and the path.
+    pub fn server_route(&self, user: &str, server: &str) -> String {
+        let host = self.hosts.as_ref().map(|hosts| hosts.of_user(user)).unwrap_or_default();
+        format!("{host}{}", server_prefix(&self.base, user, server))
+    }
+
+    /// Where people open a service.
+    pub fn service(&self, name: &str) -> String {
+        format!("{}{}", self.origin_of_service(name), service::prefix(&self.base, name))
+    }
+
+    /// Where the proxy finds a service.
+    pub fn service_route(&self, name: &str) -> String {
+        let host = self.hosts.as_ref().map(|hosts| hosts.of_service(name)).unwrap_or_default();
+        format!("{host}{}", service::prefix(&self.base, name))
+    }
+
+    /// Scheme and host of a user's servers; empty when it is the hub's own.
+    pub fn origin_of_user(&self, name: &str) -> String {
+        self.hosts.as_ref().map(|hosts| hosts.origin_of_user(name)).unwrap_or_default()
+    }
+
+    /// Scheme and host of a service; empty when it is the hub's own.
+    pub fn origin_of_service(&self, name: &str) -> String {
+        self.hosts.as_ref().map(|hosts| hosts.origin_of_service(name)).unwrap_or_default()
     }
 
     /// A page about one server: `/hub/spawn/alice/gpu`.
@@ -103,10 +135,22 @@ mod tests {
     #[test]
     fn the_base_url_may_be_written_in_any_way() {
         for text in ["", "/"] {
-            assert_eq!(Paths::new(text), Paths { base: "/".into(), hub: "/hub/".into() });
+            assert_eq!(Paths::new(text), Paths { base: "/".into(), hub: "/hub/".into(), hosts: None });
         }
         for text in ["jupyter", "/jupyter", "jupyter/", "/jupyter/"] {
             assert_eq!(Paths::new(text).hub, "/jupyter/hub/");
         }
+    }
+
+    #[test]
+    fn with_hosts_of_their_own_addresses_have_them_and_routes_have_no_port() {
+        let mut paths = Paths::new("/jupyter");
+        assert_eq!(paths.server("a b", "gpu"), "/jupyter/user/a%20b/gpu/");
+        assert_eq!(paths.service_route("x"), "/jupyter/services/x/");
+        paths.hosts = Hosts::new("https://hub.example:8443", hub_core::subdomain::Hook::Idna);
+        assert_eq!(paths.server("alice", "gpu"), "https://alice.hub.example:8443/jupyter/user/alice/gpu/");
+        assert_eq!(paths.server_route("alice", ""), "alice.hub.example/jupyter/user/alice/");
+        assert_eq!(paths.service("x"), "https://x--service.hub.example:8443/jupyter/services/x/");
+        assert_eq!(paths.service_route("x"), "x--service.hub.example/jupyter/services/x/");
     }
 }

@@ -87,7 +87,14 @@ impl Inner {
             return Ok(step);
         }
         breakpoint::pass("prepare.before");
-        let secret = token::generate(&mut rand::rng());
+        let kept = match self.driver.kept_token(&self.identity(server)).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(user = server.user_name, server = server.name, "{error:#}");
+                return Ok(Step::Later(run.patience()));
+            }
+        };
+        let secret = kept.unwrap_or_else(|| token::generate(&mut rand::rng()));
         let role = self.store.role(role::SERVER.name).await?.map(|role| role.scopes).unwrap_or_default();
         let prepared = self.prepared(server, &secret, &role);
         let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else {
@@ -265,19 +272,19 @@ impl Inner {
             return self.lost_with_its_route(server).await;
         }
         *run = Run { attended: true, ..Run::default() };
-        let prefix = self.recipe.prefix(&server.user_name, &server.name);
+        let place = self.recipe.paths.server(&server.user_name, &server.name);
         let took = server.started.and_then(|started| (self.now() - started).to_std().ok());
         metrics::spawned("success", "", took.unwrap_or_default());
         events::server_action("start", server, self.now());
         tracing::info!(user = server.user_name, server = server.name, url = server.url.as_deref(), "ready");
-        self.tell(server, 100, Phase::Ready, &format!("Server ready at {prefix}")).await;
+        self.tell(server, 100, Phase::Ready, &format!("Server ready at {place}")).await;
         Ok(Step::Again)
     }
 
     async fn unroute(&self, server: &Server) -> Result<Step> {
         breakpoint::pass("unroute.before");
         let begun = Instant::now();
-        let deleted = self.store.delete_route(&self.recipe.prefix(&server.user_name, &server.name)).await;
+        let deleted = self.store.delete_route(&self.recipe.paths.server_route(&server.user_name, &server.name)).await;
         metrics::route_deleted(deleted.is_ok(), begun.elapsed());
         deleted?;
         self.signals.routes_changed();

@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
     pub api_url: &'a str,
     /// Scheme and host that browsers use, without path; empty when not configured.
     pub public_origin: &'a str,
+    /// The same of the user's own host; empty when it is the hub's.
+    pub user_origin: &'a str,
     /// The server's OAuth client.
     pub client_id: &'a str,
     /// Scopes its OAuth client may ask for.
@@ -61,7 +63,7 @@ pub fn environment(of: &Surroundings) -> BTreeMap<String, String> {
     set("JUPYTERHUB_CLIENT_ID", of.client_id.to_owned());
     set("JUPYTERHUB_COOKIE_HOST_PREFIX_ENABLED", "0".to_owned());
     set("JUPYTERHUB_HOST", of.public_origin.to_owned());
-    set("JUPYTERHUB_OAUTH_CALLBACK_URL", format!("{}oauth_callback", of.prefix));
+    set("JUPYTERHUB_OAUTH_CALLBACK_URL", format!("{}{}oauth_callback", of.user_origin, of.prefix));
     let access =
         json!([format!("access:servers!server={}/{}", of.user, of.server), format!("access:servers!user={}", of.user)]);
     set("JUPYTERHUB_OAUTH_SCOPES", access.to_string());
@@ -75,7 +77,8 @@ pub fn environment(of: &Surroundings) -> BTreeMap<String, String> {
     set("JUPYTERHUB_SERVICE_PREFIX", of.prefix.to_owned());
     let public =
         |path: &str| if of.public_origin.is_empty() { String::new() } else { format!("{}{path}", of.public_origin) };
-    set("JUPYTERHUB_PUBLIC_URL", public(of.prefix));
+    let own = if of.user_origin.is_empty() { public(of.prefix) } else { format!("{}{}", of.user_origin, of.prefix) };
+    set("JUPYTERHUB_PUBLIC_URL", own);
     set("JUPYTERHUB_PUBLIC_HUB_URL", public(&format!("{}hub/", of.base_url)));
     let expand = |text: &str| text.replace("{username}", of.user).replace("{servername}", of.server);
     let optional = [
@@ -115,6 +118,7 @@ mod tests {
             base_url: "/jupyter/",
             api_url: "http://127.0.0.1:8081/jupyter/hub/api",
             public_origin: "https://lab.example",
+            user_origin: "",
             client_id: "jupyterhub-user-alice-gpu",
             client_allowed_scopes: &[],
             token,
@@ -158,6 +162,22 @@ mod tests {
         ];
         let made: Vec<_> = environment.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(made, expected);
+    }
+
+    #[test]
+    fn on_a_host_of_their_own_people_come_back_to_that() {
+        let (token, extra) = (Secret::new("t0ken"), BTreeMap::new());
+        let of = Surroundings { user_origin: "https://alice.lab.example", ..alice(&token, &extra) };
+        let environment = environment(&of);
+        for (name, value) in [
+            ("JUPYTERHUB_HOST", "https://lab.example"),
+            ("JUPYTERHUB_PUBLIC_HUB_URL", "https://lab.example/jupyter/hub/"),
+            ("JUPYTERHUB_PUBLIC_URL", "https://alice.lab.example/jupyter/user/alice/gpu/"),
+            ("JUPYTERHUB_OAUTH_CALLBACK_URL", "https://alice.lab.example/jupyter/user/alice/gpu/oauth_callback"),
+            ("JUPYTERHUB_SERVICE_PREFIX", "/jupyter/user/alice/gpu/"),
+        ] {
+            assert_eq!(environment[name], value, "{name}");
+        }
     }
 
     #[test]

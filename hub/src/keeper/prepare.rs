@@ -12,7 +12,7 @@ use rand::Rng;
 use spawners::{Identity, Plan};
 
 use crate::config::spawner::OidcVariable;
-use crate::http::url::{client_of_server, server_prefix};
+use crate::http::url::{Paths, client_of_server, server_prefix};
 use crate::storage::Offer;
 
 use super::environment::{Surroundings, environment};
@@ -30,8 +30,8 @@ pub(crate) fn granted(server: &Server) -> Option<Resolved> {
 pub struct Recipe {
     /// The database's own mark.
     pub hub: String,
-    /// With slashes at both ends.
-    pub base_url: String,
+    /// Where things are.
+    pub paths: Paths,
     /// As servers reach it.
     pub api_url: String,
     /// Scheme and host for browsers; may be empty.
@@ -79,7 +79,7 @@ pub struct Recipe {
 impl Recipe {
     /// The path a server is reached at, base URL included.
     pub fn prefix(&self, user: &str, server: &str) -> String {
-        server_prefix(&self.base_url, user, server)
+        server_prefix(&self.paths.base, user, server)
     }
 
     /// The token of one start, as it is stored. `role` has the scopes of the role `server`.
@@ -126,7 +126,7 @@ impl Recipe {
             identifier: client_of_server(&server.user_name, &server.name),
             description: format!("Server at {}", self.prefix(&server.user_name, &server.name)),
             secret: Secret::new(token::hash(secret.expose(), token::CHOSEN_ROUNDS, random)),
-            redirect_uri: format!("{}oauth_callback", self.prefix(&server.user_name, &server.name)),
+            redirect_uri: format!("{}oauth_callback", self.paths.server(&server.user_name, &server.name)),
             allowed_scopes: self.client_allowed_scopes.clone(),
         }
     }
@@ -181,14 +181,16 @@ impl Recipe {
         let prefix = self.prefix(&server.user_name, &server.name);
         let escaped = name::escape_path(&server.user_name);
         let client_id = client_of_server(&server.user_name, &server.name);
+        let user_origin = self.paths.origin_of_user(&server.user_name);
         let environment = environment(&Surroundings {
             user: &server.user_name,
             escaped_user: &escaped,
             server: &server.name,
             prefix: &prefix,
-            base_url: &self.base_url,
+            base_url: &self.paths.base,
             api_url: &self.api_url,
             public_origin: &self.public_origin,
+            user_origin: &user_origin,
             client_id: &client_id,
             client_allowed_scopes: &self.client_allowed_scopes,
             token,
@@ -226,7 +228,7 @@ mod tests {
 
     fn recipe() -> Recipe {
         let config = crate::config::Config::default();
-        crate::start::recipe(&config, &crate::http::url::Paths::new("/"), "hub")
+        crate::start::recipe(&config, &Paths::new("/"), "hub")
     }
 
     fn server() -> Server {

@@ -62,7 +62,7 @@ fn tile(app: &App, shown: &Shown) -> Service {
     Service {
         name: shown.service.spec.name.clone(),
         description: shown.description(),
-        url: href(&shown.path(&app.paths.base)),
+        url: href(&shown.path(&app.paths)),
         answers: shown.answers != Some(false),
     }
 }

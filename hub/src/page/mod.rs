@@ -28,6 +28,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use hub_core::next_url;
 use hub_core::scope::{Reach, Scope, Target};
+use hub_core::subdomain::Hosts;
 use hub_store::User;
 use pages::words::ENGLISH;
 use pages::{Frame, Href, Nav, Page, Person, Theme};
@@ -75,7 +76,7 @@ pub fn surround(request: &HttpRequest, app: &App, caller: Option<&Caller>, place
 
 /// The services somebody may open, for the top bar.
 fn services(app: &App, caller: &Caller) -> Vec<pages::Link> {
-    let link = |shown: &Shown| pages::Link::new(shown.service.spec.name.clone(), href(&shown.path(&app.paths.base)));
+    let link = |shown: &Shown| pages::Link::new(shown.service.spec.name.clone(), href(&shown.path(&app.paths)));
     app.services.of(caller).iter().map(link).collect()
 }
 
@@ -173,7 +174,9 @@ pub fn href(path: &str) -> Href {
 pub fn next(request: &HttpRequest, app: &App) -> Option<String> {
     let next = arguments(request, "next").into_iter().next().filter(|next| !next.is_empty())?;
     let origin = Origin::of(request, app);
-    next_url::validate(&next, &next_url::Site { scheme: &origin.scheme, host: &origin.host, subdomains_of: None })
+    let authority = app.paths.hosts.as_ref().map(Hosts::authority);
+    let subdomains_of = authority.as_deref();
+    next_url::validate(&next, &next_url::Site { scheme: &origin.scheme, host: &origin.host, subdomains_of })
 }
 
 /// Where a person goes who asked for nothing in particular.

@@ -78,7 +78,7 @@ pub async fn without_route(request: HttpRequest, app: web::Data<App>) -> Answer 
     }
     let server = servers.iter().find(|server| server.name == name);
     if server.is_some_and(view::is_ready) && *request.method() == Method::GET {
-        return back(&request, &app).await;
+        return back(&request, &app, &user.name).await;
     }
     if is_api_like(&request, &rest) || *request.method() != Method::GET {
         let origin = Origin::of(&request, &app);
@@ -132,19 +132,22 @@ fn outside_uri(request: &HttpRequest, app: &App) -> String {
     format!("{}{query}", outside_path(request, app))
 }
 
-/// The server is ready, so the proxy is about to know it: back there, a few times at most.
-async fn back(request: &HttpRequest, app: &App) -> Answer {
+/// The server is ready, so the proxy is about to know it: back there, a few times at most. Where users have hosts of
+/// their own, this is also the way from the hub's to theirs.
+async fn back(request: &HttpRequest, app: &App, user: &str) -> Answer {
     let count: u32 = argument(request, "redirects").and_then(|count| count.parse().ok()).unwrap_or(0);
     if count >= REDIRECTS {
         let message = "Your server runs, but the way to it does not open.";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, message)
             .advise("Stop the server on your home page and start it again."));
     }
-    tokio::time::sleep(std::time::Duration::from_millis(250 << count.min(4))).await;
+    if count > 0 || app.paths.hosts.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(250 << count.min(4))).await;
+    }
     let pairs = form_pairs(request.query_string());
     let kept = pairs.into_iter().filter(|(key, _)| key != "redirects");
     let query = encode_pairs(kept.chain([("redirects".to_owned(), (count + 1).to_string())]));
-    Ok(found(&format!("{}?{query}", outside_path(request, app))))
+    Ok(found(&format!("{}{}?{query}", app.paths.origin_of_user(user), outside_path(request, app))))
 }
 
 fn stopped(

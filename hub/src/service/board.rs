@@ -3,11 +3,11 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hub_core::scope::{Scope, Target};
-use hub_core::service::prefix;
 use hub_store::{Service, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::http::Caller;
+use crate::http::url::Paths;
 
 /// A service that is shown.
 #[derive(Debug, Clone)]
@@ -62,8 +62,8 @@ fn is_for(service: &Service, caller: &Caller) -> bool {
 
 impl Shown {
     /// Where people open it.
-    pub fn path(&self, base_url: &str) -> String {
-        prefix(base_url, &self.service.spec.name)
+    pub fn path(&self, paths: &Paths) -> String {
+        paths.service(&self.service.spec.name)
     }
 
     /// A sentence about it, from its `info`.

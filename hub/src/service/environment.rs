@@ -16,6 +16,8 @@ pub struct Surroundings<'a> {
     pub api_url: &'a str,
     /// Scheme and host that browsers use, without path; empty when not configured.
     pub public_origin: &'a str,
+    /// The same of the service's own host; empty when it is the hub's.
+    pub own_origin: &'a str,
     /// The service's token.
     pub token: &'a Secret,
     /// Where its OAuth client returns to; empty when it is none.
@@ -51,7 +53,8 @@ pub fn environment(service: &Service, of: &Surroundings<'_>) -> BTreeMap<String,
     };
     set("JUPYTERHUB_PUBLIC_HUB_URL", public(&format!("{}hub/", of.base_url)));
     let prefix = prefix(of.base_url, &spec.name);
-    set("JUPYTERHUB_PUBLIC_URL", spec.url.as_ref().map_or_else(String::new, |_| public(&prefix)));
+    let own = if of.own_origin.is_empty() { public(&prefix) } else { format!("{}{prefix}", of.own_origin) };
+    set("JUPYTERHUB_PUBLIC_URL", spec.url.as_ref().map_or_else(String::new, |_| own));
     for (name, value) in spec.environment.as_object().into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         set(name, if value == &Value::Null { String::new() } else { text });
@@ -88,6 +91,7 @@ mod tests {
                 base_url: "/x/",
                 api_url: "http://127.0.0.1:8081/x/hub/api",
                 public_origin: "https://lab.example",
+                own_origin: "",
                 token: &token,
                 redirect_uri: "/x/services/grades/oauth_callback",
             },

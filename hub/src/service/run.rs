@@ -138,9 +138,10 @@ impl Keeper {
         };
         let recipe = app.keeper.recipe();
         let surroundings = Surroundings {
-            base_url: &recipe.base_url,
+            base_url: &recipe.paths.base,
             api_url: &recipe.api_url,
             public_origin: &recipe.public_origin,
+            own_origin: &recipe.paths.origin_of_service(&spec.name),
             token: &token,
             redirect_uri: client.as_ref().map_or("", |client| client.redirect_uri.as_str()),
         };

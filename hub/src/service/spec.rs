@@ -9,6 +9,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use crate::config::service::ServiceConfig;
+use crate::http::url::Paths;
 
 /// A service as it is to be.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub struct Besides {
 }
 
 impl Wanted {
-    /// From the configuration. `base_url` has slashes at both ends.
-    pub fn of_config(config: &ServiceConfig, base_url: &str) -> Result<Self, ServiceError> {
+    /// From the configuration.
+    pub fn of_config(config: &ServiceConfig, paths: &Paths) -> Result<Self, ServiceError> {
         let environment = config.environment.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
         let environment: Value = environment.collect();
         let info: Value = config.info.clone().into_iter().collect();
@@ -62,29 +63,30 @@ impl Wanted {
             client_id: config.oauth_client_id.clone(),
             redirect_uri: config.oauth_redirect_uri.clone(),
         };
-        Self::complete(spec, besides, base_url)
+        Self::complete(spec, besides, paths)
     }
 
     /// Checks what was said and adds what follows from it.
-    pub fn complete(mut spec: ServiceSpec, besides: Besides, base_url: &str) -> Result<Self, ServiceError> {
+    pub fn complete(mut spec: ServiceSpec, besides: Besides, paths: &Paths) -> Result<Self, ServiceError> {
         check_name(&spec.name)?;
         spec.url = spec.url.filter(|url| !url.is_empty());
         let address = match &spec.url {
             Some(url) => {
                 let (proto, host, port) = address(url).map_err(|_| ServiceError::Url)?;
-                let prefix = prefix(base_url, &spec.name);
+                let prefix = prefix(&paths.base, &spec.name);
                 Some(ServiceAddress { proto: proto.to_owned(), host, port, prefix })
             }
             None => None,
         };
         let wish = OAuthWish {
             name: &spec.name,
+            origin: &paths.origin_of_service(&spec.name),
             has_url: address.is_some(),
             client_id: besides.client_id.as_deref(),
             redirect_uri: besides.redirect_uri.as_deref(),
             no_confirm: spec.oauth_no_confirm == Some(true),
         };
-        let oauth = oauth_identity(base_url, wish)?;
+        let oauth = oauth_identity(&paths.base, wish)?;
         spec.oauth_client_id = oauth.as_ref().map(|oauth| oauth.client_id.clone());
         let api_token = besides.api_token.filter(|token| !token.expose().is_empty());
         Ok(Self { spec, api_token, oauth, address })
@@ -157,7 +159,7 @@ mod tests {
             ..ServiceConfig::default()
         };
         let client = |config: &ServiceConfig, before: Option<&Secret>| {
-            Wanted::of_config(config, "/").unwrap().client(before, &mut rand::rng()).unwrap()
+            Wanted::of_config(config, &Paths::new("/")).unwrap().client(before, &mut rand::rng()).unwrap()
         };
         let chosen = config(&[], Some("chosen-token"));
         let first = client(&chosen, None);

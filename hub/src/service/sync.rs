@@ -16,6 +16,7 @@ use super::spec::Wanted;
 use super::tokens::{self, Chosen};
 use crate::config::service::ServiceConfig;
 use crate::config::{Config, HubConfig};
+use crate::http::url::Paths;
 use crate::task::routes;
 
 /// Seconds, for a service that is only a name with a token.
@@ -32,8 +33,8 @@ pub fn check(hub: &HubConfig, catalogue: &Catalogue) -> Result<()> {
     Ok(())
 }
 
-/// Brings everything. `base_url` has slashes at both ends.
-pub async fn sync(store: &Store, config: &Config, base_url: &str, now: Time) -> Result<()> {
+/// Brings everything.
+pub async fn sync(store: &Store, config: &Config, paths: &Paths, now: Time) -> Result<()> {
     let hub = &config.hub;
     store.delete_orphaned_service_clients().await?;
     let named = hub.services.iter().map(|service| &service.name);
@@ -47,7 +48,7 @@ pub async fn sync(store: &Store, config: &Config, base_url: &str, now: Time) -> 
     let mut kept = Vec::new();
     for service in &hub.services {
         let name = &service.name;
-        kept.extend(one(store, service, base_url, now).await.with_context(|| format!("service {name:?}"))?);
+        kept.extend(one(store, service, paths, now).await.with_context(|| format!("service {name:?}"))?);
     }
     for given in &hub.service_tokens {
         let Some(secret) = &given.token else { continue };
@@ -59,7 +60,7 @@ pub async fn sync(store: &Store, config: &Config, base_url: &str, now: Time) -> 
         let owner = TokenOwner::User(person(store, config, &given.name, now).await?);
         kept.extend(choose(store, owner, secret, &given.name, now).await?);
     }
-    routes::reconcile_services(store, base_url).await?;
+    routes::reconcile_services(store, paths).await?;
     let gone = store.delete_config_tokens_but(&kept).await?;
     if gone > 0 {
         tracing::info!(tokens = gone, "deleted tokens that the configuration does not name any more");
@@ -68,13 +69,13 @@ pub async fn sync(store: &Store, config: &Config, base_url: &str, now: Time) -> 
 }
 
 /// Brings one service; returns the token it has from the configuration.
-async fn one(store: &Store, config: &ServiceConfig, base_url: &str, now: Time) -> Result<Option<TokenId>> {
+async fn one(store: &Store, config: &ServiceConfig, paths: &Paths, now: Time) -> Result<Option<TokenId>> {
     let there = store.service(&config.name).await?;
     if there.as_ref().is_some_and(|there| !there.spec.from_config) {
         tracing::error!(service = config.name, "a service of this name was made through the API; it stays as it is");
         return Ok(None);
     }
-    let wanted = Wanted::of_config(config, base_url)?;
+    let wanted = Wanted::of_config(config, paths)?;
     let before = match &wanted.spec.oauth_client_id {
         Some(identifier) => store.oauth_client(identifier).await?.map(|client| client.secret),
         None => None,

@@ -8,13 +8,14 @@ use hub_store::{Route, Server, Service, Store, StoreError};
 use serde_json::json;
 
 use crate::app::App;
+use crate::http::url::Paths;
 use crate::keeper::prepare::Recipe;
 use crate::keeper::signals::Signals;
 
 /// The route of a server that answers.
 pub fn route_of(server: &Server, recipe: &Recipe) -> Route {
     Route {
-        prefix: recipe.prefix(&server.user_name, &server.name),
+        prefix: recipe.paths.server_route(&server.user_name, &server.name),
         target: target_of(server.url.as_deref().unwrap_or_default()),
         data: json!({ "user": server.user_name, "server_name": server.name, "jupyterhub": true }),
         revision: 0,
@@ -22,10 +23,10 @@ pub fn route_of(server: &Server, recipe: &Recipe) -> Route {
 }
 
 /// The route of a service that has a url.
-pub fn route_of_service(service: &Service, base_url: &str) -> Option<Route> {
+pub fn route_of_service(service: &Service, paths: &Paths) -> Option<Route> {
     let spec = &service.spec;
     Some(Route {
-        prefix: hub_core::service::prefix(base_url, &spec.name),
+        prefix: paths.service_route(&spec.name),
         target: target_of(spec.url.as_deref()?),
         data: json!({ "service": spec.name, "jupyterhub": true }),
         revision: 0,
@@ -35,7 +36,7 @@ pub fn route_of_service(service: &Service, base_url: &str) -> Option<Route> {
 /// Gives a service its route, and waits a little until the proxies have it: whoever made the service opens it next.
 pub async fn put_service(app: &App, service: &Service) -> Result<(), StoreError> {
     let (keeper, signals) = (&app.keeper, app.keeper.signals());
-    let Some(route) = route_of_service(service, &keeper.recipe().base_url) else { return Ok(()) };
+    let Some(route) = route_of_service(service, &keeper.recipe().paths) else { return Ok(()) };
     let mut acknowledged = signals.follow_acknowledgements();
     let revision = app.store.put_route(&route.prefix, &route.target, &route.data).await?;
     signals.routes_changed();
@@ -51,7 +52,7 @@ pub async fn put_service(app: &App, service: &Service) -> Result<(), StoreError>
 
 /// Takes the route of a service away at once.
 pub async fn delete_service(store: &Store, recipe: &Recipe, signals: &Signals, name: &str) -> Result<(), StoreError> {
-    store.delete_route(&hub_core::service::prefix(&recipe.base_url, name)).await?;
+    store.delete_route(&recipe.paths.service_route(name)).await?;
     signals.routes_changed();
     Ok(())
 }
@@ -112,10 +113,10 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
 }
 
 /// Puts the routes of services right before the hub serves, so that it begins with those of its configuration.
-pub async fn reconcile_services(store: &Store, base_url: &str) -> Result<(), StoreError> {
+pub async fn reconcile_services(store: &Store, paths: &Paths) -> Result<(), StoreError> {
     let (_, routes) = store.routes_snapshot().await?;
     let services = store.list_services().await?;
-    let wanted: Vec<Route> = services.iter().filter_map(|service| route_of_service(service, base_url)).collect();
+    let wanted: Vec<Route> = services.iter().filter_map(|service| route_of_service(service, paths)).collect();
     for route in wanted.iter().filter(|route| !routes.iter().any(|there| is_same(there, route))) {
         store.put_route(&route.prefix, &route.target, &route.data).await?;
     }
@@ -140,7 +141,7 @@ fn is_same(one: &Route, other: &Route) -> bool {
 fn difference(routes: &[Route], servers: &[Server], services: &[Service], recipe: &Recipe) -> Difference {
     let is_there = |route: &Route| routes.iter().any(|there| is_same(there, route));
     let of_servers = servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe));
-    let of_services = services.iter().filter_map(|service| route_of_service(service, &recipe.base_url));
+    let of_services = services.iter().filter_map(|service| route_of_service(service, &recipe.paths));
     let wanted: Vec<Route> = of_servers.chain(of_services).collect();
     let belongs = |route: &&Route| wanted.iter().any(|wanted| wanted.prefix == route.prefix);
     Difference {

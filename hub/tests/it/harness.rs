@@ -12,6 +12,7 @@ use hub_core::life::Phase;
 use hub_store::{Event, Server, StartLimits, Store, TokenOwner, WantRunning, WantStopped};
 use serde_json::Value;
 use spawners::fake::World;
+use specola::http::url::Paths;
 use specola::keeper::devices::DeviceSettings;
 use specola::keeper::failure::Failure;
 use specola::keeper::prepare::Recipe;
@@ -299,7 +300,7 @@ pub fn settings() -> Settings {
 pub fn recipe() -> Recipe {
     Recipe {
         hub: "h".to_owned(),
-        base_url: "/".to_owned(),
+        paths: Paths::new("/"),
         api_url: "http://127.0.0.1:8081/hub/api".to_owned(),
         public_origin: String::new(),
         cmd: vec!["jupyterhub-singleuser".to_owned()],

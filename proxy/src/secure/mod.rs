@@ -30,7 +30,7 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{listener, options::Limits, state::Shared};
+use crate::{http2, listener, options::Limits, state::Shared};
 use keyring::Keyring;
 
 pub use acme::{AcmeOptions, Challenge};
@@ -48,6 +48,8 @@ pub struct TlsOptions {
     pub clients: ClientCertificates,
     /// The versions that are spoken.
     pub versions: Versions,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
     /// Where plain HTTP is answered with the https address.
     pub redirect: Option<Redirect>,
     /// How long browsers are told to use https only (`Strict-Transport-Security`); zero or None tells them nothing.
@@ -55,12 +57,13 @@ pub struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Certificates from a source; nothing asked of clients, no redirect, no HSTS.
+    /// Certificates from a source; nothing asked of clients, HTTP/1.1 alone, no redirect, no HSTS.
     pub fn new(source: CertificateSource) -> Self {
         Self {
             source,
             clients: ClientCertificates::default(),
             versions: Versions::default(),
+            http2: false,
             redirect: None,
             hsts: None,
         }
@@ -163,7 +166,9 @@ impl Secure {
         {
             bail!("the challenge http-01 is answered on the port of the redirect, and there is none");
         }
-        let config = server_config(Arc::clone(&keyring), &options.clients, options.versions, proves)?;
+        let mut config = server_config(Arc::clone(&keyring), &options.clients, options.versions)?;
+        let spoken = [options.http2.then_some(http2::ALPN), Some(b"http/1.1"), proves.then_some(ACME_TLS)];
+        config.alpn_protocols = spoken.into_iter().flatten().map(<[u8]>::to_vec).collect();
         let seconds = options.hsts.map(|time| time.as_secs()).filter(|seconds| *seconds > 0);
         let hsts = seconds.and_then(|seconds| HeaderValue::from_str(&format!("max-age={seconds}")).ok());
         Ok(Self {
@@ -225,7 +230,6 @@ fn server_config(
     keyring: Arc<Keyring>,
     clients: &ClientCertificates,
     versions: Versions,
-    proves: bool,
 ) -> anyhow::Result<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions.list())?;
     let builder = match clients {
@@ -233,12 +237,7 @@ fn server_config(
         ClientCertificates::Asked(file) => builder.with_client_cert_verifier(verifier(file, false)?),
         ClientCertificates::Required(file) => builder.with_client_cert_verifier(verifier(file, true)?),
     };
-    let mut config = builder.with_cert_resolver(keyring);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    if proves {
-        config.alpn_protocols.push(ACME_TLS.to_vec());
-    }
-    Ok(config)
+    Ok(builder.with_cert_resolver(keyring))
 }
 
 fn verifier(file: &std::path::Path, required: bool) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {

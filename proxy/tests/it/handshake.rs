@@ -16,12 +16,14 @@ use crate::{
     world::world,
 };
 
-/// Answers messages of a real websocket with themselves.
-async fn echo() -> Upstream {
+/// Answers messages of a real websocket with themselves, and closes it when told so.
+pub async fn echo() -> Upstream {
     Upstream::raw(|_, peer, _| async move {
         let Ok(mut socket) = accept_async(peer.stream).await else { return };
         while let Some(Ok(message)) = socket.next().await {
-            if message.is_text() || message.is_binary() {
+            if message.to_text().is_ok_and(|text| text == "close") {
+                let _ = socket.close(None).await;
+            } else if message.is_text() || message.is_binary() {
                 let _ = socket.send(message).await;
             }
         }

@@ -81,8 +81,16 @@ pub fn browser(ca: &Path, shows: Option<&CertificateFiles>) -> TlsConnector {
 
 /// A handshake for a name, or what went wrong.
 pub async fn shake(connector: &TlsConnector, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    connector.connect(name, TcpStream::connect(address).await?).await
+    shake_over(connector, TcpStream::connect(address).await?, name).await
+}
+
+/// The same on a connection that is there.
+pub async fn shake_over(
+    connector: &TlsConnector,
+    socket: TcpStream,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connector.connect(ServerName::try_from(name.to_owned()).unwrap(), socket).await
 }
 
 /// The certificate that is shown for a name.
@@ -106,7 +114,7 @@ async fn get(connector: &TlsConnector, address: SocketAddr, name: &str, path: &s
     raw(connector, address, name).await.ask(format!("GET {path} HTTP/1.1\r\nHost: {name}\r\n\r\n")).await
 }
 
-fn files(list: Vec<CertificateFiles>) -> TlsOptions {
+pub fn files(list: Vec<CertificateFiles>) -> TlsOptions {
     TlsOptions::new(CertificateSource::Files(list))
 }
 

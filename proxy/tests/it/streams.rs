@@ -129,6 +129,7 @@ async fn the_proxy_alone() {
         limits: specola_proxy::Limits::default(),
         admin_socket: None,
         trusted_proxies: Vec::new(),
+        proxy_protocol_from: Vec::new(),
         client_ca: None,
         tls: None,
         reload: std::sync::Arc::default(),

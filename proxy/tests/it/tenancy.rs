@@ -150,3 +150,31 @@ async fn the_health_check_needs_no_route() {
     }
     assert_eq!(get(world.address, "/_chp_healthz?x=1").await.status, 404);
 }
+
+#[tokio::test]
+async fn item_16_what_is_at_one_host_is_not_found_at_another() {
+    let (hub, alice, bob) =
+        (Upstream::named("hub").await, Upstream::named("alice").await, Upstream::named("bob").await);
+    let world = world(vec![
+        hub_route("/", &hub.url()),
+        route("alice.hub.example/user/alice/", &alice.url()),
+        route("bob.hub.example/user/bob/", &bob.url()),
+    ])
+    .await;
+    for (host, path, expected) in [
+        ("alice.hub.example", "/user/alice/x", "alice"),
+        ("ALICE.hub.example.:8000", "/user/alice/x", "alice"),
+        ("bob.hub.example", "/user/bob/", "bob"),
+        ("bob.hub.example", "/user/alice/x", "hub"),
+        ("alice.hub.example", "/user/bob/", "hub"),
+        ("hub.example", "/user/alice/x", "hub"),
+        ("x.alice.hub.example", "/user/alice/x", "hub"),
+        ("alice.hub.example", "/hub/home", "hub"),
+    ] {
+        let answer = ask(world.address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(answer.text(), expected, "{host}{path}");
+    }
+    // The authority of a whole address is the host, whatever `Host` says.
+    let whole = "GET http://bob.hub.example/user/alice/x HTTP/1.1\r\nHost: alice.hub.example\r\n\r\n";
+    assert_eq!(ask(world.address, whole).await.text(), "hub");
+}

@@ -13,6 +13,11 @@ use crate::{
 pub const HANDSHAKE: &str = "Host: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 pub const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
+/// What proves that a key was understood.
+pub fn accept_of(key: &str) -> String {
+    tokio_tungstenite::tungstenite::handshake::derive_accept_key(key.as_bytes())
+}
+
 /// Switches, then sends back every byte until the end, then ends.
 async fn raw_echo() -> Upstream {
     Upstream::raw(|_, mut peer, _| async move {

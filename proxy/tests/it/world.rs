@@ -39,6 +39,7 @@ pub async fn world_with(routes: Vec<Route>, adjust: impl FnOnce(&mut Options)) -
         limits: Limits { activity_interval: Duration::from_millis(20), ..Limits::default() },
         admin_socket: Some(folder.path().join("admin.sock")),
         trusted_proxies: Vec::new(),
+        proxy_protocol_from: Vec::new(),
         client_ca: None,
         tls: None,
         reload: std::sync::Arc::default(),

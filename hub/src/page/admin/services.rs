@@ -76,7 +76,7 @@ async fn service(app: &App, caller: &Caller, shown: &Shown) -> Result<Service, P
     Ok(Service {
         name: spec.name.clone(),
         admin: spec.admin,
-        open: opens.then(|| href(&shown.path(&app.paths.base))),
+        open: opens.then(|| href(&shown.path(&app.paths))),
         url: spec.url.clone().filter(|_| fields.content),
         answers: shown.answers.filter(|_| fields.content),
         managed: fields.content && !spec.command.is_empty(),

@@ -20,4 +20,5 @@ mod services;
 mod session;
 mod share_codes;
 mod shares;
+mod subdomains;
 mod xsrf;
