@@ -58,7 +58,7 @@ make_environment() {
 prepare_jupyterhub() {
     if make_environment jupyterhub-6 'jupyterhub==6.1.*' 'jupyterlab==4.*' 'psycopg2-binary==2.*' \
         'jupyterhub-idle-culler==1.*' 'jupyter-server-proxy==4.*' 'batchspawner==1.*' \
-        'jupyterhub-nativeauthenticator==1.*' 'jupyterhub-ldapauthenticator==2.*'; then
+        'jupyterhub-nativeauthenticator==1.*' 'jupyterhub-ldapauthenticator==2.*' 'dockerspawner==14.*'; then
         export SPECOLA_JUPYTERHUB_PYTHON=$prepared/jupyterhub-6/bin/python
     else
         note_skip 'JupyterHub 6.1 and JupyterLab could not be installed: no test with a real lab can run'

@@ -32,6 +32,9 @@ pub async fn remember(app: &App, by: &Actor, identity: &Identity) -> Result<User
     if let Some(account) = &identity.account {
         note(app, &user, account).await?;
     }
+    if identity.account.is_none() {
+        app.store.upstream_vouched(user.id, app.now()).await?;
+    }
     if app.store.admit(user.id).await? {
         app.audited(by, Act::UserAdmit, Object::User(&user.name), Value::Null).await;
     }

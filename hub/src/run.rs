@@ -37,6 +37,7 @@ impl Parts {
         tracker.spawn(task::measure::loop_interval(app.clone(), "the hub", stop.clone()));
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         tracker.spawn(task::cull::run(app.clone(), stop.clone()));
+        tracker.spawn(task::front::run(app.clone(), stop.clone()));
         tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
         tracker.spawn(task::usage::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hub_core::id::SpawnerId;
+use hub_core::secret::Secret;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,12 @@ pub trait Spawner: Send + Sync {
     /// `state` is what was saved last. Whatever carries an older generation of the same server is removed first.
     /// Dropping the future at any point is safe: a later `look`, `start` or `stop` finds what was made.
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError>;
+
+    /// Tells the token that a stopped server was left with, where it is kept to be started again as it is: the next start
+    /// has to give it the same. The state is not needed, as every start begins with a new one.
+    async fn kept_token(&self, _server: &Identity) -> Result<Option<Secret>, Unreachable> {
+        Ok(None)
+    }
 
     /// Looks at one server, without changing it.
     async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable>;

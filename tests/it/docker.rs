@@ -189,6 +189,44 @@ async fn an_engine_that_goes_away_takes_no_lab_with_it() -> Result<()> {
     alice.stop_server("alice").await
 }
 
+/// `remove = false` of DockerSpawner.
+#[tokio::test]
+async fn a_container_that_is_kept_is_started_again_with_the_same_token() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let options = engine.options()?.set("spawner.docker", "remove", "false");
+    let mut specola = Specola::start(options.clone()).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let container = engine.container("alice");
+    alice.start_server("alice").await?;
+    let id = docker(&["inspect", "--format", "{{.Id}}", &container])?;
+    let token = docker(&["exec", &container, "printenv", "JUPYTERHUB_API_TOKEN"])?;
+    let mut server = alice.with_token(&token);
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?;
+    docker(&["exec", &container, "touch", "/tmp/kept"])?;
+    alice.stop_server("alice").await?;
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[403]).context("its token is good for nothing")?;
+    assert_eq!(engine.containers()?, [format!("{container}-kept-{}", &id[..12])]);
+
+    alice.start_server("alice").await?;
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &container])?, id);
+    docker(&["exec", &container, "ls", "/tmp/kept"])?;
+    server.api(Method::GET, "/user", Body::Empty).await?.expect(&[200])?;
+    // Another hub finds it running, and takes it for nothing that was left.
+    specola.reconfigure(options.clone().set("spawner", "poll_interval", "1")).await?;
+    alice.server_ready("alice").await?;
+    alice.stop_server("alice").await?;
+
+    // Made another way, it is another one.
+    specola.reconfigure(options.set("spawner", "mem_limit", "\"256M\"")).await?;
+    alice.start_server("alice").await?;
+    assert_ne!(docker(&["inspect", "--format", "{{.Id}}", &container])?, id);
+    assert_eq!(engine.containers()?, std::slice::from_ref(&container), "and the only one");
+    alice.stop_server("alice").await?;
+    let mut admin = specola.logged_in("admin").await?;
+    admin.api(Method::DELETE, "/users/alice", Body::Empty).await?.expect(&[204])?;
+    until("what was kept goes with the person", SOON, async || Ok(engine.containers()?.is_empty().then_some(()))).await
+}
+
 #[tokio::test]
 async fn jupyterlab_in_a_container_works_behind_the_hubs_login() -> Result<()> {
     let engine = Engine::new(&need!(lab_image(), "an image with JupyterLab", "SPECOLA_LAB_IMAGE"));

@@ -33,10 +33,20 @@ function withoutIssuer(ctx, location) {
 
 const ok = (ctx) => ctx.status === 200 && ctx.body && typeof ctx.body === 'object';
 
+// IAM 1.12 says this of a refresh token that is unknown, used up or over, and repeats the token; others `invalid_grant`.
+function unknown(ctx) {
+  if (settings.bad_refresh_token === 'invalid_grant') return;
+  ctx.status = 401;
+  ctx.body = { error: settings.bad_refresh_token, error_description: `Invalid refresh token: ${ctx.req.form.refresh_token}` };
+}
+
 async function token(ctx) {
   const refresh = ctx.req.form?.grant_type === 'refresh_token';
   if (!ok(ctx) || !ctx.body.access_token) {
-    if (refresh) counters.refused(ctx.req.owner, ctx.oidc?.client?.clientId);
+    if (refresh) {
+      counters.refused(ctx.req.owner, ctx.oidc?.client?.clientId);
+      if (ctx.body?.error === 'invalid_grant' && !ctx.body.error_description?.includes('AUP')) unknown(ctx);
+    }
     return;
   }
   const { AccessToken: at, RefreshToken: rt } = ctx.oidc.entities;

@@ -56,9 +56,9 @@ function flag(client, name) {
 
 // Whether somebody may be given tokens now; asked at the exchange of a code and at every refresh.
 function mayHaveTokens(person) {
-  const refuse = (text) => { throw new errors.CustomOIDCProviderError('invalid_grant', text); };
-  if (person.suspended) refuse(`User ${person.name} is not active`);
-  if (!person.aup_signed) refuse(`User ${person.name} needs to sign AUP for this organization in order to proceed.`);
+  const refuse = (status, error, text) => { throw Object.assign(new errors.CustomOIDCProviderError(error, text), { status, statusCode: status }); };
+  if (person.suspended) refuse(401, 'unauthorized', `User ${person.name} is not active.`);
+  if (!person.aup_signed) refuse(400, 'invalid_grant', `User ${person.name} needs to sign AUP for this organization in order to proceed.`);
 }
 
 function findAccount(ctx, sub) {

@@ -39,6 +39,8 @@ const DEFAULTS = {
   // The two flags of IAM's clients, for clients that do not set their own.
   reuse_refresh_token: true,
   clear_access_tokens_on_refresh: true,
+  // What is said of a refresh token that is not good: `invalid_token`, or `invalid_grant`.
+  bad_refresh_token: 'invalid_token',
   // Whether a refresh answers with an id token too.
   id_token_on_refresh: true,
   // Whether the answer of the token endpoint has `scope`.
@@ -76,6 +78,7 @@ const CHECKS = {
   refresh_ttl: whole,
   code_ttl: (value) => whole(value) && value > 0,
   consent: oneOf(['auto', 'ask']),
+  bad_refresh_token: oneOf(['invalid_token', 'invalid_grant']),
   registration: oneOf(['anyone', 'nobody']),
   restricted_scopes: texts,
   denied_scopes: texts,

@@ -40,12 +40,16 @@ impl Engine {
 
     /// A hub that containers reach, with containers for labs and a volume for each home.
     pub fn options(&self) -> Result<Options> {
-        let gateway = gateway()?;
+        Ok(self.options_at(&gateway()?))
+    }
+
+    /// The same for an engine whose containers reach this machine at an address.
+    pub fn options_at(&self, gateway: &str) -> Options {
         let labs = place::package().join("labs").display().to_string();
-        Ok(Options::default()
+        Options::default()
             .set("hub", "hub_ip", &format!("{gateway:?}"))
             .set("spawner", "driver", "\"docker\"")
-            .set("spawner", "cmd", "[\"python3\", \"/labs/contained.py\"]")
+            .set("spawner", "cmd", "[\"python3\", \"/labs/quick.py\"]")
             .set("spawner", "start_timeout", "60")
             .set("spawner", "http_timeout", "60")
             .set("spawner.docker", "image", &format!("{:?}", self.image))
@@ -54,7 +58,7 @@ impl Engine {
             .set("spawner.docker", "stop_timeout", "5")
             .set("spawner.docker", "user", "\"1000:1000\"")
             .set("spawner.docker.volumes", &format!("\"{}-home-{{username}}\"", self.prefix), "\"/home/jovyan\"")
-            .set("spawner.docker.read_only_volumes", &format!("{labs:?}"), "\"/labs\""))
+            .set("spawner.docker.read_only_volumes", &format!("{labs:?}"), "\"/labs\"")
     }
 
     /// The name of a person's container.
@@ -85,12 +89,12 @@ impl Drop for Engine {
     }
 }
 
-/// A port of a container's own loopback address that leads to the same port of this machine's.
+/// A port of a container's own loopback address that leads to one of this machine's.
 pub struct Passage(JoinHandle<()>);
 
 impl Passage {
     /// Opens it, until it is dropped or the container ends.
-    pub fn into(container: &str, port: u16) -> Result<Passage> {
+    pub fn into(container: &str, port: u16, here: u16) -> Result<Passage> {
         let process = docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
         let network = File::open(format!("/proc/{process}/ns/net"))?;
         // A thread of its own enters the container's network; the socket that it makes stays there.
@@ -104,7 +108,7 @@ impl Passage {
         Ok(Passage(tokio::spawn(async move {
             while let Ok((mut from, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
+                    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, here)).await {
                         let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
                     }
                 });

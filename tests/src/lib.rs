@@ -6,6 +6,7 @@
 pub mod account;
 pub mod browser;
 pub mod docker;
+pub mod dockerd;
 pub mod jupyterhub;
 pub mod kernel;
 pub mod keycloak;

@@ -2,6 +2,11 @@
 //!
 //! A server asks with the token it was started with, which ends when it stops. Anybody else needs the right to see the
 //! person's `auth_state`. The refresh token and the client's secret never leave the hub.
+//!
+//! Who keeps a token for others, as the lab's agent does, asks for the next one with `If-None-Match` and `Prefer: wait=…`
+//! (RFC 7240): the answer comes when another token is to be used, or `304` after that time.
+
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -10,14 +15,17 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::http::guard::Anyone;
-use crate::http::{Answer, Problem, url};
+use crate::http::{Answer, Problem, etag, url};
 use crate::upstream::lab::{check_may, seconds_left, want};
-use crate::upstream::{Code, Failure, Refused};
+use crate::upstream::{Access, Code, Failure, Refused};
 
 /// How long a token is good for at least, in seconds, where nothing is said.
 const AT_LEAST: i64 = 60;
 /// Nobody needs to ask for more.
 const MOST: i64 = 86_400;
+
+/// Nobody is kept waiting for longer: proxies on the way give up.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// `GET /user/access-token?min_valid=SECONDS&audience=…&scope=…`
 pub async fn get(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answer {
@@ -25,8 +33,14 @@ pub async fn get(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answ
     check_may(&app, &who.0).await?;
     let at_least = at_least(&request)?;
     let want = want(url::argument(&request, "audience"), url::argument(&request, "scope"))?;
-    let access = match app.upstream.access(user.id, want, at_least).await {
-        Ok(access) => access,
+    let wait = waits(&request).filter(|_| want.is_plain());
+    let given = match wait {
+        Some(wait) => app.upstream.next(user.id, at_least, wait, |access| is_known(&request, access)).await,
+        None => app.upstream.access(user.id, want, at_least).await.map(Some),
+    };
+    let access = match given {
+        Ok(Some(access)) => access,
+        Ok(None) => return Ok(HttpResponse::NotModified().insert_header(("Cache-Control", "no-store")).finish()),
         Err(Refused::Failed(failure)) => return Ok(failed(&failure)),
         Err(refused) => return Err(problem(refused)),
     };
@@ -38,7 +52,21 @@ pub async fn get(request: HttpRequest, app: web::Data<App>, who: Anyone) -> Answ
         "scope": access.scope.join(" "),
         "provider": access.provider,
     });
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body))
+    let tag = etag::of(access.token.expose().as_bytes());
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("ETag", tag)).json(body))
+}
+
+/// For how long somebody wants to wait who has a token already.
+fn waits(request: &HttpRequest) -> Option<Duration> {
+    request.headers().get("if-none-match")?;
+    let wished = request.headers().get("prefer")?.to_str().ok()?;
+    let wait = wished.split(',').find_map(|one| one.trim().strip_prefix("wait="))?;
+    wait.parse().ok().map(Duration::from_secs).map(|wait| wait.min(LONGEST_WAIT))
+}
+
+fn is_known(request: &HttpRequest, access: &Access) -> bool {
+    let tag = etag::of(access.token.expose().as_bytes());
+    request.headers().get_all("if-none-match").any(|held| etag::names(held.as_bytes(), &tag))
 }
 
 fn at_least(request: &HttpRequest) -> Result<TimeDelta, Problem> {

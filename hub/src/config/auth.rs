@@ -53,6 +53,9 @@ pub struct AuthConfig {
     /// How often an identity provider is asked anew about people who are about: their groups, and whether they are let in.
     /// Without it: every 300 seconds; 0 asks only when their tokens are renewed.
     pub auth_refresh_age: Option<Seconds>,
+    /// Refuses the API tokens of people whose provider takes their refresh token no more, until they log in again; their
+    /// sessions end in any case, and tokens of running servers go on. Without it: `true`.
+    pub auth_refresh_strict: Option<bool>,
     /// Asks the identity provider about a person before a server of theirs starts, unless that was done within
     /// `auth_refresh_age`. Without it: `true`.
     pub refresh_pre_spawn: Option<bool>,
@@ -111,6 +114,11 @@ impl AuthConfig {
     /// How old what an identity provider said of somebody may become.
     pub fn refresh_age(&self) -> std::time::Duration {
         self.auth_refresh_age.unwrap_or(Seconds(300.0)).duration()
+    }
+
+    /// Whether API tokens of somebody who has to log in anew at a provider are refused.
+    pub fn refresh_is_strict(&self) -> bool {
+        self.auth_refresh_strict.unwrap_or(true)
     }
 
     /// Whether everybody the database knows is let in. With `password` only an administrator makes people known.

@@ -94,6 +94,9 @@ pub struct DockerConfig {
     pub log_files: u32,
     /// How long a server has to end after it was asked to, before it is killed.
     pub stop_timeout: Seconds,
+    /// Removes a container when its server stops. With `false` it is kept with all that was written in it, and started
+    /// again, unless it would be made another way by now: then it is removed and made anew.
+    pub remove: bool,
 }
 
 /// When an image is pulled.
@@ -161,6 +164,7 @@ impl Default for DockerConfig {
             log_bytes: ByteSize(shape.log_bytes),
             log_files: shape.log_files,
             stop_timeout: Seconds(own.stop_timeout.as_secs_f64()),
+            remove: own.remove,
         }
     }
 }
@@ -190,6 +194,7 @@ impl DockerConfig {
             connect_ip,
             port: self.port,
             stop_timeout: self.stop_timeout.duration(),
+            remove: self.remove,
             shape: self.shape(),
             ..usual
         }

@@ -143,6 +143,11 @@ impl Config {
         self.infn.claim.as_ref()
     }
 
+    /// The proxy in front that an older hub told routes, when those variables name its token.
+    pub fn front(&self) -> Option<&infn::Front> {
+        self.infn.front.as_ref()
+    }
+
     /// What is allowed and worth a second look, as sentences without secrets.
     pub fn warnings(&self) -> Vec<String> {
         validate::warnings(self)

@@ -105,6 +105,12 @@ pub struct ProviderConfig {
     pub groups_url: Option<HttpUrl>,
     /// The parameter that asks for a token for somebody else: `audience` or `resource`. Without it: that of the preset.
     pub audience_parameter: Option<String>,
+    /// Whether a refresh ends the access tokens of before, as at INDIGO IAM with `clear_access_tokens_on_refresh`: see
+    /// [login.md](login.md#a-refresh-that-ends-the-tokens-of-before). Without it: `true` for INDIGO IAM.
+    pub refresh_ends_tokens: Option<bool>,
+    /// Audiences that check tokens by themselves and never ask the provider, such as object stores: tokens for them are
+    /// handed out until they end, also where a later refresh has ended them at the provider.
+    pub offline_audiences: BTreeSet<String>,
     /// A file with certificates, in PEM, that are trusted beside those of the system.
     #[schemars(extend("format" = "path"))]
     pub ca_file: Option<PathBuf>,
@@ -153,6 +159,8 @@ impl Default for ProviderConfig {
             jwks_url: None,
             groups_url: None,
             audience_parameter: None,
+            refresh_ends_tokens: None,
+            offline_audiences: BTreeSet::new(),
             ca_file: None,
             timeout: Seconds(10.0),
         }
@@ -182,6 +190,11 @@ impl ProviderConfig {
     pub fn lets_in(&self) -> bool {
         let lists = [&self.allowed_groups, &self.admin_groups, &self.owner_subjects];
         self.allow_all || lists.iter().any(|list| !list.is_empty())
+    }
+
+    /// Whether a refresh ends the access tokens of before.
+    pub fn ends_tokens(&self) -> bool {
+        self.refresh_ends_tokens.unwrap_or(self.preset == Preset::IndigoIam)
     }
 
     /// Whether tokens travel unencrypted beyond this machine.

@@ -220,6 +220,13 @@ fn who_can_log_in_is_worth_a_warning() {
     };
     assert!(warned("[auth]\nauthenticator = \"pam\"", "Nobody can log in"));
     assert!(!warned("[auth]\nauthenticator = \"pam\"\nadmin_users = [\"ada\"]", "Nobody can log in"));
+    // PAM tells no groups, and a program of the operator's does.
+    let by_group = |method: &str| format!("[auth]\nauthenticator = \"{method}\"\nallowed_groups = [\"users\"]\n");
+    assert!(warned(&by_group("pam"), "Nobody can log in: this method tells no groups"));
+    let external = by_group("external") + "[auth.external]\ncommand = [\"/bin/true\"]";
+    assert!(!warned(&external, "Nobody can log in"));
+    let wheel = "[auth]\nauthenticator = \"pam\"\n[auth.pam]\nadmin_groups = [\"wheel\"]";
+    assert!(!warned(wheel, "Nobody can log in"));
     assert!(!warned("", "Nobody can log in"));
     assert!(warned("[auth]\nauthenticator = \"pam\"\nallow_all = true", "Everybody with an account"));
     assert!(warned("[culler]\nenabled = true\ntimeout = 60", "culler.timeout is less"));

@@ -308,11 +308,19 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let mut say = |text: String| warnings.push(text);
     super::rules::compile(config).notes.into_iter().for_each(&mut say);
     let auth = &config.auth;
-    let lists =
-        [&auth.allowed_users, &auth.admin_users, &auth.allowed_groups, &auth.admin_groups, &auth.pam.admin_groups];
-    let lets_in = auth.allows_all() || auth.allows_existing_users() || lists.iter().any(|list| !list.is_empty());
+    let has = |lists: &[&BTreeSet<String>]| lists.iter().any(|list| !list.is_empty());
+    let by_group = has(&[&auth.allowed_groups, &auth.admin_groups]);
+    let admits_group = match auth.authenticator {
+        Authenticator::External => by_group,
+        // The system's groups make administrators, and are told for nothing else.
+        Authenticator::Pam => has(&[&auth.pam.admin_groups]),
+        Authenticator::Demo | Authenticator::Password | Authenticator::Oidc => false,
+    };
+    let by_name = has(&[&auth.allowed_users, &auth.admin_users]);
+    let lets_in = auth.allows_all() || auth.allows_existing_users() || by_name || admits_group;
     if !lets_in && auth.authenticator != Authenticator::Oidc {
-        say("Nobody can log in: set auth.allowed_users, auth.admin_users or auth.allow_all".into());
+        let why = if by_group { "this method tells no groups, of which the rules are; " } else { "" };
+        say(format!("Nobody can log in: {why}set auth.allowed_users, auth.admin_users or auth.allow_all"));
     }
     if auth.allows_all() && auth.authenticator == Authenticator::Pam {
         say("Everybody with an account on this machine can log in (auth.allow_all)".into());

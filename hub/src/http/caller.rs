@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::{HttpMessage, HttpRequest, web};
 use chrono::TimeDelta;
 use hub_core::clock::Time;
-use hub_core::id::TokenId;
+use hub_core::id::{TokenId, UserId};
 use hub_core::scope::{self, Rights};
 use hub_core::token;
 use hub_store::{Service, Token, TokenOwner, User};
@@ -258,7 +258,7 @@ async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller,
     let (owner, held) = match found.owner {
         TokenOwner::User(id) => {
             let Some(user) = store.user_by_id(id).await? else { return Ok(None) };
-            if store.refusal(id).await?.is_some() {
+            if store.refusal(id).await?.is_some() || has_to_log_in(app, found, id).await? {
                 return Ok(None);
             }
             let held = rights_of_user(store, catalogue, &user, now).await?;
@@ -276,6 +276,13 @@ async fn owner_of(app: &App, found: &Token, now: Time) -> Result<Option<(Caller,
     let mut caller = Caller { owner, rights: held.rights, groups: held.groups, via, upstream: None };
     caller.rights = rights_of_token(app, found, &caller).await?;
     Ok(Some((caller, held.until)))
+}
+
+/// Whether a token waits for a login of its owner's. A server's own goes on, so that no work is lost, and learns by it what
+/// keeps it from an access token.
+async fn has_to_log_in(app: &App, found: &Token, owner: UserId) -> Result<bool, Problem> {
+    let waits = app.config.auth.refresh_is_strict() && app.upstream.needs_login(owner).await?;
+    Ok(waits && app.store.server_of_token(found.id).await?.is_none())
 }
 
 /// Server tokens never count as the activity of their user. The first use of a token is written at once; whoever made

@@ -18,7 +18,7 @@ pub fn mark(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let (response, body) = response.into_parts();
     let response = match body.try_into_bytes() {
         Ok(bytes) => {
-            let etag = etag(&bytes);
+            let etag = of(&bytes);
             let known = request.headers().get_all(header::IF_NONE_MATCH).any(|held| names(held.as_bytes(), &etag));
             let mut response = if known { not_modified(response) } else { response.set_body(BoxBody::new(bytes)) };
             if let Ok(value) = HeaderValue::from_str(&etag) {
@@ -42,14 +42,14 @@ fn not_modified(old: HttpResponse<()>) -> HttpResponse {
     response
 }
 
-/// As long as Tornado's, whose hash is SHA-1.
-fn etag(body: &[u8]) -> String {
+/// The mark of a body; as long as Tornado's, whose hash is SHA-1.
+pub fn of(body: &[u8]) -> String {
     let hash = hex::encode(Sha256::digest(body));
     format!("\"{}\"", hash.get(..40).unwrap_or_default())
 }
 
 /// Whether a header `If-None-Match` names this mark, by the weak comparison of RFC 9110, 13.1.2.
-fn names(header: &[u8], etag: &str) -> bool {
+pub fn names(header: &[u8], etag: &str) -> bool {
     let Ok(text) = std::str::from_utf8(header) else { return false };
     text.split(',').map(str::trim).any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == etag)
 }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_found_in_any_form_of_the_header() {
-        let etag = etag(b"{}");
+        let etag = of(b"{}");
         assert_eq!(etag.len(), 42);
         for held in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
             assert!(names(held.as_bytes(), &etag), "{held}");

@@ -3,7 +3,7 @@
 pub mod caller;
 pub mod cookies;
 pub mod dress;
-mod etag;
+pub mod etag;
 pub mod guard;
 pub mod held;
 pub mod origin;

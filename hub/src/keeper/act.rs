@@ -87,7 +87,14 @@ impl Inner {
             return Ok(step);
         }
         breakpoint::pass("prepare.before");
-        let secret = token::generate(&mut rand::rng());
+        let kept = match self.driver.kept_token(&self.identity(server)).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(user = server.user_name, server = server.name, "{error:#}");
+                return Ok(Step::Later(run.patience()));
+            }
+        };
+        let secret = kept.unwrap_or_else(|| token::generate(&mut rand::rng()));
         let role = self.store.role(role::SERVER.name).await?.map(|role| role.scopes).unwrap_or_default();
         let prepared = self.prepared(server, &secret, &role);
         let Some(fresh) = self.store.prepare(server.id, &self.holder, &prepared).await? else {

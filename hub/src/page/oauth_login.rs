@@ -156,6 +156,7 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
         tracing::error!(provider = provider.name(), reference, "a login did not work: {trouble}");
         format!("Ask the people who run this hub, and tell them this reference: {reference}")
     };
+    let refuses = || format!("{name} refuses to log in people of this hub. {}", operators());
     let warn = || tracing::warn!(provider = provider.name(), "a login did not work: {trouble}");
     let (status, text) = match trouble {
         Trouble::Required(_) => {
@@ -180,21 +181,26 @@ async fn failed(request: &HttpRequest, app: &App, provider: &Provider, trouble: 
                 warn();
                 (StatusCode::FORBIDDEN, format!("{name} has to ask you something first. Log in there, then here."))
             }
-            "invalid_grant" => {
-                warn();
-                let description = description.clone();
-                if let RefreshError::Suspended { .. } = RefreshError::of_denial(code, description.clone()) {
+            "invalid_grant" | "unauthorized" => match RefreshError::of_denial(code, description.clone()) {
+                RefreshError::Suspended { .. } => {
+                    warn();
                     let text = format!("Your account at {name} is suspended. Ask there.");
                     return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
                 }
-                if let RefreshError::UsagePolicy { .. } = RefreshError::of_denial(code, description) {
+                RefreshError::UsagePolicy { .. } => {
+                    warn();
                     let text =
                         format!("{name} wants you to sign its usage policy first. Sign it there, then log in again.");
                     return login::again(request, app, StatusCode::FORBIDDEN, "", Some(text));
                 }
-                (StatusCode::BAD_REQUEST, "This login has been used or has taken too long. Log in again.".to_owned())
-            }
-            _ => (StatusCode::BAD_GATEWAY, format!("{name} refuses to log in people of this hub. {}", operators())),
+                RefreshError::InvalidGrant { .. } => {
+                    warn();
+                    let text = "This login has been used or has taken too long. Log in again.";
+                    (StatusCode::BAD_REQUEST, text.to_owned())
+                }
+                _ => (StatusCode::BAD_GATEWAY, refuses()),
+            },
+            _ => (StatusCode::BAD_GATEWAY, refuses()),
         },
         Trouble::Broken(_) | Trouble::Untrusted(_) => {
             (StatusCode::BAD_GATEWAY, format!("The answer of {name} cannot be used. {}", operators()))

@@ -4,6 +4,7 @@
 pub mod after_stop;
 pub mod cleanup;
 pub mod cull;
+pub mod front;
 pub mod measure;
 pub mod providers;
 pub mod proxy_process;

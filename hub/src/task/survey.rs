@@ -95,9 +95,9 @@ async fn clear_strays(store: &Store, driver: &dyn Spawner, rows: &[Server]) -> a
 }
 
 /// Whether something in the world belongs to a start that is over. What is newer than the row as it was read is left
-/// alone: the row may have been read first.
+/// alone, as the row may have been read first; one of a stopped server was read after it.
 fn is_stray(generation: Generation, row: Option<&Server>) -> bool {
-    row.is_none_or(|row| generation < row.generation || generation == row.generation && row.phase == Phase::Stopped)
+    row.is_none_or(|row| generation < row.generation || row.phase == Phase::Stopped)
 }
 
 async fn clear_away(driver: &dyn Spawner, owned: &Owned) {

@@ -13,6 +13,8 @@ use crate::login::oidc::{self, Before, Known, Tokens};
 const MARGIN: i32 = 5;
 /// Tokens with a long life are renewed so long before its end.
 const LONGEST_MARGIN: TimeDelta = TimeDelta::seconds(600);
+/// The same where the next token ends the one before it, which somebody may still be using.
+const LATEST_MARGIN: TimeDelta = TimeDelta::seconds(60);
 
 /// The state of one person, with the bytes it was decrypted from. It holds tokens, so it is not printed.
 #[derive(Clone)]
@@ -96,16 +98,31 @@ impl Kept {
         }
     }
 
-    /// When to renew the access token; `None` where that is not possible, or not needed.
-    pub fn renewal(&self) -> Option<Time> {
+    /// When to renew the access token; `None` where that is not possible, or not needed. `late`: as late as may be, because
+    /// that ends the one at hand.
+    pub fn renewal(&self, late: bool) -> Option<Time> {
         self.refresh_token()?;
-        let margin = self.life().map_or(LONGEST_MARGIN, |life| (life / MARGIN).min(LONGEST_MARGIN));
+        let longest = if late { LATEST_MARGIN } else { LONGEST_MARGIN };
+        let margin = self.life().map_or(longest, |life| (life / MARGIN).min(longest));
         Some(self.expires_at()? - margin)
     }
 
+    /// Which refresh was the last one, whatever it was for; `None` when there was none since the login.
+    pub fn last_refresh(&self) -> Option<i64> {
+        self.state["specola"]["last_refresh"].as_i64()
+    }
+
+    /// Whether there was a refresh since the one that gave the access token: some providers end it with that.
+    pub fn is_outlived(&self) -> bool {
+        self.last_refresh() != self.state["specola"]["refresh"].as_i64()
+    }
+
     /// The state after a refresh. The refresh token stays where no other one was given.
-    pub fn renewed(&self, tokens: &Tokens) -> Value {
+    pub fn renewed(&self, tokens: &Tokens, now: Time) -> Value {
         let mut state = self.state.clone();
+        for key in ["refresh", "last_refresh"] {
+            state["specola"][key] = self.next_refresh(now).into();
+        }
         state["access_token"] = tokens.access_token.expose().into();
         for (key, secret) in [("refresh_token", &tokens.refresh_token), ("id_token", &tokens.id_token)] {
             if let Some(secret) = secret {
@@ -128,11 +145,19 @@ impl Kept {
         state
     }
 
-    /// The state with the next refresh token only: the access token that came with it is for somebody else.
-    pub fn rotated(&self, refresh_token: &Secret) -> Value {
+    /// The state after a refresh whose access token is for somebody else: only the refresh token changes, if it does.
+    pub fn rotated(&self, refresh_token: Option<&Secret>, now: Time) -> Value {
         let mut state = self.state.clone();
-        state["refresh_token"] = refresh_token.expose().into();
+        if let Some(refresh_token) = refresh_token {
+            state["refresh_token"] = refresh_token.expose().into();
+        }
+        state["specola"]["last_refresh"] = self.next_refresh(now).into();
         state
+    }
+
+    /// What tells one refresh from every other, also of logins before: its time, and never twice the same.
+    fn next_refresh(&self, now: Time) -> i64 {
+        now.timestamp_micros().max(self.last_refresh().unwrap_or_default().saturating_add(1))
     }
 
     /// The state with what the provider says of the person now.
@@ -164,7 +189,8 @@ impl Kept {
         }
     }
 
-    fn life(&self) -> Option<TimeDelta> {
+    /// The life that the access token was given.
+    pub fn life(&self) -> Option<TimeDelta> {
         let told = &self.state["token_response"]["expires_in"];
         let seconds = told.as_i64().or_else(|| told.as_str().and_then(|text| text.parse().ok()))?;
         TimeDelta::try_seconds(seconds).filter(|life| *life > TimeDelta::zero())
@@ -219,7 +245,7 @@ mod tests {
         ] {
             assert_eq!(kept.is_good(at(now), TimeDelta::seconds(at_least)), expected, "{now} {at_least}");
         }
-        assert_eq!(kept.renewal(), Some(at(3000)));
+        assert_eq!((kept.renewal(false), kept.renewal(true)), (Some(at(3000)), Some(at(3540))));
     }
 
     #[test]
@@ -227,7 +253,9 @@ mod tests {
         let mut endless = state();
         endless["specola"]["expires_at"] = Value::Null;
         endless["token_response"] = json!({});
-        assert!(kept(endless.clone()).is_good(at(0), TimeDelta::days(1)) && kept(endless.clone()).renewal().is_none());
+        assert!(
+            kept(endless.clone()).is_good(at(0), TimeDelta::days(1)) && kept(endless.clone()).renewal(false).is_none()
+        );
         endless["specola"] = Value::Null;
         assert!(
             !kept(endless.clone()).is_good(at(0), TimeDelta::zero()),
@@ -254,17 +282,33 @@ mod tests {
 
     #[test]
     fn a_refresh_replaces_what_was_given_and_keeps_the_rest() {
-        let same = kept(kept(state()).renewed(&tokens(None)));
+        let same = kept(kept(state()).renewed(&tokens(None), at(1)));
         assert_eq!(same.refresh_token().unwrap().expose(), "r1", "reused");
         assert_eq!((same.expires_at(), same.subject()), (Some(at(7200)), Some("s")));
         assert_eq!((&same.state["access_token"], &same.state["scope"]), (&json!("a2"), &json!(["openid"])));
         assert_eq!((&same.state["id_token"], &same.state["oauth_user"]["name"]), (&json!("i1"), &json!("Ada")));
         let mut globus = state();
         globus["token_response"]["other_tokens"] = json!([{ "access_token": "g1" }]);
-        assert_eq!(kept(globus).renewed(&tokens(None))["token_response"]["other_tokens"][0]["access_token"], "g1");
-        let rotated = kept(kept(state()).renewed(&tokens(Some("r2"))));
+        assert_eq!(
+            kept(globus).renewed(&tokens(None), at(1))["token_response"]["other_tokens"][0]["access_token"],
+            "g1"
+        );
+        let rotated = kept(kept(state()).renewed(&tokens(Some("r2")), at(1)));
         assert_eq!(rotated.refresh_token().unwrap().expose(), "r2");
-        let other = kept(kept(state()).rotated(&Secret::new("r3")));
+        let other = kept(kept(state()).rotated(Some(&Secret::new("r3")), at(1)));
         assert_eq!((&other.state["access_token"], &other.state["refresh_token"]), (&json!("a1"), &json!("r3")));
+    }
+
+    #[test]
+    fn a_refresh_for_somebody_else_outlives_the_access_token_until_the_next_of_its_own() {
+        let fresh = kept(state());
+        assert!(!fresh.is_outlived() && fresh.last_refresh().is_none());
+        let other = kept(fresh.rotated(None, at(1)));
+        assert!(other.is_outlived() && other.refresh_token().unwrap().expose() == "r1");
+        // In the same moment, or by a clock that was put back: never the same again.
+        let again = kept(other.rotated(None, at(0)));
+        assert!(again.last_refresh() > other.last_refresh());
+        let own = kept(again.renewed(&tokens(None), at(1)));
+        assert!(!own.is_outlived() && own.last_refresh() > again.last_refresh());
     }
 }

@@ -3,19 +3,23 @@
 //!
 //! One refresh of a person at a time: in this process by turns, among hubs by a lease. Whatever a provider gave is kept
 //! before it is handed out, because the refresh token before it may be dead; what the database does not take is kept in
-//! memory, and tried again (`unkept`). It is done apart from the request that asked: a browser that goes away must not take
+//! memory, and tried again (`unkept`). Where a refresh ends the access tokens of before, it waits for a moment in which nobody
+//! was given one (`quiet`), and none of before is handed out after it (`Kept::is_outlived`, `others`). It is done apart from the request that asked: a browser that goes away must not take
 //! the only good refresh token with it.
 
 mod failure;
+mod flights;
 mod kept;
 pub mod lab;
 mod others;
+mod quiet;
 mod renew;
 mod store;
 #[cfg(test)]
 mod tests;
 mod unkept;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -25,12 +29,15 @@ use hub_core::id::UserId;
 use hub_core::secret::Secret;
 use hub_store::StoreError;
 use tokio::runtime::Handle;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::failure::{Code, Failure};
+use self::flights::{Flights, Part};
 pub use self::kept::Kept;
-use self::others::Others;
+use self::others::{Good, Others};
+use self::quiet::Quiet;
 pub use self::renew::next_look;
 use self::unkept::Unkept;
 use crate::app::App;
@@ -43,6 +50,10 @@ const LEASE: TimeDelta = TimeDelta::seconds(45);
 const LOOK: Duration = Duration::from_millis(100);
 /// How long another hub is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// So much news may be behind; who misses some looks for itself.
+const NEWS: usize = 256;
+/// How often those who wait for a change look for what another hub did.
+const OTHER_HUBS: Duration = Duration::from_secs(5);
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -56,7 +67,8 @@ pub struct Want {
 }
 
 impl Want {
-    fn is_plain(&self) -> bool {
+    /// Whether it is the access token as the provider gives it by itself.
+    pub fn is_plain(&self) -> bool {
         self.audience.is_none() && self.scope.is_none()
     }
 }
@@ -106,6 +118,9 @@ pub struct Broker {
     app: OnceLock<Weak<App>>,
     turns: Turns,
     others: Others,
+    quiet: Quiet,
+    flights: Flights<(UserId, Want, TimeDelta), Access>,
+    news: broadcast::Sender<UserId>,
     unkept: Unkept,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -119,6 +134,9 @@ impl Broker {
             app: OnceLock::new(),
             turns: Turns::default(),
             others: Others::default(),
+            quiet: Quiet::default(),
+            flights: Flights::default(),
+            news: broadcast::Sender::new(NEWS),
             unkept: Unkept::default(),
             tracker,
             stop,
@@ -134,11 +152,65 @@ impl Broker {
     /// An access token of somebody that is good for `at_least`, or for half of the life that the provider gives.
     pub async fn access(&self, user: UserId, want: Want, at_least: TimeDelta) -> Result<Access, Refused> {
         let app = self.app()?;
+        let want = simplest(&app, user, want).await?;
         // What is good already costs no task.
-        if let Some(access) = ready(&app, user, &want, at_least).await? {
-            return Ok(access);
+        if let Some(found) = ready(&app, user, &want, at_least).await?
+            && (found.endures || self.quiet.hand_out(user))
+        {
+            return Ok(found.access);
         }
-        self.apart(async move { turn(&app, user, &want, at_least).await }).await
+        let lead = match self.flights.join((user, want.clone(), at_least)) {
+            Part::Leads(lead) => Some(lead),
+            Part::Follows(follow) => match follow.wait().await {
+                Some(access) => return Ok(access),
+                None => None,
+            },
+        };
+        self.apart(async move {
+            let outcome = turn(&app, user, &want, at_least).await;
+            if let (Some(lead), Ok(access)) = (lead, &outcome) {
+                lead.tell(access.clone());
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// Waits for as long as an access token is the one to be handed out: until another one is, or for `patience`. `None`:
+    /// it is still that one.
+    pub async fn next(
+        &self,
+        user: UserId,
+        at_least: TimeDelta,
+        patience: Duration,
+        is_known: impl Fn(&Access) -> bool,
+    ) -> Result<Option<Access>, Refused> {
+        let app = self.app()?;
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut news = self.news.subscribe();
+        loop {
+            let access = self.access(user, Want::default(), at_least).await?;
+            if !is_known(&access) {
+                return Ok(Some(access));
+            }
+            let heard = async {
+                // Who was too slow to hear all may have missed it.
+                while news.recv().await.is_ok_and(|whose| whose != user) {}
+            };
+            let look = if app.store.is_shared() { OTHER_HUBS } else { patience };
+            tokio::select! {
+                () = heard => {}
+                () = tokio::time::sleep(look) => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(None),
+                () = self.stop.cancelled() => return Ok(None),
+            }
+        }
+    }
+
+    /// Tells those who wait that it stands otherwise with somebody's tokens.
+    fn tell(&self, user: UserId) {
+        // Nobody has to wait.
+        let _ = self.news.send(user);
     }
 
     /// Asks the provider about somebody, unless it vouched for them within `age`: groups, admin right, and whether they
@@ -165,6 +237,17 @@ impl Broker {
         Ok(store::failure(&app, user).await?.map(|(failure, _)| failure).filter(Failure::is_shown))
     }
 
+    /// Whether somebody has to log in anew, because the provider takes the refresh token no more: nobody knows since then
+    /// whether they are still let in.
+    pub async fn needs_login(&self, user: UserId) -> Result<bool, StoreError> {
+        let Ok(app) = self.app() else { return Ok(false) };
+        let Some(upstream) = app.store.upstream(user).await? else { return Ok(false) };
+        let failure = upstream.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok());
+        let is_it = failure.is_some_and(|failure| failure.code == Code::SignInNeeded);
+        // By another method they may have logged in since.
+        Ok(is_it && upstream.checked_at <= upstream.failed_at)
+    }
+
     fn app(&self) -> Result<Arc<App>, Refused> {
         self.app.get().and_then(Weak::upgrade).filter(|app| !app.login.providers().is_empty()).ok_or(Refused::NotKept)
     }
@@ -181,23 +264,54 @@ impl Broker {
     }
 }
 
+/// A wish in its simplest form: who wishes for all scopes that were granted, as oidc-agent does each time, wishes for none in
+/// particular.
+async fn simplest(app: &App, user: UserId, want: Want) -> Result<Want, Refused> {
+    let Some(scope) = &want.scope else { return Ok(want) };
+    let granted = store::kept(app, user).await?.and_then(|kept| kept.tokens()).map(|tokens| tokens.scope);
+    let wished: BTreeSet<&str> = scope.split_whitespace().collect();
+    let is_all = granted.is_some_and(|granted| granted.iter().map(String::as_str).collect::<BTreeSet<_>>() == wished);
+    Ok(if is_all { Want { scope: None, ..want } } else { want })
+}
+
+/// A token at hand.
+struct Found {
+    access: Access,
+    /// No refresh ends it.
+    endures: bool,
+}
+
+impl Found {
+    /// To whoever has the turn.
+    fn hand_out(self, app: &App, user: UserId) -> Access {
+        if !self.endures {
+            app.upstream.quiet.handed(user);
+        }
+        self.access
+    }
+}
+
 /// The token at hand, if it will do. Refuses whom no refresh would help.
-async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Option<Access>, Refused> {
+async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Option<Found>, Refused> {
     if app.store.refusal(user).await?.is_some() {
         return Err(Refused::NotAdmitted);
     }
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let now = app.now();
-    if want.id_token {
-        if let Some(access) = renew::id_of(app, &kept, at_least) {
-            return Ok(Some(access));
-        }
+    let endures = renew::endures(app, &kept, want);
+    let access = if want.id_token {
+        renew::id_of(app, &kept, at_least)
     } else if !want.is_plain() {
-        if let Some(access) = app.upstream.others.get(user, &kept, want, now, at_least) {
-            return Ok(Some(access));
-        }
-    } else if kept.is_good(now, at_least) {
-        return Ok(renew::access_of(app, &kept));
+        app.upstream.others.get(user, &kept, want, now, Good { at_least, of_last_refresh: !endures })
+    } else if kept.is_good(now, at_least) && (endures || !kept.is_outlived()) {
+        renew::access_of(app, &kept)
+    } else {
+        None
+    };
+    if let Some(access) = access {
+        // Last of all, because another hub may be about to end what is at hand.
+        let ends = !endures && is_elsewhere(app, user).await?;
+        return Ok((!ends).then_some(Found { access, endures }));
     }
     match store::failure(app, user).await? {
         Some((failure, since)) if failure.stands(since, now) => Err(Refused::Failed(failure)),
@@ -205,15 +319,20 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     }
 }
 
+/// Whether another hub has somebody's tokens at present.
+async fn is_elsewhere(app: &App, user: UserId) -> Result<bool, StoreError> {
+    Ok(app.store.is_shared() && app.store.is_upstream_held(user, &app.holder).await?)
+}
+
 async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Access, Refused> {
     let _turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
     // Whoever had the turn before may have brought it.
-    if let Some(access) = ready(app, user, want, at_least).await? {
-        return Ok(access);
+    if let Some(found) = ready(app, user, want, at_least).await? {
+        return Ok(found.hand_out(app, user));
     }
     hold(app, user).await?;
     let outcome = match ready(app, user, want, at_least).await {
-        Ok(Some(access)) => Ok(access),
+        Ok(Some(found)) => Ok(found.hand_out(app, user)),
         Ok(None) => match renew::renew(app, user, want).await {
             Ok(_) if want.id_token => renew::renewed_id(app, user).await,
             outcome => outcome,

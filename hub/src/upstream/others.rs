@@ -14,6 +14,15 @@ const MOST_OF_ONE: usize = 32;
 /// So many are remembered in all.
 const MOST: usize = 10_000;
 
+/// Which tokens will do.
+#[derive(Debug, Clone, Copy)]
+pub struct Good {
+    /// They last for so long, or for half of their life.
+    pub at_least: TimeDelta,
+    /// A refresh after theirs has ended them.
+    pub of_last_refresh: bool,
+}
+
 /// What was given lately.
 #[derive(Default)]
 pub struct Others(Mutex<HashMap<UserId, Vec<Other>>>);
@@ -24,6 +33,8 @@ struct Other {
     account: Account,
     access: Access,
     got: Time,
+    /// The refresh that gave it.
+    refresh: Option<i64>,
 }
 
 /// Provider and number there.
@@ -46,16 +57,18 @@ impl Other {
 
 impl Others {
     /// The token that was given for a wish, if it will do.
-    pub fn get(&self, user: UserId, of: &Kept, want: &Want, now: Time, at_least: TimeDelta) -> Option<Access> {
+    pub fn get(&self, user: UserId, of: &Kept, want: &Want, now: Time, good: Good) -> Option<Access> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it =
-            |other: &&Other| other.want == *want && other.account == account_of(of) && other.is_good(now, at_least);
+        let is_it = |other: &&Other| {
+            let lives = !good.of_last_refresh || other.refresh == of.last_refresh();
+            lives && other.want == *want && other.account == account_of(of) && other.is_good(now, good.at_least)
+        };
         all.get(&user)?.iter().find(is_it).map(|other| other.access.clone())
     }
 
-    /// Remembers a token. Where there are too many, the oldest gives way: of the person first.
+    /// Remembers a token of the last refresh. Where there are too many, the oldest gives way: of the person first.
     pub fn remember(&self, user: UserId, of: &Kept, want: Want, access: Access, now: Time) {
-        let other = Other { want, account: account_of(of), access, got: now };
+        let other = Other { want, account: account_of(of), access, got: now, refresh: of.last_refresh() };
         // Nobody knows whether one without an end has ended.
         if !other.lives(now) {
             return;
@@ -109,13 +122,17 @@ mod tests {
         Want { audience: Some(audience.to_string()), ..Want::default() }
     }
 
+    fn lasting(seconds: i64) -> Good {
+        Good { at_least: TimeDelta::seconds(seconds), of_last_refresh: false }
+    }
+
     impl Others {
         fn count(&self) -> usize {
             self.0.lock().unwrap().values().map(Vec::len).sum()
         }
 
         fn token(&self, user: i64, subject: &str, audience: usize, now: i64) -> Option<String> {
-            let found = self.get(UserId(user), &kept(subject), &want(audience), at(now), TimeDelta::seconds(10));
+            let found = self.get(UserId(user), &kept(subject), &want(audience), at(now), lasting(10));
             found.map(|access| access.token.expose().to_owned())
         }
     }
@@ -127,11 +144,23 @@ mod tests {
         for (now, at_least, expected) in
             [(0, 60, true), (39, 60, true), (49, 86_400, true), (50, 86_400, false), (99, 0, true), (100, 0, false)]
         {
-            let found = others.get(UserId(1), &kept("s"), &want(1), at(now), TimeDelta::seconds(at_least));
+            let found = others.get(UserId(1), &kept("s"), &want(1), at(now), lasting(at_least));
             assert_eq!(found.is_some(), expected, "{now} {at_least}");
         }
         others.remember(UserId(1), &kept("s"), want(2), access("endless", None), at(0));
         assert_eq!(others.token(1, "s", 2, 0), None, "nobody knows whether it has ended");
+    }
+
+    #[test]
+    fn a_token_that_a_later_refresh_has_ended_is_given_where_that_is_no_matter() {
+        let others = Others::default();
+        let own = Kept::new(Vec::new(), kept("s").rotated(None, at(0))).unwrap();
+        others.remember(UserId(1), &own, want(1), access("a", Some(100)), at(0));
+        let later = Kept::new(Vec::new(), own.rotated(None, at(1))).unwrap();
+        for (of, of_last_refresh, expected) in [(&own, true, true), (&later, true, false), (&later, false, true)] {
+            let good = Good { of_last_refresh, ..lasting(10) };
+            assert_eq!(others.get(UserId(1), of, &want(1), at(2), good).is_some(), expected);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use hub_store::User;
 use serde_json::json;
 
 use super::store::Keeping;
-use super::{Access, Code, Failure, Kept, Refused, Want, busy, hold_on, store, unkept};
+use super::{Access, Code, Failure, Kept, Refused, Want, busy, hold_on, quiet, store, unkept};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
@@ -26,6 +26,7 @@ const PAUSE: TimeDelta = TimeDelta::seconds(30);
 
 /// Gets an access token from the provider, keeps what has to be kept, and asks who the person is now.
 pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<Access, Refused> {
+    let mut quiet = None;
     loop {
         hold_on(app, user).await?;
         if let Err(error) = unkept::settle(app, user).await {
@@ -38,9 +39,19 @@ pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<A
         let Some(refresh_token) = kept.refresh_token() else {
             return Err(fail(app, user, provider, Code::SignInNeeded, "there is no refresh token").await?);
         };
+        if quiet.is_none() && ends_tokens(app, &kept) {
+            let moment = quiet::moment(kept.life());
+            quiet = Some(app.upstream.quiet.begin(user, moment, app.store.is_shared()).await);
+        }
         let ask = Ask { scope: want.scope.as_deref(), audience: want.audience.as_deref() };
         let error = match provider.refresh(&refresh_token, &ask, app.now()).await {
-            Ok(tokens) => return renewed(app, user, want, provider, &kept, tokens).await,
+            Ok(tokens) => {
+                let outcome = renewed(app, user, want, provider, &kept, tokens).await;
+                if outcome.is_ok() && !endures(app, &kept, want) {
+                    app.upstream.quiet.handed(user);
+                }
+                return outcome;
+            }
             Err(error) => error,
         };
         if matches!(error, RefreshError::InvalidGrant { .. }) {
@@ -59,7 +70,8 @@ pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<A
 pub(super) async fn check(app: &Arc<App>, user: UserId) -> Result<(), Refused> {
     let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
     let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
-    let due = kept.renewal().is_some_and(|at| at <= app.now());
+    let ends = ends_tokens(app, &kept);
+    let due = kept.renewal(ends).is_some_and(|at| at <= app.now()) || ends && kept.is_outlived();
     let tokens = kept.tokens().filter(|_| !due && kept.is_good(app.now(), TimeDelta::zero()));
     if let Some(tokens) = tokens
         && look(app, user, provider, &kept, tokens).await? == Looked::Done
@@ -109,6 +121,20 @@ pub(super) fn provider_of<'a>(app: &'a App, kept: &Kept) -> Option<&'a Provider>
     }
 }
 
+/// Whether a refresh ends the access tokens of before at the provider of a state.
+pub(super) fn ends_tokens(app: &App, kept: &Kept) -> bool {
+    provider_of(app, kept).is_some_and(|provider| provider.config().ends_tokens())
+}
+
+/// Whether a token for a wish is good until it ends, whatever is refreshed: the provider has it so, or those for whom it is
+/// never ask the provider.
+pub(super) fn endures(app: &App, kept: &Kept, want: &Want) -> bool {
+    let by_itself = |name: &String| {
+        provider_of(app, kept).is_some_and(|provider| provider.config().offline_audiences.contains(name))
+    };
+    want.id_token || !ends_tokens(app, kept) || want.audience.as_ref().is_some_and(by_itself)
+}
+
 async fn renewed(
     app: &Arc<App>,
     user: UserId,
@@ -119,13 +145,20 @@ async fn renewed(
 ) -> Result<Access, Refused> {
     let access = access(provider, &tokens);
     if !want.is_plain() {
-        if let Some(next) = &tokens.refresh_token {
-            store::keep(app, user, kept, kept.rotated(next)).await;
+        let next = tokens.refresh_token.as_ref();
+        let state = kept.rotated(next, app.now());
+        if let Some(rotated) = Kept::new(kept.sealed.clone(), state.clone()) {
+            app.upstream.others.remember(user, &rotated, want.clone(), access.clone(), app.now());
         }
-        app.upstream.others.remember(user, kept, want.clone(), access.clone(), app.now());
+        if next.is_some() || provider.config().ends_tokens() {
+            store::keep(app, user, kept, state).await;
+            app.upstream.tell(user);
+        }
         return Ok(access);
     }
-    match store::keep(app, user, kept, kept.renewed(&tokens)).await {
+    let keeping = store::keep(app, user, kept, kept.renewed(&tokens, app.now())).await;
+    app.upstream.tell(user);
+    match keeping {
         Keeping::Done => {}
         // Who the person is now is asked when it is kept.
         Keeping::Later => return Ok(access),
@@ -201,7 +234,7 @@ async fn later(app: &App, user: UserId, kept: &Kept) -> Result<(), Refused> {
 pub fn next_look(app: &App, kept: &Kept, now: Time) -> Option<Time> {
     let age = app.config.auth.refresh_age();
     let regular = (!age.is_zero()).then(|| now + age);
-    [kept.renewal(), regular].into_iter().flatten().min()
+    [kept.renewal(ends_tokens(app, kept)), regular].into_iter().flatten().min()
 }
 
 async fn refused(
@@ -223,7 +256,8 @@ async fn refused(
         RefreshError::Other(_) => Code::Refused,
     };
     let failed = fail(app, user, provider, code, &error.to_string()).await?;
-    let at_hand = want.is_plain() && code == Code::Unreachable && kept.is_good(app.now(), LAST_MOMENTS);
+    let is_alive = !(ends_tokens(app, kept) && kept.is_outlived());
+    let at_hand = want.is_plain() && code == Code::Unreachable && is_alive && kept.is_good(app.now(), LAST_MOMENTS);
     at_hand.then(|| access_of(app, kept)).flatten().ok_or(failed)
 }
 
@@ -246,6 +280,7 @@ async fn fail(app: &Arc<App>, user: UserId, provider: &Provider, code: Code, cau
     let known = before.failure.and_then(|known| serde_json::from_value::<Failure>(known).ok());
     if known.is_none_or(|known| known.code != code) {
         follow(app, &person, code).await?;
+        app.upstream.tell(user);
     }
     Ok(Refused::Failed(failure))
 }

@@ -42,6 +42,22 @@ struct House {
 
 impl House {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more lines in the section `[auth]`.
+    async fn with(more: &str) -> Self {
+        Self::at(more, "").await
+    }
+
+    /// At a provider where each refresh ends the access tokens of before, with more lines of it.
+    async fn where_refreshes_end_tokens(more: &str) -> Self {
+        let house = Self::at("", &format!("refresh_ends_tokens = true\n{more}")).await;
+        house.gives("a2");
+        house
+    }
+
+    async fn at(more: &str, of_provider: &str) -> Self {
         let provider = Listener::new(vec![
             (
                 "/.well-known/openid-configuration",
@@ -59,8 +75,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("specola.toml");
         let settings = format!(
-            "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n\
-             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n",
+            "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nenable_auth_state = true\n{more}\
+             [[auth.providers]]\nname = \"iam\"\nlogin_service = \"Test IAM\"\nissuer = {:?}\nclient_id = \"hub\"\nallowed_groups = [\"users\"]\n{of_provider}",
             folder.path().join("data"),
             provider.origin
         );
@@ -95,6 +111,24 @@ impl House {
         self.access().await.unwrap().token.expose().to_owned()
     }
 
+    /// An API token of ada's.
+    async fn script_token(&self) -> Secret {
+        let text = token::generate(&mut rand::rng());
+        let new = NewToken {
+            owner: TokenOwner::User(self.ada),
+            hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
+            prefix: token::prefix(text.expose()).to_owned(),
+            client_id: HUB_CLIENT.to_owned(),
+            session_id: None,
+            note: "of a script".to_owned(),
+            scopes: vec!["self".to_owned()],
+            expires_at: None,
+            now: self.app().now(),
+        };
+        self.app().store.insert_token(&new).await.unwrap();
+        text
+    }
+
     /// The refresh token in the database.
     async fn kept(&self) -> Value {
         let opened = self.app().hooks.auth_states.open(&self.app().store, self.ada).await.unwrap();
@@ -113,6 +147,18 @@ impl House {
             assert!(Instant::now() < deadline, "{} is kept", self.kept().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What the provider gives from now on; of a short life, so that nobody waits for long before the next refresh.
+    fn gives(&self, token: &str) {
+        self.provider.answer("/token", 200, "", json!({ "access_token": token, "expires_in": 3 }));
+    }
+
+    /// The token for a storage.
+    async fn token_for_storage(&self) -> String {
+        let want = Want { audience: Some("storage".to_owned()), ..Want::default() };
+        let access = self.app().upstream.access(self.ada, want, TimeDelta::seconds(60)).await.unwrap();
+        access.token.expose().to_owned()
     }
 
     fn refreshes(&self) -> usize {
@@ -216,6 +262,121 @@ async fn a_login_meanwhile_goes_before_what_was_held() {
     house.until_kept("r10").await;
 }
 
+/// Whatever a provider calls a refresh token that is not good: a better one that came meanwhile is tried.
+#[tokio::test]
+async fn a_refresh_token_that_is_not_good_ends_nothing_while_another_came_meanwhile() {
+    for (status, error) in [(400, "invalid_grant"), (401, "invalid_token")] {
+        let house = House::new().await;
+        house.provider.answer("/token", status, "", json!({ "error": error }));
+        let hold = house.provider.hold("/token");
+        let asking = async {
+            while house.refreshes() == 0 {
+                tokio::task::yield_now().await;
+            }
+            house.log_in("r9").await;
+            // What was asked before is answered with the refusal, which is read by then.
+            let next = house.provider.hold("/token");
+            hold.notify_one();
+            while house.refreshes() < 2 {
+                tokio::task::yield_now().await;
+            }
+            house.provider.answer("/token", 200, "", json!({ "access_token": "a10", "expires_in": 3600 }));
+            next.notify_one();
+        };
+        let (token, ()) = tokio::join!(house.token(), asking);
+        assert_eq!(token, "a10", "{error}");
+        assert!(house.provider.asked("/token")[1].contains("refresh_token=r9"));
+        assert!(!house.app().upstream.needs_login(house.ada).await.unwrap());
+    }
+}
+
+/// A refresh token that is no longer taken says nothing of who is let in: what was made before waits for a login.
+#[tokio::test]
+async fn tokens_of_who_has_to_log_in_anew_wait_for_that_unless_told_otherwise() {
+    for (more, is_refused) in [("", true), ("auth_refresh_strict = false\n", false)] {
+        let house = House::with(more).await;
+        let (app, text) = (house.app(), house.script_token().await);
+        let is_good = async || caller::by_token(app, text.expose()).await.unwrap().is_some();
+        assert!(is_good().await);
+        house.provider.answer("/token", 401, "", json!({ "error": "invalid_token" }));
+        assert!(matches!(house.access().await, Err(Refused::Failed(_))));
+        assert_eq!(is_good().await, !is_refused, "{more}");
+        // By a password of this hub, say.
+        app.store.upstream_vouched(house.ada, app.now()).await.unwrap();
+        assert!(is_good().await);
+    }
+}
+
+#[tokio::test]
+async fn what_a_later_refresh_has_ended_is_not_handed_out() {
+    let house = House::where_refreshes_end_tokens("").await;
+    assert_eq!(house.token().await, "a2");
+    house.gives("s3");
+    let begun = Instant::now();
+    assert_eq!(house.token_for_storage().await, "s3");
+    assert!(begun.elapsed() >= Duration::from_millis(590), "whoever was given a2 was about to use it");
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("s3".to_owned(), 2));
+    house.gives("a4");
+    assert_eq!((house.token().await, house.token().await, house.refreshes()), ("a4".to_owned(), "a4".to_owned(), 3));
+    house.gives("s5");
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("s5".to_owned(), 4));
+
+    // Who never asks the provider whether a token is good goes on with it, and nobody waits for them.
+    let house = House::where_refreshes_end_tokens("offline_audiences = [\"storage\"]").await;
+    assert_eq!(house.token_for_storage().await, "a2");
+    house.gives("a3");
+    let begun = Instant::now();
+    assert_eq!(house.token().await, "a3");
+    assert!(begun.elapsed() < Duration::from_millis(500));
+    assert_eq!((house.token_for_storage().await, house.refreshes()), ("a2".to_owned(), 2));
+
+    // Elsewhere nothing is ended.
+    let house = House::new().await;
+    house.gives("a2");
+    assert_eq!((house.token().await, house.token_for_storage().await), ("a2".to_owned(), "a2".to_owned()));
+    assert_eq!((house.token().await, house.refreshes()), ("a2".to_owned(), 2));
+}
+
+#[tokio::test]
+async fn who_wishes_for_every_scope_gets_what_who_wishes_for_none_gets() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let given = json!({ "access_token": "a2", "expires_in": 3600, "scope": "openid profile" });
+    house.provider.answer("/token", 200, "", given);
+    assert_eq!(house.token().await, "a2");
+    let of = |scope: &str| Want { scope: Some(scope.to_owned()), ..Want::default() };
+    let all = house.app().upstream.access(house.ada, of("profile  openid"), TimeDelta::seconds(60)).await.unwrap();
+    assert_eq!((all.token.expose(), house.refreshes()), ("a2", 1));
+    house.app().upstream.access(house.ada, of("openid"), TimeDelta::seconds(60)).await.unwrap();
+    assert!(house.refreshes() == 2 && house.provider.asked("/token")[1].contains("scope=openid"));
+}
+
+/// A kind after the other, not one of them after the other: else each would end the token of the one before.
+#[tokio::test]
+async fn many_who_wish_for_two_kinds_of_tokens_make_two_refreshes() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let each = (0..20).map(|_| async { (house.token_for_storage().await, house.token().await) });
+    assert_eq!(futures_util::future::join_all(each).await.len(), 20);
+    // Two, but for who came a little late.
+    assert!((2..=6).contains(&house.refreshes()), "{}", house.refreshes());
+}
+
+#[tokio::test]
+async fn who_waits_for_the_next_token_hears_of_it_at_once_and_of_nothing_else() {
+    let house = House::where_refreshes_end_tokens("").await;
+    let first = house.token().await;
+    let waits = |patience: Duration| {
+        house.app().upstream.next(house.ada, TimeDelta::seconds(0), patience, |access| access.token.expose() == first)
+    };
+    assert!(waits(Duration::from_millis(10)).await.unwrap().is_none());
+    house.app().upstream.tell(UserId(99));
+    house.gives("a3");
+    let (next, _) = tokio::join!(waits(PATIENCE), house.token_for_storage());
+    assert_eq!(next.unwrap().unwrap().token.expose(), "a3");
+    house.stop().await;
+    let known = house.app().upstream.next(house.ada, TimeDelta::seconds(0), PATIENCE, |_| true);
+    assert!(tokio::time::timeout(Duration::from_secs(5), known).await.is_ok(), "a hub that stops keeps nobody waiting");
+}
+
 #[tokio::test]
 async fn a_hub_that_stops_tries_once_more_and_says_what_is_lost() {
     for takes in [true, false] {
@@ -267,19 +428,7 @@ async fn the_providers_own_words_stay_in_the_log_beside_a_reference() {
 #[tokio::test]
 async fn a_token_that_slept_is_good_only_if_its_owner_is_still_let_in() {
     let house = House::new().await;
-    let (app, text) = (house.app(), token::generate(&mut rand::rng()));
-    let new = NewToken {
-        owner: TokenOwner::User(house.ada),
-        hashed: Secret::new(token::hash(text.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
-        prefix: token::prefix(text.expose()).to_owned(),
-        client_id: HUB_CLIENT.to_owned(),
-        session_id: None,
-        note: "of a script".to_owned(),
-        scopes: vec!["self".to_owned()],
-        expires_at: None,
-        now: app.now(),
-    };
-    app.store.insert_token(&new).await.unwrap();
+    let (app, text) = (house.app(), house.script_token().await);
     let overdue = app.now() - TimeDelta::hours(2);
     // Each use of it is noted.
     let sleep = async || house.database("UPDATE api_tokens SET last_activity = NULL").await;

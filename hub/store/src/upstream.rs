@@ -51,6 +51,12 @@ impl Store {
         self.pool.execute(sql, params![user, due_at]).await.map(drop)
     }
 
+    /// Records that somebody proved who they are in another way, whatever is wrong with their tokens.
+    pub async fn upstream_vouched(&self, user: UserId, now: Time) -> Result<()> {
+        let sql = "UPDATE specola_upstream SET checked_at = $2 WHERE user_id = $1";
+        self.pool.execute(sql, params![user, now]).await.map(drop)
+    }
+
     /// Records what went wrong, and when to try again, if at all by itself.
     pub async fn upstream_failed(&self, user: UserId, failure: &Value, now: Time, due_at: Option<Time>) -> Result<()> {
         let sql = "INSERT INTO specola_upstream (user_id, due_at, failure, failed_at, failures)
@@ -69,6 +75,14 @@ impl Store {
                 OR specola_upstream.held_by = $2"
         );
         self.changed(sql, params![user, holder, lease.num_seconds()]).await
+    }
+
+    /// Whether another hub has somebody's tokens.
+    pub async fn is_upstream_held(&self, user: UserId, holder: &str) -> Result<bool> {
+        let now = self.pool.now();
+        let sql =
+            format!("SELECT user_id FROM specola_upstream WHERE user_id = $1 AND held_by <> $2 AND held_until > {now}");
+        Ok(self.pool.row(sql, params![user, holder]).await?.is_some())
     }
 
     /// Lets go of somebody's tokens.

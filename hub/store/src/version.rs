@@ -22,6 +22,11 @@ pub struct Version {
 }
 
 impl Store {
+    /// Whether other hubs may use the same database at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.log.is_none()
+    }
+
     /// Tells the present state; `None` for PostgreSQL, where others write unseen.
     ///
     /// Own writes are always seen. A write of another process to the same SQLite file is seen by the write-ahead log's

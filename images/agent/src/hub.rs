@@ -17,6 +17,8 @@ use crate::keys::Keys;
 
 /// How long the hub may take: it may have to ask the provider.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// Where tokens are.
+const TOKEN: &str = "/user/access-token";
 /// Longer answers are not of a hub.
 const LARGEST: usize = 4 << 20;
 
@@ -34,6 +36,9 @@ pub struct Token {
     pub access_token: String,
     /// For how many seconds it is good, where that is known.
     pub expires_in: Option<u64>,
+    /// By which the hub is asked for the next one; older hubs give none.
+    #[serde(skip)]
+    pub tag: Option<String>,
 }
 
 /// An object store, as far as programs have to know it.
@@ -100,43 +105,86 @@ impl Hub {
 
     /// A fresh token, or why there is none.
     pub async fn token(&self) -> std::result::Result<Token, Refusal> {
-        let token: Token = self.ask("/user/access-token").await?;
-        if token.access_token.is_empty() { Err(Refusal::saying("the hub's answer is empty")) } else { Ok(token) }
+        let token = self.ask(TOKEN, None).await?.map(Answer::into_token);
+        token.unwrap_or_else(|| Err(Refusal::saying("the hub's answer is empty")))
+    }
+
+    /// The token that takes the place of one at hand, as soon as there is another, or nothing after some time.
+    pub async fn next(&self, tag: &str, wait: Duration) -> std::result::Result<Option<Token>, Refusal> {
+        self.ask(TOKEN, Some((tag, wait.as_secs()))).await?.map(Answer::into_token).transpose()
     }
 
     /// Keys of a storage, or why there are none.
     pub async fn keys(&self, storage: &str) -> std::result::Result<Keys, Refusal> {
-        let keys: Keys = self.ask(&format!("/user/storage/{storage}/credentials")).await?;
+        let keys: Keys = self.get(&format!("/user/storage/{storage}/credentials")).await?;
         if keys.left().is_zero() { Err(Refusal::saying("the hub's keys have ended")) } else { Ok(keys) }
     }
 
     /// What storages there are.
     pub async fn storage(&self) -> std::result::Result<Vec<Storage>, Refusal> {
-        self.ask("/user/storage").await.map(|Storages { storage }| storage)
+        self.get("/user/storage").await.map(|Storages { storage }| storage)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, path: &str) -> std::result::Result<T, Refusal> {
-        match tokio::time::timeout(PATIENCE, self.exchange(path)).await {
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> std::result::Result<T, Refusal> {
+        let answer = self.ask(path, None).await?;
+        answer.map_or_else(|| Err(Refusal::saying("the hub's answer is empty")), |answer| answer.read())
+    }
+
+    /// Asks; `next` is the mark of what is at hand, and for how many seconds the hub may wait with another. Nothing: there
+    /// is no other.
+    async fn ask(&self, path: &str, next: Option<(&str, u64)>) -> std::result::Result<Option<Answer>, Refusal> {
+        match tokio::time::timeout(PATIENCE, self.exchange(path, next)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(Refusal::saying(format!("{error:#}"))),
             Err(_) => Err(Refusal::saying("the hub does not answer")),
         }
     }
 
-    async fn exchange<T: DeserializeOwned>(&self, path: &str) -> Result<std::result::Result<T, Refusal>> {
-        let request = Request::get(format!("{}{path}", self.url))
+    async fn exchange(
+        &self,
+        path: &str,
+        next: Option<(&str, u64)>,
+    ) -> Result<std::result::Result<Option<Answer>, Refusal>> {
+        let mut request = Request::get(format!("{}{path}", self.url))
             .header(header::AUTHORIZATION, format!("token {}", self.token))
-            .header(header::ACCEPT, "application/json")
-            .body(Empty::new())?;
-        let answer = self.client.request(request).await.context("the hub is not reached")?;
+            .header(header::ACCEPT, "application/json");
+        if let Some((tag, wait)) = next {
+            request = request.header(header::IF_NONE_MATCH, tag).header("prefer", format!("wait={wait}"));
+        }
+        let answer = self.client.request(request.body(Empty::new())?).await.context("the hub is not reached")?;
         let status = answer.status();
+        let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("the hub's answer breaks off: {error}"))?.to_bytes();
-        if status == StatusCode::OK {
-            return Ok(Ok(serde_json::from_slice(&body).context("the hub's answer is not understood")?));
+        match status {
+            StatusCode::OK => Ok(Ok(Some(Answer { body, tag }))),
+            StatusCode::NOT_MODIFIED if next.is_some() => Ok(Ok(None)),
+            _ => {
+                let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
+                Ok(Err(Refusal { status: status.as_u16(), ..refusal }))
+            }
         }
-        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Err(Refusal { status: status.as_u16(), ..refusal }))
+    }
+}
+
+/// What the hub gave.
+struct Answer {
+    body: Bytes,
+    tag: Option<String>,
+}
+
+impl Answer {
+    fn read<T: DeserializeOwned>(&self) -> std::result::Result<T, Refusal> {
+        let read = serde_json::from_slice(&self.body);
+        read.map_err(|error| Refusal::saying(format!("the hub's answer is not understood: {error}")))
+    }
+
+    fn into_token(self) -> std::result::Result<Token, Refusal> {
+        let token: Token = self.read()?;
+        if token.access_token.is_empty() {
+            return Err(Refusal::saying("the hub's answer is empty"));
+        }
+        Ok(Token { tag: self.tag, ..token })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Keeps the file with the token current: asks well before it ends, and says what stands in the way.
+//! Keeps the file with the token current: asks well before it ends, follows at once where the hub tells of another, and says
+//! what stands in the way.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ const TOKEN: &str = "access_token";
 /// A token is renewed after half of what it has left, but within these.
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(900);
+/// For so long the hub may keep a question waiting whether there is another token.
+const WAIT: Duration = Duration::from_secs(25);
+/// A hub that keeps nobody waiting, or is away, is asked so often.
+const SELDOM: Duration = Duration::from_secs(2);
 
 /// Who keeps the file.
 pub struct Keeper {
@@ -41,13 +46,14 @@ impl Keeper {
         // What an agent before this one left behind may have ended long ago.
         self.folder.remove(TOKEN);
         let (mut first, mut ends, mut refusals) = (Some(first), None, 0_u32);
+        let mut answer = self.hub.token().await;
         loop {
-            let pause = match self.hub.token().await {
+            let (pause, tag) = match answer {
                 Ok(token) => {
                     refusals = 0;
                     ends = token.expires_in.map(|seconds| Instant::now() + Duration::from_secs(seconds));
                     self.keep(&token);
-                    after(&token)
+                    (after(&token), token.tag)
                 }
                 Err(refusal) => {
                     let left = ends.map(|ends| ends.saturating_duration_since(Instant::now()));
@@ -57,14 +63,35 @@ impl Keeper {
                     }
                     self.status.token_refused(&refusal);
                     refusals = refusals.saturating_add(1);
-                    again(&refusal, refusals, left)
+                    (again(&refusal, refusals, left), None)
                 }
             };
             if let Some(first) = first.take() {
                 let _ = first.send(());
             }
-            tokio::time::sleep(pause).await;
+            answer = self.next(tag, Instant::now() + pause).await;
         }
+    }
+
+    /// The next answer: that of the hub when it has another token, or what it says when it is time to ask again.
+    async fn next(&self, tag: Option<String>, time: Instant) -> Result<Token, Refusal> {
+        if let Some(tag) = tag {
+            // The hub counts whole seconds.
+            while let Some(left) = time.checked_duration_since(Instant::now()).filter(|left| left.as_secs() > 0) {
+                let asked = Instant::now();
+                match self.hub.next(&tag, left.min(WAIT)).await {
+                    Ok(Some(token)) => return Ok(token),
+                    Err(refusal) if matches!(refusal.status, 400..=499) => return Err(refusal),
+                    // It is told when it is time to ask again, if it still is so.
+                    Ok(None) | Err(_) => {}
+                }
+                if asked.elapsed() < SHORTEST {
+                    tokio::time::sleep(SELDOM.min(left)).await;
+                }
+            }
+        }
+        tokio::time::sleep_until(time).await;
+        self.hub.token().await
     }
 
     fn keep(&self, token: &Token) {
@@ -106,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_at_half_of_its_time() {
-        let token = |expires_in| Token { access_token: "a".into(), expires_in };
+        let token = |expires_in| Token { access_token: "a".into(), expires_in, tag: None };
         for (seconds, expected) in
             [(Some(0), 0.5), (Some(5), 2.5), (Some(600), 300.0), (Some(86_400), 900.0), (None, 900.0)]
         {

@@ -15,6 +15,7 @@ impl Parts {
         Ok(match container.doing() {
             // Whoever made it died before starting it, and the next start makes it anew.
             Doing::Created => Sight::Absent,
+            _ if container.is_at_rest() => Sight::Absent,
             Doing::Changing => Sight::Coming,
             Doing::Running => match address::of(container, &self.config) {
                 Some(url) => Sight::Up { url },

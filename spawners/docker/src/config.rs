@@ -31,6 +31,9 @@ pub struct Config {
     pub port: u16,
     /// How long a server has between being asked to end and being killed.
     pub stop_timeout: Duration,
+    /// `DockerSpawner.remove`: whether a container is removed when its server stops. One that is kept is started again, as
+    /// long as it would be made the same.
+    pub remove: bool,
     /// How containers are made, unless what was chosen says otherwise.
     pub shape: Shape,
 }
@@ -100,6 +103,7 @@ impl Config {
             connect_ip: None,
             port: 8888,
             stop_timeout: Duration::from_secs(10),
+            remove: true,
             shape: Shape::default(),
         }
     }

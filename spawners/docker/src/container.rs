@@ -7,6 +7,9 @@ use spawners::Identity;
 
 use crate::label;
 
+/// In the names of containers that are kept for a next start.
+const REST: &str = "-kept-";
+
 /// A container.
 #[derive(Debug, Clone)]
 pub(crate) struct Container(pub ContainerInspectResponse);
@@ -45,6 +48,35 @@ impl Container {
     /// Whose it is; `None` for what is no server of any hub of ours.
     pub fn identity(&self) -> Option<Identity> {
         self.labels().and_then(label::identity)
+    }
+
+    /// Whether it stays when its server stops. It runs for whichever start is the server's, as none is written on it.
+    pub fn is_kept(&self) -> bool {
+        self.label(label::KEPT).is_some()
+    }
+
+    /// The name that it has while its server is stopped.
+    pub fn name_at_rest(&self) -> String {
+        let id = self.id().get(..12).unwrap_or_default();
+        format!("{}{REST}{id}", self.name().split(REST).next().unwrap_or_default())
+    }
+
+    /// Whether it is kept for a next start, and nothing of the last one is left to do.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_kept() && self.doing() != Doing::Running && self.name() == self.name_at_rest()
+    }
+
+    /// Whether it was made of this image, as it is now.
+    pub fn has_image(&self, id: &str) -> bool {
+        self.0.image.as_deref() == Some(id)
+    }
+
+    /// Whether it belongs to this very start.
+    pub fn is_of(&self, server: &Identity) -> bool {
+        self.identity().is_some_and(|identity| {
+            let (own, asked) = (identity.marker(), server.marker());
+            own == asked || self.is_kept() && own.same_server(&asked)
+        })
     }
 
     /// A variable of its environment.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hub_core::id::SpawnerId;
+use bollard::models::ContainerSummaryStateEnum;
+use hub_core::id::{Generation, SpawnerId};
+use hub_core::secret::Secret;
 use serde_json::{Value, json};
 use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
 use tokio::sync::mpsc;
@@ -16,6 +18,9 @@ use crate::engine::Engine;
 use crate::pull::Pulls;
 use crate::stop::Asked;
 use crate::{label, make, start, watch};
+
+/// The variable with a server's token.
+const TOKEN: &str = "JUPYTERHUB_API_TOKEN";
 
 /// A container can have all there is to have.
 pub const ABILITIES: Abilities = Abilities { mounts: false, ..Abilities::ALL };
@@ -65,13 +70,13 @@ impl Parts {
             && let Some(container) = self.engine.inspect(id).await?.map(Container)
         {
             match container.identity() {
-                Some(identity) if identity.marker() == server.marker() => return Ok(Some(container)),
+                Some(_) if container.is_of(server) => return Ok(Some(container)),
                 None if container.was_made_by_dockerspawner_for(server) => return Ok(Some(container)),
                 _ => {}
             }
         }
         for container in self.family(server).await? {
-            if container.identity().is_some_and(|identity| identity.generation == server.generation) {
+            if container.is_of(server) {
                 return Ok(Some(container));
             }
         }
@@ -111,6 +116,14 @@ impl Spawner for Docker {
         start::start(&self.parts, plan, record).await
     }
 
+    async fn kept_token(&self, server: &Identity) -> Result<Option<Secret>, Unreachable> {
+        if self.parts.config.remove {
+            return Ok(None);
+        }
+        let kept = self.parts.family(server).await?.into_iter().find(Container::is_kept);
+        Ok(kept.and_then(|container| container.variable(TOKEN).map(Secret::new)))
+    }
+
     async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable> {
         match self.parts.find(server, state).await? {
             Some(container) => self.parts.sight(&container).await,
@@ -128,7 +141,11 @@ impl Spawner for Docker {
     /// Volumes outlive their server: what is in them is the person's.
     async fn forget(&self, server: &Identity, _state: &Value) -> Result<(), Unreachable> {
         for container in self.parts.family(server).await? {
-            self.parts.end(&container, false).await?;
+            if container.is_at_rest() {
+                self.parts.engine.remove(container.id(), false).await.map_err(Unreachable::new)?;
+            } else {
+                self.parts.end(&container, false).await?;
+            }
         }
         Ok(())
     }
@@ -137,7 +154,15 @@ impl Spawner for Docker {
         let hub = &self.parts.config.hub;
         let listed = self.parts.engine.list(label::filter(hub)).await?;
         let owned = listed.into_iter().filter_map(|listed| {
-            let identity = label::identity(&listed.labels?).filter(|identity| identity.hub == *hub)?;
+            let labels = listed.labels?;
+            let mut identity = label::identity(&labels).filter(|identity| identity.hub == *hub)?;
+            if labels.contains_key(label::KEPT) {
+                if listed.state != Some(ContainerSummaryStateEnum::RUNNING) {
+                    return None;
+                }
+                // It runs for the latest start, or for one that is over: whoever compares knows which by the row.
+                identity.generation = Generation(i64::MAX);
+            }
             let name = listed.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
             Some(Owned { identity, state: state(&listed.id?, name.trim_start_matches('/')) })
         });

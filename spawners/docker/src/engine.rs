@@ -10,7 +10,8 @@ use anyhow::anyhow;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use spawners::Unreachable;
@@ -88,6 +89,12 @@ impl Engine {
             tracing::warn!(container = name, "the engine warns: {warning}");
         }
         Ok(created.id)
+    }
+
+    /// Gives a container another name.
+    pub async fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        self.client()?.rename_container(id, options).await
     }
 
     /// Removes a container with its nameless volumes. Without force, one that runs stays.

@@ -21,6 +21,8 @@ pub(crate) const PREFIX: &str = "specola.prefix";
 pub(crate) const PORT: &str = "specola.port";
 /// A digest of what it was made from.
 pub(crate) const CONFIG: &str = "specola.config";
+/// Present when it is kept after a stop, and started again: which start it runs for is not written on it.
+pub(crate) const KEPT: &str = "specola.kept";
 /// Present when it is reached by its name.
 pub(crate) const BY_NAME: &str = "specola.by-name";
 

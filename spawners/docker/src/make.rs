@@ -253,6 +253,9 @@ fn labels(
     labels.insert(label::PREFIX.to_owned(), plan.prefix.clone());
     labels.insert(label::PORT.to_owned(), port(config, plan).to_string());
     labels.insert(label::CONFIG.to_owned(), digest.to_owned());
+    if !config.remove {
+        labels.insert(label::KEPT.to_owned(), "1".to_owned());
+    }
     if shape.use_internal_hostname {
         labels.insert(label::BY_NAME.to_owned(), "1".to_owned());
     }

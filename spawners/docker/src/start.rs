@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, ExecConfig};
-use bollard::query_parameters::{RenameContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::StartContainerOptions;
 use futures_util::StreamExt;
 use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
 
@@ -34,7 +34,9 @@ const LINES: usize = 40;
 pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) -> Result<Started, StartError> {
     let server = &plan.identity;
     let recipe = Recipe::new(&parts.config, plan)?;
-    if let Some(container) = parts.settle(server, &recipe).await? {
+    let settled = parts.settle(server, &recipe).await?;
+    if let Settled::Runs(container) = settled {
+        let container = parts.name(container, &recipe.name).await;
         return parts.arrived(&container, record).await;
     }
     parts.gate(&recipe).await?;
@@ -44,16 +46,27 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     if let Some(image) = &image {
         command::complete(&mut body, &plan.args, image)?;
     }
-    // Before anything is made: what was saved says that something may have been.
-    record.save(&state("", &recipe.name)).await?;
-    record.progress(75, "Making the container").await;
-    let mut made = parts.make(server, &recipe, body.clone()).await?;
+    let mut made = match settled {
+        Settled::Rests(container) if image.as_ref().is_none_or(|image| container.has_image(&image.id)) => {
+            record.progress(75, "Taking the container that was kept").await;
+            Made { engine: Arc::clone(&parts.engine), id: container.id().to_owned(), kept: true, earlier: true }
+        }
+        _ => {
+            parts.clear_kept(&settled).await?;
+            // Before anything is made: what was saved says that something may have been.
+            record.save(&state("", &recipe.name)).await?;
+            record.progress(75, "Making the container").await;
+            parts.make(server, &recipe, body.clone()).await?
+        }
+    };
     if let Err(error) = record.save(&state(&made.id, &recipe.name)).await {
         made.clear().await;
         return Err(error.into());
     }
     record.progress(85, "Starting the container").await;
-    if let Err(error) = parts.launch(&made.id, &body, image.as_ref()).await {
+    // What ran before has its command.
+    let image = image.as_ref().filter(|_| !made.earlier);
+    if let Err(error) = parts.launch(&made.id, &body, image).await {
         match &error {
             // Nobody knows whether it runs; a look tells.
             StartError::Unreachable(_) => made.keep(),
@@ -64,7 +77,18 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     made.keep();
     parts.after_start(&made.id, &recipe.shape.post_start_cmd).await;
     let container = parts.engine.inspect(&made.id).await?.map(Container).ok_or_else(gone)?;
+    let container = parts.name(container, &recipe.name).await;
     parts.arrived(&container, record).await
+}
+
+/// What there is of a server when it is to be started.
+enum Settled {
+    /// Nothing that is in the way.
+    Nothing,
+    /// What this very start has made, and runs.
+    Runs(Container),
+    /// What was kept, and would be made the same.
+    Rests(Container),
 }
 
 /// A container that was made and not started. Dropped, it is removed, unless it runs.
@@ -72,6 +96,8 @@ struct Made {
     engine: Arc<Engine>,
     id: String,
     kept: bool,
+    /// It was there before this start, and stays whatever comes of it.
+    earlier: bool,
 }
 
 impl Made {
@@ -81,6 +107,9 @@ impl Made {
 
     async fn clear(&mut self) {
         self.kept = true;
+        if self.earlier {
+            return;
+        }
         if let Err(error) = self.engine.remove(&self.id, true).await {
             tracing::warn!(container = self.id, "not removed, and left to the next survey: {error}");
         }
@@ -101,25 +130,46 @@ impl Drop for Made {
 }
 
 impl Parts {
-    /// Clears away what is in the way of a start; returns what can be adopted.
-    async fn settle(&self, server: &Identity, recipe: &Recipe) -> Result<Option<Container>, StartError> {
-        let mut own = None;
+    /// Clears away what is in the way of a start; returns what can be adopted, or started again.
+    async fn settle(&self, server: &Identity, recipe: &Recipe) -> Result<Settled, StartError> {
+        let mut settled = Settled::Nothing;
         for container in self.family(server).await? {
             let Some(identity) = container.identity() else { continue };
             if identity.generation > server.generation {
                 // This start comes too late.
                 return Err(SaveError::Overtaken.into());
             }
-            let same = identity.generation == server.generation
-                && container.doing() == Doing::Running
-                && container.label(label::CONFIG) == Some(recipe.digest.as_str());
-            if same && own.is_none() {
-                own = Some(container);
-            } else {
-                self.remove(&container).await?;
+            let same = container.is_of(server) && container.label(label::CONFIG) == Some(recipe.digest.as_str());
+            let first = matches!(settled, Settled::Nothing);
+            match container.doing() {
+                Doing::Running if same && first => settled = Settled::Runs(container),
+                Doing::Ended if same && first && container.is_kept() && !self.config.remove => {
+                    settled = Settled::Rests(container);
+                }
+                _ => self.remove(&container).await?,
             }
         }
-        Ok(own)
+        Ok(settled)
+    }
+
+    /// Gives a container that runs again the name it has when it does. Not before it runs: cut off in between, it would
+    /// look like one that ended by itself.
+    async fn name(&self, mut container: Container, name: &str) -> Container {
+        if container.name() != name {
+            match self.engine.rename(container.id(), name).await {
+                Ok(()) => container.0.name = Some(name.to_owned()),
+                Err(error) => tracing::warn!(container = container.name(), "not called {name} again: {error}"),
+            }
+        }
+        container
+    }
+
+    /// Removes what was kept and would not be made the same any more.
+    async fn clear_kept(&self, settled: &Settled) -> Result<(), StartError> {
+        match settled {
+            Settled::Rests(container) => self.remove(container).await,
+            _ => Ok(()),
+        }
     }
 
     async fn remove(&self, container: &Container) -> Result<(), StartError> {
@@ -163,7 +213,7 @@ impl Parts {
         recipe: &Recipe,
         body: ContainerCreateBody,
     ) -> Result<Made, StartError> {
-        let made = |id| Made { engine: Arc::clone(&self.engine), id, kept: false };
+        let made = |id| Made { engine: Arc::clone(&self.engine), id, kept: false, earlier: false };
         match self.engine.create(&recipe.name, body.clone()).await {
             Ok(id) => return Ok(made(id)),
             Err(error) if status(&error) == Some(409) => self.make_room(server, &recipe.name, error).await?,
@@ -192,9 +242,7 @@ impl Parts {
         }
         let aside = format!("{name}-before-{}", holder.id().get(..12).unwrap_or_default());
         tracing::warn!(container = name, "left by DockerSpawner; kept, and renamed {aside}");
-        let options = RenameContainerOptionsBuilder::default().name(&aside).build();
-        let client = self.engine.client().map_err(Unreachable::new)?;
-        client.rename_container(holder.id(), options).await.map_err(|error| refusal::of(error, "rename a container"))
+        self.engine.rename(holder.id(), &aside).await.map_err(|error| refusal::of(error, "rename a container"))
     }
 
     async fn launch(&self, id: &str, body: &ContainerCreateBody, image: Option<&Image>) -> Result<(), StartError> {

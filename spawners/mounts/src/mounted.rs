@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use hub_core::clock::Clock;
 use hub_core::id::SpawnerId;
+use hub_core::secret::Secret;
 use serde_json::Value;
 use spawners::{
     Abilities, Bind, Identity, Mount, Owned, Plan, Record, SaveError, Sight, Spawner, StartError, Started, Stop,
@@ -243,6 +244,10 @@ impl Spawner for Mounted {
         let target: PathBuf = self.0.config.target.clone();
         plan.binds.push(Bind { source: place.tree(), target, read_only: false, propagate: true });
         self.0.driver.start(&plan, state, record).await
+    }
+
+    async fn kept_token(&self, server: &Identity) -> Result<Option<Secret>, Unreachable> {
+        self.0.driver.kept_token(server).await
     }
 
     async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable> {

@@ -24,18 +24,20 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// Copies the files and says what has to differ from test to test.
-    fn new(lab: &str, hub: &str, postgres: &str) -> Result<Deployment> {
+    /// Copies the files and says what has to differ from test to test, and what this one wants.
+    fn new(lab: &str, hub: &str, wanted: &str) -> Result<Deployment> {
         let folder = tempfile::tempdir()?;
-        for name in ["compose.yaml", ".env.example", "specola.toml", "up"] {
+        for name in ["compose.yaml", "buckets.yaml", ".env.example", "specola.toml", "up"] {
             fs::copy(file("deploy/compose").join(name), folder.path().join(name))?;
         }
-        let name = format!("specola-compose-{}", std::process::id());
         let (port, http) = (place::free_port()?, place::free_port()?);
+        let name = format!("specola-compose-{port}");
+        let mounts = folder.path().join("mounts");
         let own = format!(
             "PUBLIC_URL=https://localhost:{port}\nTLS=self-signed\nHTTPS_PORT={port}\nHTTP_PORT={http}\n\
-             COMPOSE_PROFILES=postgres\nPOSTGRES_IMAGE={postgres}\nHUB_IMAGE={hub}\nLAB_IMAGE={lab}\n\
-             COMPOSE_PROJECT_NAME={name}\nLAB_NETWORK={name}-labs\n"
+             HUB_IMAGE={hub}\nLAB_IMAGE={lab}\nCOMPOSE_PROJECT_NAME={name}\nLAB_NETWORK={name}-labs\n\
+             MOUNTS_DIR={}\n{wanted}\n",
+            mounts.display()
         );
         fs::write(folder.path().join(".env"), own)?;
         Ok(Deployment { folder, name, port })
@@ -103,6 +105,7 @@ impl Drop for Deployment {
         }
         let _ = run(self.up().args(["down", "--volumes", "--timeout", "2"]));
         let _ = docker(&["volume", "rm", &format!("specola-home-{}", person())]);
+        let _ = run(Command::new("umount").arg("--lazy").arg(self.folder.path().join("mounts")));
     }
 }
 
@@ -134,7 +137,8 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
     let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
     need!(place::command("docker-compose").or_else(|| place::command("docker")), "compose", "SPECOLA_REQUIRE_DOCKER");
-    let deployment = Deployment::new(&lab, &hub()?, &postgres(&base)?)?;
+    let wanted = format!("COMPOSE_PROFILES=postgres\nPOSTGRES_IMAGE={}", postgres(&base)?);
+    let deployment = Deployment::new(&lab, &hub()?, &wanted)?;
     run(&mut deployment.up())?;
     deployment.is_healthy("hub").await?;
     deployment.is_healthy("proxy").await?;
@@ -185,6 +189,46 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     let secret = fs::read_to_string(deployment.folder.path().join("secrets/postgres_password"))?;
     let said = docker(&["inspect", &hub])?;
     ensure!(!said.contains(secret.trim()), "the password of the database is in nobody's environment");
+    Ok(())
+}
+
+/// The hub's container can mount, and what it mounts is seen by labs that were there before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() -> Result<()> {
+    let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    if !place::is_root() || !Path::new("/dev/fuse").exists() {
+        ensure!(std::env::var_os("SPECOLA_REQUIRE_MOUNTS").is_none(), "not root, or no FUSE");
+        eprintln!("skipped: it needs root and /dev/fuse");
+        return Ok(());
+    }
+    let deployment = Deployment::new(&lab, &hub()?, "COMPOSE_FILE=compose.yaml:buckets.yaml")?;
+    run(&mut deployment.up())?;
+    // The proxy is well when it speaks to the hub, by a socket that is root's here.
+    deployment.is_healthy("proxy").await?;
+    let health = run(deployment.up().args(["doctor", "--only", "fuse"]))?;
+    ensure!(health.contains("rclone v1") && health.contains("is seen by containers"), "{health}");
+    let (hub, proxy) = (deployment.container("hub")?, deployment.container("proxy")?);
+    let rights = |container: &str| docker(&["exec", container, "grep", "CapBnd", "/proc/1/status"]);
+    // SYS_ADMIN, FOWNER, DAC_OVERRIDE and CHOWN; DAC_OVERRIDE.
+    assert_eq!(rights(&hub)?, "CapBnd:\t000000000020000b");
+    assert_eq!(rights(&proxy)?, "CapBnd:\t0000000000000002");
+
+    // As the driver binds it, in a container that is there first.
+    let mounts = deployment.folder.path().join("mounts").display().to_string();
+    let (bind, network) = (format!("{mounts}:/s3:ro,rslave"), format!("{}-labs", deployment.name));
+    let container = ["run", "--detach", "--network", &network, "--user", "1000:100", "--cap-drop", "ALL"];
+    let lab = docker(&[&container[..], &["--volume", &bind, &base, "sleep", "600"]].concat())?;
+    // As the hub mounts it, from a folder in place of a store.
+    let line = format!(
+        "mkdir /tmp/store {mounts}/one && echo there > /tmp/store/file && exec rclone mount --daemon --allow-other \
+         --default-permissions --uid 1000 --gid 100 --umask 077 /tmp/store {mounts}/one"
+    );
+    docker(&["exec", &hub, "sh", "-c", &line])?;
+    assert_eq!(docker(&["exec", &lab, "cat", "/s3/one/file"])?, "there");
+    // And goes there when it goes.
+    docker(&["exec", &hub, "umount", &format!("{mounts}/one")])?;
+    assert_eq!(docker(&["exec", &lab, "ls", "/s3/one"])?, "");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::docker::Passage;
 use tests::provider::{self, Provider};
-use tests::{Body, Kernel, Session, need, place, until};
+use tests::{Answer, Body, Kernel, Session, need, place, until};
 
 use super::{build, docker, hub, lab, run};
 
@@ -33,6 +33,8 @@ struct Deployment {
     /// Where configurable-http-proxy listens, and where it finds the hub.
     front: u16,
     back: u16,
+    /// Where the proxy takes orders.
+    orders: u16,
     proxy: Option<Child>,
 }
 
@@ -40,8 +42,8 @@ impl Deployment {
     /// Makes the network, and the folders with what an older hub left.
     fn new() -> Result<Deployment> {
         let name = format!("specola-infn-{}", std::process::id());
-        let (folder, front, back) = (tempfile::tempdir()?, place::free_port()?, place::free_port()?);
-        let deployment = Deployment { folder, name, front, back, proxy: None };
+        let (front, back, orders) = (place::free_port()?, place::free_port()?, place::free_port()?);
+        let deployment = Deployment { folder: tempfile::tempdir()?, name, front, back, orders, proxy: None };
         docker(&["network", "create", &deployment.name])?;
         for name in ["db", "cookies"] {
             fs::create_dir(deployment.folder.path().join(name))?;
@@ -91,6 +93,8 @@ impl Deployment {
         ];
         let mut command = Command::new("docker");
         command.args(["run", "--detach", "--name", &self.hub(), "--network", &self.name]);
+        // The proxy is a program of this machine here, which a passage leads to.
+        command.args(["--add-host", "http_proxy:127.0.0.1"]);
         command.args(["--network-alias", "jupyterhub", "--publish", &format!("127.0.0.1:{}:8088", self.back)]);
         for (from, to) in [
             ("/var/run/docker.sock", "/var/run/docker.sock"),
@@ -110,7 +114,7 @@ impl Deployment {
     fn put_proxy_in_front(&mut self, program: &std::path::Path) -> Result<()> {
         let mut command = Command::new(program);
         command.args(["--ip=127.0.0.1", &format!("--port={}", self.front), "--api-ip=127.0.0.1"]);
-        command.arg(format!("--api-port={}", place::free_port()?));
+        command.arg(format!("--api-port={}", self.orders));
         command.arg(format!("--default-target=http://127.0.0.1:{}", self.back));
         command.arg(format!("--error-target=http://127.0.0.1:{}/hub/error", self.back));
         command.env("CONFIGPROXY_AUTH_TOKEN", TOKEN);
@@ -124,6 +128,33 @@ impl Deployment {
             |error| error.to_string(),
             |output| [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat(),
         )
+    }
+
+    /// The proxy's own API.
+    async fn order(&self, method: Method, path: &str, body: Body) -> Result<Answer> {
+        let mut session =
+            Session::new(&format!("http://127.0.0.1:{}", self.orders))?.authorized(&format!("token {TOKEN}"));
+        session.send(method, path, body).await
+    }
+
+    /// Leaves a route in the proxy, as a hub does that is stopped while somebody works.
+    async fn leave_route(&self, person: &str) -> Result<()> {
+        let route = json!({"target": format!("http://127.0.0.1:{}", place::free_port()?)});
+        until("route", PATIENCE, async || {
+            let path = format!("/api/routes/user/{person}");
+            let Ok(answer) = self.order(Method::POST, &path, Body::Json(route.clone())).await else { return Ok(None) };
+            Ok((answer.status == 201).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the proxy knows no server.
+    async fn has_no_routes(&self) -> Result<()> {
+        let none = until("end of the old routes", PATIENCE, async || {
+            let routes = self.order(Method::GET, "/api/routes", Body::Empty).await?.expect(&[200])?.json()?;
+            Ok(routes.as_object().is_some_and(|all| all.keys().all(|path| path == "/")).then_some(()))
+        });
+        none.await.with_context(|| self.log())
     }
 
     /// Waits until the hub answers through both proxies.
@@ -178,11 +209,14 @@ async fn a_deployment_of_infn_switches_by_another_image() -> Result<()> {
     provider.set_user(&person, json!({"groups": ["users"]})).await?;
     let port = provider.session()?.origin().port().context("the provider's port")?;
 
-    deployment.start(&image, &lab, provider.issuer())?;
     deployment.put_proxy_in_front(&proxy)?;
+    deployment.leave_route(&person).await?;
+    deployment.start(&image, &lab, provider.issuer())?;
     // The provider is on this machine's own address only, which in the hub's container is another one.
-    let passage = Passage::into(&deployment.hub(), port)?;
+    let passages =
+        [Passage::into(&deployment.hub(), port, port)?, Passage::into(&deployment.hub(), 8001, deployment.orders)?];
     deployment.answers().await?;
+    deployment.has_no_routes().await?;
     ensure!(deployment.log().contains("to that of JupyterHub 6.1"), "the older database is taken over");
 
     let mut anna = Session::new(&deployment.origin())?;
@@ -228,9 +262,9 @@ async fn a_deployment_of_infn_switches_by_another_image() -> Result<()> {
     // The hub's container is started anew: nobody signs in again, and the lab is the same.
     let state = |container: &str| docker(&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container]);
     let before = state(&container)?;
-    drop(passage);
+    drop(passages);
     docker(&["restart", "--time", "10", &deployment.hub()])?;
-    let _passage = Passage::into(&deployment.hub(), port)?;
+    let _passage = Passage::into(&deployment.hub(), port, port)?;
     deployment.answers().await?;
     anna.server_ready(&person).await?;
     anna.get("/hub/home").await?.expect(&[200])?;

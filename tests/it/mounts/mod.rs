@@ -1,6 +1,8 @@
 //! Folders in labs: of the machine, and buckets of an object store.
 
 mod buckets;
+mod containers;
+mod ground;
 mod home;
 mod trash;
 

@@ -14,7 +14,7 @@ mod rules;
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
-use tests::provider::{Installed, Provider, Visitor};
+use tests::provider::{Client, Installed, Provider, Visitor};
 use tests::specola::Options;
 use tests::{Answer, Body, Session, Specola};
 use url::Url;
@@ -113,7 +113,7 @@ impl House {
     }
 
     /// Makes the hub's client known at the provider, with these scopes.
-    pub(crate) async fn register(&self, scope: &str) -> Result<()> {
+    pub(crate) async fn register(&self, scope: &str) -> Result<Client> {
         let origin = self.specola.origin();
         let metadata = json!({
             "client_secret": SECRET,
@@ -121,7 +121,7 @@ impl House {
             "post_logout_redirect_uris": [format!("{origin}/hub/")],
             "scope": scope,
         });
-        self.provider.set_client("hub", metadata).await.map(drop)
+        self.provider.set_client("hub", metadata).await
     }
 
     /// Signs somebody in with a new browser; gives the browser with the page they see at last.

@@ -1,12 +1,16 @@
 //! What a client of INDIGO IAM has to survive: the twelve quirks, each against a provider that has it. Those that are
 //! nothing but reading (slashes, dialects) have tables beside the code as well.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tests::need;
 use tests::provider::{self, parameter};
+use tests::{need, until};
 
 use super::{Entry, House, LOGIN, SCOPE, is_out, keeping, open, whoami};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A hub whose client may ask for everything IAM has.
 async fn house(installed: &provider::Installed) -> Result<House> {
@@ -181,6 +185,35 @@ async fn quirk_10_an_access_token_that_vanishes_before_userinfo_is_a_refusal_not
     assert!(is_out(&mut session).await?);
     house.provider.clear_fault("userinfo").await?;
     house.signed_in("anna").await?;
+    Ok(())
+}
+
+/// The same later on: whoever is about is asked about with the token at hand, and gets another one where that is gone.
+#[tokio::test]
+async fn quirk_10_an_access_token_that_vanished_before_its_time_is_replaced() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let house =
+        House::changed(&installed, &Entry::by_group(), |options| keeping(options).set("auth", "auth_refresh_age", "1"))
+            .await?;
+    let client = house.register(SCOPE).await?;
+    let mut anna = house.signed_in("anna").await?;
+    let issued = house.provider.issued().await?;
+    let first = issued.iter().rfind(|one| one.kind == provider::Kind::AccessToken).context("a token")?.value.clone();
+    assert_eq!(house.provider.counters().await?.user("anna").refreshes, 0, "it is good for an hour");
+    client.revoke(&first).await?.expect(&[200])?;
+    until("another token", PATIENCE, async || {
+        Ok((house.provider.counters().await?.user("anna").refreshes > 0).then_some(()))
+    })
+    .await?;
+    // With it the provider told who she is, as it tells from now on.
+    house.provider.set_user("anna", json!({"groups": ["users", "users/new"]})).await?;
+    until("the new group", PATIENCE, async || {
+        // Beside those of the ID token, if it was given before.
+        let groups = whoami(&mut anna).await?["groups"].as_array().cloned().unwrap_or_default();
+        Ok(groups.contains(&json!("users/new")).then_some(()))
+    })
+    .await?;
+    assert_eq!(house.provider.counters().await?.user("anna").refreshes, 1);
     Ok(())
 }
 

@@ -85,8 +85,9 @@ async fn two_hubs_never_use_a_refresh_token_at_the_same_time_nor_twice() -> Resu
     let programs = need!(programs(), "PostgreSQL", "SPECOLA_REQUIRE_POSTGRES");
     let replicas = Replicas::new(&installed, Postgres::start(&programs)?).await?;
     let provider = &replicas.house.provider;
-    // The old refresh token is dead at once, and its second use ends the login.
-    let flags = json!({"access_ttl": LIFE, "reuse_refresh_token": false, "clear_access_tokens_on_refresh": false});
+    // The old refresh token is dead at once, its second use ends the login, and every refresh ends the access token before:
+    // what one hub hands out, the other must not end in the same moment.
+    let flags = json!({"access_ttl": LIFE, "reuse_refresh_token": false, "clear_access_tokens_on_refresh": true});
     provider.switch_all(flags).await?;
     let [mut anna, _] = replicas.signed_in("anna").await?;
     anna.start_server("anna").await?;
@@ -98,25 +99,31 @@ async fn two_hubs_never_use_a_refresh_token_at_the_same_time_nor_twice() -> Resu
     let mut readers = Vec::new();
     for (number, origin) in origins.iter().cycle().take(READERS).enumerate() {
         let mut lab = lab.at(origin)?;
+        // At one hub the one kind of token, at the other the other: each ends what the other has handed out.
+        let query = if number % 2 == 0 { "" } else { "?audience=https%3A%2F%2Fstorage.example" };
         readers.push(async move {
-            let (mut read, mut beat) = (0, tokio::time::interval(Duration::from_millis(100)));
+            let (mut read, mut beat) = (0_u32, tokio::time::interval(Duration::from_millis(100)));
             while Instant::now() < end {
                 beat.tick().await;
-                let answer = ask(&mut lab, "").await?.expect(&[200])?.json()?;
-                let token = answer["access_token"].as_str().context("an access token")?;
-                ensure!(is_taken(provider, token).await?, "reader {number} was refused after {read} good tokens");
-                read += 1;
+                let answer = ask(&mut lab, query).await?.expect(&[200])?.json()?;
+                let (token, given) = (answer["access_token"].as_str().context("an access token")?, Instant::now());
+                let is_taken = is_taken(provider, token).await?;
+                // Who is slower than the hubs wait may be refused.
+                let is_late = given.elapsed() > Duration::from_millis(600);
+                ensure!(is_taken || is_late, "reader {number} was refused after {read} good tokens");
+                read += u32::from(is_taken);
             }
             Ok::<u32, anyhow::Error>(read)
         });
     }
     let read: u32 = futures_util::future::try_join_all(readers).await?.into_iter().sum();
-    assert!(read >= 200, "only {read}");
+    assert!(read >= 100, "only {read}");
     let counted = provider.counters().await?.user("anna");
     assert_eq!((counted.most_refreshes_at_once, counted.refused_refreshes), (1, 0), "{counted:?}");
-    assert!((2..=15).contains(&counted.refreshes), "{counted:?}");
-    // Both hubs did some of them: otherwise nothing was shown.
-    let logs = [&replicas.house.specola, &replicas.other].map(Specola::log);
-    assert!(logs.iter().all(|log| log.contains("fresh tokens")), "only one hub refreshed");
+    assert!((4..=20).contains(&counted.refreshes), "{counted:?}");
+    // Both hubs did some of them: otherwise nothing was shown. Those for storage are all of the other one.
+    assert!(replicas.house.specola.log().contains("fresh tokens"), "only one hub refreshed");
+    let asked = provider.requests("token").await?;
+    assert!(asked.iter().any(|request| request.form.contains_key("audience")), "{asked:?}");
     Ok(())
 }

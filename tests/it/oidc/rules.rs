@@ -90,3 +90,43 @@ async fn roles_come_from_a_claim_where_that_is_configured() -> Result<()> {
     house.register(SCOPE).await?;
     Ok(())
 }
+
+/// H13: who is not looked after by anybody is told before anybody is turned away, or let in.
+#[test]
+fn check_config_says_that_nobody_or_everybody_can_log_in() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("specola.toml");
+    let provider = "[[auth.providers]]\nname = \"iam\"\nissuer = \"https://iam.example.org/\"\nclient_id = \"hub\"\n";
+    for (auth, of_provider, says) in [
+        ("authenticator = \"pam\"", "", "- Nobody can log in: set auth.allowed_users"),
+        (
+            "authenticator = \"pam\"\nallowed_groups = [\"users\"]",
+            "",
+            "- Nobody can log in: this method tells no groups",
+        ),
+        ("authenticator = \"pam\"\nallow_all = true", "", "- Everybody with an account on this machine can log in"),
+        ("authenticator = \"oidc\"", provider, "- Nobody of the provider \"iam\" can log in"),
+        (
+            "authenticator = \"oidc\"\nallow_all = true",
+            provider,
+            "- Everybody with an account at the provider \"iam\" can log in",
+        ),
+    ] {
+        std::fs::write(&file, format!("[auth]\n{auth}\n{of_provider}"))?;
+        let done = std::process::Command::new(tests::place::binary()?)
+            .arg("check-config")
+            .arg("--config")
+            .arg(&file)
+            .output()?;
+        let said = String::from_utf8(done.stdout)?;
+        assert!(done.status.success() && said.contains("Worth a second look") && said.contains(says), "{says}: {said}");
+        let other = if says.contains("Nobody") { "Everybody" } else { "Nobody" };
+        assert!(!said.contains(other), "{said}");
+    }
+    std::fs::write(&file, format!("[auth]\nauthenticator = \"oidc\"\n{provider}allowed_groups = [\"users\"]\n"))?;
+    let done =
+        std::process::Command::new(tests::place::binary()?).arg("check-config").arg("--config").arg(&file).output()?;
+    let said = String::from_utf8(done.stdout)?;
+    assert!(done.status.success() && !said.contains("can log in"), "{said}");
+    Ok(())
+}

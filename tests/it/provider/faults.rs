@@ -89,8 +89,8 @@ async fn a_lost_answer_leaves_its_work_done() -> Result<()> {
     let refresh = ground.client.sign_in(&mut ground.anna, SCOPE).await?.refresh_token.context("a refresh token")?;
     ground.provider.set_fault("refresh", &Fault::lost().times(1)).await?;
     assert!(ground.client.refresh(&refresh, &[]).await.is_err());
-    let again = ground.client.refresh(&refresh, &[]).await?.expect(&[400])?.json()?;
-    assert_eq!(again["error"], "invalid_grant");
+    let again = ground.client.refresh(&refresh, &[]).await?.expect(&[401])?.json()?;
+    assert_eq!(again["error"], "invalid_token");
     assert_eq!(ground.provider.counters().await?.user("anna").refreshes, 1);
     Ok(())
 }

@@ -19,7 +19,7 @@ impl Ground {
     }
 
     async fn refusal(&self, refresh_token: &str) -> Result<(String, String)> {
-        let answer = self.client.refresh(refresh_token, &[]).await?.expect(&[400])?.json()?;
+        let answer = self.client.refresh(refresh_token, &[]).await?.expect(&[400, 401])?.json()?;
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
         Ok((text("error"), text("error_description")))
     }
@@ -54,7 +54,7 @@ async fn a_rotated_refresh_token_is_gone_at_once_and_its_successor_lives() -> Re
     let (_, first) = ground.signed_in().await?;
     let second = tokens(ground.client.refresh(&first, &[]).await?)?.refresh_token.context("a refresh token")?;
     assert_ne!(first, second);
-    assert_eq!(ground.refusal(&first).await?.0, "invalid_grant");
+    assert_eq!(ground.refusal(&first).await?.0, "invalid_token");
     tokens(ground.client.refresh(&second, &[]).await?)?;
     let counters = ground.provider.counters().await?;
     assert_eq!((counters.user("anna").refreshes, counters.user("anna").refused_refreshes), (2, 1));
@@ -72,7 +72,7 @@ async fn of_two_refreshes_at_once_rotation_refuses_one() -> Result<()> {
     let (one, other) = tokio::try_join!(ground.client.refresh(&refresh, &[]), ground.client.refresh(&refresh, &[]))?;
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
-    assert_eq!(statuses, [200, 400]);
+    assert_eq!(statuses, [200, 401]);
     assert_eq!(ground.provider.counters().await?.user("anna").most_refreshes_at_once, 2);
     assert_eq!(ground.provider.counters().await?.client("hub").refreshes_under_way, 0);
     Ok(())
@@ -123,13 +123,15 @@ async fn a_suspended_person_and_one_who_has_not_signed_the_policy_are_refused() 
     ground.client.userinfo(&given.access_token).await?.expect(&[200])?;
     ground.provider.set_user("anna", json!({"suspended": true})).await?;
     let (error, text) = ground.refusal(&refresh).await?;
-    assert_eq!((error.as_str(), text.contains("not active")), ("invalid_grant", true));
+    assert_eq!((error.as_str(), text.as_str()), ("unauthorized", "User anna is not active."));
     ground.client.userinfo(&given.access_token).await?.expect(&[401])?;
     assert_eq!(ground.client.introspect(&given.access_token).await?["active"], false);
     assert!(ground.client.sign_in(&mut ground.anna, SCOPE).await.is_err());
     ground.provider.set_user("anna", json!({"suspended": false})).await?;
     tokens(ground.client.refresh(&refresh, &[]).await?)?;
     ground.provider.revoke_tokens_of("anna").await?;
+    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_token");
+    ground.provider.switch("bad_refresh_token", "invalid_grant").await?;
     assert_eq!(ground.refusal(&refresh).await?.0, "invalid_grant");
     Ok(())
 }
@@ -140,8 +142,8 @@ async fn another_clients_refresh_token_is_refused_and_lost() -> Result<()> {
     let mut ground = Ground::new(&installed).await?;
     let (_, refresh) = ground.signed_in().await?;
     let other = ground.provider.register("other", &[CALLBACK], SCOPE).await?;
-    other.refresh(&refresh, &[]).await?.expect(&[400])?;
-    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_grant");
+    other.refresh(&refresh, &[]).await?.expect(&[401])?;
+    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_token");
     Ok(())
 }
 
@@ -163,7 +165,7 @@ async fn revoking_an_access_token_leaves_the_refresh_token_and_not_the_other_way
     ground.client.userinfo(&given.access_token).await?.expect(&[401])?;
     let next = tokens(ground.client.refresh(&refresh, &[]).await?)?;
     ground.client.revoke(&refresh).await?.expect(&[200])?;
-    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_grant");
+    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_token");
     ground.client.userinfo(&next.access_token).await?.expect(&[401])?;
     Ok(())
 }
@@ -183,6 +185,6 @@ async fn lifetimes_are_as_short_as_they_are_set() -> Result<()> {
         Ok((ground.client.introspect(&refresh).await?["active"] == false).then_some(()))
     })
     .await?;
-    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_grant");
+    assert_eq!(ground.refusal(&refresh).await?.0, "invalid_token");
     Ok(())
 }

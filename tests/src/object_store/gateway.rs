@@ -80,7 +80,7 @@ impl Gateway {
             .await?;
         let (key, secret) = KEYS;
         let user = ["-n", "client.rgw", "user", "create", "--uid", "administrator", "--display-name", "Administrator"];
-        let more = ["--access-key", key, "--secret-key", secret, "--caps", "roles=*;oidc-provider=*"];
+        let more = ["--access-key", key, "--secret-key", secret, "--caps", "roles=*;oidc-provider=*", "--admin"];
         self.tool("radosgw-admin", &[&user[..], &more[..]].concat())
     }
 

@@ -76,10 +76,11 @@ impl Tools {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// A script of a person's in a lab: `boto3` or `s3fs`, for so many seconds.
+    /// A script of a person's in a lab: `boto3`, `s3fs` or `rclone`, for so many seconds.
     pub async fn use_with(&self, lab: &Lab, kind: &str, seconds: u64, bucket: &str) -> Result<Used> {
+        let rclone = place::command("rclone").unwrap_or_default().display().to_string();
         let arguments =
-            [&script("use.py").display().to_string(), kind, &seconds.to_string(), bucket].map(str::to_owned);
+            [&script("use.py").display().to_string(), kind, &seconds.to_string(), bucket, &rclone].map(str::to_owned);
         let said = lab.run(&self.python, &arguments).await?;
         serde_json::from_str(&said).with_context(|| said.clone())
     }

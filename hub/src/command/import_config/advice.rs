@@ -54,9 +54,13 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("JupyterHub", "admin_users") => "Use auth.admin_users.",
         ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
         ("JupyterHub", "subdomain_host") => "Not there yet: all servers share the host of the hub.",
-        ("KubeSpawner" | "DockerSpawner" | "SwarmSpawner" | "SystemUserSpawner", _) => {
-            "Docker and Kubernetes are no drivers yet."
+        ("DockerSpawner", "allowed_images") => {
+            "Write an option image in [options], with a choice for each (docs/options.md)."
         }
+        ("DockerSpawner" | "SystemUserSpawner", _) => {
+            "See docs/docker.md for what there is; without it the default counts."
+        }
+        ("KubeSpawner" | "SwarmSpawner", _) => "Kubernetes and Swarm are no drivers yet.",
         ("JupyterHub" | "Spawner" | "Authenticator", _) => {
             "See docs/configuration.md for what there is; without it the default counts."
         }

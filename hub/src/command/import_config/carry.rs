@@ -141,6 +141,7 @@ fn class_choice(class: &str, name: &str, value: &Value) -> Option<(&'static str,
         ("spawner_class", "simple" | "simplespawner" | "simplelocalprocessspawner") => {
             ("spawner.local.mode", json!("folders"))
         }
+        ("spawner_class", "docker" | "dockerspawner") => ("spawner.driver", json!("docker")),
         _ => return None,
     })
 }
@@ -156,6 +157,7 @@ fn key_of(shape: &Shape, class: &str, name: &str) -> Option<String> {
         "NativeAuthenticator" => &["auth"],
         "Spawner" => &["spawner"],
         "LocalProcessSpawner" | "SimpleLocalProcessSpawner" => &["spawner.local", "spawner"],
+        "DockerSpawner" => &["spawner.docker", "spawner"],
         "KubeSpawner" if name == "profile_list" => &["options"],
         "ConfigurableHTTPProxy" => &["proxy"],
         "PeriodicMetricsCollector" => &["metrics"],

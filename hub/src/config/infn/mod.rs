@@ -39,6 +39,17 @@ pub struct Taken {
     pub notes: Vec<String>,
     /// How the client's secret is got, where it is not given.
     pub claim: Option<Claim>,
+    /// The proxy in front of the hub.
+    pub front: Option<Front>,
+}
+
+/// A configurable-http-proxy in front of the hub, which an older hub told routes.
+#[derive(Debug, Clone)]
+pub struct Front {
+    /// Where its API is, without a slash at the end.
+    pub url: String,
+    /// What permits to use it.
+    pub token: Secret,
 }
 
 /// A client that somebody else registered for this hub, and that the hub completes itself: it adds its own address and
@@ -94,6 +105,7 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
     problems.extend(said.problems);
     taken.notes.extend(said.notes);
     taken.claim = said.claim;
+    taken.front = said.front;
     let is_said = overruled(document);
     let mut provider = Map::new();
     for taking in said.options {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use spawners::Abilities;
 
 use super::variable::{Given, Variables};
-use super::{Claim, ENDPOINT, OF_PROVIDER, PROVIDER, Taking, container};
+use super::{Claim, ENDPOINT, Front, OF_PROVIDER, PROVIDER, Taking, container};
 use crate::config::problem::{Origin, Problem};
 use crate::config::spawner::Driver;
 
@@ -39,6 +39,7 @@ pub struct Said {
     pub problems: Vec<Problem>,
     pub notes: Vec<String>,
     pub claim: Option<Claim>,
+    pub front: Option<Front>,
 }
 
 /// Values of secrets that stand in published examples.
@@ -51,6 +52,8 @@ const CORES: [f64; 3] = [1.0, 2.0, 4.0];
 const GPU: &str = "nvidia.com/gpu";
 /// What a list of images says when there is none.
 pub(super) const NO_IMAGE: &str = "no default image";
+/// Where the proxy in front takes orders.
+const FRONT: &str = "http://http_proxy:8001";
 /// Where people come back to, at the end of `OAUTH_CALLBACK_URL`.
 const CALLBACK: &str = "/hub/oauth_callback";
 
@@ -291,18 +294,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What is set and does nothing is told, by name only.
+    /// The proxy in front, and what is set and does nothing, by name only.
     fn passed_over(&mut self) {
-        for (name, why) in [
-            (
-                "JUPYTER_PROXY_TOKEN",
-                "hub and proxy make a token of their own; a configurable-http-proxy in front hands everything on and is told no routes",
-            ),
-            ("JUPYTERHUB_API_TOKEN", "a service is told in hub.services, with a token of its own"),
-        ] {
-            if let Some(given) = self.get(name) {
-                self.note(format!("{} is not used: {why}", given.from));
+        if let Some(given) = self.get("JUPYTER_PROXY_TOKEN") {
+            if self.ground.is_theirs() {
+                self.said.front = Some(Front { url: FRONT.to_owned(), token: Secret::new(given.text.clone()) });
+            } else {
+                self.note(format!("{} is not used: hub and proxy make a token of their own", given.from));
             }
+        }
+        if let Some(given) = self.get("JUPYTERHUB_API_TOKEN") {
+            self.note(format!("{} is not used: a service is told in hub.services, with its own token", given.from));
         }
     }
 }

@@ -251,7 +251,11 @@ fn secrets_of_examples_are_refused() {
             assert!(told.contains(&format!("environment {name}: is the value of an example")), "{told}");
         }
     }
-    assert!(load(&[("JUPYTER_PROXY_TOKEN", "8e0c4f")]).is_ok());
+    // One of their own is that of the proxy in front.
+    let config = load(&[("JUPYTER_PROXY_TOKEN", "8e0c4f")]).unwrap();
+    let front = config.front().unwrap();
+    assert_eq!((front.url.as_str(), front.token.expose()), ("http://http_proxy:8001", "8e0c4f"));
+    assert!(!config.warnings().iter().any(|line| line.contains("JUPYTER_PROXY_TOKEN")), "{:?}", config.warnings());
 }
 
 #[test]
@@ -423,7 +427,9 @@ fn what_is_not_done_is_named_with_the_reason_when_it_is_wanted() {
     told(&[("WITH_S3FUSE", "true")], "WITH_S3FUSE gives servers neither /dev/fuse nor SYS_ADMIN");
     told(&[("S3_BUCKET", "a")], "S3_BUCKET counts only with S3_ENDPOINT");
     told(&[("S3_ENDPOINT", "https://s3.example.org"), ("WITH_S3FUSE", "true")], "WITH_S3FUSE mounts nothing");
-    told(&[("JUPYTER_PROXY_TOKEN", "8e0c4f")], "JUPYTER_PROXY_TOKEN is not used: hub and proxy make a token");
+    let own = ("SPECOLA_SPAWNER__DRIVER", "local");
+    told(&[own, ("JUPYTER_PROXY_TOKEN", "8e0c4f")], "JUPYTER_PROXY_TOKEN is not used: hub and proxy make a token");
+    told(&[("JUPYTERHUB_API_TOKEN", "8e0c4f")], "JUPYTERHUB_API_TOKEN is not used: a service is told in hub.services");
     let local = [
         ("SPECOLA_SPAWNER__DRIVER", "local"),
         ("DOCKER_SPAWN_CMD", "tini -s"),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use actix_web::test as site;
 use chrono::DateTime;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
@@ -66,6 +67,94 @@ async fn a_login_begins_with_everything_the_provider_has_to_know_and_nothing_sec
         assert_eq!(query.get(name).map(String::as_str), Some(value), "{name}");
     }
     assert!(!url.as_str().contains(&attempt.verifier) && !url.as_str().contains("cret"));
+}
+
+#[tokio::test]
+async fn every_preset_asks_for_its_scopes_and_with_its_parameters() {
+    let groups = "urn:globus:auth:scope:groups.api.globus.org:view_my_groups_and_memberships";
+    let globus = format!("openid profile email {groups} offline_access");
+    for (preset, scope, own) in [
+        (Preset::Generic, "openid profile email offline_access", &[][..]),
+        (Preset::IndigoIam, "openid profile email offline_access wlcg.groups", &[]),
+        (Preset::EgiCheckin, "openid profile email offline_access eduperson_entitlement entitlements", &[]),
+        (Preset::Keycloak, "openid profile email offline_access", &[]),
+        (Preset::Cilogon, "openid profile email org.cilogon.userinfo offline_access", &[]),
+        (Preset::Google, "openid profile email", &[("access_type", "offline")]),
+        (Preset::Github, "read:user read:org", &[]),
+        (Preset::Globus, globus.as_str(), &[]),
+    ] {
+        let listener = Listener::new(vec![described()]).await;
+        let url = provider(&listener, preset, |_| {}).begin(&attempt()).await.unwrap();
+        let url = url::Url::parse(&url).unwrap();
+        let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
+        assert_eq!(query["scope"], scope, "{preset:?}");
+        let github = preset == Preset::Github;
+        assert_eq!(url.path(), if github { "/login/oauth/authorize" } else { "/authorize" }, "{preset:?}");
+        let mut names: Vec<&str> = vec![
+            "response_type",
+            "client_id",
+            "redirect_uri",
+            "scope",
+            "state",
+            "code_challenge",
+            "code_challenge_method",
+        ];
+        // A parameter of the listener's own address, and what GitHub does not know.
+        names.extend(if github { &[][..] } else { &["kind", "nonce"] });
+        for (name, value) in own {
+            assert_eq!(query[*name], *value, "{preset:?}");
+            names.push(name);
+        }
+        names.sort_unstable();
+        let mut sent: Vec<&str> = query.keys().map(String::as_str).collect();
+        sent.sort_unstable();
+        assert_eq!(sent, names, "{preset:?}");
+    }
+    assert_eq!(Preset::ALL.len(), 8, "each of them is above");
+}
+
+/// From the login page to who the hub takes somebody for, as a browser goes.
+#[actix_web::test]
+async fn a_login_at_github_goes_through_the_pages_of_the_hub() {
+    let listener = github().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("specola.toml");
+    let settings = format!(
+        "[hub]\ndata_dir = {:?}\n[auth]\nauthenticator = \"oidc\"\nmanage_groups = true\n[[auth.providers]]\nname = \"github\"\n\
+         preset = \"github\"\nissuer = {:?}\nclient_id = \"hub\"\nclient_secret = \"s\"\nallowed_groups = [\"last:core\"]\n",
+        folder.path().join("data"),
+        listener.origin
+    );
+    std::fs::write(&path, settings).unwrap();
+    let config = crate::config::Config::load(Some(&path), &crate::config::Environment::new()).unwrap();
+    let parts = crate::start::assemble(config).await.unwrap();
+    let service = site::init_service(crate::http::server::application(parts.app.clone())).await;
+    let mut jar: HashMap<String, String> = HashMap::new();
+    let mut get = async |path: &str| {
+        let cookies = jar.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let request = site::TestRequest::get().uri(path).insert_header(("Cookie", cookies)).to_request();
+        let response = site::call_service(&service, request).await;
+        jar.extend(response.response().cookies().map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())));
+        let location =
+            response.headers().get("location").and_then(|to| to.to_str().ok()).unwrap_or_default().to_owned();
+        (response.status().as_u16(), location, String::from_utf8(site::read_body(response).await.to_vec()).unwrap())
+    };
+    let (status, _, page) = get("/hub/login").await;
+    assert!(status == 200 && page.contains("Log in with GitHub") && page.contains("/hub/oauth_login"), "{page}");
+    let (status, there, _) = get("/hub/oauth_login?provider=github").await;
+    assert!(status == 302 && there.starts_with(&format!("{}/login/oauth/authorize?", listener.origin)), "{there}");
+    let state =
+        url::Url::parse(&there).unwrap().query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let (status, _, page) = get(&format!("/hub/oauth_callback?code=c&state={}", state.replace('=', "%3D"))).await;
+    assert_eq!(status, 303, "{page}");
+    let (status, _, body) = get("/hub/home").await;
+    assert!(status == 200 && body.contains("ada"), "{body}");
+    let ada = parts.app.store.user("ada").await.unwrap().unwrap();
+    let groups = parts.app.store.groups_of(ada.id).await.unwrap();
+    assert!(groups.len() == 102 && groups.contains(&"last:core".to_owned()), "{groups:?}");
+    // The same answer once more is good for nothing.
+    let (status, _, _) = get(&format!("/hub/oauth_callback?code=c&state={}", state.replace('=', "%3D"))).await;
+    assert_eq!((status, listener.asked("/login/oauth/access_token").len()), (302, 1));
 }
 
 /// A page of organisations or teams in GitHub's shape, and the header that leads to the next.
@@ -293,7 +382,7 @@ async fn a_refresh_without_an_id_token_takes_nothing_away_that_it_alone_told() {
     for _ in 0..2 {
         tokens(None);
         let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
-        state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+        state = Kept::new(Vec::new(), state.renewed(&fresh, now())).unwrap();
         let again = provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap();
         assert_eq!((&again.claims, &again.claims.username), (&known.claims, &"ada".to_owned()));
         state = Kept::new(Vec::new(), state.with(&again)).unwrap();
@@ -301,13 +390,13 @@ async fn a_refresh_without_an_id_token_takes_nothing_away_that_it_alone_told() {
     // One that comes and names fewer takes away; none that comes after it brings nothing back.
     tokens(Some(claims(json!(["/b"]))));
     let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
-    state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+    state = Kept::new(Vec::new(), state.renewed(&fresh, now())).unwrap();
     let again = provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap();
     assert_eq!(again.claims.groups, ["b"]);
     state = Kept::new(Vec::new(), state.with(&again)).unwrap();
     tokens(None);
     let fresh = provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap();
-    state = Kept::new(Vec::new(), state.renewed(&fresh)).unwrap();
+    state = Kept::new(Vec::new(), state.renewed(&fresh, now())).unwrap();
     assert_eq!(provider.look_again(fresh, &state.before().unwrap(), now()).await.unwrap().claims.groups, ["b"]);
 }
 
@@ -339,16 +428,22 @@ async fn a_refresh_asks_for_scope_and_audience_in_the_providers_words_and_tells_
 
 #[tokio::test]
 async fn a_refused_refresh_is_told_from_a_provider_that_is_down() {
-    let refused = |body: Value| async move {
-        let listener = Listener::new(vec![described(), ("/token", 400, body)]).await;
+    let answered = |status: u16, body: Value| async move {
+        let listener = Listener::new(vec![described(), ("/token", status, body)]).await;
         let provider = provider(&listener, Preset::IndigoIam, |_| {});
         provider.refresh(&Secret::new("r"), &Ask::default(), now()).await.unwrap_err()
     };
+    let refused = |body: Value| answered(400, body);
     assert!(matches!(refused(json!({ "error": "invalid_grant" })).await, RefreshError::InvalidGrant { .. }));
     let aup = json!({ "error": "invalid_grant", "error_description": "User ada needs to sign AUP" });
     assert!(matches!(refused(aup).await, RefreshError::UsagePolicy { .. }));
     let suspended = json!({ "error": "invalid_grant", "error_description": "User ada is not active" });
     assert!(matches!(refused(suspended).await, RefreshError::Suspended { .. }));
+    // IAM 1.12 in its own words.
+    let suspended = json!({ "error": "unauthorized", "error_description": "User test is not active." });
+    assert!(matches!(answered(401, suspended).await, RefreshError::Suspended { .. }));
+    let unknown = json!({ "error": "invalid_token", "error_description": "Invalid refresh token: eyJ" });
+    assert!(matches!(answered(401, unknown).await, RefreshError::InvalidGrant { .. }));
     assert!(matches!(refused(json!({ "error": "invalid_target" })).await, RefreshError::InvalidTarget { .. }));
     assert!(matches!(refused(json!({ "error": "invalid_client" })).await, RefreshError::Other(_)));
     let listener = Listener::new(vec![described(), ("/token", 503, json!({}))]).await;

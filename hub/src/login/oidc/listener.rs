@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// Made for tests; it opens nothing.
 pub const KEY: &str = include_str!("test_key.pem");
@@ -38,6 +39,7 @@ pub struct Listener {
     pub origin: String,
     answers: Arc<Mutex<HashMap<String, Given>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    held: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
 }
 
 /// Status, more headers, body.
@@ -50,7 +52,8 @@ impl Listener {
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let told: Arc<Mutex<HashMap<String, Given>>> = Arc::default();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (kept, known) = (asked.clone(), told.clone());
+        let held: Arc<Mutex<HashMap<String, Arc<Notify>>>> = Arc::default();
+        let (kept, known, waiting) = (asked.clone(), told.clone(), held.clone());
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut bytes = Vec::new();
@@ -63,6 +66,10 @@ impl Listener {
                 let request = String::from_utf8(bytes).unwrap();
                 let path = request.split(' ').nth(1).unwrap().to_owned();
                 kept.lock().unwrap().push(request);
+                let hold = waiting.lock().unwrap().remove(&path);
+                if let Some(hold) = hold {
+                    hold.notified().await;
+                }
                 let given = known.lock().unwrap().get(&path).cloned();
                 let (status, more, body) = given.unwrap_or((404, String::new(), "{}".to_owned()));
                 let length = body.len();
@@ -71,7 +78,7 @@ impl Listener {
                 stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
             }
         });
-        let listener = Self { origin, answers: told, asked };
+        let listener = Self { origin, answers: told, asked, held };
         answers.into_iter().for_each(|(path, status, body)| listener.answer(path, status, "", body));
         listener
     }
@@ -81,6 +88,13 @@ impl Listener {
         let own = |text: String| text.replace("ORIGIN", &self.origin);
         let given = (status, own(headers.to_owned()), own(body.to_string()));
         self.answers.lock().unwrap().insert(path.to_owned(), given);
+    }
+
+    /// Keeps the next question to a path, and those after it, waiting until it is told to go on.
+    pub fn hold(&self, path: &str) -> Arc<Notify> {
+        let hold = Arc::new(Notify::new());
+        self.held.lock().unwrap().insert(path.to_owned(), hold.clone());
+        hold
     }
 
     /// The requests whose path begins so.

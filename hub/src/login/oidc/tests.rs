@@ -1,6 +1,8 @@
 //! What providers say, in every dialect there is, read: names, groups, roles. The quirks that need a provider which
 //! answers are in the package `tests`.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::claims::{self, Before, Claims, Said};
@@ -55,6 +57,41 @@ fn quirk_3_groups_have_four_names_three_places_and_a_slash_or_none() {
             assert_eq!(claims(&iam, &said).groups, ["users", "users/cygno"], "{told} in {said:?}");
         }
     }
+}
+
+/// EGI Check-in by its preset: entitlements by either name, those of Check-in as groups, any other as it stands.
+#[test]
+fn entitlements_of_check_in_are_groups_and_those_of_others_are_left_alone() {
+    let egi = config(Preset::EgiCheckin);
+    let own =
+        ["urn:mace:egi.eu:group:vo.example.eu:sub:role=member#aai.egi.eu", "urn:mace:egi.eu:group:other#aai.egi.eu"];
+    let foreign = "urn:mace:example.edu:group:vo.example.eu:admins";
+    let told = json!([own[0], own[1], foreign]);
+    for claim in ["entitlements", "eduperson_entitlement"] {
+        let found = claims(&egi, &said(ada(json!({})), json!({ "sub": "1", claim: told }), Value::Null));
+        let expected = ["vo.example.eu/sub#member", "vo.example.eu/sub", "other", foreign];
+        assert_eq!(
+            found.groups.iter().collect::<BTreeSet<_>>(),
+            expected.map(str::to_owned).iter().collect(),
+            "{claim}"
+        );
+        assert_eq!(found.raw_groups.len(), 3);
+    }
+    // What other providers call groups are none of Check-in's.
+    let other = claims(&egi, &said(ada(json!({ "groups": ["vo.example.eu/sub"] })), Value::Null, Value::Null));
+    assert!(other.groups.is_empty(), "{:?}", other.groups);
+}
+
+/// CILogon by its preset, whose claim has capitals.
+#[test]
+fn cilogon_tells_groups_as_is_member_of() {
+    let told = json!({ "sub": "http://cilogon.org/serverA/users/1", "eppn": "ada@uni.example", "isMemberOf": ["CO:members:all", "/a/b"] });
+    let said = said(json!({ "sub": "http://cilogon.org/serverA/users/1" }), told, Value::Null);
+    let found = claims(&config(Preset::Cilogon), &said);
+    assert_eq!(
+        (found.username.as_str(), found.groups),
+        ("ada@uni.example", vec!["CO:members:all".to_owned(), "a/b".to_owned()])
+    );
 }
 
 /// H6: IAM leaves a claim out that would be empty.

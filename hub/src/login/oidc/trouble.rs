@@ -74,7 +74,8 @@ impl From<Trouble> for RefreshError {
 }
 
 impl RefreshError {
-    /// Reads a refusal. IAM tells a suspended account and an unsigned policy by its words only.
+    /// Reads a refusal. IAM tells a suspended account and an unsigned policy by its words only; up to 1.12 it says
+    /// `unauthorized` of the one, and `invalid_token` of a refresh token that it does not know.
     pub fn of_denial(code: &str, description: String) -> Self {
         let words = description.to_lowercase();
         let says = |known: &[&str]| known.iter().any(|word| words.contains(word));
@@ -83,17 +84,20 @@ impl RefreshError {
             "temporarily_unavailable" | "server_error" | "slow_down" => {
                 Self::Unreachable(format!("{code} ({description})"))
             }
-            "invalid_grant" | "access_denied" | "unauthorized_user" | "invalid_request"
+            "invalid_grant" | "invalid_token" | "access_denied" | "unauthorized" | "unauthorized_user"
+            | "invalid_request"
                 if says(&["aup", "usage policy", "terms"]) =>
             {
                 Self::UsagePolicy { description }
             }
-            "invalid_grant" | "access_denied" | "unauthorized_user"
-                if says(&["suspend", "not active", "disabled", "inactive", "locked"]) =>
+            // Keycloak says "Token is not active" and "Session not active" of a refresh token that has ended.
+            "invalid_grant" | "invalid_token" | "access_denied" | "unauthorized" | "unauthorized_user"
+                if says(&["suspend", "not active", "disabled", "inactive", "locked"])
+                    && !says(&["token", "session"]) =>
             {
                 Self::Suspended { description }
             }
-            "invalid_grant" => Self::InvalidGrant { description },
+            "invalid_grant" | "invalid_token" => Self::InvalidGrant { description },
             _ => Self::Other(format!("{code} ({description})")),
         }
     }
@@ -120,6 +124,13 @@ mod tests {
             ("invalid_grant", "User ada is suspended", "suspended"),
             ("invalid_grant", "User account is not active", "suspended"),
             ("invalid_grant", "Account disabled", "suspended"),
+            ("unauthorized", "User test is not active.", "suspended"),
+            ("unauthorized", "Full authentication is required", "other"),
+            ("invalid_token", "Invalid refresh token: …", "log in again"),
+            ("invalid_token", "Expired refresh token: …", "log in again"),
+            ("invalid_grant", "Token is not active", "log in again"),
+            ("invalid_grant", "Session not active", "log in again"),
+            ("invalid_grant", "User ada is not active", "suspended"),
             ("invalid_target", "unknown resource", "target"),
             ("temporarily_unavailable", "", "later"),
             ("server_error", "", "later"),

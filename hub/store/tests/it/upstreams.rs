@@ -13,6 +13,7 @@ async fn one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database(d
     assert!(store.claim_upstream(ada, "one", lease).await.unwrap());
     assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
     assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "the same hub may hold on");
+    assert!(!store.is_upstream_held(ada, "one").await.unwrap() && store.is_upstream_held(ada, "two").await.unwrap());
     let left = "SELECT CAST(CAST(held_until > $NOW AND held_until < $SOON AS integer) AS text) FROM specola_upstream";
     let (now, soon) = match database.url.starts_with("sqlite") {
         true => ("datetime('now', '+28 seconds')", "datetime('now', '+32 seconds')"),
@@ -21,7 +22,9 @@ async fn one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database(d
     assert_eq!(database.cell(&left.replace("$NOW", now).replace("$SOON", soon)).await, "1", "half a minute from now");
     assert!(!store.release_upstream(ada, "two").await.unwrap());
     assert!(store.release_upstream(ada, "one").await.unwrap());
+    assert!(!store.is_upstream_held(ada, "two").await.unwrap(), "it was given back");
     assert!(store.claim_upstream(ada, "two", over).await.unwrap());
+    assert!(!store.is_upstream_held(ada, "one").await.unwrap(), "it is over");
     assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "a hub that died holds nothing for ever");
     assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
 }
@@ -43,7 +46,10 @@ async fn failures_are_counted_until_something_is_good(Database { store, .. }: Da
     assert_eq!(store.upstream(ada).await.unwrap(), Some(renewed), "who vouched when is another thing");
     store.upstream_failed(ada, &failure, at(6), None).await.unwrap();
     let kept = store.upstream(ada).await.unwrap().unwrap();
-    assert_eq!((kept.due_at, kept.checked_at, kept.failure), (None, Some(at(5)), Some(failure)));
+    assert_eq!((kept.due_at, kept.checked_at, kept.failure.as_ref()), (None, Some(at(5)), Some(&failure)));
+    store.upstream_vouched(ada, at(7)).await.unwrap();
+    let kept = store.upstream(ada).await.unwrap().unwrap();
+    assert_eq!((kept.checked_at, kept.failure), (Some(at(7)), Some(failure)), "it stands as it did with the tokens");
 }
 
 async fn only_people_who_are_about_are_due(Database { store, url, directory }: Database) {

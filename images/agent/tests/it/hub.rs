@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 /// The lab's own token.
 pub const TOKEN: &str = "the-token-of-the-lab";
 
+const ACCESS_TOKEN: &str = "/hub/api/user/access-token";
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mood {
     /// Keys live for so many milliseconds.
@@ -28,6 +30,10 @@ pub struct State {
     pub asked: u32,
     /// Questions of any kind.
     pub requests: u32,
+    /// Which token it is; of the first kind it says nothing of others.
+    pub token: u32,
+    /// Those who wait for the next one.
+    pub waiting: u32,
 }
 
 #[derive(Clone)]
@@ -40,7 +46,7 @@ impl Hub {
     pub fn start(mood: Mood) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new((Mutex::new(State { mood, asked: 0, requests: 0 }), Condvar::new()));
+        let state = Arc::new((Mutex::new(State { mood, asked: 0, requests: 0, token: 0, waiting: 0 }), Condvar::new()));
         let hub = Hub { port, state };
         let serving = hub.clone();
         std::thread::spawn(move || {
@@ -59,6 +65,28 @@ impl Hub {
     pub fn set(&self, mood: Mood) {
         self.state.0.lock().unwrap().mood = mood;
         self.state.1.notify_all();
+    }
+
+    /// Has another token from now on, and tells who waits for it.
+    pub fn next_token(&self) {
+        self.state.0.lock().unwrap().token += 1;
+        self.state.1.notify_all();
+    }
+
+    /// Whether there is another token than the one of this mark, waited for.
+    fn has_another(&self, known: &str) -> bool {
+        let mut state = self.state.0.lock().unwrap();
+        state.waiting += 1;
+        self.state.1.notify_all();
+        let patience = Duration::from_secs(30);
+        let mut state = self
+            .state
+            .1
+            .wait_timeout_while(state, patience, |state| mark(state.token) == known && state.mood != Mood::Away)
+            .unwrap()
+            .0;
+        state.waiting -= 1;
+        mark(state.token) != known
     }
 
     /// Waits until a question has come after which the condition holds.
@@ -100,6 +128,21 @@ impl Hub {
                 return;
             }
             _ if !head.to_lowercase().contains(&format!("authorization: token {TOKEN}")) => (403, json!({})),
+            Mood::Gives(_) if path == ACCESS_TOKEN && self.state.0.lock().unwrap().token > 0 => {
+                let known =
+                    head.to_lowercase().lines().find_map(|line| Some(line.strip_prefix("if-none-match: ")?.to_owned()));
+                let is_news = known.is_none_or(|known| self.has_another(&known));
+                let token = self.state.0.lock().unwrap().token;
+                let body = json!({"access_token": format!("number-{token}"), "expires_in": 600}).to_string();
+                let (status, body) = if is_news { (200, body.as_str()) } else { (304, "") };
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status} Said\r\nETag: {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    mark(token),
+                    body.len()
+                );
+                return;
+            }
             Mood::Refuses(status, code) => (status, json!({"status": status, "code": code, "message": "It says no."})),
             Mood::Gives(life) => (200, answer(&path, number, life)),
         };
@@ -112,13 +155,17 @@ impl Hub {
     }
 }
 
+fn mark(token: u32) -> String {
+    format!("\"{token}\"")
+}
+
 fn answer(path: &str, number: u32, life: i64) -> Value {
     let storage = |name: &str| {
         json!({"name": name, "dialect": "minio", "endpoint": "https://s3.example.org", "region": "us-east-1",
                "path_style": true, "certificates": null})
     };
     match path {
-        "/hub/api/user/access-token" => json!({"access_token": format!("token-{number}"), "expires_in": 600}),
+        ACCESS_TOKEN => json!({"access_token": format!("token-{number}"), "expires_in": 600}),
         "/hub/api/user/storage" => json!({"storage": [storage("main"), storage("other")]}),
         _ => {
             let name = path.split('/').nth(5).unwrap();

@@ -70,3 +70,23 @@ fn orphans_are_taken_leave_of() {
     let output = command(&hub, &folder, "unshare", &arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// A token that lives for ten minutes may be another one much sooner.
+#[test]
+fn the_file_follows_as_soon_as_the_hub_has_another_token() {
+    let hub = Hub::start(Mood::Gives(60_000));
+    hub.next_token();
+    let agent = Agent::waiting(&hub);
+    let file = agent.environment()["BEARER_TOKEN_FILE"].clone();
+    for number in 1..4 {
+        let token = format!("number-{number}");
+        until(&token, || (std::fs::read_to_string(&file).ok()? == token).then_some(()));
+        hub.until("the agent waits for the next", |state| state.waiting > 0);
+        hub.next_token();
+    }
+    // A hub that is away for a moment takes nothing away.
+    hub.set(Mood::Away);
+    until("the last one", || (std::fs::read_to_string(&file).ok()? == "number-4").then_some(()));
+    hub.set(Mood::Refuses(403, "refused"));
+    until("a token that is denied goes", || (!std::path::Path::new(&file).exists()).then_some(()));
+}

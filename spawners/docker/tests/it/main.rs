@@ -5,8 +5,13 @@
 mod adoption;
 mod container;
 mod contract;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../../../../tests/src/dockerd.rs"]
+mod dockerd;
 mod ending;
 mod ground;
+mod kept;
 mod refusal;
 mod registry;
+mod restart;
 mod watch;

@@ -1,0 +1,110 @@
+//! An engine of its own, over TLS, that is stopped and started while servers start on it.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http::Method;
+use tests::docker::{Engine, image};
+use tests::dockerd::{Dockerd, LENT};
+use tests::specola::Options;
+use tests::{Body, Session, Specola, need, until};
+
+const SOON: Duration = Duration::from_secs(60);
+/// Holds a start back for as long as a file is missing.
+const HELD: &str = "import os, time\nwhile not os.path.exists('/gate/open'): time.sleep(0.02)";
+
+struct Apart {
+    dockerd: Dockerd,
+    specola: Specola,
+    gate: tempfile::TempDir,
+}
+
+impl Apart {
+    async fn start(live_restore: bool) -> Result<Apart> {
+        let dockerd = Dockerd::start(live_restore)?;
+        dockerd.lend()?;
+        let gate = tempfile::tempdir()?;
+        let text = |name: &str| format!("{:?}", dockerd.path(name).display().to_string());
+        let options: Options = Engine::new(LENT)
+            .options_at(&dockerd.gateway)
+            .set("spawner.docker", "host", &format!("{:?}", dockerd.tcp()))
+            .set("spawner.docker", "tls_ca_file", &text("ca.pem"))
+            .set("spawner.docker", "tls_cert_file", &text("cert.pem"))
+            .set("spawner.docker", "tls_key_file", &text("key.pem"))
+            .set("spawner.docker", "post_start_cmd", &format!("[\"python3\", \"-c\", {HELD:?}]"))
+            .set("spawner.docker.read_only_volumes", "\"/usr\"", "\"/usr\"")
+            .set("spawner.docker.read_only_volumes", &format!("{:?}", gate.path().display().to_string()), "\"/gate\"");
+        Ok(Apart { specola: Specola::start(options).await?, dockerd, gate })
+    }
+
+    /// Begins a start, and waits until it is held back in its container. Gives the container.
+    async fn begin(&self, session: &mut Session, name: &str) -> Result<String> {
+        session.api(Method::POST, &format!("/users/{name}/server"), Body::Empty).await?.expect(&[201, 202])?;
+        until("the command in the container", SOON, async || {
+            let Some(container) = self.dockerd.containers()?.pop() else { return Ok(None) };
+            let processes = self.dockerd.docker(&["top", &container])?;
+            Ok(processes.contains("/gate/open").then_some(container))
+        })
+        .await
+    }
+
+    /// Waits until the hub has asked the engine in vain.
+    async fn is_missed(&self) -> Result<()> {
+        until("the hub misses the engine", SOON, async || {
+            Ok(self.specola.log().contains("the spawner cannot be reached").then_some(()))
+        })
+        .await
+    }
+
+    fn open(&self) -> Result<()> {
+        Ok(fs::write(self.gate.path().join("open"), "")?)
+    }
+}
+
+async fn pending(session: &mut Session, name: &str) -> Result<serde_json::Value> {
+    let model = session.api(Method::GET, &format!("/users/{name}"), Body::Empty).await?.expect(&[200])?.json()?;
+    Ok(model["servers"][""]["pending"].clone())
+}
+
+/// The engine is killed, and its containers live on: so does the start.
+#[tokio::test]
+async fn a_start_goes_on_where_it_was_when_the_engine_is_back() -> Result<()> {
+    need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let mut apart = Apart::start(true).await?;
+    let mut alice = apart.specola.logged_in("alice").await?;
+    let container = apart.begin(&mut alice, "alice").await?;
+    apart.dockerd.die();
+    apart.is_missed().await?;
+    assert_eq!(pending(&mut alice, "alice").await?, "spawn", "nobody knows that it has failed");
+    apart.open()?;
+    apart.dockerd.come_up()?;
+    alice.server_ready("alice").await.with_context(|| apart.specola.log())?;
+    alice.get("/user/alice/").await?.expect(&[200])?;
+    assert_eq!(apart.dockerd.containers()?, [container]);
+    alice.stop_server("alice").await?;
+    assert_eq!(apart.dockerd.containers()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The engine is stopped as by a service manager, and takes its containers with it: people are told, and start anew.
+#[tokio::test]
+async fn a_start_whose_container_went_with_the_engine_is_told_and_leaves_nothing() -> Result<()> {
+    need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let mut apart = Apart::start(false).await?;
+    let mut alice = apart.specola.logged_in("alice").await?;
+    apart.begin(&mut alice, "alice").await?;
+    apart.dockerd.stop();
+    apart.is_missed().await?;
+    assert_eq!(pending(&mut alice, "alice").await?, "spawn", "nobody knows that it has failed");
+    apart.open()?;
+    apart.dockerd.come_up()?;
+    alice.server_stopped("alice").await.with_context(|| apart.specola.log())?;
+    let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+    assert!(page.text().contains("The server ended before it was ready."), "{}", page.text());
+    let none = async || Ok(apart.dockerd.containers()?.is_empty().then_some(()));
+    until("the container is cleared away", SOON, none).await?;
+    alice.start_server("alice").await.with_context(|| apart.specola.log())?;
+    assert_eq!(apart.dockerd.containers()?.len(), 1);
+    alice.stop_server("alice").await
+}
