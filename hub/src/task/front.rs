@@ -56,7 +56,7 @@ async fn clear(front: &Front) -> Result<usize> {
     let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
     let all = ask(&client, front, Method::GET, "").await?;
     let routes: BTreeMap<String, IgnoredAny> = serde_json::from_slice(&all).context("a list of routes")?;
-    let of_servers: Vec<&String> = routes.keys().filter(|path| path.trim_matches('/') != "").collect();
+    let of_servers: Vec<&String> = routes.keys().filter(|path| !path.trim_matches('/').is_empty()).collect();
     for path in &of_servers {
         ask(&client, front, Method::DELETE, &escaped(path)).await?;
     }
