@@ -401,6 +401,9 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
     let api_scheme = options.chp.as_ref().map_or("http", |chp| if chp.api_tls.is_some() { "https" } else { "http" });
     let redirects_to = options.tls.as_ref().and_then(|tls| tls.redirect.as_ref()?.port);
     let (doors, api) = (options.doors.clone(), options.chp.as_ref().map(|chp| chp.api.clone()).unwrap_or_default());
+    let stop = CancellationToken::new();
+    let life = super::proxy_life::Life { stop: stop.clone(), reload, limits: None, program: None };
+    let signals = tokio::spawn(life.obey());
     let proxy = Proxy::bind(options).await?;
     for address in proxy.addresses() {
         tracing::info!("Proxying {scheme}://{address} to {default_target}");
@@ -425,9 +428,6 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
             PidFile::write(file)
         })
         .transpose()?;
-    let stop = CancellationToken::new();
-    let life = super::proxy_life::Life { stop: stop.clone(), reload, limits: None, program: None };
-    let signals = tokio::spawn(life.obey());
     tokio::select! {
         served = proxy.serve(CancellationToken::new()) => served?,
         () = stop.cancelled() => {}

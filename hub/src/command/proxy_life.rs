@@ -31,21 +31,23 @@ pub(super) struct Life {
 
 impl Life {
     /// SIGTERM and SIGINT stop, SIGHUP has certificates and limits read again, SIGUSR2 starts the program's file anew,
-    /// which takes over. Returns once a stop was asked for.
-    pub(super) async fn obey(self) {
+    /// which takes over. They are heard from now on, and obeyed in what is given back, which ends once a stop was asked for.
+    pub(super) fn obey(self) -> impl Future<Output = ()> + Send + 'static {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };
         // As configurable-http-proxy there is no next version: the signal ends the process, as it does there.
         let mut next = self.program.as_ref().and_then(|_| signal(SignalKind::user_defined2()).ok());
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => self.reread(),
-                () = received(&mut next) => self.start_next(),
+        async move {
+            let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => self.reread(),
+                    () = received(&mut next) => self.start_next(),
+                }
             }
+            self.stop.cancel();
         }
-        self.stop.cancel();
     }
 
     fn reread(&self) {
