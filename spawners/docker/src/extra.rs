@@ -17,9 +17,17 @@ pub(crate) fn merge(below: &mut Value, above: &Value) {
     }
 }
 
+/// What docker-py takes as a text too: `"1G"`.
+const SIZES: [&str; 4] = ["ShmSize", "Memory", "MemorySwap", "MemoryReservation"];
+
 /// The names of DockerSpawner's settings (`shm_size`) as the API has them (`ShmSize`); those of the API stay.
 pub(crate) fn in_the_words_of_the_api(settings: &Map<String, Value>) -> Map<String, Value> {
-    settings.iter().map(|(key, value)| (api_name(key), value.clone())).collect()
+    let said = |(key, value): (&String, &Value)| {
+        let key = api_name(key);
+        let bytes = SIZES.contains(&key.as_str()).then(|| crate::shape::size(value)).flatten();
+        (key, bytes.map_or_else(|| value.clone(), Value::from))
+    };
+    settings.iter().map(said).collect()
 }
 
 fn api_name(key: &str) -> String {
@@ -110,5 +118,6 @@ mod tests {
             assert!(error.starts_with(name), "{error}");
         }
         assert!(laid(json!({"ShmSize": "many"})).is_err());
+        assert_eq!(laid(json!({"shm_size": "1G", "memswap_limit": -1})).unwrap().shm_size, Some(1 << 30));
     }
 }

@@ -129,7 +129,7 @@ fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Erro
 }
 
 /// A number of bytes, or a text with K, M, G or T as JupyterHub reads it; a `B` may follow, as Docker's own clients allow.
-fn size(value: &Value) -> Option<u64> {
+pub(crate) fn size(value: &Value) -> Option<u64> {
     let Value::String(text) = value else { return value.as_u64() };
     let text = text.trim().to_ascii_uppercase();
     let text = text.strip_suffix('B').unwrap_or(&text);

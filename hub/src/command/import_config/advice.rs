@@ -53,7 +53,6 @@ pub fn instead(setting: &Setting) -> &'static str {
         }
         ("JupyterHub", "admin_users") => "Use auth.admin_users.",
         ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
-        ("JupyterHub", "subdomain_host") => "Not there yet: all servers share the host of the hub.",
         ("DockerSpawner", "allowed_images") => {
             "Write an option image in [options], with a choice for each (docs/options.md)."
         }

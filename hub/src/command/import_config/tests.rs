@@ -146,14 +146,14 @@ async fn options_of_dockerspawners_keep_their_names() {
     let sample = "c.JupyterHub.spawner_class = 'dockerspawner.DockerSpawner'\nc.JupyterHub.hub_ip = '172.17.0.1'\n\
                   c.DockerSpawner.image = 'lab:1'\nc.DockerSpawner.remove = False\nc.DockerSpawner.mem_limit = '4G'\n\
                   c.DockerSpawner.volumes = {'home-{username}': '/home/jovyan'}\n\
-                  c.DockerSpawner.extra_host_config = {'shm_size': 1073741824}\nc.DockerSpawner.links = {'a': 'b'}\n";
+                  c.DockerSpawner.extra_host_config = {'shm_size': '1G'}\nc.DockerSpawner.links = {'a': 'b'}\n";
     let (config, left, _) = imported(sample).await;
     assert_eq!(config.spawner.driver, crate::config::spawner::Driver::Docker);
     let docker = &config.spawner.docker;
     assert_eq!((docker.image.as_deref(), docker.remove), (Some("lab:1"), false));
     assert_eq!(config.spawner.mem_limit.unwrap().0, 4 << 30);
     assert_eq!(docker.volumes["home-{username}"], "/home/jovyan");
-    assert_eq!(docker.extra_host_config["shm_size"], 1 << 30);
+    assert_eq!(docker.extra_host_config["shm_size"], "1G");
     assert_eq!(names(&left), ["DockerSpawner.links"]);
     assert!(left["DockerSpawner.links"].contains("docs/docker.md"), "{left:?}");
 }
