@@ -26,13 +26,15 @@ document.addEventListener("submit", async (event) => {
   if (!form || (action !== "stop" && action !== "delete")) return;
   event.preventDefault();
   complain(null);
-  event.submitter.disabled = true;
+  // Until the answer is there, "Open" would lead to a server that goes away.
+  const actions = form.querySelector(".server-actions");
+  actions.inert = true;
   try {
     const path = serverPath(home().dataset.owner, form.dataset.serverName);
     await call("DELETE", path, action === "delete" ? { remove: true } : undefined);
   } catch (error) {
     complain(error);
-    event.submitter.disabled = false;
+    actions.inert = false;
     return;
   }
   await update(true);

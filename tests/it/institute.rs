@@ -148,7 +148,7 @@ async fn administrator_stops_it(house: &House, browser: &Browser) -> Result<()> 
 
 async fn who_is_in_no_group_is_out(house: &House, browser: &Browser) -> Result<()> {
     page(house, browser, "/hub/home").await?;
-    browser.shown("#start").await?;
+    browser.shown(".start-server").await?;
     house.provider.set_user("anna", json!({"groups": []})).await?;
     until("the log-in page", PATIENCE, async || {
         page(house, browser, "/hub/home").await?;

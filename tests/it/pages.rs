@@ -19,7 +19,7 @@ async fn start_from_home(browser: &Browser, origin: &str) -> Result<()> {
 async fn stop_and_log_out(browser: &Browser, specola: &Specola) -> Result<()> {
     browser.go(&format!("{}/hub/home", specola.origin())).await?;
     browser.click("#stop").await?;
-    browser.shown("#start").await?;
+    browser.shown(".start-server").await?;
     specola.logged_in("alice").await?.server_stopped("alice").await?;
     browser.click("#login_widget summary").await?;
     browser.click("#logout").await?;

@@ -72,7 +72,7 @@ async fn a_file_written_in_jupyterlab_in_a_container_is_there_in_the_next_one() 
     browser.click("#stop").await?;
     let gone = async || Ok(engine.containers()?.is_empty().then_some(()));
     until("the end of the first container", Duration::from_secs(60), gone).await?;
-    browser.shown("#start").await?;
+    browser.shown(".start-server").await?;
 
     start(&browser, "1G").await?;
     // Without the notebook that was open: it has the first lab's output.

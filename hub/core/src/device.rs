@@ -26,7 +26,8 @@ impl Kind {
 
     /// How long it may be until then, from how long devices were used before. `None` where nothing is known of that.
     pub fn wait(&self) -> Option<TimeDelta> {
-        let usual = self.usual.filter(|usual| *usual > TimeDelta::zero())?;
+        // Uses are counted in whole seconds, so that one of less is none.
+        let usual = self.usual?.max(TimeDelta::seconds(1));
         let Some(behind) = self.ahead.saturating_add(self.wanted).checked_sub(self.free.saturating_add(1)) else {
             return Some(TimeDelta::zero());
         };
@@ -88,6 +89,8 @@ mod tests {
         assert_eq!(of(0, 1, &[]), None);
         let unknown = Kind { in_use: vec![minutes(5)], ..kind(0, 0, 1) };
         assert_eq!(unknown.wait(), None);
+        let short = Kind { usual: Some(TimeDelta::zero()), ..unknown };
+        assert_eq!(short.wait(), Some(TimeDelta::milliseconds(250)), "it is known, though it was given back at once");
         let free = Kind { usual: Some(minutes(1)), ..kind(1, 0, 1) };
         assert_eq!(free.wait(), Some(TimeDelta::zero()));
     }

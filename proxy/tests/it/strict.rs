@@ -8,11 +8,13 @@ pub fn requests(mut bytes: &[u8]) -> Result<Vec<Request>, String> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(found) };
-        let head = String::from_utf8(bytes[..end].to_vec()).map_err(|_| "a head that is not text")?;
+        // Values may hold any byte from 0x80 on (RFC 9110, obs-text); the line may not.
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         bytes = &bytes[end + 4..];
         let mut lines = head.split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
         if line.split(' ').count() != 3
+            || line.contains(char::REPLACEMENT_CHARACTER)
             || head.contains(['\n', '\0']) && head.replace("\r\n", "").contains(['\n', '\r', '\0'])
         {
             return Err(format!("odd head {head:?}"));
@@ -98,14 +100,17 @@ pub fn answers(mut bytes: &[u8]) -> Result<Vec<String>, String> {
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         bytes = &bytes[end + 4..];
         let line = head.split("\r\n").next().unwrap_or_default().to_owned();
-        if !line.starts_with("HTTP/1.1 ") || head.replace("\r\n", "").contains(['\n', '\r', '\0']) {
+        // Who asked in HTTP/1.0 is answered in it.
+        let status = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "));
+        let Some(status) = status.map(str::to_owned) else { return Err(format!("odd head {head:?}")) };
+        if head.replace("\r\n", "").contains(['\n', '\r', '\0']) {
             return Err(format!("odd head {head:?}"));
         }
         let value = |name: &str| {
             let mut all = head.split("\r\n").filter_map(|line| line.split_once(':'));
             all.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
         };
-        let empty = ["HTTP/1.1 1", "HTTP/1.1 204", "HTTP/1.1 304"].iter().any(|begin| line.starts_with(begin));
+        let empty = ["1", "204", "304"].iter().any(|begin| status.starts_with(begin));
         found.push(line);
         match (value("transfer-encoding"), value("content-length")) {
             (Some(_), Some(_)) => return Err("length and coding".to_owned()),
