@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use tempfile::TempDir;
+use tests::pebble::{self, Pebble};
 use tests::{Body, Session, need, place, until};
 
 use super::{base, docker, file, hub, lab, run};
@@ -20,7 +21,9 @@ const PASSWORD: &str = "a long one of their own";
 struct Deployment {
     folder: TempDir,
     name: String,
+    /// Where the machine leads to the proxy: HTTPS, and HTTP.
     port: u16,
+    http: u16,
 }
 
 impl Deployment {
@@ -40,7 +43,11 @@ impl Deployment {
             mounts.display()
         );
         fs::write(folder.path().join(".env"), own)?;
-        Ok(Deployment { folder, name, port })
+        Ok(Deployment { folder, name, port, http })
+    }
+
+    fn origin(&self) -> String {
+        format!("https://localhost:{}", self.port)
     }
 
     fn up(&self) -> Command {
@@ -67,13 +74,16 @@ impl Deployment {
             let state = docker(&["inspect", "--format", "{{.State.Health.Status}}", &id])?;
             Ok((state == "healthy").then_some(()))
         });
-        let logs = || {
-            Command::new("docker")
-                .args(["logs", &id])
-                .output()
-                .map(|done| String::from_utf8_lossy(&done.stderr).into_owned())
+        well.await.with_context(|| self.logs(service))
+    }
+
+    /// What a service has said.
+    fn logs(&self, service: &str) -> String {
+        let said = || -> Result<String> {
+            let done = Command::new("docker").args(["logs", &self.container(service)?]).output()?;
+            Ok(String::from_utf8_lossy(&done.stderr).into_owned())
         };
-        well.await.with_context(|| logs().unwrap_or_default())
+        said().unwrap_or_else(|problem| format!("{problem:#}"))
     }
 
     /// The certificate that the proxy made, from its volume.
@@ -142,7 +152,7 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     run(&mut deployment.up())?;
     deployment.is_healthy("hub").await?;
     deployment.is_healthy("proxy").await?;
-    let (ada, origin) = (person(), format!("https://localhost:{}", deployment.port));
+    let (ada, origin) = (person(), deployment.origin());
     deployment.add(&ada)?;
 
     // Log in over TLS with the certificate that the proxy made, and start a lab.
@@ -189,6 +199,52 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     let secret = fs::read_to_string(deployment.folder.path().join("secrets/postgres_password"))?;
     let said = docker(&["inspect", &hub])?;
     ensure!(!said.contains(secret.trim()), "the password of the database is in nobody's environment");
+    Ok(())
+}
+
+/// An authority, outside of the containers, is asked by the proxy and comes to the ports of the machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_acme_an_authority_gives_the_certificate_which_outlives_the_containers() -> Result<()> {
+    need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let Some(program) = pebble::program()? else { return Ok(()) };
+    let deployment = Deployment::new("no-lab-is-started", &hub()?, "TLS=acme")?;
+    let host = tests::docker::gateway()?.parse()?;
+    let pebble = Pebble::start_at(host, &program, deployment.http, deployment.port, 3600).await?;
+    let certificates = deployment.folder.path().join("certificates");
+    fs::create_dir(&certificates)?;
+    fs::copy(pebble.ca_file(), certificates.join("authority.crt"))?;
+    let variables = format!(
+        "SPECOLA_PROXY__ACME_DIRECTORY={}\nSPECOLA_PROXY__ACME_CA_FILE=/etc/specola/certificates/authority.crt\n",
+        pebble.directory
+    );
+    fs::write(deployment.folder.path().join("variables.env"), variables)?;
+    run(&mut deployment.up())?;
+
+    // Believing the authority's root and nothing else.
+    let root = pebble.root().await?;
+    let answers = until("certificate of the authority", PATIENCE, async || {
+        let mut session = Session::trusting(&deployment.origin(), &root)?;
+        let shown = session.get("/hub/api").await;
+        Ok(shown.ok().filter(|answer| answer.status == 200).map(drop))
+    });
+    answers.await.with_context(|| format!("{}\n{}", deployment.logs("proxy"), pebble.log()))?;
+    deployment.add(&person())?;
+    let mut session = Session::trusting(&deployment.origin(), &root)?;
+    session.log_in(&person(), PASSWORD).await?.expect(&[302, 303])?;
+    session.get("/hub/home").await?.expect(&[200])?;
+    // Plain HTTP, where the authority looked, leads there.
+    let mut plain = Session::new(&format!("http://localhost:{}", deployment.http))?;
+    let led = plain.get("/hub/home").await?;
+    assert_eq!(led.location(), Some(format!("{}/hub/home", deployment.origin()).as_str()), "{led:?}");
+
+    // The containers are made anew: what was ordered is kept, and is not ordered again.
+    let orders = pebble.asked("/order-plz");
+    run(deployment.up().args(["down", "--timeout", "5"]))?;
+    run(&mut deployment.up())?;
+    deployment.is_healthy("proxy").await?;
+    let mut session = Session::trusting(&deployment.origin(), &root)?;
+    session.log_in(&person(), PASSWORD).await?.expect(&[302, 303])?;
+    assert_eq!((orders, pebble.asked("/order-plz")), (1, 1), "{}", pebble.log());
     Ok(())
 }
 
