@@ -376,6 +376,7 @@ impl Chp {
             }
         }
         Ok(Options {
+            workers: super::proxy::workers(),
             listen: addresses,
             doors,
             hub: HubLink::None,
