@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
@@ -62,9 +63,11 @@ impl Between {
 /// A request until its answer has ended.
 pub(crate) struct Open(Arc<Between>);
 
-impl Open {
-    pub(crate) fn until_the_end_of(self, body: Download) -> Download {
-        Download::Kept(Box::new(Kept { body, _open: self }))
+/// The same answer, whose end is that of the request.
+pub(crate) fn held(open: Option<Open>, answer: Response<Download>) -> Response<Download> {
+    match open {
+        None => answer,
+        Some(open) => answer.map(|body| Download::Kept(Box::new(Kept { body, _open: open }))),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
     http2,
-    keep_alive::Between,
+    keep_alive::{self, Between},
     metrics::{Refusal, count},
     path::{host_key, key},
     pool::Lease,
@@ -55,10 +55,10 @@ pub(crate) struct Client {
 /// Answers one request, whatever happens.
 pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Never> {
     client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
-    if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
-        return Ok(error_page::healthy());
-    }
     let open = client.between.as_ref().map(Between::open);
+    if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
+        return Ok(keep_alive::held(open, error_page::healthy()));
+    }
     let begin = Instant::now();
     let asked = Asked::new(&request);
     let multiplexed = request.version() == Version::HTTP_2;
@@ -89,10 +89,7 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         let (status, route) = (response.status(), found.map(|route| route.prefix()));
         response = response.map(|body| entry.around(status, route, class, body));
     }
-    if let Some(open) = open {
-        response = response.map(|body| open.until_the_end_of(body));
-    }
-    Ok(response)
+    Ok(keep_alive::held(open, response))
 }
 
 /// Finds the route, which `found` then tells, and passes the request on.
@@ -226,8 +223,7 @@ async fn forward(
     let limits = shared.limits();
     let (answer, silence) = (limits.answer, limits.download_idle);
     let pulse = answer.or(silence).map(|_| Pulse::start());
-    let (upload, uploaded) =
-        Upload::new(incoming, &route, Silence::new(limits.upload_idle, pulse.clone()), gate);
+    let (upload, uploaded) = Upload::new(incoming, &route, Silence::new(limits.upload_idle, pulse.clone()), gate);
     drop(limits);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
