@@ -238,7 +238,7 @@ async fn its_own_command_line_tests_pass() -> Result<()> {
     symlink(modules, folder.path().join("node_modules"))?;
     let mark = Mark::default();
     let mut command = Command::new(&jasmine);
-    command.args(["--random=false", "--color=false", "test/cli_spec.js"]).current_dir(folder.path());
+    command.args(["--random=false", "--no-color", "test/cli_spec.js"]).current_dir(folder.path());
     command.stdin(Stdio::null());
     mark.put_on(&mut command);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
