@@ -137,7 +137,7 @@ pub struct Limits {
     pub drain: Duration,
     /// What tunnels may still take after another proxy has taken over: a week.
     pub leave: Duration,
-    /// What requests and tunnels of a deleted route may still take: 10 s.
+    /// What requests and tunnels of a deleted route may still take: 10 s. As configurable-http-proxy there is no bound.
     pub route_grace: Duration,
     /// Open client connections; more wait in the accept queue: 8192.
     pub max_connections: usize,
