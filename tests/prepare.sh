@@ -109,18 +109,29 @@ prepare_node() {
     have npm
 }
 
-# Real configurable-http-proxy.
+# Real configurable-http-proxy, and what its own tests need.
 prepare_configurable_http_proxy() {
+    prepare_node || true
     if have configurable-http-proxy; then
         SPECOLA_CHP=$(command -v configurable-http-proxy)
     else
-        prepare_node || true
         if [ ! -x "$prepared/chp/node_modules/.bin/configurable-http-proxy" ] && have npm; then
             say 'installing configurable-http-proxy'
             npm install --silent --no-fund --no-audit --prefix "$prepared/chp" configurable-http-proxy@5 \
                 >"$prepared/npm.log" 2>&1 || true
         fi
         SPECOLA_CHP=$prepared/chp/node_modules/.bin/configurable-http-proxy
+    fi
+    SPECOLA_JASMINE=$prepared/chp/node_modules/.bin/jasmine
+    if [ ! -x "$SPECOLA_JASMINE" ] && have npm; then
+        say 'installing jasmine'
+        npm install --silent --no-fund --no-audit --prefix "$prepared/chp" jasmine@5 node-fetch@3 >"$prepared/jasmine.log" 2>&1 || true
+    fi
+    if [ -x "$SPECOLA_JASMINE" ]; then
+        export SPECOLA_JASMINE
+    else
+        unset SPECOLA_JASMINE
+        note_skip "jasmine could not be installed: configurable-http-proxy's own tests of its command line do not run"
     fi
     if [ -x "$SPECOLA_CHP" ]; then
         export SPECOLA_CHP

@@ -23,7 +23,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{activity::lock, body::Download, metrics::count, route::Class, state::Shared};
+use crate::{
+    activity::lock,
+    body::{Download, DownloadError},
+    metrics::count,
+    route::Class,
+    state::Shared,
+};
 
 /// Lines that wait for the disk.
 const WAITING: usize = 8192;
@@ -219,9 +225,12 @@ pub(crate) struct Logged {
 
 impl Body for Logged {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(context);
         match &polled {

@@ -15,12 +15,11 @@ use std::{
 use bytes::Bytes;
 use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, Sleep},
-};
+use tokio::{sync::oneshot, time::Sleep};
 
-use crate::{access_log::Logged, budget::Turn, pool::Lease, route::Route};
+use crate::{
+    access_log::Logged, budget::Turn, keep_alive::Kept, pool::Lease, route::Route, silence::Silence,
+};
 
 /// Why an upload ended early. The client never sees the text.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +30,17 @@ pub(crate) enum UploadError {
     Broken(#[from] hyper::Error),
 }
 
+/// Why an answer ended early. The client sees its connection cut.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DownloadError {
+    #[error("the server went silent in the middle of an answer")]
+    Silent,
+    #[error("the server's answer broke: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, DownloadError>>>;
+
 /// A request body.
 pub(crate) enum Upload {
     Empty,
@@ -40,9 +50,7 @@ pub(crate) enum Upload {
 pub(crate) struct Uploading {
     incoming: Incoming,
     route: Arc<Route>,
-    idle: Duration,
-    /// Armed only while the client is silent.
-    silence: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
     gate: Option<Gate>,
     ended: Arc<AtomicBool>,
 }
@@ -78,7 +86,7 @@ impl Upload {
     pub(crate) fn new(
         incoming: Incoming,
         route: &Arc<Route>,
-        idle: Duration,
+        silence: Silence,
         gate: Option<Gate>,
     ) -> (Self, Option<Arc<AtomicBool>>) {
         if incoming.is_end_stream() {
@@ -87,7 +95,7 @@ impl Upload {
         let ended = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&ended);
         let route = Arc::clone(route);
-        let uploading = Uploading { incoming, route, idle, silence: None, gate, ended };
+        let uploading = Uploading { incoming, route, silence, gate, ended };
         (Self::Streamed(Box::new(uploading)), Some(flag))
     }
 
@@ -104,7 +112,7 @@ impl Uploading {
         }
         match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.silence = None;
+                self.silence.broken();
                 self.route.touch();
                 self.route.count_up(frame.data_ref().map_or(0, Bytes::len));
                 if self.incoming.is_end_stream() {
@@ -118,9 +126,7 @@ impl Uploading {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let deadline = Instant::now() + self.idle;
-                let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-                ready!(silence.as_mut().poll(context));
+                ready!(self.silence.poll(context));
                 Poll::Ready(Some(Err(UploadError::Silent)))
             }
         }
@@ -160,6 +166,8 @@ pub(crate) enum Download {
     Streamed(Downloading),
     /// Either of them, with a line in the access log at its end.
     Logged(Box<Logged>),
+    /// Any of them, whose end begins the wait for the next request.
+    Kept(Box<Kept>),
 }
 
 /// An upstream's body, with the connection it comes over.
@@ -178,6 +186,8 @@ pub(crate) struct Exchange {
     pub(crate) uploaded: Option<Arc<AtomicBool>>,
     /// Whether the end of the answer is activity.
     pub(crate) counts: bool,
+    /// The bound on silence within the answer, where there is one.
+    pub(crate) silence: Option<Box<Silence>>,
     /// Held against the bound on requests of the route.
     pub(crate) _turn: Option<Turn>,
 }
@@ -223,21 +233,33 @@ impl Downloading {
 
 impl Body for Download {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = DownloadError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Logged(logged) => Pin::new(logged.as_mut()).poll_frame(context),
+            Self::Kept(kept) => Pin::new(kept.as_mut()).poll_frame(context),
             Self::Streamed(streamed) => {
-                let frame = ready!(Pin::new(&mut streamed.incoming).poll_frame(context));
+                let silence = streamed.exchange.silence.as_mut();
+                let frame = match (Pin::new(&mut streamed.incoming).poll_frame(context), silence) {
+                    (Poll::Ready(frame), silence) => {
+                        silence.into_iter().for_each(|silence| silence.broken());
+                        frame
+                    }
+                    (Poll::Pending, None) => return Poll::Pending,
+                    (Poll::Pending, Some(silence)) => {
+                        ready!(silence.poll(context));
+                        return Poll::Ready(Some(Err(DownloadError::Silent)));
+                    }
+                };
                 if let Some(Ok(frame)) = &frame {
                     streamed.exchange.route.count_down(frame.data_ref().map_or(0, Bytes::len));
                 }
                 if frame.is_none() || streamed.incoming.is_end_stream() {
                     streamed.exchange.finish();
                 }
-                Poll::Ready(frame.and_then(|frame| streamed.announced(frame)))
+                Poll::Ready(frame.and_then(|frame| streamed.announced(frame)).map(|frame| frame.map_err(Into::into)))
             }
         }
     }
@@ -246,6 +268,7 @@ impl Body for Download {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Logged(logged) => logged.is_end_stream(),
+            Self::Kept(kept) => kept.is_end_stream(),
             Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
         }
     }
@@ -253,6 +276,7 @@ impl Body for Download {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Logged(logged) => logged.size_hint(),
+            Self::Kept(kept) => kept.size_hint(),
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
         }

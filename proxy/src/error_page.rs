@@ -104,7 +104,8 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
         .ok()?;
     let lease = dial::open(shared, hub).await.ok()?;
     // In an exchange, so that the connection is cut when time is over.
-    let mut exchange = Exchange { route: Arc::clone(hub), lease: None, uploaded: None, counts: false, _turn: None };
+    let route = Arc::clone(hub);
+    let mut exchange = Exchange { route, lease: None, uploaded: None, counts: false, silence: None, _turn: None };
     let answer = exchange.lease.insert(lease).sender.send_request(request).await.ok()?;
     if !answer.status().is_success() && answer.status() != status {
         return None;

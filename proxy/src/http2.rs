@@ -64,7 +64,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: Stream) {
         }
     });
     let mut connection = pin!(builder(&shared, &busy).serve_connection(TokioIo::new(stream), service));
-    let idle = shared.limits().header_read;
+    let idle = shared.limits().keep_alive.unwrap_or(shared.limits().header_read);
     let served = shared.halt.until(async {
         tokio::select! {
             ended = connection.as_mut() => return ended,

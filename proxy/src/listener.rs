@@ -22,6 +22,7 @@ use crate::{
     hand_over::Sockets,
     headers::Origin,
     http2,
+    keep_alive::Between,
     options::Limits,
     proxy_protocol,
     relay::{self, Client},
@@ -72,7 +73,9 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             // TLS is spoken at addresses alone.
             let tls = shared.secure.is_some() && matches!(stream, Stream::Tcp(_));
             let origin = origin(&shared, peer, tls);
-            let client = Client { shared: Arc::clone(&shared), origin, peer, _place: Some(place), _seat: None };
+            let between = shared.limits().keep_alive.map(Between::new);
+            let (context, place) = (Arc::clone(&shared), Some(place));
+            let client = Client { shared: context, origin, peer, between, _place: place, _seat: None };
             shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
         }
     };
@@ -138,7 +141,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
 pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     let peer = IpAddr::from([127, 0, 0, 1]);
     let (origin, builder) = (origin(&shared, peer, false), builder(&shared.limits()));
-    let client = Client { shared, origin, peer, _place: None, _seat: None };
+    let client = Client { shared, origin, peer, between: None, _place: None, _seat: None };
     serve(builder, client, stream, peer).await;
 }
 
@@ -195,10 +198,15 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
         return Box::pin(http2::serve(client, stream)).await;
     }
     let stream = TokioIo::new(stream);
+    let between = client.between.clone();
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
     let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
     let served = shared.halt.until(async {
-        if let Some(ended) = shared.drain.until(connection.as_mut()).await {
+        let ended = match &between {
+            None => shared.drain.until(connection.as_mut()).await,
+            Some(between) => Box::pin(shared.drain.until(between.or_too_long(connection.as_mut()))).await.flatten(),
+        };
+        if let Some(ended) = ended {
             return ended;
         }
         connection.as_mut().graceful_shutdown();

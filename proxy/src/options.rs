@@ -93,12 +93,16 @@ pub enum HubLink {
 /// Named bounds on every wait, queue and buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For an upstream to begin its answer: unbounded when None.
+    /// For an upstream to begin its answer once it has the request: unbounded when None.
     pub answer: Option<Duration>,
+    /// Silence of an upstream before its answer or within it: unbounded when None. Websockets may always be silent.
+    pub download_idle: Option<Duration>,
     /// To connect to an upstream: 5 s.
     pub connect: Duration,
     /// For a client to send a request head, also the longest idle wait between requests: 30 s.
     pub header_read: Duration,
+    /// A shorter such wait: none when None.
+    pub keep_alive: Option<Duration>,
     /// For a load balancer to say whose connection it passes on: 5 s.
     pub proxy_header: Duration,
     /// For a TLS handshake: 10 s.
@@ -133,7 +137,7 @@ pub struct Limits {
     pub drain: Duration,
     /// What tunnels may still take after another proxy has taken over: a week.
     pub leave: Duration,
-    /// What requests and tunnels of a deleted route may still take: 10 s.
+    /// What requests and tunnels of a deleted route may still take: 10 s. As configurable-http-proxy there is no bound.
     pub route_grace: Duration,
     /// Open client connections; more wait in the accept queue: 8192.
     pub max_connections: usize,
@@ -173,6 +177,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             answer: None,
+            download_idle: None,
+            keep_alive: None,
             connect: Duration::from_secs(5),
             header_read: Duration::from_secs(30),
             proxy_header: Duration::from_secs(5),

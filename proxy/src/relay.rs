@@ -20,11 +20,13 @@ use crate::{
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
     http2,
+    keep_alive::{self, Between},
     metrics::{Refusal, count},
     path::{host_key, key},
     pool::Lease,
     room::Place,
     route::{Class, Route},
+    silence::{Pulse, Silence},
     state::Shared,
     upgrade,
 };
@@ -32,6 +34,8 @@ use crate::{
 /// For an upstream that takes longer to answer than it may.
 pub(crate) const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server did not answer in time.");
 
+/// A client that stops in the middle of an upload is found out by its own bound, whose answer says more.
+const LAST_WORD: Duration = Duration::from_millis(250);
 /// Pause between attempts to reach a hub that restarts.
 const HOLD: Duration = Duration::from_millis(25);
 
@@ -44,14 +48,17 @@ pub(crate) struct Client {
     /// Counts against the bound of its address.
     pub(crate) _seat: Option<Seat>,
     pub(crate) peer: IpAddr,
+    /// Told of requests, where the wait for the next one has a bound of its own.
+    pub(crate) between: Option<Arc<Between>>,
 }
 
 /// Answers one request, whatever happens. What few requests need is boxed on the way, for hyper copies the whole of what
 /// this returns.
 pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Never> {
     client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+    let open = client.between.as_ref().map(Between::open);
     if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
-        return Ok(error_page::healthy());
+        return Ok(keep_alive::held(open, error_page::healthy()));
     }
     let begin = Instant::now();
     let asked = Asked::new(&request);
@@ -82,9 +89,9 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
     }
     if let Some(entry) = entry {
         let (status, route) = (response.status(), found.map(|route| route.prefix()));
-        return Ok(response.map(|body| entry.around(status, route, class, body)));
+        response = response.map(|body| entry.around(status, route, class, body));
     }
-    Ok(response)
+    Ok(keep_alive::held(open, response))
 }
 
 /// Finds the route, which `found` then tells, and passes the request on.
@@ -134,12 +141,8 @@ async fn rewritten(
     const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     *request.uri_mut() = rewrite.uri(request.uri(), &route.prefix(), route.target()).ok_or(URL)?;
     let host = request.headers().get(HOST).cloned();
-    let (told, to) = (client.shared.limits().answer, Arc::clone(&route));
-    let passing = Box::pin(pass_on(client, request, route, turn));
-    let mut response = match told {
-        None => passing.await?,
-        Some(time) => tokio::time::timeout(time, passing).await.unwrap_or(Err(LATE))?,
-    };
+    let to = Arc::clone(&route);
+    let mut response = Box::pin(pass_on(client, request, route, turn)).await?;
     if let Some(host) = host.as_ref().and_then(|host| host.to_str().ok()) {
         rewrite.location(response.status(), response.headers_mut(), to.target(), host);
     }
@@ -218,7 +221,11 @@ async fn forward(
         }
         false => (None, None),
     };
-    let (upload, uploaded) = Upload::new(incoming, &route, shared.limits().upload_idle, gate);
+    let limits = shared.limits();
+    let (answer, silence) = (limits.answer, limits.download_idle);
+    let pulse = answer.or(silence).map(|_| Pulse::start());
+    let (upload, uploaded) = Upload::new(incoming, &route, Silence::new(limits.upload_idle, pulse.clone()), gate);
+    drop(limits);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
     guard_cookies(shared, &route, &mut parts.headers);
@@ -231,8 +238,16 @@ async fn forward(
     if let Some(opener) = wanted {
         open_on_continue(&mut outgoing, opener);
     }
-    let exchange = Exchange { route, lease: None, uploaded, counts: false, _turn: turn };
-    let (response, exchange) = send(shared, outgoing, exchange).await?;
+    let bound = answer.into_iter().chain(silence.map(|time| time + LAST_WORD)).min();
+    let silence = silence.map(|time| Box::new(Silence::new(time, pulse.clone())));
+    let exchange = Exchange { route, lease: None, uploaded, counts: false, silence, _turn: turn };
+    let (response, exchange) = match bound {
+        None => send(shared, outgoing, exchange).await?,
+        Some(bound) => {
+            let sending = Box::pin(send(shared, outgoing, exchange));
+            Silence::new(bound, pulse).until(sending).await.unwrap_or(Err(LATE))?
+        }
+    };
     let (mut parts, body) = response.into_parts();
     confine_cookies(shared, &exchange.route, &mut parts.headers);
     deliver(parts, body, exchange, trailers)

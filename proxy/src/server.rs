@@ -108,9 +108,6 @@ impl Proxy {
             cookie_firewall: options.cookie_firewall,
             doubts,
         });
-        if shared.chp.is_some() {
-            chp::begin(&shared, options.default_target.as_deref())?;
-        }
         let store = options.snapshot.map(Store::new);
         if let Some(store) = &store {
             load(&shared, store);
@@ -129,6 +126,10 @@ impl Proxy {
         let chp = options.chp.map(|chp| Doors::bind(&chp)).transpose()?;
         let metrics = options.metrics.as_ref().map(|listen| Door::bind_from(listen, &sockets)).transpose()?;
         let admin = admin.map(|path| Admin::bind(path, predecessor.is_some())).transpose()?;
+        // Its log says that there is a route: whoever waits for that may connect then.
+        if shared.chp.is_some() {
+            chp::begin(&shared, options.default_target.as_deref())?;
+        }
         Ok(Self {
             shared,
             workers: options.workers,

@@ -235,7 +235,8 @@ impl Shared {
     /// server moved, and cutting a kernel's tunnel early helps nobody.
     fn retire(self: &Arc<Self>, retirement: Retirement) {
         retirement.route.retire();
-        if retirement.replaced {
+        // As configurable-http-proxy, what is open goes on: its hub ends the server itself.
+        if retirement.replaced || self.chp.is_some() {
             return;
         }
         let shared = Arc::clone(self);

@@ -2,7 +2,8 @@
 //! its command line.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -88,8 +89,12 @@ impl Drop for Running {
 impl Running {
     fn start(link: &Path, arguments: &[&str]) -> Result<Running> {
         let mut command = Command::new(link);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.env("CONFIGPROXY_AUTH_TOKEN", "secret");
+        command.args(arguments).env("CONFIGPROXY_AUTH_TOKEN", "secret");
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Result<Running> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let lines = BufReader::new(child.stdout.take().context("its output")?);
         Ok(Running { child, lines })
@@ -128,6 +133,7 @@ async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
     let mut session = Session::new(&format!("http://127.0.0.1:{public}"))?;
     session.get("/_chp_healthz").await?.expect(&[200])?;
     send(running.child.id().cast_signed(), Signal::SIGTERM);
+    running.says("warn: Terminated")?;
     ensure!(running.child.wait()?.code() == Some(2));
     ensure!(!pid_file.exists());
 
@@ -143,11 +149,100 @@ async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
     let answer = session.get("/x?y").await?;
     ensure!(answer.location() == Some(&format!("https://127.0.0.1:{public}/x?y")), "{:?}", answer.location());
 
-    for wrong in [&["--nonsense"][..], &["--custom-header", "nocolon"], &["--redirect-port", "80"]] {
-        let output = Command::new(&link).args(wrong).output()?;
-        ensure!(output.status.code() == Some(1), "{wrong:?}: {}", output.status);
+    for (program, first) in [(link.clone(), None), (place::binary()?, Some("configurable-http-proxy"))] {
+        let run = |arguments: &[&str]| Command::new(&program).args(first).args(arguments).output();
+        for wrong in [&["--nonsense"][..], &["--custom-header", "nocolon"], &["--redirect-port", "80"]] {
+            let output = run(wrong)?;
+            ensure!(output.status.code() == Some(1), "{first:?} {wrong:?}: {}", output.status);
+        }
+        ensure!(run(&["-V"])?.status.success());
+        ensure!(run(&["--help"])?.status.success());
     }
-    ensure!(Command::new(&link).arg("-V").output()?.status.success());
-    ensure!(Command::new(place::binary()?).args(["configurable-http-proxy", "--help"]).output()?.status.success());
+    // Nothing is said of a route before somebody may ask for it.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let port = taken.local_addr()?.port().to_string();
+    let more = ["--ip", "127.0.0.1", "--port", &port, "--default-target", "http://127.0.0.1:1"];
+    let output = Command::new(&link).args(more).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.code() == Some(1) && !said.contains("Route added"), "{}: {said}", output.status);
+    Ok(())
+}
+
+#[tokio::test]
+async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let link = renamed(folder.path())?;
+    let (public, api) = (place::free_port()?.to_string(), folder.path().join("api.sock"));
+    let (api, token) = (api.display().to_string(), folder.path().join("token"));
+    fs::write(&token, "kept\n")?;
+    // As few open files as leave room for two clients.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 204; exec \"$0\" \"$@\""]).arg(&link);
+    command.args(["--log-level", "loud", "--port", "1", "--port", &public, "--ip", "127.0.0.1"]);
+    command.args(["--api-socket", &api, "--api-ip", "127.0.0.1", "--api-port", "1"]);
+    command.env_remove("CONFIGPROXY_AUTH_TOKEN").env("CONFIGPROXY_AUTH_TOKEN_FILE", &token);
+    let mut running = Running::of(command)?;
+    running.says("--log-level loud is not known")?;
+    running.says("Proxy API at")?;
+
+    let ask = |token: &str| -> Result<String> {
+        let mut stream = std::os::unix::net::UnixStream::connect(&api)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let head = "GET /api/routes HTTP/1.1\r\nHost: api\r\nConnection: close\r\n";
+        write!(stream, "{head}Authorization: token {token}\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ensure!(ask("kept")?.starts_with("HTTP/1.1 200 "));
+    ensure!(ask("secret")?.starts_with("HTTP/1.1 403 "));
+
+    let healthy = |stream: &mut TcpStream, patience: Duration| {
+        stream.set_read_timeout(Some(patience))?;
+        stream.read(&mut [0; 4096])
+    };
+    let connect = || -> Result<TcpStream> {
+        let mut stream = TcpStream::connect(("127.0.0.1", public.parse()?))?;
+        stream.write_all(b"GET /_chp_healthz HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        Ok(stream)
+    };
+    let (long, short) = (Duration::from_secs(4), Duration::from_millis(200));
+    let (mut first, mut second) = (connect()?, connect()?);
+    ensure!(healthy(&mut first, long)? > 0 && healthy(&mut second, long)? > 0);
+    let mut third = connect()?;
+    ensure!(healthy(&mut third, short).is_err(), "there is room for two");
+    drop(first);
+    ensure!(healthy(&mut third, long)? > 0);
+
+    for (name, file) in [("secret", token.as_path()), ("", Path::new("/nowhere"))] {
+        let mut command = Command::new(&link);
+        command.args(["--port", &public]);
+        let output = command.env("CONFIGPROXY_AUTH_TOKEN", name).env("CONFIGPROXY_AUTH_TOKEN_FILE", file).output()?;
+        ensure!(output.status.code() == Some(1), "{name} {file:?}: {}", output.status);
+        ensure!(String::from_utf8_lossy(&output.stderr).contains("CONFIGPROXY_AUTH_TOKEN_FILE"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn its_own_command_line_tests_pass() -> Result<()> {
+    let jasmine = need!(place::jasmine(), "jasmine", "SPECOLA_JASMINE");
+    let folder = tempfile::tempdir()?;
+    renamed(folder.path())?;
+    let specs = place::package().join("configurable_http_proxy");
+    fs::create_dir(folder.path().join("test"))?;
+    for file in ["package.json", "test/cli_spec.js", "test/server.crt", "test/server.key"] {
+        fs::copy(specs.join(file), folder.path().join(file))?;
+    }
+    let modules = jasmine.ancestors().nth(2).context("the modules of Node")?;
+    symlink(modules, folder.path().join("node_modules"))?;
+    let mark = Mark::default();
+    let mut command = Command::new(&jasmine);
+    command.args(["--random=false", "--no-color", "test/cli_spec.js"]).current_dir(folder.path());
+    command.stdin(Stdio::null());
+    mark.put_on(&mut command);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("6 specs, 0 failures"), "{}: {said}", output.status);
     Ok(())
 }

@@ -69,6 +69,15 @@ pub fn configurable_http_proxy() -> Option<PathBuf> {
     given.or_else(|| command("configurable-http-proxy")).filter(|path| path.exists())
 }
 
+/// The test runner of configurable-http-proxy, beside what its tests need.
+pub fn jasmine() -> Option<PathBuf> {
+    let path = match std::env::var_os("SPECOLA_JASMINE") {
+        Some(path) => PathBuf::from(path),
+        None => target().join("tests/chp/node_modules/.bin/jasmine"),
+    };
+    path.exists().then_some(path)
+}
+
 /// A command on the search path.
 pub fn command(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())

@@ -15,19 +15,28 @@ use http::{HeaderName, HeaderValue};
 use specola_proxy::chp::{ChpOptions, Listen};
 use specola_proxy::secure::{CertificateFiles, CertificateSource, ClientCertificates, Redirect, TlsOptions, Versions};
 use specola_proxy::{HubLink, Limits, Options, Proxy};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 /// The name by which it is called.
 pub const NAME: &str = "configurable-http-proxy";
 /// Named in the environment, for it must not be seen in a list of processes.
 const TOKEN: &str = "CONFIGPROXY_AUTH_TOKEN";
+/// A file that has it instead, as the image of configurable-http-proxy takes it.
+const TOKEN_FILE: &str = "CONFIGPROXY_AUTH_TOKEN_FILE";
 const PASSPHRASES: [&str; 2] = ["CONFIGPROXY_SSL_KEY_PASSPHRASE", "CONFIGPROXY_API_SSL_KEY_PASSPHRASE"];
+/// How long a client may keep a connection without a request, when nothing is said of it.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long Node gives a client for a head.
+const HEAD: Duration = Duration::from_secs(60);
+/// Open files that are not for connections of clients: listeners, the REST API, spare connections to targets.
+const OTHER_FILES: u64 = 200;
 /// What configurable-http-proxy ends with after a signal.
 const INTERRUPTED: u8 = 2;
 
 /// Run as configurable-http-proxy: its options, its REST API.
 #[derive(Debug, Parser)]
-#[command(name = NAME, version, disable_version_flag = true)]
+#[command(name = NAME, version, disable_version_flag = true, args_override_self = true)]
 pub struct Chp {
     /// Print the version.
     #[arg(short = 'V', long, action = ArgAction::Version)]
@@ -69,12 +78,12 @@ pub struct Chp {
     #[arg(long, value_name = "FILE")]
     ssl_dhparam: Option<PathBuf>,
     /// The address of the REST API.
-    #[arg(long, default_value = "localhost", conflicts_with = "api_socket")]
+    #[arg(long, default_value = "localhost")]
     api_ip: String,
     /// The port of the REST API; the one after the public port when absent.
-    #[arg(long, conflicts_with = "api_socket")]
+    #[arg(long)]
     api_port: Option<u16>,
-    /// A unix socket for the REST API instead.
+    /// A unix socket for the REST API instead; address and port do not count then.
     #[arg(long, value_name = "PATH")]
     api_socket: Option<PathBuf>,
     /// The key of the certificate that the REST API shows.
@@ -153,18 +162,18 @@ pub struct Chp {
     #[arg(long)]
     host_routing: bool,
     /// The address of the metrics.
-    #[arg(long, default_value = "", conflicts_with = "metrics_socket")]
+    #[arg(long, default_value = "")]
     metrics_ip: String,
     /// The port of the metrics; none when absent.
-    #[arg(long, conflicts_with = "metrics_socket")]
+    #[arg(long)]
     metrics_port: Option<u16>,
-    /// A unix socket for the metrics instead.
+    /// A unix socket for the metrics instead; address and port do not count then.
     #[arg(long, value_name = "PATH")]
     metrics_socket: Option<PathBuf>,
     /// How much is written: debug, info, warn or error.
-    #[arg(long, default_value = "info", value_parser = ["debug", "info", "warn", "error"], ignore_case = true)]
+    #[arg(long, default_value = "info")]
     log_level: String,
-    /// How long a client may be silent in the middle of a request, in milliseconds.
+    /// How long a request and its answer may stand still, in milliseconds.
     #[arg(long, value_name = "MS")]
     timeout: Option<u64>,
     /// How long a target may take to begin its answer, in milliseconds.
@@ -253,14 +262,45 @@ fn tls(
     Ok(Some(options))
 }
 
+/// A word for how much is written. None when it is none.
+fn level(word: &str) -> Option<&'static str> {
+    ["debug", "info", "warn", "error"].into_iter().find(|level| level.eq_ignore_ascii_case(word))
+}
+
+/// The token, from the environment or from the file that it names. None when the API is open to everybody.
+fn token(named: Option<String>, file: Option<PathBuf>) -> Result<Option<String>> {
+    let (named, file) = (named.filter(|token| !token.is_empty()), file.filter(|file| !file.as_os_str().is_empty()));
+    let token = match (named, file) {
+        (Some(_), Some(_)) => bail!("both {TOKEN} and {TOKEN_FILE} are set (but are exclusive)"),
+        (named, None) => named,
+        (None, Some(file)) => {
+            let read = std::fs::read_to_string(&file);
+            let read = read.with_context(|| format!("cannot read {TOKEN_FILE}, {}", file.display()))?;
+            let token = read.trim();
+            // An open API is not what somebody wants who names a file.
+            if token.is_empty() { bail!("{TOKEN_FILE}, {}, is empty", file.display()) } else { Some(token.to_owned()) }
+        }
+    };
+    Ok(token)
+}
+
+/// As many connections of clients as there are open files for both ends of each: configurable-http-proxy has no bound.
+fn connections(open_files: u64) -> usize {
+    usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1)
+}
+
 impl Chp {
     fn limits(&self) -> Limits {
-        let time = |given: Option<u64>, default: Duration| given.map_or(default, Duration::from_millis);
+        let given = |time: Option<u64>| time.filter(|time| *time > 0).map(Duration::from_millis);
         let default = Limits::default();
+        let silence = given(self.timeout);
+        let keep_alive = given(self.keep_alive_timeout).unwrap_or(KEEP_ALIVE);
         Limits {
-            upload_idle: time(self.timeout.filter(|time| *time > 0), default.upload_idle),
-            header_read: time(self.keep_alive_timeout.filter(|time| *time > 0), default.header_read),
-            answer: self.proxy_timeout.filter(|time| *time > 0).map(Duration::from_millis),
+            upload_idle: silence.unwrap_or(default.upload_idle),
+            download_idle: silence,
+            answer: given(self.proxy_timeout),
+            keep_alive: Some(keep_alive),
+            header_read: keep_alive.max(HEAD),
             // Node's own bound is 16 KiB; cookies of several hubs are larger.
             ..default
         }
@@ -276,6 +316,9 @@ impl Chp {
         let set = without_effect.iter().filter(|(_, set)| *set);
         let mut warnings: Vec<String> =
             set.map(|(name, _)| format!("{name} has no effect: only good ciphers are there")).collect();
+        if level(&self.log_level).is_none() {
+            warnings.push(format!("--log-level {} is not known: info is used", self.log_level));
+        }
         if self.ip.as_deref() == Some("*") {
             warnings.push("Interpreting ip='*' as all-interfaces. Preferred usage is 0.0.0.0 for all IPv4 or '' for all-interfaces.".to_owned());
         }
@@ -388,16 +431,18 @@ impl Drop for PidFile {
 
 /// Runs it until a signal, and ends at once then.
 pub async fn run(arguments: Chp) -> Result<ExitCode> {
-    super::chp_log::init(&arguments.log_level);
+    super::chp_log::init(level(&arguments.log_level).unwrap_or("info"));
     arguments.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    let token = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
+    let token = token(std::env::var(TOKEN).ok(), std::env::var_os(TOKEN_FILE).map(PathBuf::from))?;
     if token.is_none() {
         tracing::warn!("REST API is not authenticated.");
     }
     let pid_file = arguments.pid_file.clone();
     let default_target = arguments.default_target.clone().unwrap_or_else(|| "(no default)".to_owned());
-    let options = arguments.options(token)?;
-    super::proxy::raise_open_files();
+    let mut options = arguments.options(token)?;
+    if let Some(open_files) = super::proxy::raise_open_files() {
+        options.limits.max_connections = connections(open_files);
+    }
     let (scheme, reload) = (if options.tls.is_some() { "https" } else { "http" }, Arc::clone(&options.reload));
     let api_scheme = options.chp.as_ref().map_or("http", |chp| if chp.api_tls.is_some() { "https" } else { "http" });
     let redirects_to = options.tls.as_ref().and_then(|tls| tls.redirect.as_ref()?.port);
@@ -433,8 +478,8 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
         served = proxy.serve(CancellationToken::new()) => served?,
         () = stop.cancelled() => {}
     }
-    signals.abort();
-    tracing::warn!("Interrupted");
+    let terminated = signals.await.is_ok_and(|asked| asked == Some(SignalKind::terminate()));
+    tracing::warn!("{}", if terminated { "Terminated" } else { "Interrupted" });
     Ok(ExitCode::from(INTERRUPTED))
 }
 
@@ -521,8 +566,70 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_several_counts_and_sockets_before_ports() {
+        let more = ["--api-socket", "/a", "--api-ip", "::1", "--api-port", "5", "--host-routing", "--host-routing"];
+        let metrics = ["--metrics-ip", "::1", "--metrics-port", "6", "--metrics-socket", "/m"];
+        let headers = ["--custom-header", "a:1", "--custom-header", "b:2", "--port", "1", "--port", "2"];
+        let options = parsed(&[&more[..], &metrics, &headers].concat()).unwrap();
+        assert_eq!(options.listen.iter().map(SocketAddr::port).collect::<Vec<_>>(), [2]);
+        let chp = options.chp.unwrap();
+        assert_eq!((chp.api, chp.metrics), (vec![Listen::Unix("/a".into())], Some(Listen::Unix("/m".into()))));
+        assert_eq!(chp.custom_headers.len(), 2);
+    }
+
+    #[test]
+    fn times_are_those_of_configurable_http_proxy() {
+        let seconds = Duration::from_secs;
+        let plain = parsed(&["--timeout", "0", "--proxy-timeout", "0", "--keep-alive-timeout", "0"]).unwrap().limits;
+        assert_eq!((plain.download_idle, plain.answer, plain.upload_idle), (None, None, seconds(300)));
+        assert_eq!((plain.keep_alive, plain.header_read), (Some(seconds(5)), seconds(60)));
+        let more = ["--timeout", "1000", "--proxy-timeout", "2000", "--keep-alive-timeout", "90000"];
+        let given = parsed(&more).unwrap().limits;
+        assert_eq!(
+            (given.download_idle, given.upload_idle, given.answer),
+            (Some(seconds(1)), seconds(1), Some(seconds(2)))
+        );
+        // A head may take as long as the wait for it.
+        assert_eq!((given.keep_alive, given.header_read), (Some(seconds(90)), seconds(90)));
+    }
+
+    #[test]
+    fn clients_may_be_as_many_as_there_are_open_files_for() {
+        for (open_files, expected) in [(1_048_576, 524_188), (20_000, 9_900), (204, 2), (100, 1)] {
+            assert_eq!(connections(open_files), expected, "{open_files}");
+        }
+    }
+
+    #[test]
+    fn the_token_may_be_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Some(path)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(token(None, file("good", " secret\n")).unwrap(), text("secret"));
+        assert_eq!(token(text(""), Some(PathBuf::new())).unwrap(), None);
+        assert_eq!(token(text("own"), None).unwrap(), text("own"));
+        for (named, path) in
+            [(text("own"), file("good", "secret")), (None, file("empty", "\n")), (None, Some("/no".into()))]
+        {
+            assert!(token(named, path).unwrap_err().to_string().contains(TOKEN_FILE));
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_told() {
+        let warnings = |word| Chp::try_parse_from([NAME, "--log-level", word]).unwrap().warnings();
+        assert_eq!((level("DEBUG"), level("loud")), (Some("debug"), None));
+        assert!(warnings("Warn").is_empty());
+        assert_eq!(warnings("loud"), ["--log-level loud is not known: info is used"]);
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 8] = [
             (&["--error-target", "http://x", "--error-path", "/x"], "cannot be used with"),
             (&["--socket", "/x", "--port", "1"], "cannot be used with"),
             (&["--custom-header", "nocolon"], "A colon was expected in custom header: nocolon"),
@@ -531,7 +638,6 @@ mod tests {
             (&["--ssl-protocol", "SSLv3", "--port", "1"], "is not spoken"),
             (&["--storage-backend", "x"], "kept in memory"),
             (&["--nonsense"], "unexpected argument"),
-            (&["--log-level", "loud"], "invalid value"),
         ];
         for (arguments, says) in cases {
             let problem = parsed(arguments).err().map(|problem| format!("{problem:#}")).unwrap_or_default();

@@ -10,7 +10,6 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// Begins to log.
 pub fn init(level: &str) {
-    let level = level.to_ascii_lowercase();
     // Of the libraries below nobody who reads this log wants to hear.
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(format!("warn,specola={level},specola_proxy={level}")));

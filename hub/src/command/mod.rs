@@ -62,16 +62,21 @@ enum Command {
 
 /// Reads the arguments and runs the command.
 pub fn main() -> ExitCode {
-    let command = match chp::is_called(std::env::args_os().next().as_deref()) {
-        true => match chp::Chp::try_parse() {
-            Ok(arguments) => Command::Chp(Box::new(arguments)),
-            Err(problem) => {
-                // Nobody is left to tell when this fails.
-                let _ = problem.print();
-                return if problem.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-            }
-        },
-        false => CommandLine::parse().command,
+    let mut called = std::env::args_os();
+    let as_chp = chp::is_called(called.next().as_deref());
+    let parsed = match as_chp {
+        true => chp::Chp::try_parse().map(|arguments| Command::Chp(Box::new(arguments))),
+        false => CommandLine::try_parse().map(|line| line.command),
+    };
+    let command = match parsed {
+        Ok(command) => command,
+        // What configurable-http-proxy ends with.
+        Err(problem) if problem.use_stderr() && (as_chp || called.next().is_some_and(|first| first == chp::NAME)) => {
+            // Nobody is left to tell when this fails.
+            let _ = problem.print();
+            return ExitCode::FAILURE;
+        }
+        Err(problem) => problem.exit(),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

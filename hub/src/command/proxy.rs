@@ -210,14 +210,14 @@ pub(super) fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }
 
-/// Each connection takes up to two open files: as many as the system lets us have.
-pub(super) fn raise_open_files() {
+/// Each connection takes up to two open files: as many as the system lets us have. Gives how many that is, if it is known.
+pub(super) fn raise_open_files() -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!("the limit of open files stays as it is: {error}");
-    }
+    let raised = || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard)
+    };
+    raised().inspect_err(|error| tracing::warn!("the limit of open files stays as it is: {error}")).ok()
 }
 
 /// Runs the command until a signal.

@@ -31,22 +31,24 @@ pub(super) struct Life {
 
 impl Life {
     /// SIGTERM and SIGINT stop, SIGHUP has certificates and limits read again, SIGUSR2 starts the program's file anew,
-    /// which takes over. They are heard from now on, and obeyed in what is given back, which ends once a stop was asked for.
-    pub(super) fn obey(self) -> impl Future<Output = ()> + Send + 'static {
+    /// which takes over. They are heard from now on, and obeyed in what is given back, which tells which of the two
+    /// has asked for a stop; None when signals cannot be heard.
+    pub(super) fn obey(self) -> impl Future<Output = Option<SignalKind>> + Send + 'static {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
         // As configurable-http-proxy there is no next version: the signal ends the process, as it does there.
         let mut next = self.program.as_ref().and_then(|_| signal(SignalKind::user_defined2()).ok());
         async move {
-            let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return };
-            loop {
+            let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else { return None };
+            let asked = loop {
                 tokio::select! {
-                    _ = terminate.recv() => break,
-                    _ = interrupt.recv() => break,
+                    _ = terminate.recv() => break SignalKind::terminate(),
+                    _ = interrupt.recv() => break SignalKind::interrupt(),
                     _ = hangup.recv() => self.reread(),
                     () = received(&mut next) => self.start_next(),
                 }
-            }
+            };
             self.stop.cancel();
+            Some(asked)
         }
     }
 

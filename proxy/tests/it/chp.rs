@@ -1,6 +1,6 @@
 //! The proxy as configurable-http-proxy: its REST API, and what its options change.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use specola_proxy::{
@@ -14,7 +14,7 @@ use crate::{
     client::{Answer, Raw, ask, get, until},
     secure::{Authority, browser, shake},
     tls::Front,
-    tunnels::{HANDSHAKE, SWITCH},
+    tunnels::{HANDSHAKE, SWITCH, echoes, open, raw_echo},
     upstream::Upstream,
     world::{World, world_with},
 };
@@ -120,6 +120,134 @@ async fn the_api_refuses_what_it_does_not_understand_and_who_has_no_token() {
 }
 
 #[tokio::test]
+async fn the_token_is_looked_at_before_the_body_which_has_a_bound() {
+    const BOUND: usize = 1024 * 1024;
+    let world = start(|_, _| {}).await;
+    let post = async |authorization: &str, body: String| {
+        let head = format!("POST /api/routes/x HTTP/1.1\r\nHost: api\r\nAuthorization: {authorization}\r\n");
+        ask(world.api[0], format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()))
+            .await
+            .status
+    };
+    let route = |size: usize| {
+        let begin = r#"{"target": "http://127.0.0.1:1", "user": ""#;
+        format!("{begin}{}\"}}", "x".repeat(size - begin.len() - 2))
+    };
+    assert_eq!(post("token wrong", "{".to_owned()).await, 403);
+    assert_eq!(post("token secret", "{".to_owned()).await, 400);
+    assert_eq!(post("xx token secret", route(100)).await, 403);
+    assert_eq!(post("token secret", route(BOUND + 1)).await, 413);
+    assert_eq!(object(&api(&world, "GET", "/api/routes", None).await), json!({}));
+    assert_eq!(post("token secret", route(BOUND)).await, 201);
+    // Nothing of the body has come when the token is refused.
+    let head = "POST /api/routes/x HTTP/1.1\r\nHost: api\r\nAuthorization: token wrong\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(ask(world.api[0], head).await.status, 403);
+}
+
+/// Silent before its answer at `/head` and in the middle of it at `/body`; elsewhere it takes what it gets and answers in ten
+/// pieces with a pause before each.
+async fn hesitant(pause: Duration) -> Upstream {
+    Upstream::raw(move |number, mut peer, _| async move {
+        let Some(request) = crate::upstream::read(&mut peer, number).await else { return };
+        if !request.head.starts_with("GET /head") {
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
+        }
+        if request.head.starts_with("GET /body") {
+            peer.send("abc").await;
+        }
+        if request.head.starts_with("GET /head") || request.head.starts_with("GET /body") {
+            peer.rest().await;
+            return;
+        }
+        for _ in 0..10 {
+            // Pacing is what is tested.
+            tokio::time::sleep(pause).await;
+            peer.send("x").await;
+        }
+    })
+    .await
+}
+
+/// Ten bytes with a pause before each.
+async fn slow_upload(raw: &mut Raw, pause: Duration) {
+    raw.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+    for _ in 0..10 {
+        // Pacing is what is tested.
+        tokio::time::sleep(pause).await;
+        raw.send("x").await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stands_still_is_cut_and_a_slow_one_is_not() {
+    let (bound, pause) = (Duration::from_millis(800), Duration::from_millis(100));
+    let (lab, echo) = (hesitant(pause).await, raw_echo().await);
+    let world = start(|options, _| options.limits.download_idle = Some(bound)).await;
+    add(&world, "/", &lab.url()).await;
+    add(&world, "/echo", &echo.url()).await;
+    let mut tunnel = open(&world, "/echo").await;
+    let mut slow = Raw::connect(world.address).await;
+    let slowly = async {
+        slow_upload(&mut slow, pause).await;
+        slow.answer().await.text()
+    };
+    let still = async {
+        let mut body = Raw::connect(world.address).await;
+        body.send("GET /body HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(body.head().await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(body.rest().await, b"abc");
+    };
+    let (text, (), head) = tokio::join!(slowly, still, get(world.address, "/head"));
+    assert_eq!((text.as_str(), head.status), ("xxxxxxxxxx", 503));
+    // It has been silent for longer.
+    echoes(&mut tunnel).await;
+}
+
+#[tokio::test]
+async fn the_time_for_the_beginning_of_an_answer_is_not_that_of_its_upload() {
+    let lab = hesitant(Duration::from_millis(1)).await;
+    let world = start(|options, _| options.limits.answer = Some(Duration::from_millis(800))).await;
+    add(&world, "/", &lab.url()).await;
+    let mut slow = Raw::connect(world.address).await;
+    let slowly = async {
+        slow_upload(&mut slow, Duration::from_millis(100)).await;
+        slow.answer().await.status
+    };
+    let (slow, head) = tokio::join!(slowly, get(world.address, "/head"));
+    assert_eq!((slow, head.status), (200, 503));
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_between_requests_but_neither_in_one_nor_before_the_first() {
+    let lab = hesitant(Duration::from_millis(60)).await;
+    let world = start(|options, _| options.limits.keep_alive = Some(Duration::from_millis(200))).await;
+    add(&world, "/", &lab.url()).await;
+    let mut first = Raw::connect(world.address).await;
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
+    let mut kept = Raw::connect(world.address).await;
+    for _ in 0..2 {
+        kept.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(kept.answer().await.text(), "xxxxxxxxxx", "for longer than between two requests");
+    }
+    assert!(kept.rest().await.is_empty());
+    first.send("\r\n").await;
+    assert_eq!(first.answer().await.text(), "xxxxxxxxxx");
+}
+
+#[tokio::test]
+async fn a_deleted_route_leaves_what_is_open_to_its_end() {
+    let echo = raw_echo().await;
+    let world = start(|options, _| options.limits.route_grace = Duration::from_millis(1)).await;
+    add(&world, "/a", &echo.url()).await;
+    let mut tunnel = open(&world, "/a").await;
+    assert_eq!(api(&world, "DELETE", "/api/routes/a", None).await.status, 204);
+    assert_eq!(get(world.address, "/a").await.status, 404);
+    let cut = tokio::time::timeout(Duration::from_millis(100), tunnel.more()).await;
+    assert!(cut.is_err(), "nothing happens to it");
+    echoes(&mut tunnel).await;
+}
+
+#[tokio::test]
 async fn last_activity_moves_with_requests_and_selects_routes() {
     let one = Upstream::named("one").await;
     let world = start(|_, _| {}).await;
@@ -194,16 +322,34 @@ async fn the_first_segment_is_a_host_with_host_routing() {
     let (one, hub) = (Upstream::named("one").await, Upstream::named("hub").await);
     let world = start(|_, chp| chp.host_routing = true).await;
     add(&world, "/Ex.com/sub", &one.url()).await;
+    add(&world, "/[::1]/sub", &one.url()).await;
     add(&world, "/", &hub.url()).await;
     let as_host = async |host: &str, path: &str| {
         ask(world.address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.text()
     };
     assert_eq!(as_host("ex.com:8000", "/sub/x").await, "one");
+    assert_eq!(as_host("EX.com.", "/sub/x").await, "one");
+    assert_eq!(as_host("[::1]:8000", "/sub/x").await, "one");
     assert_eq!(as_host("ex.com", "/other").await, "hub");
     assert_eq!(as_host("other.com", "/sub/x").await, "hub");
     let all = object(&api(&world, "GET", "/api/routes", None).await);
     let host = all.as_object().unwrap().iter().find(|(key, _)| key.to_lowercase() == "/ex.com/sub").unwrap();
     assert_eq!(host.1["host"].as_str().unwrap().to_lowercase(), "ex.com");
+}
+
+#[tokio::test]
+async fn what_makes_configurable_http_proxy_fail_is_answered() {
+    let one = Upstream::named("one").await;
+    let world = start(|_, _| {}).await;
+    add(&world, "/", &one.url()).await;
+    for path in ["/%", "/%ff", "/<", "/>", "/`", "/a\\b", "/a/../b"] {
+        assert_eq!(get(world.address, path).await.status, 400, "{path}");
+    }
+    let connect = ask(world.address, "CONNECT one.example:443 HTTP/1.1\r\nHost: one.example:443\r\n\r\n").await;
+    assert_eq!(connect.status, 405);
+    let upgrade = "Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+    assert_eq!(ask(world.address, format!("GET / HTTP/1.1\r\n{upgrade}")).await.text(), "one");
+    assert!(one.last().all("upgrade").is_empty() && one.last().all("http2-settings").is_empty());
 }
 
 #[tokio::test]
