@@ -8,24 +8,31 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::{
     options::Limits,
+    patient::PatientSocket,
     pool::Lease,
     route::Route,
     state::Shared,
-    stream::Stream,
+    stream::{self, Stream},
     target::{self, Address, Target},
     tls::Trust,
 };
 
-/// Connects to a target, TLS included, within [`Limits::connect`].
+/// Connects to a target, TLS included, within [`Limits::connect`]. Who takes nothing is cut after [`Limits::stalled`].
 pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> io::Result<Stream> {
     let connecting = async {
         let socket = match &target.address {
-            Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let mut socket = PatientSocket::new(UnixStream::connect(path).await?);
+                socket.bound_stall(limits.stalled);
+                return Ok(Stream::Unix(socket));
+            }
             Address::Ip(address) => TcpStream::connect(address).await?,
             Address::Name(name, port) => connect_by_name(name, *port).await?,
         };
+        stream::bound_stall(&socket, limits.stalled);
         if target.tls {
-            return Ok(Stream::Unix(trust.wrap(target, socket).await?));
+            // What stands for the upstream ends with this socket, and has no bound of its own.
+            return Ok(Stream::Unix(PatientSocket::new(trust.wrap(target, socket).await?)));
         }
         socket.set_nodelay(true)?;
         Ok(Stream::Tcp(socket))
@@ -58,7 +65,6 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
     let stream = connect(route.target(), &limits, &shared.trust).await?;
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
-    stream.bound_stall(limits.stalled);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {
