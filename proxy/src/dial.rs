@@ -79,3 +79,25 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
 pub(crate) fn buffer_bytes(limits: &Limits) -> usize {
     limits.header_bytes.max(32 * 1024) * 2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn item_18_a_name_of_a_forbidden_address_is_not_connected_to() {
+        // Names that are no addresses to anybody but the system's resolver, which asks no server for them.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for loopback in ["2130706433", "0x7f000001", "127.1"] {
+            assert!(matches!(Target::parse(&format!("http://{loopback}:{port}")).unwrap().address, Address::Name(..)));
+            assert!(connect_by_name(loopback, port).await.is_ok(), "{loopback}");
+        }
+        for forbidden in ["2852039166", "0xa9fea9fe", "169.254.43518", "0251.0376.0251.0376", "3758096385"] {
+            assert!(matches!(Target::parse(&format!("http://{forbidden}:{port}")).unwrap().address, Address::Name(..)));
+            let problem = connect_by_name(forbidden, port).await.unwrap_err();
+            // What no try to connect would say.
+            assert_eq!(problem.to_string(), "the name has no address that may be a target", "{forbidden}");
+        }
+    }
+}
