@@ -65,13 +65,16 @@ impl Handed {
 }
 
 /// Runs a stream to its end, or until its client takes nothing of it. What a stream starts for itself is the same stream.
-pub(crate) async fn run(stream: impl Future<Output = ()>, patience: Duration) {
+pub(crate) fn run(stream: impl Future<Output = ()>, patience: Duration) -> impl Future<Output = ()> {
+    // Not in the task to be, which is not that of the stream yet.
     let handed = Handed::of_stream();
-    let mut stream = pin!(OF_STREAM.scope(Arc::clone(&handed), stream));
-    tokio::select! {
-        biased;
-        () = stream.as_mut() => {}
-        () = handed.stalled(patience) => tracing::debug!("a client takes nothing of a stream"),
+    async move {
+        let mut stream = pin!(OF_STREAM.scope(Arc::clone(&handed), stream));
+        tokio::select! {
+            biased;
+            () = stream.as_mut() => {}
+            () = handed.stalled(patience) => tracing::debug!("a client takes nothing of a stream"),
+        }
     }
 }
 
