@@ -1,6 +1,6 @@
 //! From `[options]` to the rules that requests are judged by, with everything that is wrong in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;

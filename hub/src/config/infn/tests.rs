@@ -41,7 +41,7 @@ fn load(more: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn each_variable_becomes_its_option() {
-    let cases: [(&str, &str, &str, Value); 58] = [
+    let cases: [(&str, &str, &str, Value); 60] = [
         ("OAUTH_GROUPS", "a b/c", "auth.providers[0].allowed_groups", json!(["a", "b/c"])),
         ("OAUTH_GROUPS", "a, b/c,d", "auth.providers[0].allowed_groups", json!(["a", "b/c", "d"])),
         ("OAUTH_GROUPS", " ", "auth.providers[0].allowed_groups", Value::Null),
