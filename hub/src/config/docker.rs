@@ -298,7 +298,8 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
             blame("tls_ca_file", format!("and the other two name {}: {error}", file.display()), "");
         }
     }
-    if matches!(docker.network_name.as_str(), "host" | "none" | "") {
+    let has_network = !matches!(docker.network_name.as_str(), "host" | "none" | "");
+    if !has_network {
         let remedy = "Name a network such as \"bridge\", or make one: docker network create labs";
         blame("network_name", "cannot be the machine's own network, or none".to_owned(), remedy);
     }
@@ -308,7 +309,12 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     if docker.pull_timeout.is_zero() {
         blame("pull_timeout", "has to be more than 0 seconds".to_owned(), "");
     }
-    if let Err(what) = spawner_docker::Docker::check(&docker.driver("h")) {
+    // What is wrong with the network is told; all else is told beside it.
+    let mut driver = docker.driver("h");
+    if !has_network {
+        driver.shape.network_name = "bridge".to_owned();
+    }
+    if let Err(what) = spawner_docker::Docker::check(&driver) {
         let (option, what) = what.split_once(": ").unwrap_or(("volumes", &what));
         blame(option, format!("is not understood: {what}"), "See docs/docker.md");
     }

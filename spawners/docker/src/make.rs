@@ -120,9 +120,8 @@ fn body(
     }
     let network = host.network_mode.clone().unwrap_or_default();
     if matches!(network.as_str(), "host" | "none") || network.starts_with("container:") {
-        return Err(of_host(format!(
-            "a server cannot be in the network {network}: it would be reached by everybody, or nobody"
-        )));
+        let what = format!("a server cannot be in the network {network}: everybody would reach it, or nobody");
+        return Err(if network == shape.network_name { format!("network_name: {what}") } else { of_host(what) });
     }
     if let Some(address) = create.mac_address {
         network::with_mac_address(&mut body, &network, address);
@@ -491,7 +490,11 @@ mod tests {
     #[test]
     fn the_machines_own_network_is_no_servers() {
         for network in ["host", "none", "container:db"] {
-            assert!(check(&with(json!({}), json!({ "network_mode": network }))).unwrap_err().contains(network));
+            let what = check(&with(json!({}), json!({ "network_mode": network }))).unwrap_err();
+            assert!(what.starts_with("extra_host_config: ") && what.contains(network), "{what}");
+            let mut named = config();
+            named.shape.network_name = network.to_owned();
+            assert!(check(&named).unwrap_err().starts_with("network_name: "));
         }
         let config = with(json!({"mac_address": "02:42:ac:11:00:02"}), json!({"network_mode": "labs"}));
         let (body, host) = made(&config, &plan());
