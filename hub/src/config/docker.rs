@@ -94,6 +94,11 @@ pub struct DockerConfig {
     pub log_files: u32,
     /// How long a server has to end after it was asked to, before it is killed.
     pub stop_timeout: Seconds,
+    /// The lab agent, a static program, on the hub's machine or in its image: put into each container whose image has none,
+    /// and run before its command, so that tokens and keys of object stores are found in any image. See
+    /// [storage.md](storage.md#in-labs).
+    #[schemars(extend("format" = "path"))]
+    pub agent_file: Option<PathBuf>,
     /// Removes a container when its server stops. With `false` it is kept with all that was written in it, and started
     /// again, unless it would be made another way by now: then it is removed and made anew.
     pub remove: bool,
@@ -164,6 +169,7 @@ impl Default for DockerConfig {
             log_bytes: ByteSize(shape.log_bytes),
             log_files: shape.log_files,
             stop_timeout: Seconds(own.stop_timeout.as_secs_f64()),
+            agent_file: None,
             remove: own.remove,
         }
     }
@@ -195,6 +201,7 @@ impl DockerConfig {
             port: self.port,
             stop_timeout: self.stop_timeout.duration(),
             remove: self.remove,
+            agent_file: self.agent_file.clone(),
             shape: self.shape(),
             ..usual
         }
@@ -269,6 +276,12 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
         if let Err(error) = std::fs::File::open(file) {
             blame("tls_ca_file", format!("and the other two name {}: {error}", file.display()), "");
         }
+    }
+    if let Some(file) = &docker.agent_file
+        && let Err(error) = std::fs::File::open(file)
+    {
+        let remedy = "Make it with images/agent/build, or leave the option out";
+        blame("agent_file", format!("names {}: {error}", file.display()), remedy);
     }
     if matches!(docker.network_name.as_str(), "host" | "none" | "") {
         let remedy = "Name a network such as \"bridge\", or make one: docker network create labs";

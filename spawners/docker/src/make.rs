@@ -51,7 +51,7 @@ impl Recipe {
         let names = Names::new(&plan.identity, &image, &config.prefix);
         let name = names.container(config.name_template.as_deref(), &plan.identity).map_err(unclear)?;
         let mut body = body(config, plan, &shape, &image, &names).map_err(unclear)?;
-        let digest = digest(&body)?;
+        let digest = digest(&body, config.agent_file.is_some())?;
         body.labels = Some(labels(config, plan, &shape, &digest, &body));
         Ok(Self { name, image, shape, body, digest })
     }
@@ -262,9 +262,13 @@ fn labels(
     labels
 }
 
-fn digest(body: &ContainerCreateBody) -> Result<String, StartError> {
+/// Of what the engine is asked, and of whether the lab agent is put before what the container runs.
+fn digest(body: &ContainerCreateBody, has_agent: bool) -> Result<String, StartError> {
     let value = serde_json::to_value(body).map_err(|error| unclear(error.to_string()))?;
     let mut hash = Sha256::new();
+    if has_agent {
+        hash.update(b"agent");
+    }
     feed(&value, &mut hash);
     Ok(hex::encode(hash.finalize()))
 }
