@@ -99,7 +99,8 @@ mod tests {
         assert!(docker(config.clone()).is_err(), "what is not understood is no configuration");
         config.shape.volumes.remove("{nonsense}");
         let names = docker(config).unwrap();
-        let odd = Docker::new(Config::new("h")).unwrap().volumes_of("../../containers/x", "", &["{raw_username}".into()]);
+        let odd =
+            Docker::new(Config::new("h")).unwrap().volumes_of("../../containers/x", "", &["{raw_username}".into()]);
         assert_eq!(odd, Vec::<String>::new());
         assert_eq!(names, ["extra--41nna", "home--41nna", "more-Anna", "work--41nna-gpu"]);
     }
