@@ -173,8 +173,6 @@ fn status(shared: &Shared, view: &View) -> Status {
     let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
     let sharing_tunnels = shared.counts.sharing_tunnels.load(Ordering::Relaxed);
     let alone = tunnels.saturating_sub(sharing_tunnels);
-    // Each accepting task holds one free permit in advance.
-    let waiting = if shared.drain.is_set() { 0 } else { view.addresses.len() };
     let held = shared.room.taken();
     Status {
         pid: std::process::id(),
@@ -186,7 +184,7 @@ fn status(shared: &Shared, view: &View) -> Status {
         epoch: routes.epoch.clone(),
         revision: routes.revision,
         routes: routes.table.len(),
-        connections: held.saturating_sub(waiting).saturating_sub(alone),
+        connections: held.saturating_sub(alone),
         tunnels,
         sharing_tunnels,
         requests: shared.counts.requests.load(Ordering::Relaxed),

@@ -14,6 +14,7 @@ use crate::{
     stream::Stream,
     target::{self, Address, Target},
     tls::Trust,
+    workers,
 };
 
 /// Connects to a target, TLS included, within [`Limits::connect`].
@@ -66,7 +67,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
             tracing::debug!(%problem, "upstream connection ended");
         }
     });
-    Ok(Lease { sender, driver: driver.abort_handle() })
+    Ok(Lease { sender, driver: driver.abort_handle(), home: workers::here() })
 }
 
 /// Bytes that hyper may hold for one direction of a connection: a head, and enough for a good write.

@@ -1,7 +1,7 @@
 //! The reverse proxy of Specola: it knows routes and nothing else.
 //!
-//! Browsers speak HTTP/1.1 or, over TLS, HTTP/2. Requests go by longest prefix to an upstream over HTTP/1.1, bodies are streamed both ways, and a
-//! websocket becomes a raw tunnel after a checked `101`. Routes come from the hub over a resumable
+//! Browsers speak HTTP/1.1 or, over TLS, HTTP/2. Requests go by longest prefix to an upstream over HTTP/1.1, bodies are
+//! streamed both ways, and a websocket becomes a raw tunnel after a checked `101`. Routes come from the hub over a resumable
 //! stream (see [`wire`]) and are kept on disk, so that the proxy serves on while no hub answers.
 //! There are no users, cookies, sessions or database here.
 
@@ -48,6 +48,7 @@ pub mod tls;
 mod tunnel;
 mod upgrade;
 pub mod wire;
+mod workers;
 
 pub use cookies::CookieFirewall;
 pub use hand_over::Sockets;

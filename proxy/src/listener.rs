@@ -25,9 +25,9 @@ use crate::{
     options::Limits,
     proxy_protocol,
     relay::{self, Client},
-    room::Room,
     state::Shared,
     stream::Stream,
+    workers::Workers,
 };
 
 /// Connections the kernel may hold while we are busy.
@@ -51,13 +51,24 @@ pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<Tcp
     bound().with_context(|| format!("cannot listen on {address}"))
 }
 
+/// Lets every worker accept at a door.
+pub(crate) fn open(shared: &Arc<Shared>, workers: &Workers, mut door: Door) -> io::Result<()> {
+    for runtime in workers.runtimes() {
+        let _inside = runtime.enter();
+        shared.tasks.spawn(accept(Arc::clone(shared), door.again()?));
+    }
+    Ok(())
+}
+
 /// Accepts until the drain, or until another proxy does. At the bound on connections, new ones wait in the kernel's queue.
-pub(crate) async fn accept(shared: Arc<Shared>, door: Door, room: Arc<Room>) {
+async fn accept(shared: Arc<Shared>, door: Door) {
     door.keep();
     let accepting = async {
         loop {
-            let Some(place) = room.enter().await else { return };
+            let Some(place) = shared.room.enter().await else { return };
+            let kept = shared.room.keep();
             let Some((stream, peer)) = door.next().await else { continue };
+            drop(kept);
             // TLS is spoken at addresses alone.
             let tls = shared.secure.is_some() && matches!(stream, Stream::Tcp(_));
             let origin = origin(&shared, peer, tls);

@@ -22,6 +22,8 @@ use crate::{
 /// The defaults listen nowhere and lead nowhere.
 #[derive(Clone, Default)]
 pub struct Options {
+    /// Threads that serve connections, each on a processor; with 0 the caller's runtime serves them.
+    pub workers: usize,
     /// Public listeners.
     pub listen: Vec<SocketAddr>,
     /// Where the route stream comes from.

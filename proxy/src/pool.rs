@@ -9,13 +9,15 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
-use crate::{activity::lock, body::Upload};
+use crate::{activity::lock, body::Upload, workers};
 
 /// One upstream connection, held by one exchange at a time. Dropping it closes the connection once
 /// hyper is done with it; aborting closes it now.
 pub(crate) struct Lease {
     pub(crate) sender: SendRequest<Upload>,
     pub(crate) driver: AbortHandle,
+    /// The worker on which it lives.
+    pub(crate) home: usize,
 }
 
 struct Idle {
@@ -42,20 +44,25 @@ impl Pool {
         Self { inside: Mutex::default(), size }
     }
 
-    /// The youngest connection that is ready for a request.
+    /// The youngest connection that is ready for a request, of this worker if there is one.
     pub(crate) fn take(&self) -> Option<Lease> {
         let mut inside = lock(&self.inside);
+        let (here, mut abroad) = (workers::here(), None);
         let mut at = inside.idle.len();
         while at > 0 {
             at -= 1;
-            let sender = &inside.idle.get(at)?.lease.sender;
-            if sender.is_closed() {
-                inside.idle.swap_remove(at);
-            } else if sender.is_ready() {
-                return Some(inside.idle.remove(at).lease);
+            let idle = inside.idle.get(at)?;
+            if idle.lease.sender.is_closed() {
+                inside.idle.remove(at);
+                abroad = abroad.map(|abroad: usize| abroad - 1);
+            } else if idle.lease.sender.is_ready() {
+                if idle.lease.home == here {
+                    return Some(inside.idle.remove(at).lease);
+                }
+                abroad = abroad.or(Some(at));
             }
         }
-        None
+        abroad.map(|at| inside.idle.remove(at).lease)
     }
 
     /// Keeps a connection; true when the sweeper must be told of this pool.

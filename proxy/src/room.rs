@@ -11,6 +11,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Room {
     places: Arc<Semaphore>,
     size: AtomicUsize,
+    /// Places that are kept for who comes next.
+    kept: AtomicUsize,
+}
+
+/// A place that is kept for who comes next, until this is dropped.
+pub(crate) struct Kept<'a>(&'a AtomicUsize);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// One place, free again when it is dropped.
@@ -19,7 +30,7 @@ pub(crate) type Place = OwnedSemaphorePermit;
 impl Room {
     pub(crate) fn new(size: usize) -> Self {
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(size)), size: AtomicUsize::new(size) }
+        Self { places: Arc::new(Semaphore::new(size)), size: AtomicUsize::new(size), kept: AtomicUsize::new(0) }
     }
 
     /// Waits for a place.
@@ -27,9 +38,16 @@ impl Room {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// How many places are taken.
+    /// Says that the place which the caller has is nobody's yet.
+    pub(crate) fn keep(&self) -> Kept<'_> {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+        Kept(&self.kept)
+    }
+
+    /// How many places are somebody's.
     pub(crate) fn taken(&self) -> usize {
-        self.size.load(Ordering::Relaxed).saturating_sub(self.places.available_permits())
+        let free = self.places.available_permits().saturating_add(self.kept.load(Ordering::Relaxed));
+        self.size.load(Ordering::Relaxed).saturating_sub(free)
     }
 
     /// Waits until nobody is inside. Only for after the doors were closed: who enters meanwhile is not waited for.
@@ -64,6 +82,9 @@ mod tests {
         let first = room.enter().await.unwrap();
         room.resize(2).await;
         let second = room.enter().await.unwrap();
+        let kept = room.keep();
+        assert_eq!(room.taken(), 1, "the second is nobody's yet");
+        drop(kept);
         assert_eq!(room.taken(), 2);
         let shrinking = room.resize(1);
         tokio::pin!(shrinking);

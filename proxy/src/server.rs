@@ -36,6 +36,7 @@ use crate::{
     stop::Stop,
     tls::Trust,
     wire,
+    workers::Workers,
 };
 
 /// How long tasks may take to notice that everything ends.
@@ -44,6 +45,7 @@ const LAST: Duration = Duration::from_secs(1);
 /// A proxy whose listeners are bound and whose stored routes are loaded.
 pub struct Proxy {
     pub(crate) shared: Arc<Shared>,
+    workers: usize,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     redirect: Option<(TcpListener, u16)>,
@@ -123,12 +125,13 @@ impl Proxy {
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let port = addresses.first().map_or(443, SocketAddr::port);
         let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets)).transpose()?.flatten();
-        let doors = options.doors.iter().map(Door::bind).collect::<Result<_, _>>()?;
+        let doors = options.doors.iter().map(|door| Door::bind_from(door, &sockets)).collect::<Result<_, _>>()?;
         let chp = options.chp.map(|chp| Doors::bind(&chp)).transpose()?;
         let metrics = options.metrics.as_ref().map(|listen| Door::bind_from(listen, &sockets)).transpose()?;
         let admin = admin.map(|path| Admin::bind(path, predecessor.is_some())).transpose()?;
         Ok(Self {
             shared,
+            workers: options.workers,
             listeners,
             addresses,
             redirect,
@@ -170,8 +173,9 @@ impl Proxy {
         let opened = self.listeners.iter().chain(self.redirect.as_ref().map(|(listener, _)| listener)).map(AsFd::as_fd);
         let opened = opened.chain(self.doors.iter().chain(&self.metrics).map(Door::descriptor));
         *lock(&shared.listeners) = opened.map(|listener| listener.try_clone_to_owned()).collect::<Result<_, _>>()?;
+        let workers = Workers::start(self.workers).context("threads to serve with")?;
         for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
-            shared.tasks.spawn(listener::accept(Arc::clone(&shared), door, Arc::clone(&room)));
+            listener::open(&shared, &workers, door)?;
         }
         if let Some(door) = self.metrics {
             shared.tasks.spawn(metrics::serve(Arc::clone(&shared), door));
@@ -220,6 +224,7 @@ impl Proxy {
             () = leave(&shared, &room) => {}
         }
         drain(&shared).await;
+        workers.end().await;
         if let Some(log) = &shared.access_log {
             log.finish().await;
         }

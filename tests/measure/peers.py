@@ -129,7 +129,7 @@ def specola(folder, target):
     snapshot = {"type": "snapshot", "epoch": "measurement", "revision": 1, "routes": [route]}
     routes = write(folder, f"routes-{port}", json.dumps(snapshot) + "\n")
     return Peer("Specola", [os.environ["SPECOLA_BIN"], "proxy", "--listen", f"127.0.0.1:{port}", "--token-file", token,
-                            "--snapshot", routes], port)
+                            "--snapshot", routes, "--max-connections", "9500"], port)
 
 
 ALL = [configurable_http_proxy, nginx, haproxy, specola]

@@ -1,6 +1,7 @@
 """Proxies side by side: the same work through each, in turns, the proxy on one processor and all else on the other."""
 
 import contextlib
+import csv
 import json
 import math
 import os
@@ -9,7 +10,7 @@ import statistics
 import subprocess
 import time
 
-from . import machine, peers
+from . import machine, matrix, peers
 
 MB, GB = 1_000_000, 1_000_000_000
 RATE, CONNECTIONS, SECONDS = 2000, 64, 4
@@ -21,7 +22,12 @@ BROWSER = {"Cookie": "; ".join(f"cookie-{number}={'c' * 240}" for number in rang
            **{f"Sec-Fetch-{name}": "same-origin" for name in ("Dest", "Mode", "Site", "User", "Storage")},
            **{f"X-Measured-{number}": "some value of a header" for number in range(10)}}
 ROUTES = (10, 1_000, 100_000)
-TUNNELS = (500, 2_000)
+TUNNELS = (1_000, 3_000, 9_000)
+# A block in which others used more than this of the machine is left out, as long as enough are left.
+FOREIGN, ENOUGH = 0.05, 3
+
+
+RAW = os.path.join(os.path.dirname(__file__), "..", "..", "target", "bench", "proxy.csv")
 
 
 class Busy:
@@ -87,6 +93,11 @@ def close(peer, mark):
     return {"request on a connection of its own": seconds / found["answered"] * 1e6}
 
 
+def saturated(peer, mark):
+    """As fast as it is answered. More of it is better."""
+    return {"requests a second, as many as can be": machine.hammer(peer.url, {}, SECONDS, CONNECTIONS)}
+
+
 def transfers(peer, mark):
     base = peer.url.removesuffix("api")
     found = {}
@@ -94,6 +105,7 @@ def transfers(peer, mark):
         "MB of answers of 1 MB": (f"{base}{MB}", 250, "--connections", 4),
         "MB of an answer of 1 GB": (f"{base}{GB}", 1),
         "MB of uploads of 1 MB": (f"{base}upload", 250, "--connections", 4, "--upload", MB),
+        "MB of an upload of 1 GB": (f"{base}upload", 1, "--upload", GB),
     }.items():
         seconds, result = spent(mark, lambda: load("transfer", *arguments))  # noqa: B023
         found[name] = seconds / (result["bytes"] / MB) * 1e6
@@ -106,7 +118,7 @@ def echo(peer, mark):
     return {"message of a websocket, back and forth": seconds / found["answered"] * 1e6, "p99 of a message": found["p99"]}
 
 
-SCENARIOS = [small, browser, close, transfers, echo]
+SCENARIOS = [small, saturated, browser, close, transfers, echo]
 
 
 @contextlib.contextmanager
@@ -134,13 +146,36 @@ def blocks(folder, count, makers, scenarios):
     found, busy = {}, []
     with backend(folder) as (target, of_backend):
         for block in range(count):
+            shares = []
             for make in makers if block % 2 == 0 else reversed(makers):
                 with started(make, folder, target) as (peer, mark), Busy([of_backend, *([mark] if mark else [])]) as others:
                     for scenario in scenarios:
                         for name, value in scenario(peer, mark).items():
                             found.setdefault(peer.name, {}).setdefault(name, []).append(value)
-                busy.append(others.share)
+                shares.append(others.share)
+            busy.append(max(shares))
     return found, busy
+
+
+def kept(found, busy):
+    """The blocks in which this machine was left alone, and how many are left out; all of them if too few would be left."""
+    quiet = [block for block, share in enumerate(busy) if share <= FOREIGN]
+    if len(quiet) < ENOUGH:
+        quiet = list(range(len(busy)))
+    chosen = {name: {figure: [values[block] for block in quiet] for figure, values in figures.items()}
+              for name, figures in found.items()}
+    return chosen, len(busy) - len(quiet)
+
+
+def write_down(path, found, busy):
+    """Every figure of every block, also of those that are left out."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["peer", "figure", "block", "value", "share of the machine that others used"])
+        for name, figures in found.items():
+            for figure, values in figures.items():
+                rows.writerows([name, figure, block, value, busy[block]] for block, value in enumerate(values))
 
 
 def interval(values, chance, draws=4000):
@@ -169,7 +204,7 @@ def tunnels(folder):
                         json.loads(holder.stdout.readline())
                         used.append(machine.memory(machine.marked(mark)))
                         holder.stdin.close()
-                found[peer.name] = (used[1] - used[0]) * 1024 / (TUNNELS[1] - TUNNELS[0])
+                found[peer.name] = statistics.linear_regression(TUNNELS, used).slope * 1024
     return found
 
 
@@ -209,21 +244,26 @@ def both(folder):
 
 def report(folder, count):
     chance = random.Random(1)
-    found, busy = blocks(folder, count, [peers.nothing, *peers.ALL], SCENARIOS)
+    measured, busy = blocks(folder, count, [peers.nothing, *peers.ALL], SCENARIOS)
+    write_down(RAW, measured, busy)
+    found, left_out = kept(measured, busy)
     held, changed, (rate, shares) = tunnels(folder), table(folder), both(folder)
     print(f"\nProxies, {count} blocks in turn; the proxy on one processor, load and server on the other. Microseconds of")
     print("processor time of the proxy for each, and of time where p99 is said: medians. The ratios are medians of the")
-    print("ratios within a block, with their 95 % interval.\n")
+    print("ratios within a block, with their 95 % interval; of what is counted a second, more is better.\n")
     for name, version in peers.versions().items():
         print(f"  {name}: {version}")
     names = [make(folder, 1).name for make in peers.ALL]
     number = lambda value: f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"  # noqa: E731
     print(f"\n{'':<40}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in ["no proxy", *names]) +
-          f"{'to haproxy':>24}{'to http-proxy':>24}")
+          f"{'to haproxy':>24}{'to http-proxy':>24}{'to no proxy':>24}")
     for figure in found["Specola"]:
         row = "".join(f"{number(statistics.median(found[name][figure])):>12}" for name in ["no proxy", *names])
         for peer in ("haproxy", "configurable-http-proxy"):
             ratio = ratios(found["Specola"][figure], found[peer][figure], chance)
+            row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio):>24}"
+        # Without a proxy none of its time is used.
+        if ratio := ratios(found["Specola"][figure], found["no proxy"][figure], chance):
             row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio):>24}"
         print(f"{figure:<40}{row}")
     print(f"{'KB of memory for an idle websocket':<40}{'':>12}" + "".join(f"{number(held[name]):>12}" for name in names))
@@ -233,4 +273,8 @@ def report(folder, count):
         print(f"{name + ': one change, through its API':<40}" + "".join(f"{number(change):>12}" for _, change in rows))
     print(f"\nWith both processors, shared with the load: {rate:,.0f} requests a second; its two busiest threads did " +
           " and ".join(f"{share:.0%}" for share in shares) + " of the work.")
-    print(f"Others used {statistics.median(busy):.1%} of the machine in the median block, {max(busy):.1%} in the worst.")
+    print(f"Others used {statistics.median(busy):.1%} of the machine in the median block, {max(busy):.1%} in the worst; " +
+          f"{left_out} of {count} blocks are left out for that. Every figure is in {os.path.relpath(RAW)}.")
+    print(f"\n{'Whether it holds':<50}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in names))
+    for case, held in matrix.matrix(folder).items():
+        print(f"{case:<50}" + "".join(f"{'yes' if held[name] else 'NO':>12}" for name in names))

@@ -333,6 +333,7 @@ impl Chp {
             }
         }
         Ok(Options {
+            workers: super::proxy::workers(),
             listen: addresses,
             doors,
             hub: HubLink::None,

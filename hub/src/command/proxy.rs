@@ -180,6 +180,7 @@ impl Proxy {
         };
         let host = || nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         Ok(Options {
+            workers: workers(),
             listen: self.listen,
             hub,
             token: token.trim().to_owned(),
@@ -201,6 +202,12 @@ impl Proxy {
             ..Options::default()
         })
     }
+}
+
+/// A thread for each processor that this process may use, but no more than serve everybody.
+pub(super) fn workers() -> usize {
+    const MOST: usize = 8;
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }
 
 /// Each connection takes up to two open files: as many as the system lets us have.

@@ -20,7 +20,11 @@ use crate::{hand_over::Sockets, listener, stream::Stream};
 /// A bound listener. The file of a unix socket goes with it.
 pub(crate) enum Door {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, file: SocketFile },
+    /// One of those that share a listener has the file.
+    Unix {
+        listener: UnixListener,
+        file: Option<SocketFile>,
+    },
 }
 
 /// Removed when it is dropped, once it is ours.
@@ -48,12 +52,26 @@ impl Door {
             Listen::Unix(path) => {
                 if let Some(listener) = sockets.take_at(path) {
                     let listener = UnixListener::from_std(listener)?;
-                    return Ok(Self::Unix { listener, file: SocketFile(path.clone(), AtomicBool::new(false)) });
+                    let file = Some(SocketFile(path.clone(), AtomicBool::new(false)));
+                    return Ok(Self::Unix { listener, file });
                 }
                 let context = || format!("cannot listen on {}", path.display());
                 clear(path).with_context(context)?;
                 let listener = UnixListener::bind(path).with_context(context)?;
-                Ok(Self::Unix { listener, file: SocketFile(path.clone(), AtomicBool::new(true)) })
+                Ok(Self::Unix { listener, file: Some(SocketFile(path.clone(), AtomicBool::new(true))) })
+            }
+        }
+    }
+
+    /// The same listener once more, for the runtime in which this is called; the first one gets the file. Connections
+    /// go to whoever is there first.
+    pub(crate) fn again(&mut self) -> io::Result<Self> {
+        let descriptor = self.descriptor().try_clone_to_owned()?;
+        match self {
+            Self::Tcp(_) => Ok(Self::Tcp(TcpListener::from_std(descriptor.into())?)),
+            Self::Unix { file, .. } => {
+                let listener = UnixListener::from_std(descriptor.into())?;
+                Ok(Self::Unix { listener, file: file.take() })
             }
         }
     }
@@ -68,7 +86,7 @@ impl Door {
 
     /// From now on the file of a unix socket is ours, also where another process has made it.
     pub(crate) fn keep(&self) {
-        if let Self::Unix { file, .. } = self {
+        if let Self::Unix { file: Some(file), .. } = self {
             file.1.store(true, Ordering::Relaxed);
         }
     }

@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-use specola_proxy::Proxy;
-use tokio::{net::TcpStream, task::JoinHandle};
+use specola_proxy::{Proxy, chp::Listen};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -124,6 +128,31 @@ async fn item_32_a_tunnel_that_stays_behind_still_counts_as_activity() {
         seen() > before
     })
     .await;
+}
+
+#[tokio::test]
+async fn item_32_another_proxy_takes_over_at_a_unix_socket_too() {
+    let upstream = Upstream::named("up").await;
+    let folder = tempfile::tempdir().unwrap();
+    let door = folder.path().join("door");
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        options.doors = vec![Listen::Unix(door.clone())];
+    })
+    .await;
+    let mut before = UnixStream::connect(&door).await.unwrap();
+    let next = take_over(&world).await;
+    taken(&world).await;
+    let mut after = UnixStream::connect(&door).await.unwrap();
+    for stream in [&mut before, &mut after] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("up"), "{answer}");
+    }
+    let mut world = world;
+    world.task.take().unwrap().await.unwrap();
+    UnixStream::connect(&door).await.unwrap();
+    drop(next);
 }
 
 #[tokio::test]

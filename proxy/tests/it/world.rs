@@ -30,6 +30,7 @@ pub async fn world_with(routes: Vec<Route>, adjust: impl FnOnce(&mut Options)) -
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(folder.path());
     let mut options = Options {
+        workers: 2,
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         hub: HubLink::Unix(hub.path.clone()),
         token: TOKEN.to_owned(),
