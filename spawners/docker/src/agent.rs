@@ -15,7 +15,9 @@ use crate::driver::Parts;
 use crate::image::Image;
 use crate::refusal;
 
-/// Where it is in containers. Not where an image would have one of its own.
+/// Its folder in containers. Not where an image would have an agent of its own.
+const FOLDER: &str = "opt/specola/";
+/// Where it is.
 const PLACE: &str = "opt/specola/specola-lab-agent";
 /// By this name an image's own agent is known.
 const NAME: &str = "specola-lab-agent";
@@ -96,7 +98,13 @@ fn pack(file: &Path) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_size(size);
     header.set_mode(0o755);
+    // The folder as well: whatever is there in its place goes.
+    let mut folder = tar::Header::new_gnu();
+    folder.set_entry_type(tar::EntryType::Directory);
+    folder.set_size(0);
+    folder.set_mode(0o755);
     let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut folder, FOLDER, io::empty())?;
     archive.append_data(&mut header, PLACE, io::Read::take(program, size))?;
     archive.into_inner()
 }
@@ -156,7 +164,7 @@ mod tests {
         std::fs::write(&file, "program").unwrap();
         let archive = pack(&file).unwrap();
         let mut archive = tar::Archive::new(archive.as_slice());
-        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let entry = archive.entries().unwrap().nth(1).unwrap().unwrap();
         assert_eq!((entry.path().unwrap().to_str(), entry.header().mode().unwrap()), (Some(PLACE), 0o755));
         assert!(pack(folder.path()).is_err(), "a folder is none");
     }

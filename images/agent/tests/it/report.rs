@@ -24,8 +24,8 @@ fn the_hub_hears_what_is_at_hand_and_how_folders_are_and_each_change() {
             && told["ready"] == false
     });
     assert_eq!(agent.status()["folders"]["/proc"]["ok"], true, "the lab finds the same in its file");
-    hub.set(Mood::Refuses(403, "no_role"));
-    until("keys refused", || (agent.status()["storage"]["main"]["ok"] == false).then_some(()));
+    hub.set(Mood::Away);
+    until("keys missed", || (agent.status()["storage"]["main"]["ok"] == false).then_some(()));
     // What it could not tell meanwhile is told when the hub hears again; keys it has by then.
     hub.set(Mood::Gives(3_600_000));
     hub.hears("keys that last", |told| {
