@@ -277,12 +277,6 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
             blame("tls_ca_file", format!("and the other two name {}: {error}", file.display()), "");
         }
     }
-    if let Some(file) = &docker.agent_file
-        && let Err(error) = std::fs::File::open(file)
-    {
-        let remedy = "Make it with images/agent/build, or leave the option out";
-        blame("agent_file", format!("names {}: {error}", file.display()), remedy);
-    }
     if matches!(docker.network_name.as_str(), "host" | "none" | "") {
         let remedy = "Name a network such as \"bridge\", or make one: docker network create labs";
         blame("network_name", "cannot be the machine's own network, or none".to_owned(), remedy);
@@ -326,6 +320,14 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
     if !docker.no_new_privileges || docker.cap_drop.is_empty() {
         warnings
             .push("Servers can gain rights in their containers (spawner.docker.no_new_privileges, cap_drop)".into());
+    }
+    if let Some(file) = &docker.agent_file
+        && let Err(error) = std::fs::File::open(file)
+    {
+        warnings.push(format!(
+            "Servers start without the lab agent, which is not at {} (spawner.docker.agent_file): {error}. images/agent/build makes it",
+            file.display()
+        ));
     }
     let over_network = docker.driver("h").endpoint;
     if over_network.machine().is_some() && over_network.tls.is_none() {
