@@ -62,6 +62,10 @@ pub struct App {
     pub storage: crate::storage::Storages,
     /// Buckets as folders of servers, where they are mounted.
     pub mounts: Option<crate::mounts::Mounts>,
+    /// Volumes that are one person's, where servers are containers.
+    pub volumes: Option<crate::folders::volumes::Volumes>,
+    /// What running labs tell of themselves.
+    pub labs: crate::labs::Labs,
     /// The operator's own programs and addresses that are asked or told.
     pub hooks: Arc<Hooks>,
     /// What cookies are signed with.

@@ -16,6 +16,7 @@ pub mod http;
 pub mod instance;
 pub mod intent;
 pub mod keeper;
+pub mod labs;
 pub mod login;
 pub mod memory;
 pub mod metrics;

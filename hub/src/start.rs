@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::config::spawner::{Driver, LocalMode};
 use crate::config::{CRYPT_KEY, Config, cookie_secret};
+use crate::folders::volumes::Volumes;
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::{self, Instance};
@@ -92,7 +93,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let bare = driver(&config, &epoch)?;
     let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
     let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
-    let rules = config.rules()?;
+    let (rules, volumes) = (config.rules()?, Volumes::of(&config));
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
@@ -139,6 +140,8 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
         storage,
         mounts,
+        volumes,
+        labs: crate::labs::Labs::default(),
         hooks,
         cookie_secret: secret,
         site,
@@ -230,7 +233,13 @@ fn layout(config: &Config) -> Layout {
         _ => Owner::Image,
     };
     let offers = config.storage.iter().cloned().map(crate::storage::Offer::new).collect();
-    Layout { folders: config.folders.clone(), mounts: config.spawner.mounts.clone(), offers, owner }
+    Layout {
+        folders: config.folders.clone(),
+        mounts: config.spawner.mounts.clone(),
+        offers,
+        owner,
+        volumes: Volumes::of(config),
+    }
 }
 
 pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {

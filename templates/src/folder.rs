@@ -12,6 +12,8 @@ pub struct Folder {
     pub path: String,
     /// How it is.
     pub state: FolderState,
+    /// Why the server does not see it, though it is there.
+    pub unseen: Option<String>,
 }
 
 /// How a folder is.
@@ -35,6 +37,7 @@ impl Folder {
     /// The name of its style and of `data-state`.
     pub fn style(&self) -> &'static str {
         match self.state {
+            _ if self.unseen.is_some() => "failed",
             FolderState::Ready => "ready",
             FolderState::Uploading(_) | FolderState::Draining(_) => "working",
             FolderState::Behind(_) | FolderState::Kept(..) => "warning",
@@ -53,6 +56,9 @@ impl Folder {
             1 => words.folder_file.to_owned(),
             files => fill(words.folder_files, files),
         };
+        if let Some(why) = &self.unseen {
+            return fill(words.folder_unseen, why);
+        }
         match &self.state {
             FolderState::Ready => words.folder_ready.to_owned(),
             FolderState::Uploading(number) => fill(words.folder_uploading, files(*number)),

@@ -14,6 +14,7 @@ pub mod frame;
 pub mod groups;
 pub mod home;
 mod href;
+pub mod inside;
 pub mod login;
 pub mod logout;
 pub mod new_password;

@@ -3,6 +3,7 @@
 use hub_core::clock::Time;
 
 use crate::folder::Folder;
+use crate::inside::Inside;
 use crate::{Href, Words};
 
 /// One server of one person.
@@ -18,6 +19,8 @@ pub struct Server {
     pub summary: Option<String>,
     /// Its folders that are buckets of object stores.
     pub folders: Vec<Folder>,
+    /// What it tells of itself, while it runs.
+    pub inside: Option<Inside>,
     /// When it was last used.
     pub last_activity: Option<Time>,
     /// When it will be stopped because nobody uses it, or because of its age.

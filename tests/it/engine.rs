@@ -1,14 +1,17 @@
 //! An engine of its own, over TLS, that is stopped and started while servers start on it.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use http::Method;
+use serde_json::Value;
 use tests::docker::{Engine, image};
 use tests::dockerd::{Dockerd, LENT};
 use tests::specola::Options;
-use tests::{Body, Session, Specola, need, until};
+use tests::{Body, Session, Specola, need, place, until};
 
 const SOON: Duration = Duration::from_secs(60);
 /// Holds a start back for as long as a file is missing.
@@ -57,12 +60,24 @@ impl Apart {
         .await
     }
 
+    /// What the doctor finds: level and words of each finding, by what it is about.
+    fn doctor(&self, environment: &[(&str, &str)]) -> Result<BTreeMap<String, (String, String)>> {
+        let mut command = Command::new(place::binary()?);
+        command.args(["doctor", "--json", "--only", "engine", "--only", "disk", "--config"]);
+        let done =
+            command.arg(self.specola.ground.folder.join("specola.toml")).envs(environment.iter().copied()).output()?;
+        let said: Value = serde_json::from_slice(&done.stdout)?;
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+        let findings = said["findings"].as_array().context("findings")?.iter();
+        Ok(findings.map(|one| (text(one, "about"), (text(one, "level"), text(one, "said")))).collect())
+    }
+
     fn open(&self) -> Result<()> {
         Ok(fs::write(self.gate.path().join("open"), "")?)
     }
 }
 
-async fn pending(session: &mut Session, name: &str) -> Result<serde_json::Value> {
+async fn pending(session: &mut Session, name: &str) -> Result<Value> {
     let model = session.api(Method::GET, &format!("/users/{name}"), Body::Empty).await?.expect(&[200])?.json()?;
     Ok(model["servers"][""]["pending"].clone())
 }
@@ -107,4 +122,22 @@ async fn a_start_whose_container_went_with_the_engine_is_told_and_leaves_nothing
     alice.start_server("alice").await.with_context(|| apart.specola.log())?;
     assert_eq!(apart.dockerd.containers()?.len(), 1);
     alice.stop_server("alice").await
+}
+
+/// The doctor asks as the hub does, with the hub's certificate; and looks at where the engine keeps all that it has.
+#[tokio::test]
+async fn the_doctor_asks_an_engine_over_tls_as_the_hub_does() -> Result<()> {
+    need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let apart = Apart::start(true).await?;
+    let found = apart.doctor(&[])?;
+    assert_eq!(found["engine"].0, "ok", "{found:?}");
+    assert!(found.contains_key("limits"), "what it can do is asked as well: {found:?}");
+    let data = apart.dockerd.path("data").display().to_string();
+    assert!(found["engine's disk"].1.starts_with(&format!("{data} has ")), "{found:?}");
+    // Certificates of somebody else's.
+    let other = apart.dockerd.path("engine.pem").display().to_string();
+    let found = apart.doctor(&[("SPECOLA_SPAWNER__DOCKER__TLS_CA_FILE", &other)])?;
+    let (level, said) = &found["engine"];
+    assert!(level == "bad" && said.contains("certificate"), "{found:?}");
+    Ok(())
 }

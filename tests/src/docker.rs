@@ -30,6 +30,21 @@ pub fn lab_image() -> Option<String> {
     std::env::var("SPECOLA_LAB_IMAGE").ok().filter(|image| !image.is_empty())
 }
 
+/// The image `lab` as `images/build` makes it, where it was made.
+pub fn built_lab() -> Option<String> {
+    let name = std::env::var("SPECOLA_BUILT_LAB").unwrap_or_else(|_| "specola-test/lab:latest".to_owned());
+    docker(&["image", "inspect", "--format", "{{.Id}}", &name]).ok().map(|_| name)
+}
+
+/// The lab agent as a static program, taken out of that image. The file goes when it is dropped.
+pub fn static_agent() -> Option<tempfile::TempPath> {
+    let made = docker(&["create", &built_lab()?]).ok()?;
+    let file = tempfile::NamedTempFile::new().ok()?.into_temp_path();
+    let copied = docker(&["cp", &format!("{made}:/usr/local/bin/specola-lab-agent"), &file.display().to_string()]);
+    docker(&["rm", &made]).ok()?;
+    copied.ok().map(|_| file)
+}
+
 impl Engine {
     /// Labs are started from this image.
     pub fn new(image: &str) -> Engine {

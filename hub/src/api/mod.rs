@@ -11,6 +11,7 @@ pub mod facade;
 pub mod groups;
 pub mod health;
 pub mod hub;
+pub mod lab_status;
 pub mod listing;
 pub mod metrics;
 pub mod progress;

@@ -370,14 +370,13 @@ pub async fn remove(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
         return Err(Problem::conflict(format!("{} has started a server again", user.name)));
     }
     // Before the account goes: somebody new of the same name must not find them.
-    let trashed = folders::put_away(app, by, &user.name).await?;
+    let servers: Vec<String> = mine.iter().map(|server| server.name.clone()).collect();
+    let trashed = folders::put_away(app, by, &user.name, &servers).await?;
     match (app.store.delete_user(user.id).await, trashed) {
         (Ok(true), _) => app.audited(by, Act::UserDelete, Object::User(&user.name), Value::Null).await,
         (Ok(false), _) => {}
         (Err(error), trashed) => {
-            if let Some(entry) = trashed {
-                folders::take_back(app, by, entry).await;
-            }
+            folders::take_back(app, by, &user.name, trashed).await;
             return Err(error.into());
         }
     }

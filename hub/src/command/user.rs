@@ -14,6 +14,7 @@ use super::database::{self, Hub};
 use crate::audit::{Act, Object};
 use crate::config::Config;
 use crate::config::auth::Authenticator;
+use crate::folders::volumes::{Away, Volumes};
 use crate::folders::{people, trash};
 use crate::keeper::folders::own;
 use crate::login::Passwords;
@@ -64,7 +65,7 @@ enum What {
         #[arg(long)]
         off: bool,
     },
-    /// Delete a user with tokens and settings. Files in home folders stay.
+    /// Delete a user with tokens and settings. Folders and volumes go to the trash.
     Delete {
         /// The user.
         name: String,
@@ -162,20 +163,41 @@ async fn delete(config: &Config, store: &Store, user: &Row) -> Result<()> {
         Some(root) => trash::put(root, &own(folders, &user.name), &user.name, database::now(), folders.retention_days)?,
         None => None,
     };
-    if let Err(error) = store.delete_user(user.id).await {
-        if let (Some(root), Some(entry)) = (&folders.root, &entry) {
-            trash::restore(root, &entry.name)?;
+    let now = database::now();
+    let name = entry.as_ref().map_or_else(|| trash::name_of(&user.name, now), |entry| entry.name.clone());
+    let had: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
+    let remove_at = trash::end(now, folders.retention_days);
+    let away = Away { user: &user.name, servers: &had, entry: &name, now, remove_at };
+    let put = match Volumes::of(config) {
+        Some(volumes) => volumes.put(store, &away).await,
+        None => Ok(Vec::new()),
+    };
+    let deleted = match put {
+        Ok(volumes) => store.delete_user(user.id).await.map(|_| volumes),
+        Err(error) => Err(error),
+    };
+    let volumes = match deleted {
+        Ok(volumes) => volumes,
+        Err(error) => {
+            store.restore_volumes(&name).await?;
+            if let (Some(root), Some(entry)) = (&folders.root, &entry) {
+                trash::restore(root, &entry.name)?;
+            }
+            return Err(error.into());
         }
-        return Err(error.into());
+    };
+    if !volumes.is_empty() {
+        let detail = json!({ "entry": name, "remove_at": remove_at, "volumes": volumes });
+        database::audited(store, Act::FoldersTrash, Object::User(&user.name), detail).await?;
     }
     if let Some(entry) = &entry {
         database::audited(store, Act::FoldersTrash, Object::User(&user.name), people::detail(entry)).await?;
     }
     database::audited(store, Act::UserDelete, Object::User(&user.name), Value::Null).await?;
     println!("Deleted {}.", user.name);
-    if let Some(entry) = entry {
-        let until = entry.remove_at.map(|end| format!(", and are removed for good on {}", end.format("%Y-%m-%d")));
-        println!("Their folders are in the trash as {}{}.", entry.name, until.unwrap_or_default());
+    if entry.is_some() || !volumes.is_empty() {
+        let until = remove_at.map(|end| format!(", and are removed for good on {}", end.format("%Y-%m-%d")));
+        println!("Their files are in the trash as {name}{}.", until.unwrap_or_default());
     }
     Ok(())
 }

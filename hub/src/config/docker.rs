@@ -102,6 +102,11 @@ pub struct DockerConfig {
     pub log_files: u32,
     /// How long a server has to end after it was asked to, before it is killed.
     pub stop_timeout: Seconds,
+    /// The lab agent, a static program, on the hub's machine or in its image: put into each container whose image has none,
+    /// and run before its command, so that tokens and keys of object stores are found in any image. See
+    /// [storage.md](storage.md#in-labs).
+    #[schemars(extend("format" = "path"))]
+    pub agent_file: Option<PathBuf>,
     /// Removes a container when its server stops. With `false` it is kept with all that was written in it, and started
     /// again, unless it would be made another way by now: then it is removed and made anew.
     pub remove: bool,
@@ -186,6 +191,7 @@ impl Default for DockerConfig {
             log_bytes: ByteSize(shape.log_bytes),
             log_files: shape.log_files,
             stop_timeout: Seconds(own.stop_timeout.as_secs_f64()),
+            agent_file: None,
             remove: own.remove,
         }
     }
@@ -222,6 +228,7 @@ impl DockerConfig {
             port: self.port,
             stop_timeout: self.stop_timeout.duration(),
             remove: self.remove,
+            agent_file: self.agent_file.clone(),
             shape: self.shape(),
             ..usual
         }
@@ -333,6 +340,14 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
     }
     let risks = spawner_docker::Docker::risks(&docker.driver("h")).unwrap_or_default();
     warnings.extend(risks.into_iter().map(|risk| risky(risk).to_owned()));
+    if let Some(file) = &docker.agent_file
+        && let Err(error) = std::fs::File::open(file)
+    {
+        warnings.push(format!(
+            "Servers start without the lab agent, which is not at {} (spawner.docker.agent_file): {error}. images/agent/build makes it",
+            file.display()
+        ));
+    }
     let over_network = docker.driver("h").endpoint;
     if over_network.machine().is_some() && over_network.tls.is_none() {
         warnings.push(format!(

@@ -22,7 +22,7 @@ pub struct FoldersConfig {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-    /// How many days the folders of a person who was deleted stay in the trash. 0 keeps them for ever.
+    /// How many days the folders and volumes of a person who was deleted stay in the trash. 0 keeps them for ever.
     pub retention_days: u32,
     /// Which folders there are.
     pub areas: Vec<AreaConfig>,

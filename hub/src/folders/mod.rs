@@ -1,10 +1,13 @@
 //! Folders of the machine that servers see: made before a start, renamed with their person, and put into the trash.
 //!
+//! Homes that are volumes of a container engine go the same way: `volumes.rs`.
+//!
 //! Which there are is decided in `keeper/folders.rs`. Everything is below one root that only the hub's user can enter;
 //! servers reach what is theirs through binds alone. All of this is blocking work.
 
 pub mod people;
 pub mod trash;
+pub mod volumes;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;

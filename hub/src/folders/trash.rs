@@ -47,11 +47,11 @@ pub fn put(root: &Path, paths: &[PathBuf], user: &str, now: Time, days: u32) -> 
     if there.is_empty() {
         return Ok(None);
     }
-    let remove_at = (days > 0).then(|| now + TimeDelta::days(days.into()));
+    let remove_at = end(now, days);
     let mut entry = Entry { name: String::new(), user: user.to_owned(), deleted_at: now, remove_at, paths: there };
     let trash = root.join(FOLDER);
     DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
-    entry.name = new_folder(&trash, &format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), name::safe_part(user)))?;
+    entry.name = new_folder(&trash, &name_of(user, now))?;
     let folder = trash.join(&entry.name);
     // Written before anything is moved: whatever is cut off here can be restored.
     fs::write(folder.join(DESCRIPTION), serde_json::to_vec_pretty(&entry)?)?;
@@ -64,6 +64,16 @@ pub fn put(root: &Path, paths: &[PathBuf], user: &str, now: Time, days: u32) -> 
         }
     }
     Ok(Some(entry))
+}
+
+/// The name of the entry of who is deleted now.
+pub fn name_of(user: &str, now: Time) -> String {
+    format!("{}-{}", now.format("%Y%m%dT%H%M%SZ"), name::safe_part(user))
+}
+
+/// Until when what is put into the trash now is kept; absent for ever.
+pub fn end(now: Time, days: u32) -> Option<Time> {
+    (days > 0).then(|| now + TimeDelta::days(days.into()))
 }
 
 fn new_folder(trash: &Path, wanted: &str) -> io::Result<String> {
@@ -112,9 +122,7 @@ fn read(root: &Path, name: &str) -> Result<Entry> {
 
 /// Moves what is in an entry back to where it was. Fails, without a change, when something is there by now.
 pub fn restore(root: &Path, name: &str) -> Result<Entry> {
-    if name.contains('/') || name.starts_with('.') || name.is_empty() {
-        bail!("“{name}” is no entry of the trash");
-    }
+    check(name)?;
     let entry = read(root, name).with_context(|| format!("there is no entry “{name}” in the trash"))?;
     let folder = root.join(FOLDER).join(name);
     let mut moves = Vec::new();
@@ -136,6 +144,29 @@ pub fn restore(root: &Path, name: &str) -> Result<Entry> {
     }
     fs::remove_dir_all(&folder)?;
     Ok(entry)
+}
+
+/// Removes an entry for good, before its day.
+pub fn remove(root: &Path, name: &str) -> Result<Entry> {
+    check(name)?;
+    let entry = read(root, name).with_context(|| format!("there is no entry “{name}” in the trash"))?;
+    let (trash, going) = (root.join(FOLDER), format!("{GOING}{name}"));
+    fs::rename(trash.join(name), trash.join(&going))?;
+    fs::remove_dir_all(trash.join(&going))?;
+    Ok(entry)
+}
+
+/// Whether there is an entry of this name.
+pub fn has(root: &Path, name: &str) -> Result<bool> {
+    check(name)?;
+    Ok(exists(&root.join(FOLDER).join(name))?)
+}
+
+fn check(name: &str) -> Result<()> {
+    if name.contains('/') || name.starts_with('.') || name.starts_with(GOING) || name.is_empty() {
+        bail!("“{name}” is no entry of the trash");
+    }
+    Ok(())
 }
 
 /// Removes for good what is due, and what an earlier removal left. Returns what was removed now.
@@ -245,6 +276,18 @@ mod tests {
         assert!(!root.path().join("trash").exists());
         for odd in ["", "..", "../users", "a/b", "nothing"] {
             restore(root.path(), odd).unwrap_err();
+            remove(root.path(), odd).unwrap_err();
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_removed_is_gone_before_its_day() {
+        let root = root();
+        let root = root.path();
+        let entry = put(root, &paths(), "anna", at(1), 0).unwrap().unwrap();
+        assert!(has(root, &entry.name).unwrap());
+        assert_eq!(remove(root, &entry.name).unwrap(), entry);
+        assert!(!has(root, &entry.name).unwrap() && root.join("users/bob/x").exists());
+        assert_eq!(fs::read_dir(root.join("trash")).unwrap().count(), 0);
     }
 }

@@ -53,6 +53,7 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/shutdown", [post().to(api::hub::shutdown)]))
         .service(at("/user", [get().to(api::users::whoami)]))
         .service(at("/user/access-token", [get().to(api::access_token::get)]))
+        .service(at("/user/lab-status", [put().to(api::lab_status::put)]))
         .service(at("/user/storage", [get().to(api::storage::list)]))
         .service(at("/user/storage/{storage}/credentials", [get().to(api::storage::credentials)]))
         .service(at("/iam/{provider}/.well-known/openid-configuration", [get().to(api::facade::discovery)]))

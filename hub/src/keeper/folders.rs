@@ -7,6 +7,7 @@ use hub_core::policy::group::GroupRule;
 use spawners::Bind;
 
 use crate::config::folders::{AreaKind, FoldersConfig, MountsConfig};
+use crate::folders::volumes::Volumes;
 use crate::storage::Offer;
 
 /// What there is to decide from.
@@ -20,6 +21,8 @@ pub struct Layout {
     pub offers: Vec<Offer>,
     /// Whose the files are.
     pub owner: Owner,
+    /// Volumes of people, where servers are containers.
+    pub volumes: Option<Volumes>,
 }
 
 /// Whose the files in a server's folders are.

@@ -83,7 +83,11 @@ impl Inner {
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
-        if let Err((code, sentence)) = self.lay_folders(&mut plan, groups).await {
+        let refusal = match self.held_in_trash(&plan).await? {
+            Some(refusal) => Err(refusal),
+            None => self.lay_folders(&mut plan, groups).await,
+        };
+        if let Err((code, sentence)) = refusal {
             let failure = self.failure(server, code, sentence, String::new(), true);
             return self.failed(server, &failure).await.map(Before::End);
         }

@@ -1,20 +1,45 @@
 //! Makes the folders of a server before it starts, and puts them into its plan.
 
+use hub_store::StoreError;
 use nix::unistd::{Gid, Uid, User};
 use spawners::Plan;
 
 use super::folders::{self, Layout, Owner};
 use super::{Inner, buckets};
 
+/// The paths of a lab's folders that are buckets, with colons between.
+const FOLDERS: &str = "SPECOLA_FOLDERS";
+
 /// Why a server with folders cannot be started: a word for machines, and a sentence.
 type Refusal = (&'static str, String);
 
 impl Inner {
+    /// Why a server cannot have the volumes of its person's name: they are of somebody who was deleted.
+    pub(crate) async fn held_in_trash(&self, plan: &Plan) -> Result<Option<Refusal>, StoreError> {
+        let Some(volumes) = &self.settings.layout.volumes else { return Ok(None) };
+        let names = volumes.names(&plan.identity.user, [plan.identity.server.as_str()]);
+        let Some(entry) = self.store.trash_entry_of(&names).await? else { return Ok(None) };
+        tracing::error!(
+            user = plan.identity.user,
+            entry,
+            "not started: of the name before there are files in the trash"
+        );
+        let sentence = "The files of somebody who had this name before are still kept. Ask the people who run this hub: with \
+                        “specola trash” they restore them, or remove them for good.";
+        Ok(Some(("files_in_trash", sentence.to_owned())))
+    }
+
     /// Adds the folders that a person in these groups gets.
     pub(crate) async fn lay_folders(&self, plan: &mut Plan, groups: &[String]) -> Result<(), Refusal> {
         let (layout, user) = (&self.settings.layout, plan.identity.user.clone());
         let found = folders::of_person(&layout.folders, &user, groups);
         plan.mounts = buckets::of_person(&layout.mounts, &layout.offers, &user, groups);
+        // For the agent in the lab, which tells how they are from inside.
+        let seen: Vec<String> =
+            plan.mounts.iter().map(|mount| format!("{}/{}", layout.mounts.target, mount.name)).collect();
+        if !seen.is_empty() {
+            plan.environment.push((FOLDERS.to_owned(), seen.join(":")));
+        }
         if found.binds.is_empty() && plan.mounts.is_empty() {
             return Ok(());
         }

@@ -27,6 +27,7 @@ const API: &[(&str, &str)] = &[
     ("/announcements/{}", "specola.announcements"),
     ("/user", "jupyterhub.apihandlers.users.SelfAPIHandler"),
     ("/user/access-token", "specola.access_token"),
+    ("/user/lab-status", "specola.lab_status"),
     ("/user/storage", "specola.storage"),
     ("/user/storage/{}/credentials", "specola.storage"),
     ("/iam/{}/.well-known/openid-configuration", "specola.iam"),

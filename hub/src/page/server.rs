@@ -6,6 +6,7 @@ use hub_core::life::Phase;
 use hub_store::Server;
 use pages::Href;
 use pages::folder::{Folder, FolderState};
+use pages::inside::{Inside, Lack, Thing};
 use pages::server::{Ending, Failure, Server as Shown, State};
 use pages::words::ENGLISH;
 use spawner_mounts::{Health, State as Mounted};
@@ -15,17 +16,20 @@ use crate::api::view;
 use crate::app::App;
 use crate::http::url::Paths;
 use crate::intent;
+use crate::labs::{Part, Status};
 use crate::task::cull;
 
 /// One server, running or not; `None` for a default server that was never made.
 pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Shown {
     let at = Places { paths: &app.paths, user, name };
+    let told = server.filter(|server| view::is_ready(server)).and_then(|server| app.labs.of(server, app.now()));
     Shown {
         name: name.to_owned(),
         display_name: server.and_then(own_name),
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
         summary: None,
-        folders: server.map(|server| folders(app, server)).unwrap_or_default(),
+        folders: server.map(|server| folders(app, server, told.as_ref())).unwrap_or_default(),
+        inside: told.as_ref().map(inside),
         last_activity: server.and_then(|server| server.last_activity),
         ends: None,
         open: at.open(),
@@ -49,10 +53,27 @@ pub fn own_name(server: &Server) -> Option<String> {
     server.display_name.clone().filter(|display| !display.is_empty() && *display != server.name)
 }
 
-/// How the buckets that a server sees as folders are.
-fn folders(app: &App, server: &Server) -> Vec<Folder> {
+/// What a server tells of itself.
+fn inside(told: &Status) -> Inside {
+    let lack = |what, part: &Part| Lack { what, why: part.message.clone().unwrap_or_default() };
+    // A person whom no provider vouches for has no token, which is as it should be.
+    let token = told.token.as_ref().filter(|token| !token.ok && token.status != Some(404));
+    let keys = told.storage.iter().filter_map(|(name, part)| Some((name, part.as_ref().filter(|part| !part.ok)?)));
+    let keys = keys.map(|(name, part)| lack(Thing::Keys(name.clone()), part));
+    let lacks = token.map(|token| lack(Thing::Token, token)).into_iter().chain(keys).collect();
+    Inside { ready: told.ready, lacks }
+}
+
+/// How the buckets that a server sees as folders are, beside it and by its own word.
+fn folders(app: &App, server: &Server, told: Option<&Status>) -> Vec<Folder> {
     let health = app.mounts.as_ref().map(|mounts| mounts.driver.health(server.id)).unwrap_or_default();
+    let unseen = |path: &str| {
+        let part = told?.folders.get(path).filter(|part| !part.ok)?;
+        Some(part.message.clone().unwrap_or_default())
+    };
     let shown = |health: Health| Folder {
+        // What is not there needs no second word.
+        unseen: unseen(&health.path).filter(|_| !matches!(health.state, Mounted::Broken { .. })),
         path: health.path,
         state: match health.state {
             Mounted::Ready => FolderState::Ready,

@@ -1,10 +1,11 @@
-//! The hub, asked for the access token and for keys of object stores.
+//! The hub, asked for the access token and for keys of object stores, and told how the lab is.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -12,6 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::keys::Keys;
 
@@ -19,6 +21,8 @@ use crate::keys::Keys;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Where tokens are.
 const TOKEN: &str = "/user/access-token";
+/// Where the hub is told how the lab is.
+const STATUS: &str = "/user/lab-status";
 /// Longer answers are not of a hub.
 const LARGEST: usize = 4 << 20;
 
@@ -26,7 +30,7 @@ const LARGEST: usize = 4 << 20;
 pub struct Hub {
     url: String,
     token: String,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// An access token.
@@ -125,6 +129,16 @@ impl Hub {
         self.get("/user/storage").await.map(|Storages { storage }| storage)
     }
 
+    /// Tells how this lab is.
+    pub async fn report(&self, status: &Value) -> std::result::Result<(), Refusal> {
+        let request = Request::put(format!("{}{STATUS}", self.url)).header(header::CONTENT_TYPE, "application/json");
+        let told = async {
+            let (status, _, body) = self.send(request, Bytes::from(status.to_string())).await?;
+            Ok::<_, anyhow::Error>(if status.is_success() { Ok(()) } else { Err(refusal(status, &body)) })
+        };
+        within(told).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> std::result::Result<T, Refusal> {
         let answer = self.ask(path, None).await?;
         answer.map_or_else(|| Err(Refusal::saying("the hub's answer is empty")), |answer| answer.read())
@@ -133,11 +147,7 @@ impl Hub {
     /// Asks; `next` is the mark of what is at hand, and for how many seconds the hub may wait with another. Nothing: there
     /// is no other.
     async fn ask(&self, path: &str, next: Option<(&str, u64)>) -> std::result::Result<Option<Answer>, Refusal> {
-        match tokio::time::timeout(PATIENCE, self.exchange(path, next)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Err(Refusal::saying(format!("{error:#}"))),
-            Err(_) => Err(Refusal::saying("the hub does not answer")),
-        }
+        within(self.exchange(path, next)).await
     }
 
     async fn exchange(
@@ -145,25 +155,46 @@ impl Hub {
         path: &str,
         next: Option<(&str, u64)>,
     ) -> Result<std::result::Result<Option<Answer>, Refusal>> {
-        let mut request = Request::get(format!("{}{path}", self.url))
-            .header(header::AUTHORIZATION, format!("token {}", self.token))
-            .header(header::ACCEPT, "application/json");
+        let mut request = Request::get(format!("{}{path}", self.url));
         if let Some((tag, wait)) = next {
             request = request.header(header::IF_NONE_MATCH, tag).header("prefer", format!("wait={wait}"));
         }
-        let answer = self.client.request(request.body(Empty::new())?).await.context("the hub is not reached")?;
+        let (status, tag, body) = self.send(request, Bytes::new()).await?;
+        match status {
+            StatusCode::OK => Ok(Ok(Some(Answer { body, tag }))),
+            StatusCode::NOT_MODIFIED if next.is_some() => Ok(Ok(None)),
+            _ => Ok(Err(refusal(status, &body))),
+        }
+    }
+
+    /// Sends a request; gives status, mark and body of the answer.
+    async fn send(&self, request: Builder, body: Bytes) -> Result<(StatusCode, Option<String>, Bytes)> {
+        let request = request
+            .header(header::AUTHORIZATION, format!("token {}", self.token))
+            .header(header::ACCEPT, "application/json")
+            .body(Full::new(body))?;
+        let answer = self.client.request(request).await.context("the hub is not reached")?;
         let status = answer.status();
         let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let body = Limited::new(answer.into_body(), LARGEST).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("the hub's answer breaks off: {error}"))?.to_bytes();
-        match status {
-            StatusCode::OK => Ok(Ok(Some(Answer { body, tag }))),
-            StatusCode::NOT_MODIFIED if next.is_some() => Ok(Ok(None)),
-            _ => {
-                let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
-                Ok(Err(Refusal { status: status.as_u16(), ..refusal }))
-            }
-        }
+        Ok((status, tag, body))
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    Refusal { status: status.as_u16(), ..refusal }
+}
+
+/// Waits for the hub no longer than is sensible.
+async fn within<T>(
+    answer: impl Future<Output = Result<std::result::Result<T, Refusal>>>,
+) -> std::result::Result<T, Refusal> {
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => Err(Refusal::saying(format!("{error:#}"))),
+        Err(_) => Err(Refusal::saying("the hub does not answer")),
     }
 }
 

@@ -1,5 +1,5 @@
 //! `specola-lab-agent COMMAND …`: runs a lab, keeps its person's access token current in a file beside it, and serves keys
-//! of object stores to the programs in it.
+//! of object stores to the programs in it. The hub is told how it stands with all this.
 //!
 //! The lab's own environment says where the hub is and by which token it asks (`JUPYTERHUB_API_URL`,
 //! `JUPYTERHUB_API_TOKEN`). Programs in the lab find the file by `BEARER_TOKEN_FILE`, as WLCG's token discovery has it,
@@ -10,10 +10,12 @@
 mod ask;
 mod child;
 mod folder;
+mod folders;
 mod hub;
 mod keep;
 mod keys;
 mod profiles;
+mod report;
 mod serve;
 mod status;
 
@@ -26,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::child::Signals;
 use crate::folder::Folder;
+use crate::folders::Folders;
 use crate::hub::Hub;
 use crate::keep::Keeper;
 use crate::keys::KeyRing;
@@ -116,6 +119,7 @@ async fn begin(hub: &Arc<Hub>, folder: &Folder, tasks: &mut JoinSet<()>) -> Vec<
         profiles
     };
     variables.extend(tokio::time::timeout(FIRST, everything).await.unwrap_or_default());
+    tasks.spawn(report::run(hub.clone(), status, Folders::of_environment()));
     variables
 }
 

@@ -1,18 +1,22 @@
 //! `status.json`: how it stands with each thing the agent keeps, for people and programs in the lab.
 //!
-//! `ready` is true while everything that is to be had is at hand.
+//! `ready` is true while everything that is to be had is at hand, and folders that are mounted are well. The hub is told the
+//! same.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::folder::Folder;
+use crate::folders::Seen;
 use crate::hub::Refusal;
 
 const FILE: &str = "status.json";
 
 /// How one thing stands.
+#[derive(PartialEq)]
 struct Part {
     told: Value,
     is_well: bool,
@@ -22,19 +26,22 @@ struct Part {
 pub struct Status {
     folder: Folder,
     parts: Mutex<Parts>,
+    changed: Notify,
 }
 
 #[derive(Default)]
 struct Parts {
     token: Option<Part>,
     storage: BTreeMap<String, Option<Part>>,
+    folders: BTreeMap<String, Part>,
 }
 
 impl Status {
     /// In a folder, for these storages. Nothing is ready yet.
     pub fn new(folder: Folder, storage: &[String]) -> Self {
         let storage = storage.iter().map(|name| (name.clone(), None)).collect();
-        let status = Self { folder, parts: Mutex::new(Parts { token: None, storage }) };
+        let parts = Mutex::new(Parts { storage, ..Parts::default() });
+        let status = Self { folder, parts, changed: Notify::new() };
         status.change(|_| {});
         status
     }
@@ -61,9 +68,36 @@ impl Status {
         self.change(|parts| drop(parts.storage.insert(storage.to_owned(), Some(Part::refused(refusal)))));
     }
 
+    /// How folders are that are mounted in this lab.
+    pub fn folders_seen(&self, seen: &[(String, Seen)]) {
+        let part = |(path, seen): &(String, Seen)| {
+            let (told, is_well) = seen.told();
+            (path.clone(), Part { told, is_well })
+        };
+        let folders: BTreeMap<String, Part> = seen.iter().map(part).collect();
+        if self.parts().folders != folders {
+            self.change(|parts| parts.folders = folders);
+        }
+    }
+
+    /// Everything, as the file has it.
+    pub fn told(&self) -> Value {
+        self.parts().told()
+    }
+
+    /// Waits for a change since the last time that somebody waited.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Parts)) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.parts();
         change(&mut parts);
+        self.changed.notify_one();
         if let Err(error) = self.folder.write(FILE, &parts.told().to_string()) {
             eprintln!("specola-lab-agent: {error:#}");
         }
@@ -75,11 +109,19 @@ impl Parts {
         let well = |part: &Option<Part>| part.as_ref().is_some_and(|part| part.is_well);
         let told = |part: &Option<Part>| part.as_ref().map_or(Value::Null, |part| part.told.clone());
         let storage: BTreeMap<&String, Value> = self.storage.iter().map(|(name, part)| (name, told(part))).collect();
-        json!({
-            "ready": well(&self.token) && self.storage.values().all(well),
+        let mut all = json!({
+            "ready": well(&self.token)
+                && self.storage.values().all(well)
+                && self.folders.values().all(|folder| folder.is_well),
             "token": told(&self.token),
             "storage": storage,
-        })
+        });
+        if !self.folders.is_empty() {
+            let folders: BTreeMap<&String, &Value> =
+                self.folders.iter().map(|(path, part)| (path, &part.told)).collect();
+            all["folders"] = json!(folders);
+        }
+        all
     }
 }
 
@@ -118,5 +160,11 @@ mod tests {
         assert_eq!((&told()["ready"], &told()["token"]["ok"]), (&json!(true), &json!(false)));
         status.token_refused(&away);
         assert_eq!(told()["ready"], false);
+        status.token_kept(None);
+        status.folders_seen(&[("/s3/a".to_owned(), Seen::Ready), ("/s3/b".to_owned(), Seen::Absent)]);
+        assert_eq!((&told()["ready"], &told()["folders"]["/s3/a"]), (&json!(false), &json!({"ok": true})));
+        assert_eq!(told()["folders"]["/s3/b"]["code"], "absent");
+        status.folders_seen(&[("/s3/a".to_owned(), Seen::Ready)]);
+        assert_eq!(told()["ready"], true);
     }
 }

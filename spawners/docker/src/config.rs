@@ -39,6 +39,8 @@ pub struct Config {
     /// `DockerSpawner.remove`: whether a container is removed when its server stops. One that is kept is started again, as
     /// long as it would be made the same.
     pub remove: bool,
+    /// The lab agent, a static program of the hub's machine, that containers run first.
+    pub agent_file: Option<PathBuf>,
     /// How containers are made, unless what was chosen says otherwise.
     pub shape: Shape,
 }
@@ -111,6 +113,7 @@ impl Config {
             port: 8888,
             stop_timeout: Duration::from_secs(10),
             remove: true,
+            agent_file: None,
             shape: Shape::default(),
         }
     }

@@ -29,7 +29,7 @@ pub const ABILITIES: Abilities = Abilities { mounts: false, ..Abilities::ALL };
 /// Servers as containers. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Docker {
-    parts: Arc<Parts>,
+    pub(crate) parts: Arc<Parts>,
 }
 
 /// What the verbs have in common.

@@ -3,7 +3,9 @@
 //! A container is known by its labels, never by its name. What the engine was asked and did not answer says nothing
 //! about any server.
 
+mod about;
 mod address;
+mod agent;
 mod arrival;
 mod command;
 mod config;
@@ -29,6 +31,7 @@ mod risk;
 mod shape;
 mod start;
 mod stop;
+mod volume;
 mod watch;
 
 pub use config::{Config, Endpoint, Tls};

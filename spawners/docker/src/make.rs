@@ -54,7 +54,7 @@ impl Recipe {
         let names = Names::new(&plan.identity, &image, &config.prefix, config.escape);
         let name = names.container(config.name_template.as_deref(), &plan.identity).map_err(unclear)?;
         let (mut body, platform) = body(config, plan, &shape, &image, &names).map_err(unclear)?;
-        let digest = digest(&body, platform.as_deref())?;
+        let digest = digest(&body, platform.as_deref(), config.agent_file.is_some())?;
         body.labels = Some(labels(config, plan, &shape, &digest, &body));
         Ok(Self { name, image, shape, body, platform, digest })
     }
@@ -290,9 +290,13 @@ fn labels(
     labels
 }
 
-fn digest(body: &ContainerCreateBody, platform: Option<&str>) -> Result<String, StartError> {
+/// Of what the engine is asked, and of whether the lab agent is put before what the container runs.
+fn digest(body: &ContainerCreateBody, platform: Option<&str>, has_agent: bool) -> Result<String, StartError> {
     let value = serde_json::to_value(body).map_err(|error| unclear(error.to_string()))?;
     let mut hash = Sha256::new();
+    if has_agent {
+        hash.update(b"agent");
+    }
     feed(&value, &mut hash);
     hash.update(platform.unwrap_or_default());
     Ok(hex::encode(hash.finalize()))

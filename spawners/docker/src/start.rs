@@ -11,6 +11,7 @@ use bollard::query_parameters::StartContainerOptions;
 use futures_util::StreamExt;
 use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
 
+use crate::agent::{self, Agent};
 use crate::command;
 use crate::container::{Container, Doing};
 use crate::driver::{Parts, state};
@@ -48,6 +49,7 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     if let Some(image) = &image {
         command::complete(&mut body, &plan.args, image)?;
     }
+    let agent = parts.agent(&body, image.as_ref()).await;
     let mut made = match settled {
         Settled::Rests(container) if image.as_ref().is_none_or(|image| container.has_image(&image.id)) => {
             record.progress(75, "Taking the container that was kept").await;
@@ -58,7 +60,8 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
             // Before anything is made: what was saved says that something may have been.
             record.save(&state("", &recipe.name)).await?;
             record.progress(75, "Making the container").await;
-            parts.make(server, &recipe, body.clone()).await?
+            let asked = if agent.is_some() { agent::before(&body, image.as_ref()) } else { body.clone() };
+            parts.make(server, &recipe, asked).await?
         }
     };
     if let Err(error) = record.save(&state(&made.id, &recipe.name)).await {
@@ -69,7 +72,7 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     // What ran before has its command.
     let image = image.as_ref().filter(|_| !made.earlier);
     let further = if made.earlier { Further::new() } else { further };
-    if let Err(error) = parts.launch(&made.id, &body, image, further).await {
+    if let Err(error) = parts.launch(&made.id, &body, image, further, agent).await {
         match &error {
             // Nobody knows whether it runs; a look tells.
             StartError::Unreachable(_) => made.keep(),
@@ -248,11 +251,15 @@ impl Parts {
         body: &ContainerCreateBody,
         image: Option<&Image>,
         further: Further,
+        agent: Option<Agent>,
     ) -> Result<(), StartError> {
         if let Some(image) = image {
             self.check_command(id, body, image).await?;
         }
         self.join(id, further).await?;
+        if let Some(agent) = agent {
+            self.lay(id, agent).await?;
+        }
         let client = self.engine.client().map_err(Unreachable::new)?;
         let started = client.start_container(id, None::<StartContainerOptions>).await;
         started.map_err(|error| refusal::of(error, "start the container"))

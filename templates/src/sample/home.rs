@@ -4,6 +4,7 @@ use super::{HOSTILE, admin, ago, hostile, path, student};
 use crate::Home;
 use crate::folder::{Folder, FolderState};
 use crate::home::{NamedServers, Service, Share};
+use crate::inside::{Inside, Lack, Thing};
 use crate::server::{Ending, Failure, Server, State};
 
 /// The failure of a server that ran out of memory.
@@ -46,6 +47,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         state,
         summary: Some(summary.to_owned()).filter(|summary| !summary.is_empty()),
         folders: Vec::new(),
+        inside: None,
         last_activity: None,
         ends: None,
         open: path("user/lbassi/").join(name),
@@ -56,7 +58,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
 }
 
 fn folder(path: &str, state: FolderState) -> Folder {
-    Folder { path: path.to_owned(), state }
+    Folder { path: path.to_owned(), state, unseen: None }
 }
 
 fn full() -> Home {
@@ -68,6 +70,9 @@ fn full() -> Home {
         folder("/s3/cygno-analysis", FolderState::Broken("The storage main does not answer at the moment".to_owned())),
         folder("/s3/cygno-sim", FolderState::Behind(1)),
     ];
+    let lack = Lack { what: Thing::Keys("main".to_owned()), why: "The object store does not answer.".to_owned() };
+    default.folders[3].unseen = Some("it does not answer".to_owned());
+    default.inside = Some(Inside { ready: false, lacks: vec![lack] });
     default.ends = Some(Ending { at: ago(-1500), unless_used: true, soon: true });
     let mut stopped = server("thesis", State::Stopped, "R and Stan, 4 cores, 16 GB");
     stopped.display_name = Some("Thesis figures".to_owned());
@@ -140,7 +145,12 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
     let text = || HOSTILE.to_owned();
     let mut bad = server(HOSTILE, State::Failed(hostile_failure()), HOSTILE);
     bad.display_name = Some(text());
-    bad.folders = vec![folder(HOSTILE, FolderState::Broken(text()))];
+    bad.folders = vec![
+        folder(HOSTILE, FolderState::Broken(text())),
+        Folder { unseen: Some(text()), ..folder(HOSTILE, FolderState::Ready) },
+    ];
+    let lacks = vec![Lack { what: Thing::Keys(text()), why: text() }, Lack { what: Thing::Token, why: text() }];
+    bad.inside = Some(Inside { ready: true, lacks });
     let starting = server("a", State::Starting { since: ago(1), step: Some(text()) }, HOSTILE);
     let named = Some(NamedServers { servers: Vec::new(), limit: None, typed: String::new() });
     let hostile = Home {

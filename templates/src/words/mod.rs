@@ -51,7 +51,7 @@ table! {
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
     named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
     service_silent, folder_file, folder_files, folder_ready, folder_uploading, folder_behind, folder_broken, folder_draining,
-    folder_kept, folders_of,
+    folder_kept, folder_unseen, folders_of, inside_ready, inside_token, inside_keys, inside_lacks,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,
     spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_only_with,

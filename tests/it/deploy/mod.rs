@@ -38,8 +38,7 @@ fn base() -> Option<String> {
 
 /// The image `lab` that `tests/prepare.sh` built with `images/build`.
 fn lab() -> Option<String> {
-    let name = std::env::var("SPECOLA_BUILT_LAB").unwrap_or_else(|_| "specola-test/lab:latest".to_owned());
-    docker(&["image", "inspect", "--format", "{{.Id}}", &name]).ok().map(|_| name)
+    tests::docker::built_lab()
 }
 
 /// Builds an image of this repository on the base.
@@ -59,5 +58,6 @@ fn build(image: &str, more: &[&str]) -> Result<String> {
 
 /// The image `lab-hub` with the binary under test.
 fn hub() -> Result<String> {
-    build("lab-hub", &["--binary", &place::binary()?.display().to_string()])
+    let agent = tests::docker::static_agent().context("the image lab, with the agent")?.display().to_string();
+    build("lab-hub", &["--binary", &place::binary()?.display().to_string(), "--agent", &agent])
 }

@@ -1,13 +1,16 @@
 //! Buckets as folders of labs that are processes: signed in at a provider, keys by STS, real rclone.
 
 use anyhow::{Context, Result};
+use http::Method;
+use serde_json::json;
 use tests::object_store::{Moto, Tools, tools};
 use tests::specola::Options;
-use tests::{Provider, need, provider, until};
+use tests::{Body, Provider, need, provider, until};
 
 use super::ground::{Disk, PATIENCE, Store, home_says, possible};
 use super::says;
 use crate::oidc::House;
+use crate::oidc::fresh::with_agent;
 
 /// A hub on moto whose labs are processes; their folders are in `s3` of the disk.
 async fn house(tools: &Tools, provider: Provider, moto: &Moto, disk: &Disk, more: Options) -> Result<House> {
@@ -59,6 +62,47 @@ async fn buckets_are_folders_by_group_and_their_health_is_on_the_home_page() -> 
     disk.is_clean().await?;
     assert!(!log.contains("panicked"), "{log}");
     Ok(())
+}
+
+/// By the word of the agent in the lab, which is taken from the lab alone, and for what it is.
+#[tokio::test]
+async fn what_a_lab_sees_of_its_folders_is_on_the_home_page() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    if !possible() {
+        return Ok(());
+    }
+    let moto = Moto::start(&tools).await?;
+    let disk = Disk::new()?;
+    let house = house(&tools, Provider::start(&installed).await?, &moto, &disk, with_agent(Options::default())).await?;
+    let mut anna = house.signed_in("anna").await?;
+    anna.start_server("anna").await?;
+    home_says(&mut anna, "All that belongs in the server is at hand").await?;
+    let labs = house.specola.labs();
+    let token = labs.iter().find_map(|lab| lab.variable("JUPYTERHUB_API_TOKEN")).context("a token")?;
+    let (mut lab, path) = (anna.with_token(token), "/user/lab-status");
+    for hostile in [
+        json!(null),
+        json!([]),
+        json!({ "ready": "yes" }),
+        json!({ "ready": true, "folders": { "/s3": 1 } }),
+        json!({ "ready": true, "token": { "ok": true, "message": "x".repeat(70_000) } }),
+    ] {
+        lab.api(Method::PUT, path, Body::Json(hostile)).await?.expect(&[400])?;
+    }
+    home_says(&mut anna, "All that belongs in the server is at hand").await?;
+    let gone = json!({ "ok": false, "message": "<b>gone</b>" });
+    let told =
+        json!({ "ready": false, "storage": { "main": gone }, "folders": { at(&disk, "scratch"): gone, "/x": gone } });
+    lab.api(Method::PUT, path, Body::Json(told)).await?.expect(&[204])?;
+    let page = anna.get("/hub/home").await?.expect(&[200])?.text();
+    assert!(!page.contains("All that belongs") && !page.contains("<b>gone"), "{page}");
+    assert!(page.contains("Not seen in the server: ") && page.contains("Keys of main"), "{page}");
+    // A server that was stopped tells nothing any more.
+    anna.stop_server("anna").await?;
+    anna.server_stopped("anna").await?;
+    lab.api(Method::PUT, path, Body::Json(json!({ "ready": true }))).await?.expect(&[403])?;
+    disk.is_clean().await
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::json;
-use tests::{Body, Specola, place};
+use tests::docker::{Engine, docker, image};
+use tests::{Body, Specola, need, place, until};
 
 use super::home::options;
 
@@ -79,5 +81,67 @@ async fn a_new_name_takes_the_folders_along() -> Result<()> {
     admin.api(Method::PATCH, "/users/anna", Body::Json(json!({ "name": "ann" }))).await?.expect(&[200])?;
     assert_eq!(fs::read_to_string(srv.join("users/ann/diary"))?, "secret");
     assert!(!srv.join("users/anna").exists());
+    Ok(())
+}
+
+/// Homes that are volumes: kept, out of reach for somebody new, and gone after their day.
+#[tokio::test]
+async fn volumes_of_deleted_people_are_kept_for_a_while_and_nobody_new_finds_them() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let options = engine.options()?;
+    let mut specola = Specola::start(options.clone()).await?;
+    let (volume, container) = (format!("{}-home-anna", engine.prefix), engine.container("anna"));
+    let there = || {
+        Ok::<_, anyhow::Error>(docker(&["volume", "ls", "--format", "{{.Name}}"])?.lines().any(|name| name == volume))
+    };
+    let diary = |line: &str| docker(&["exec", &container, "sh", "-c", line]);
+    let mut admin = specola.logged_in("admin").await?;
+    specola.logged_in("anna").await?.start_server("anna").await?;
+    diary("echo secret > /home/jovyan/diary")?;
+    let page = admin.get("/hub/admin/users/anna").await?.expect(&[200])?.text();
+    assert!(page.contains("removed for good on") && page.contains("30 days from now"), "{page}");
+    admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
+    assert!(there()?, "it is kept");
+
+    // Somebody new of the same name has to wait for what becomes of it.
+    let mut anna = specola.logged_in("anna").await?;
+    anna.api(Method::POST, "/users/anna/server", Body::Empty).await?;
+    anna.server_stopped("anna").await?;
+    let (_, page) = anna.follow("/hub/spawn-pending/anna").await?;
+    assert!(page.text().contains("The files of somebody who had this name before are still kept"), "{}", page.text());
+    assert_eq!(engine.containers()?, Vec::<String>::new());
+    let entry = |specola: &Specola| -> Result<String> {
+        let listed = command(specola, &["trash", "list"])?;
+        let line = listed.lines().find(|line| line.contains("  anna  ") && line.contains(&volume));
+        Ok(line.and_then(|line| line.split(' ').next()).with_context(|| listed.clone())?.to_owned())
+    };
+    command(&specola, &["trash", "restore", &entry(&specola)?])?;
+    anna.start_server("anna").await.with_context(|| specola.log())?;
+    assert_eq!(diary("cat /home/jovyan/diary")?, "secret");
+
+    admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
+    command(&specola, &["trash", "remove", &entry(&specola)?])?;
+    assert!(!there()?);
+    assert!(command(&specola, &["trash", "remove", "20260101T000000Z-anna"]).is_err(), "there is none of that name");
+    specola.logged_in("anna").await?.start_server("anna").await.with_context(|| specola.log())?;
+    diary("! test -e /home/jovyan/diary")?;
+
+    // And by itself after its day, which is made to have been.
+    admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
+    assert!(there()?);
+    let past = "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1], timeout=30) as database:\n    \
+                database.execute(\"UPDATE specola_trash SET remove_at = '2026-01-01 00:00:00.000000'\")";
+    let database = specola.ground.folder.join("jupyterhub.sqlite");
+    let python = place::plain_python().context("Python")?;
+    ensure!(Command::new(python).args(["-c", past]).arg(database).status()?.success(), "the day is not changed");
+    specola.reconfigure(options).await?;
+    let audit = until("the volume removed", Duration::from_secs(60), async || {
+        let audit = command(&specola, &["audit", "--action", "folders."])?;
+        Ok((audit.matches("folders.remove").count() == 2).then_some(audit))
+    })
+    .await?;
+    assert!(!there()?);
+    assert_eq!(audit.matches("folders.trash").count(), 3, "{audit}");
+    assert!(audit.contains("folders.restore"), "{audit}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Object stores in labs: who gets keys of what, for how long, and that programs find them by themselves.
 
+mod containers;
 mod gateway;
 mod minio;
 mod programs;

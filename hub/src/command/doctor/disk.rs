@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
+use super::engine;
 use super::finding::Finding;
 use crate::config::Config;
+use crate::config::address::is_loopback;
 use crate::config::spawner::Driver;
 
 /// Less than this fails.
@@ -22,8 +24,8 @@ struct Room {
     files: u64,
 }
 
-/// Looks at the data folder, at the homes, and at the folders of the machine that servers see.
-pub fn check(config: &Config) -> Vec<Finding> {
+/// Looks at the data folder, at the homes, at the folders of the machine that servers see, and at the container engine's own.
+pub async fn check(config: &Config) -> Vec<Finding> {
     let data = &config.hub.data_dir;
     let mut folders = vec![("data folder", data.clone())];
     if config.spawner.driver == Driver::Local {
@@ -33,7 +35,23 @@ pub fn check(config: &Config) -> Vec<Finding> {
         }
     }
     folders.extend(config.folders.root.clone().map(|root| ("folders", root)));
-    folders.into_iter().map(|(about, folder)| of_folder(about, &folder)).collect()
+    let mut findings: Vec<Finding> = folders.into_iter().map(|(about, folder)| of_folder(about, &folder)).collect();
+    if engine::is_needed(config) {
+        findings.extend(of_engine(config).await);
+    }
+    findings
+}
+
+/// Where the engine keeps images, containers and volumes. Nothing where it is elsewhere, or does not answer, which is told by
+/// the check for that.
+async fn of_engine(config: &Config) -> Option<Finding> {
+    if config.spawner.docker.endpoint().machine().is_some_and(|machine| !is_loopback(machine)) {
+        return None;
+    }
+    let info = engine::info(config).await.ok()?;
+    let folder = PathBuf::from(info["DockerRootDir"].as_str()?);
+    // A hub in a container does not see it.
+    folder.is_dir().then(|| of_room("engine's disk", &folder, &folder))
 }
 
 fn of_folder(about: &str, folder: &Path) -> Finding {
@@ -46,7 +64,13 @@ fn of_folder(about: &str, folder: &Path) -> Finding {
         let remedy = format!("Give it to the hub's user: chown {user} {}", there.display());
         return Finding::bad(about, what, remedy);
     }
-    match statvfs(&there) {
+    of_room(about, folder, &there)
+}
+
+/// Judges the file system of a folder that is there, `there`, for another.
+fn of_room(about: &str, folder: &Path, there: &Path) -> Finding {
+    let shown = folder.display();
+    match statvfs(there) {
         Ok(about_it) => {
             let block = about_it.fragment_size();
             let room = Room {

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::{TcpStream, UnixStream};
 
 use super::finding::Finding;
 use crate::config::Config;
@@ -14,8 +10,6 @@ use crate::config::spawner::Driver;
 
 const ABOUT: &str = "engine";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest answer that an engine gives of itself.
-const LARGEST: usize = 4 << 20;
 /// The oldest interface there is a use for: Docker 20.10.
 const OLDEST: (u32, u32) = (1, 41);
 
@@ -24,9 +18,9 @@ pub fn is_needed(config: &Config) -> bool {
     config.spawner.driver == Driver::Docker
 }
 
-/// Where it listens.
-pub fn address(config: &Config) -> String {
-    config.spawner.docker.endpoint().host
+/// How it is set up, in the words of its API. The error says why it does not answer.
+pub async fn info(config: &Config) -> Result<Value, String> {
+    config.spawner.docker.endpoint().info(PATIENCE).await.map_err(|error| format!("{error:#}"))
 }
 
 /// Asks it for its version and about itself.
@@ -34,13 +28,16 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
     if !asked && !is_needed(config) {
         return vec![Finding::skipped(ABOUT, "no containers are started")];
     }
-    let address = address(config);
-    let version = match ask(&address, "/version").await {
+    let endpoint = config.spawner.docker.endpoint();
+    let version = match endpoint.version(PATIENCE).await {
         Ok(version) => version,
-        Err(why) => return vec![Finding::bad(ABOUT, format!("{address}: {why}"), remedy_of(&why))],
+        Err(error) => {
+            let why = format!("{error:#}");
+            return vec![Finding::bad(ABOUT, format!("{}: {why}", endpoint.host), remedy_of(&why))];
+        }
     };
     let mut findings = vec![judge_version(&version)];
-    match ask(&address, "/info").await {
+    match info(config).await {
         Ok(info) => findings.extend(judge_info(&info)),
         Err(why) => findings.push(Finding::bad(ABOUT, format!("does not say what it can do: {why}"), "")),
     }
@@ -50,42 +47,11 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
 fn remedy_of(why: &str) -> &'static str {
     if why.contains("ermission denied") {
         "Put the hub's user into the group docker; in a container, add the group of the socket (DOCKER_GID)"
+    } else if ["ertificate", "TLS"].iter().any(|word| why.contains(word)) {
+        "Look at spawner.docker.tls_ca_file, tls_cert_file and tls_key_file, and at the days and names in them"
     } else {
         "Is it installed and running? apt-get install docker.io; systemctl start docker"
     }
-}
-
-/// Asks the engine at an address for an answer in JSON.
-pub async fn ask(address: &str, path: &str) -> Result<Value, String> {
-    match tokio::time::timeout(PATIENCE, exchange(address, path)).await {
-        Ok(answer) => answer.map_err(|error| format!("{error:#}")),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-async fn exchange(address: &str, path: &str) -> anyhow::Result<Value> {
-    if let Some(socket) = address.strip_prefix("unix://") {
-        return over(UnixStream::connect(socket).await?, path).await;
-    }
-    match address.strip_prefix("tcp://").or_else(|| address.strip_prefix("http://")) {
-        Some(host) => over(TcpStream::connect(host.trim_end_matches('/')).await?, path).await,
-        None => anyhow::bail!("only unix:// and tcp:// without TLS are tested"),
-    }
-}
-
-async fn over<S>(stream: S, path: &str) -> anyhow::Result<Value>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // Ends by itself once the answer is read and the sender dropped.
-    tokio::spawn(connection);
-    let request = hyper::Request::get(path).header("host", "engine").body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request).await?;
-    anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
-    let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("its answer breaks off: {error}"))?.to_bytes();
-    Ok(serde_json::from_slice(&body)?)
 }
 
 fn judge_version(version: &Value) -> Finding {
@@ -171,11 +137,10 @@ mod tests {
         assert!(judge_info(&bad)[0].said.contains("of memory do not work"));
     }
 
-    #[tokio::test]
-    async fn an_engine_that_is_not_there_is_told_with_the_remedy() {
-        let why = ask("unix:///no/such.sock", "/version").await.unwrap_err();
-        assert!(why.contains("No such file") && remedy_of(&why).contains("docker.io"), "{why}");
+    #[test]
+    fn what_keeps_the_hub_from_the_engine_has_its_remedy() {
+        assert!(remedy_of("Socket not found: /no/such.sock").contains("docker.io"));
         assert!(remedy_of("Permission denied (os error 13)").contains("group"));
-        assert!(ask("ssh://host", "/version").await.unwrap_err().contains("only unix"));
+        assert!(remedy_of("invalid peer certificate: UnknownIssuer").contains("tls_ca_file"));
     }
 }

@@ -22,7 +22,7 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
     }
     let mut findings = vec![of_driver(program::output("nvidia-smi", &["-L"]).await)];
     if engine::is_needed(config) {
-        let info = engine::ask(&engine::address(config), "/info").await;
+        let info = engine::info(config).await;
         findings.extend(info.ok().map(|info| of_engine(&info)));
     }
     findings

@@ -46,7 +46,7 @@ enum Check {
     Config,
     /// The database answers, and has tables that are understood.
     Database,
-    /// The data folder can be written, and has room.
+    /// The data folder can be written, and there is room in it and where the container engine keeps its data.
     Disk,
     /// Certificates are good and do not end soon.
     Certificate,
@@ -91,7 +91,7 @@ impl Check {
         match self {
             Self::Config => of_config(config),
             Self::Database => database::check(config).await,
-            Self::Disk => disk::check(config),
+            Self::Disk => disk::check(config).await,
             Self::Certificate => certificate::check(config),
             Self::Provider => provider::check(config).await,
             Self::Clock => clock::check(config).await,

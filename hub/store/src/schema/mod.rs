@@ -31,7 +31,7 @@ const OLDER_REVISIONS: [&str; 12] = [
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 15] = [
     include_str!("specola.sql"),
     include_str!("audit.sql"),
     include_str!("scale.sql"),
@@ -46,6 +46,7 @@ const STEPS: [&str; 14] = [
     include_str!("admin.sql"),
     include_str!("reservation.sql"),
     include_str!("device.sql"),
+    include_str!("trash.sql"),
 ];
 
 /// Tables that only JupyterHub's schema has under these names together.

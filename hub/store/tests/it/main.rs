@@ -33,6 +33,7 @@ mod servers;
 mod services;
 mod shares;
 mod tokens;
+mod trash;
 mod trouble;
 mod upgrade;
 mod upstreams;

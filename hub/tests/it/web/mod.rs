@@ -10,6 +10,7 @@ mod defects;
 mod groups;
 mod hostile;
 mod house;
+mod lab_status;
 mod metrics;
 mod oauth;
 mod page_rights;

@@ -34,6 +34,8 @@ pub struct State {
     pub token: u32,
     /// Those who wait for the next one.
     pub waiting: u32,
+    /// How the lab is, as it told last.
+    pub status: Option<Value>,
 }
 
 #[derive(Clone)]
@@ -46,7 +48,10 @@ impl Hub {
     pub fn start(mood: Mood) -> Hub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new((Mutex::new(State { mood, asked: 0, requests: 0, token: 0, waiting: 0 }), Condvar::new()));
+        let state = Arc::new((
+            Mutex::new(State { mood, asked: 0, requests: 0, token: 0, waiting: 0, status: None }),
+            Condvar::new(),
+        ));
         let hub = Hub { port, state };
         let serving = hub.clone();
         std::thread::spawn(move || {
@@ -113,6 +118,9 @@ impl Hub {
         }
         let head = String::from_utf8(head).unwrap();
         let path = head.split(' ').nth(1).unwrap().to_owned();
+        if head.starts_with("PUT ") {
+            return self.hear(stream, &head, &path);
+        }
         let (mood, number) = {
             let mut state = self.state.0.lock().unwrap();
             state.requests += 1;
@@ -152,6 +160,34 @@ impl Hub {
             "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
+    }
+}
+
+impl Hub {
+    /// Takes what the lab tells of itself, in the mood to give.
+    fn hear(&self, mut stream: TcpStream, head: &str, path: &str) {
+        let field = |name: &str| {
+            let lower = head.to_lowercase();
+            lower.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned())).unwrap_or_default()
+        };
+        let mut body = vec![0; field("content-length:").parse().unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        let right = path == "/hub/api/user/lab-status" && field("authorization:") == format!("token {TOKEN}");
+        let mut state = self.state.0.lock().unwrap();
+        if !matches!(state.mood, Mood::Gives(_)) {
+            return;
+        }
+        if right {
+            state.status = Some(serde_json::from_slice(&body).unwrap());
+            self.state.1.notify_all();
+        }
+        let status = if right { 204 } else { 403 };
+        let _ = write!(stream, "HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    }
+
+    /// Waits until the lab has told what the condition holds of.
+    pub fn hears(&self, what: &str, condition: impl Fn(&Value) -> bool) {
+        self.until(what, |state| state.status.as_ref().is_some_and(&condition));
     }
 }
 

@@ -6,3 +6,4 @@ mod agent;
 mod hub;
 mod keys;
 mod process;
+mod report;
