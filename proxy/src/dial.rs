@@ -8,25 +8,32 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::{
     options::Limits,
+    patient::PatientSocket,
     pool::Lease,
     route::Route,
     state::Shared,
-    stream::Stream,
+    stream::{self, Stream},
     target::{self, Address, Target},
     tls::Trust,
     workers,
 };
 
-/// Connects to a target, TLS included, within [`Limits::connect`].
+/// Connects to a target, TLS included, within [`Limits::connect`]. Who takes nothing is cut after [`Limits::stalled`].
 pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> io::Result<Stream> {
     let connecting = async {
         let socket = match &target.address {
-            Address::Unix(path) => return Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let mut socket = PatientSocket::new(UnixStream::connect(path).await?);
+                socket.bound_stall(limits.stalled);
+                return Ok(Stream::Unix(socket));
+            }
             Address::Ip(address) => TcpStream::connect(address).await?,
             Address::Name(name, port) => connect_by_name(name, *port).await?,
         };
+        stream::bound_stall(&socket, limits.stalled);
         if target.tls {
-            return Ok(Stream::Unix(trust.wrap(target, socket).await?));
+            // What stands for the upstream ends with this socket, and has no bound of its own.
+            return Ok(Stream::Unix(PatientSocket::new(trust.wrap(target, socket).await?)));
         }
         socket.set_nodelay(true)?;
         Ok(Stream::Tcp(socket))
@@ -59,7 +66,6 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
     let stream = connect(route.target(), &limits, &shared.trust).await?;
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
-    stream.bound_stall(limits.stalled);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {
@@ -73,4 +79,26 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
 /// Bytes that hyper may hold for one direction of a connection: a head, and enough for a good write.
 pub(crate) fn buffer_bytes(limits: &Limits) -> usize {
     limits.header_bytes.max(32 * 1024) * 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn item_18_a_name_of_a_forbidden_address_is_not_connected_to() {
+        // Names that are no addresses to anybody but the system's resolver, which asks no server for them.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for loopback in ["2130706433", "0x7f000001", "127.1"] {
+            assert!(matches!(Target::parse(&format!("http://{loopback}:{port}")).unwrap().address, Address::Name(..)));
+            assert!(connect_by_name(loopback, port).await.is_ok(), "{loopback}");
+        }
+        for forbidden in ["2852039166", "0xa9fea9fe", "169.254.43518", "0251.0376.0251.0376", "3758096385"] {
+            assert!(matches!(Target::parse(&format!("http://{forbidden}:{port}")).unwrap().address, Address::Name(..)));
+            let problem = connect_by_name(forbidden, port).await.unwrap_err();
+            // What no try to connect would say.
+            assert_eq!(problem.to_string(), "the name has no address that may be a target", "{forbidden}");
+        }
+    }
 }

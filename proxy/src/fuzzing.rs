@@ -28,6 +28,7 @@ use crate::{
     chp::{self, ChpOptions},
     listener,
     path::{host_key, key, prefix_key},
+    patient::PatientSocket,
     state::Shared,
     stream::Stream,
     table::Table,
@@ -81,7 +82,8 @@ impl Stage {
     fn ask(&self, bytes: &[u8]) -> Vec<u8> {
         self.runtime.block_on(async {
             let (mut client, server) = UnixStream::pair().unwrap();
-            let serving = tokio::spawn(listener::serve_alone(Arc::clone(&self.shared), Stream::Unix(server)));
+            let serving =
+                tokio::spawn(listener::serve_alone(Arc::clone(&self.shared), Stream::Unix(PatientSocket::new(server))));
             let mut back = Vec::new();
             let (mut reader, mut writer) = client.split();
             let writing = async {
@@ -214,7 +216,8 @@ pub fn api(bytes: &[u8]) {
         let ask = |request: Vec<u8>| {
             stage.runtime.block_on(async {
                 let (mut client, server) = UnixStream::pair().unwrap();
-                let serving = tokio::spawn(chp::serve_api(Arc::clone(&stage.shared), Stream::Unix(server)));
+                let serving =
+                    tokio::spawn(chp::serve_api(Arc::clone(&stage.shared), Stream::Unix(PatientSocket::new(server))));
                 let mut back = Vec::new();
                 let (mut reader, mut writer) = client.split();
                 let _ = tokio::join!(writer.write_all(&request), reader.read_to_end(&mut back));

@@ -60,14 +60,14 @@ pub(crate) fn clean_request(
 
 /// Makes an upstream's head fit for the client. False when it is not to be trusted with a client.
 pub(crate) fn clean_response(headers: &mut HeaderMap, client_takes_trailers: bool) -> bool {
-    if strip(headers, is_hop).is_none() {
+    if strip(headers, is_hop).is_none() || check_transfer_encoding(headers).is_err() {
         return false;
     }
     if headers.remove(TRANSFER_ENCODING).is_some() {
         // With both, the length is a lie that hyper has not used, and must not write.
         headers.remove(CONTENT_LENGTH);
-    } else {
-        single_length(headers);
+    } else if !single_length(headers) {
+        return false;
     }
     if !client_takes_trailers {
         headers.remove(TRAILER);
@@ -198,14 +198,25 @@ fn frame(headers: &mut HeaderMap, size: Option<SizeHint>) {
     }
 }
 
-fn single_length(headers: &mut HeaderMap) {
+/// Makes one length of the same one said twice, in lines or in a list. False when they are not the same, or are none:
+/// hyper does not look at those of answers that have no body.
+fn single_length(headers: &mut HeaderMap) -> bool {
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten();
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let first = lengths.next();
-    if lengths.next().is_some()
-        && let Some(first) = first.cloned()
-    {
-        headers.insert(CONTENT_LENGTH, first);
+    let Some(first) = lengths.next().map(|first| first.to_str().unwrap_or_default()) else { return true };
+    if lengths.next().is_none() && number(first).is_some() {
+        return true;
     }
+    let Some(length) = first.split(',').next().and_then(|first| number(first.trim())) else { return false };
+    let same = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|all| all.split(',').all(|one| number(one.trim()) == Some(length)))
+    };
+    if !headers.get_all(CONTENT_LENGTH).iter().all(same) {
+        return false;
+    }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    true
 }
 
 fn state_origin(headers: &mut HeaderMap, origin: &Origin) {

@@ -27,6 +27,7 @@ use tokio_rustls::rustls::crypto::ring;
 
 use crate::{
     error_page::Fault,
+    handed::{self, SharedBody},
     relay::{self, Client, refused_head},
     state::Shared,
     stream::Stream,
@@ -60,7 +61,7 @@ pub(crate) async fn serve(client: Arc<Client>, stream: Stream) {
         async move {
             let answer = answer.await;
             answering.done();
-            answer
+            answer.map(|answer| answer.map(SharedBody::new))
         }
     });
     let mut connection = pin!(builder(&shared, &busy).serve_connection(TokioIo::new(stream), service));
@@ -189,9 +190,10 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, future: F) {
         let open = Open::new(&self.busy);
         let halt = Arc::clone(&self.shared.halt);
+        let stream = handed::run(future, self.shared.limits().stalled);
         self.shared.tasks.spawn(async move {
             let _open = open;
-            halt.until(future).await;
+            halt.until(stream).await;
         });
     }
 }

@@ -22,6 +22,7 @@ mod error_page;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hand_over;
+mod handed;
 mod headers;
 mod http2;
 mod keep_alive;
@@ -32,6 +33,7 @@ mod metrics;
 mod notify;
 mod options;
 mod path;
+mod patient;
 mod pool;
 pub mod proxy_protocol;
 mod relay;

@@ -52,7 +52,8 @@ pub(crate) struct Client {
     pub(crate) between: Option<Arc<Between>>,
 }
 
-/// Answers one request, whatever happens.
+/// Answers one request, whatever happens. What few requests need is boxed on the way, for hyper copies the whole of what
+/// this returns.
 pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Never> {
     client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     let open = client.between.as_ref().map(Between::open);
@@ -70,10 +71,11 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         Entry::new(&client.shared, &client.origin.address, asked.method(), request.uri().path(), request.headers())
     });
     let mut found = None;
-    let mut response = match pass(&client, request, &mut found).await {
+    let mut response = match pass(&client, Box::new(request), &mut found).await {
         Ok(response) => response,
-        Err(fault) if fault.status.is_server_error() => error_page::told(&client.shared, fault, &asked).await,
-        Err(fault) if client.shared.chp.is_some() => error_page::told(&client.shared, fault, &asked).await,
+        Err(fault) if fault.status.is_server_error() || client.shared.chp.is_some() => {
+            Box::pin(error_page::told(&client.shared, fault, &asked)).await
+        }
         Err(fault) => error_page::own(fault, asked.api()),
     };
     let class = found.as_ref().map_or(Class::Other, |route| route.class());
@@ -95,14 +97,14 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
 /// Finds the route, which `found` then tells, and passes the request on.
 async fn pass(
     client: &Arc<Client>,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
     found: &mut Option<Arc<Route>>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
     if request.version() == Version::HTTP_2 {
         http2::adapt(&mut request)?;
     }
-    let request = normal(request)?;
+    normal(&mut request)?;
     let health = request.uri().path().ends_with("/hub/health");
     if !health {
         budget::may_ask(client, || headers::last_address(request.headers()))?;
@@ -112,19 +114,18 @@ async fn pass(
     let turn = budget::turn(shared, &route)?;
     match &shared.chp {
         None => pass_on(client, request, route, turn).await,
-        // Boxed, so that the common way stays small.
         Some(chp) => Box::pin(rewritten(client, request, route, turn, &chp.rewrite)).await,
     }
 }
 
 async fn pass_on(
     client: &Arc<Client>,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
     route: Arc<Route>,
     turn: Option<Turn>,
 ) -> Result<Response<Download>, Fault> {
     match upgrade::wanted(&request) {
-        Some(key) => upgrade::pass(client, request, route, key, turn).await,
+        Some(key) => Box::pin(upgrade::pass(client, *request, route, key, turn)).await,
         None => forward(client, request, route, turn).await,
     }
 }
@@ -132,7 +133,7 @@ async fn pass_on(
 /// The same with the changes that configurable-http-proxy makes.
 async fn rewritten(
     client: &Arc<Client>,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
     route: Arc<Route>,
     turn: Option<Turn>,
     rewrite: &Rewrite,
@@ -149,7 +150,7 @@ async fn rewritten(
 }
 
 /// Checks method and host, and turns absolute form into origin form with the right `Host`.
-fn normal(mut request: Request<Incoming>) -> Result<Request<Incoming>, Fault> {
+fn normal(request: &mut Request<Incoming>) -> Result<(), Fault> {
     const METHOD: Fault = Fault::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not served here.");
     const BAD_HOST: Fault = Fault::new(StatusCode::BAD_REQUEST, "The request does not name exactly one valid host.");
     const URL: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
@@ -166,7 +167,7 @@ fn normal(mut request: Request<Incoming>) -> Result<Request<Incoming>, Fault> {
     if !old && headers::only_host(request.headers()).is_none() {
         return Err(BAD_HOST);
     }
-    Ok(request)
+    Ok(())
 }
 
 fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
@@ -207,7 +208,7 @@ fn look_up(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, F
 
 async fn forward(
     client: &Client,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
     route: Arc<Route>,
     turn: Option<Turn>,
 ) -> Result<Response<Download>, Fault> {
@@ -233,7 +234,7 @@ async fn forward(
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let mut outgoing = Request::from_parts(parts, upload);
+    let mut outgoing = Box::new(Request::from_parts(parts, upload));
     if let Some(opener) = wanted {
         open_on_continue(&mut outgoing, opener);
     }
@@ -286,7 +287,7 @@ fn open_on_continue(request: &mut Request<Upload>, opener: oneshot::Sender<()>) 
 /// an answer arrived and it either was never written, or is idempotent and has no body.
 async fn send(
     shared: &Arc<Shared>,
-    mut outgoing: Request<Upload>,
+    mut outgoing: Box<Request<Upload>>,
     mut exchange: Exchange,
 ) -> Result<(Response<Incoming>, Exchange), Fault> {
     let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
@@ -297,19 +298,19 @@ async fn send(
         let reused = idle.is_some();
         let lease = match idle.take() {
             Some(lease) => lease,
-            None => dial(shared, &mut exchange.route, &mut deadline).await?,
+            None => Box::pin(dial(shared, &mut exchange.route, &mut deadline)).await?,
         };
         let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
         // In the exchange, so that the connection is cut should the client leave while we wait.
-        let sent = exchange.lease.insert(lease).sender.try_send_request(outgoing);
+        let sent = exchange.lease.insert(lease).sender.try_send_request(*outgoing);
         let mut failed = match sent.await {
             Ok(response) => return Ok((response, exchange)),
-            Err(failed) => failed,
+            Err(failed) => Box::new(failed),
         };
         if let Some(lease) = exchange.lease.take() {
             lease.driver.abort();
         }
-        let again = failed.take_message().or(spare).filter(|_| reused || patient);
+        let again = failed.take_message().map(Box::new).or(spare).filter(|_| reused || patient);
         let error = failed.into_error();
         let Some(again) = again else { return Err(no_answer(&error)) };
         if !reused && !hold(shared, &mut deadline).await {
@@ -320,8 +321,8 @@ async fn send(
     }
 }
 
-fn copy(request: &Request<Upload>) -> Request<Upload> {
-    let mut copy = Request::new(Upload::Empty);
+fn copy(request: &Request<Upload>) -> Box<Request<Upload>> {
+    let mut copy = Box::new(Request::new(Upload::Empty));
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();

@@ -7,22 +7,22 @@ use std::{
     time::Duration,
 };
 
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
 
+use crate::{handed::SharedStream, patient::PatientSocket};
+
 pub(crate) enum Stream {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Unix(PatientSocket),
     /// Boxed, for it is a hundred times the others.
     Tls(Box<TlsStream<TcpStream>>),
     /// One stream of a connection of HTTP/2.
-    Shared(Box<TokioIo<Upgraded>>),
+    Shared(Box<SharedStream>),
 }
 
 /// Calls the same method on whichever socket it is.
@@ -38,15 +38,15 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// Lets the kernel cut a peer that does not take what is sent to it. Silence of both sides is no matter.
-    pub(crate) fn bound_stall(&self, time: Duration) {
-        let socket = match self {
-            Self::Tcp(socket) => socket,
-            Self::Tls(stream) => stream.get_ref().0,
-            _ => return,
-        };
-        // A socket that refuses this is already closed, and the next read will say so.
-        let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
+    /// Has a peer cut that does not take what is sent to it. Silence of both sides is no matter.
+    pub(crate) fn bound_stall(&mut self, time: Duration) {
+        match self {
+            Self::Tcp(socket) => bound_stall(socket, time),
+            Self::Tls(stream) => bound_stall(stream.get_ref().0, time),
+            Self::Unix(socket) => socket.bound_stall(time),
+            // The task of the stream sees to it.
+            Self::Shared(_) => {}
+        }
     }
 
     /// Lets the kernel notice a peer that vanished without a word. For sockets that may idle for days.
@@ -65,6 +65,12 @@ impl Stream {
             tracing::debug!(%problem, "no keepalive on a tunnel");
         }
     }
+}
+
+/// Has the kernel cut a peer that does not take what is sent to it.
+pub(crate) fn bound_stall(socket: &TcpStream, time: Duration) {
+    // A socket that refuses this is already closed, and the next read will say so.
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
 }
 
 impl AsyncRead for Stream {

@@ -173,6 +173,8 @@ fn place(hash: u64) -> (usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use crate::path::{key, prefix_key};
 
@@ -230,6 +232,41 @@ mod tests {
         assert_eq!(find("ex.com/sub/x").as_deref(), Some("ex.com/sub/"));
         assert_eq!(find("ex.com/other").as_deref(), Some("ex.com/"));
         assert_eq!(find("other.com/sub/"), None);
+    }
+
+    #[test]
+    fn item_14_a_hundred_thousand_routes_make_nothing_slower() {
+        fn best(mut act: impl FnMut()) -> Duration {
+            let times = (0..30).map(|_| {
+                let begin = Instant::now();
+                act();
+                begin.elapsed()
+            });
+            times.min().unwrap_or_default()
+        }
+        let route = Arc::new(Route::sample("/user/u1/"));
+        let measured = [10, 100_000].map(|count| {
+            let mut table = Table::default();
+            for number in 0..count {
+                table.put(format!("/user/u{number}").as_bytes(), Arc::clone(&route));
+            }
+            assert_eq!(table.len(), count);
+            let paths: Vec<String> = (0..1000).map(|at| format!("/user/u{}/lab/tree", at * count / 1000)).collect();
+            let looking = best(|| assert!(paths.iter().all(|path| table.find(path.as_bytes()).is_some())));
+            // As the proxy changes it: readers go on with the one before.
+            let changing = best(|| {
+                for number in 0..100 {
+                    let mut next = table.clone();
+                    next.put(format!("/user/new{number}").as_bytes(), Arc::clone(&route));
+                    next.remove(format!("/user/new{number}").as_bytes());
+                    table = next;
+                }
+            });
+            (looking, changing)
+        });
+        let [(few, little), (many, much)] = measured;
+        assert!(many < few * 3, "lookups took {few:?}, and take {many:?}");
+        assert!(much < little * 10, "changes took {little:?}, and take {much:?}");
     }
 
     #[test]

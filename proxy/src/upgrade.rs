@@ -22,6 +22,7 @@ use crate::{
     body::{Download, Exchange, Upload},
     budget::Turn,
     error_page::Fault,
+    handed::{Handed, SharedStream},
     headers, http2,
     relay::{self, Client},
     route::Route,
@@ -100,13 +101,19 @@ pub(crate) async fn pass(
     if shares {
         http2::accepted(&mut parts);
     }
-    let tunnel = run(Arc::clone(client), exchange, browser, upstream);
+    let tunnel = run(Arc::clone(client), exchange, browser, upstream, Handed::of_stream());
     shared.tasks.spawn(tunnel);
     Ok(Response::from_parts(parts, Download::Own(None)))
 }
 
 /// Joins both sides once they are free of HTTP, until one of them, the route or the proxy ends.
-async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, upstream: OnUpgrade) {
+async fn run(
+    client: Arc<Client>,
+    mut exchange: Exchange,
+    browser: OnUpgrade,
+    upstream: OnUpgrade,
+    handed: Arc<Handed>,
+) {
     let shared = &client.shared;
     let route = Arc::clone(&exchange.route);
     let gone = Arc::clone(&route.gone);
@@ -114,7 +121,7 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
         let (Ok(browser), Ok(upstream)) = (browser.await, upstream.await) else { return };
         // The upstream connection is ours now, its driver has ended.
         exchange.lease = None;
-        let (browser, upstream) = (end(browser), end(upstream));
+        let (browser, upstream) = (end(browser, &handed), end(upstream, &handed));
         let _open = shared.counts.open_tunnel(matches!(browser.stream, Stream::Shared(_)));
         route.touch();
         let patience = shared.limits().tunnel_half_close;
@@ -132,14 +139,17 @@ async fn run(client: Arc<Client>, mut exchange: Exchange, browser: OnUpgrade, up
     shared.halt.until(gone.until(joined)).await;
 }
 
-fn end(upgraded: Upgraded) -> End {
+fn end(upgraded: Upgraded, handed: &Arc<Handed>) -> End {
     match upgraded.downcast::<TokioIo<Stream>>() {
         Ok(parts) => {
             let stream = parts.io.into_inner();
             stream.keep_alive();
             End { stream, read: parts.read_buf }
         }
-        Err(upgraded) => End { stream: Stream::Shared(Box::new(TokioIo::new(upgraded))), read: Bytes::new() },
+        Err(upgraded) => {
+            let stream = SharedStream::new(upgraded, Arc::clone(handed));
+            End { stream: Stream::Shared(Box::new(stream)), read: Bytes::new() }
+        }
     }
 }
 

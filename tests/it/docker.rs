@@ -151,6 +151,24 @@ async fn what_cannot_start_is_explained() -> Result<()> {
     let page = told(&specola, "alice").await?;
     assert!(page.contains("does not contain jupyterhub-singleuser"), "{page}");
 
+    // What ends at once: a home that is root's, a disk that is full, more memory than there may be.
+    let running = |program: &str| options.clone().set("spawner", "cmd", &format!("[\"python3\", \"-c\", {program:?}]"));
+    let roots = running("open('/srv/home/a', 'w')");
+    let roots = roots.set("spawner.docker.volumes", &format!("\"{}-roots\"", engine.prefix), "\"/srv/home\"");
+    let full = running("open('/small/a', 'wb').write(bytes(1 << 20))");
+    let full = full.set("spawner.docker", "extra_host_config", r#"{ tmpfs = ["/small:size=64k"] }"#);
+    let large = running("bytearray(b'x') * (1 << 30)").set("spawner", "mem_limit", "\"64M\"");
+    for (options, words) in [
+        (roots, "a volume may belong to another user"),
+        (full, "its disk is full"),
+        (large, "It used more memory than its limit of 64 MiB"),
+    ] {
+        specola.reconfigure(options).await?;
+        let page = told(&specola, "alice").await?;
+        assert!(page.contains(words), "{words}: {page}");
+        assert_eq!(engine.containers()?, Vec::<String>::new(), "{words}");
+    }
+
     specola.reconfigure(options.set("spawner.docker", "image", "\"specola-test-nowhere:1\"")).await?;
     let page = told(&specola, "alice").await?;
     assert!(page.contains("The image of this server is not on the machine"), "{page}");

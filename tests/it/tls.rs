@@ -173,17 +173,10 @@ async fn an_authority_gives_the_hub_its_certificate() -> Result<()> {
     let own = folder.path().join("proxy/acme");
     let kept = until("a certificate", PATIENCE, async || {
         let folder = fs::read_dir(&own)?.next().context("a folder of the authority")??;
-        let file = folder.path().join("certificate.pem");
-        Ok(file.exists().then_some(file))
+        Ok(folder.path().join("certificate.pem").exists().then_some(()))
     });
-    let kept = kept.await.with_context(|| format!("{}\n{}", specola.log(), pebble.log()))?;
-    // The chain that was kept is shown; its last is what to believe here, for Pebble's root is its own.
-    let chain = fs::read(&kept)?;
-    let ca = folder.path().join("issuer.pem");
-    let last = CertificateDer::pem_slice_iter(&chain).last().context("a chain")??;
-    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &last);
-    fs::write(&ca, format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n"))?;
-    let bridge = Bridge::to(port, ca).await?;
+    kept.await.with_context(|| format!("{}\n{}", specola.log(), pebble.log()))?;
+    let bridge = Bridge::to(port, pebble.root().await?).await?;
     answers(&mut specola, &bridge.origin).await?;
     let mut alice = Session::logged_in(&bridge.origin, "alice", PASSWORD).await?;
     alice.start_server("alice").await?;

@@ -3,17 +3,22 @@
 //! The proxy's own tests have this file too, so it uses nothing else of this package.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Where `tests/run` has put the program; None, with a note, when there is none and none was promised.
 pub fn program() -> Result<Option<PathBuf>> {
@@ -32,6 +37,9 @@ pub fn program() -> Result<Option<PathBuf>> {
 /// A running authority.
 pub struct Pebble {
     pub directory: String,
+    /// Its address, which its own certificate names, and the port where it tells about itself.
+    host: IpAddr,
+    management: u16,
     folder: TempDir,
     process: Child,
     names: JoinHandle<()>,
@@ -44,23 +52,29 @@ impl Drop for Pebble {
     }
 }
 
-async fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+async fn free_port(host: IpAddr) -> Result<u16> {
+    Ok(TcpListener::bind((host, 0)).await?.local_addr()?.port())
 }
 
 impl Pebble {
     /// Starts one that looks for proofs at these ports and signs for so many seconds.
     pub async fn start(program: &Path, http: u16, tls: u16, seconds: u32) -> Result<Pebble> {
+        Pebble::start_at(Ipv4Addr::LOCALHOST.into(), program, http, tls, seconds).await
+    }
+
+    /// The same at another address of this machine, such as the one that containers reach.
+    pub async fn start_at(host: IpAddr, program: &Path, http: u16, tls: u16, seconds: u32) -> Result<Pebble> {
         let folder = tempfile::tempdir()?;
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.self_signed(&key)?;
+        let certificate = CertificateParams::new(vec![host.to_string()])?.self_signed(&key)?;
         let path = |name: &str| folder.path().join(name);
         fs::write(path("ca.pem"), certificate.pem())?;
         fs::write(path("key.pem"), key.serialize_pem())?;
-        let (port, management) = (free_port().await?, free_port().await?);
+        let (port, management) = (free_port(host).await?, free_port(host).await?);
+        let address = SocketAddr::new(host, port);
         let config = serde_json::json!({"pebble": {
-            "listenAddress": format!("127.0.0.1:{port}"),
-            "managementListenAddress": format!("127.0.0.1:{management}"),
+            "listenAddress": address,
+            "managementListenAddress": SocketAddr::new(host, management),
             "certificate": path("ca.pem"),
             "privateKey": path("key.pem"),
             "httpPort": http,
@@ -84,9 +98,9 @@ impl Pebble {
             .stdin(Stdio::null())
             .spawn()
             .context("Pebble")?;
-        let pebble = Pebble { directory: format!("https://127.0.0.1:{port}/dir"), folder, process, names };
+        let pebble = Pebble { directory: format!("https://{address}/dir"), host, management, folder, process, names };
         let up = async {
-            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            while TcpStream::connect(address).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -97,6 +111,26 @@ impl Pebble {
     /// Whom to believe when asking it.
     pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// The root that its certificates lead to, which it makes at each start: a file to believe.
+    pub async fn root(&self) -> Result<PathBuf> {
+        let mut believed = RootCertStore::empty();
+        let own = CertificateDer::from_pem_file(self.ca_file()).context("its own certificate")?;
+        believed.add(own)?;
+        let builder = ClientConfig::builder_with_provider(ring::default_provider().into());
+        let config = builder.with_safe_default_protocol_versions()?.with_root_certificates(believed);
+        let socket = TcpStream::connect((self.host, self.management)).await?;
+        let name = ServerName::from(self.host);
+        let mut asked = TlsConnector::from(Arc::new(config.with_no_client_auth())).connect(name, socket).await?;
+        asked.write_all(b"GET /roots/0 HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        asked.read_to_string(&mut answer).await?;
+        let (head, pem) = answer.split_once("\r\n\r\n").context("no answer")?;
+        ensure!(head.contains(" 200 "), "{head}");
+        let file = self.folder.path().join("root.pem");
+        fs::write(&file, pem)?;
+        Ok(file)
     }
 
     /// What it said.

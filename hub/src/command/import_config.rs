@@ -2,6 +2,7 @@
 
 mod advice;
 mod carry;
+mod docker_spawner;
 mod read;
 
 use std::io::Write;

@@ -56,6 +56,12 @@ pub struct DockerConfig {
     /// The name of a container. Without it: `{prefix}-{username}`, and `{prefix}-{username}--{servername}` for named
     /// servers.
     pub name_template: Option<String>,
+    /// What becomes of characters in names of people that no name of Docker's may have: `default`, or `legacy` as
+    /// DockerSpawner did it before version 12, where volumes have such names.
+    pub escape: Escape,
+    /// Lets servers that are to have GPUs share the first ones of the machine, where `spawner.devices` names none. Everybody
+    /// has the same then, at the same time.
+    pub share_gpus: bool,
     /// Volumes and folders of the machine, and where they are mounted: a path, or a table with `bind`, `mode` and
     /// `propagation`. `{username}`, `{servername}` and `{raw_username}` are filled in.
     pub volumes: BTreeMap<String, Value>,
@@ -67,6 +73,8 @@ pub struct DockerConfig {
     pub extra_create_kwargs: BTreeMap<String, Value>,
     /// What else is said of its `HostConfig`, in the words of Docker's API or of DockerSpawner.
     pub extra_host_config: BTreeMap<String, Value>,
+    /// Containers that servers reach by another name. Old: put them into the network of servers.
+    pub links: BTreeMap<String, String>,
     /// A command that is run in each container once it has started.
     pub post_start_cmd: Vec<String>,
     /// The user servers run as: a name or `UID:GID`. Without it: the image's own.
@@ -114,6 +122,17 @@ pub enum PullPolicy {
     Skip,
 }
 
+/// How names of people become parts of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Escape {
+    /// As DockerSpawner does since version 12.
+    #[default]
+    Default,
+    /// As it did before.
+    Legacy,
+}
+
 /// A login at a registry.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct RegistryConfig {
@@ -146,11 +165,14 @@ impl Default for DockerConfig {
             port: own.port,
             prefix: own.prefix,
             name_template: None,
+            escape: Escape::Default,
+            share_gpus: false,
             volumes: BTreeMap::new(),
             read_only_volumes: BTreeMap::new(),
             mounts: Vec::new(),
             extra_create_kwargs: BTreeMap::new(),
             extra_host_config: BTreeMap::new(),
+            links: BTreeMap::new(),
             post_start_cmd: Vec::new(),
             user: None,
             shm_size: None,
@@ -190,6 +212,11 @@ impl DockerConfig {
             },
             prefix: self.prefix.clone(),
             name_template: self.name_template.clone(),
+            escape: match self.escape {
+                Escape::Default => spawner_docker::Escape::Default,
+                Escape::Legacy => spawner_docker::Escape::Legacy,
+            },
+            share_gpus: self.share_gpus,
             host_ip,
             connect_ip,
             port: self.port,
@@ -229,6 +256,7 @@ impl DockerConfig {
             mounts: self.mounts.iter().map(table).collect(),
             extra_create_kwargs: table(&self.extra_create_kwargs),
             extra_host_config: table(&self.extra_host_config),
+            links: self.links.clone(),
             post_start_cmd: self.post_start_cmd.clone(),
             user: self.user.clone(),
             shm_size: self.shm_size.map(|size| size.0),
@@ -270,7 +298,8 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
             blame("tls_ca_file", format!("and the other two name {}: {error}", file.display()), "");
         }
     }
-    if matches!(docker.network_name.as_str(), "host" | "none" | "") {
+    let has_network = !matches!(docker.network_name.as_str(), "host" | "none" | "");
+    if !has_network {
         let remedy = "Name a network such as \"bridge\", or make one: docker network create labs";
         blame("network_name", "cannot be the machine's own network, or none".to_owned(), remedy);
     }
@@ -280,7 +309,12 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     if docker.pull_timeout.is_zero() {
         blame("pull_timeout", "has to be more than 0 seconds".to_owned(), "");
     }
-    if let Err(what) = spawner_docker::Docker::check(&docker.driver("h")) {
+    // What is wrong with the network is told; all else is told beside it.
+    let mut driver = docker.driver("h");
+    if !has_network {
+        driver.shape.network_name = "bridge".to_owned();
+    }
+    if let Err(what) = spawner_docker::Docker::check(&driver) {
         let (option, what) = what.split_once(": ").unwrap_or(("volumes", &what));
         blame(option, format!("is not understood: {what}"), "See docs/docker.md");
     }
@@ -297,23 +331,8 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
             "Containers cannot reach the hub at {hub_url}: set hub.hub_ip to the address of their network's bridge, such as 172.17.0.1"
         ));
     }
-    let privileged =
-        ["privileged", "Privileged"].iter().any(|name| docker.extra_host_config.get(*name) == Some(&Value::Bool(true)));
-    if privileged {
-        warnings.push(
-            "Servers are privileged (spawner.docker.extra_host_config): people can do anything on the machine".into(),
-        );
-    }
-    let socket = |name: &String| name.ends_with("docker.sock");
-    if docker.volumes.keys().chain(docker.read_only_volumes.keys()).any(socket) {
-        warnings.push(
-            "Servers get the engine's socket (spawner.docker.volumes): people can do anything on the machine".into(),
-        );
-    }
-    if !docker.no_new_privileges || docker.cap_drop.is_empty() {
-        warnings
-            .push("Servers can gain rights in their containers (spawner.docker.no_new_privileges, cap_drop)".into());
-    }
+    let risks = spawner_docker::Docker::risks(&docker.driver("h")).unwrap_or_default();
+    warnings.extend(risks.into_iter().map(|risk| risky(risk).to_owned()));
     let over_network = docker.driver("h").endpoint;
     if over_network.machine().is_some() && over_network.tls.is_none() {
         warnings.push(format!(
@@ -322,6 +341,34 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What a risk means, and where it comes from.
+fn risky(risk: spawner_docker::Risk) -> &'static str {
+    use spawner_docker::Risk;
+    match risk {
+        Risk::Privileged => {
+            "Servers are privileged (spawner.docker.extra_host_config): people can do anything on the machine"
+        }
+        Risk::EngineSocket => {
+            "Servers get the engine's socket (spawner.docker.volumes, mounts, extra_host_config): people can do anything on the machine"
+        }
+        Risk::WholeMachine => {
+            "Servers get all files of the machine (spawner.docker.volumes, mounts, extra_host_config): make it the folder they need"
+        }
+        Risk::MachineNamespaces => {
+            "Servers see processes or users of the machine itself (spawner.docker.extra_host_config: pid_mode, ipc_mode, userns_mode, uts_mode)"
+        }
+        Risk::Unconfined => {
+            "Servers may make any system call (spawner.docker.extra_host_config.security_opt with \"unconfined\")"
+        }
+        Risk::GainsRights => {
+            "Servers can gain rights in their containers (spawner.docker.no_new_privileges, cap_drop, or extra_host_config)"
+        }
+        Risk::SharedGpus => {
+            "Every server has GPUs, the same for all (device_requests in spawner.docker.extra_host_config): name them in spawner.devices, and give them out by [options]"
+        }
+    }
 }
 
 #[cfg(test)]
@@ -339,5 +386,28 @@ mod tests {
         let config = DockerConfig { host: Some("tcp://engine.example:2376".into()), ..DockerConfig::default() };
         let driver = config.driver("mark");
         assert_eq!((driver.host_ip.as_str(), driver.connect_ip.as_deref()), ("0.0.0.0", Some("engine.example")));
+    }
+
+    #[test]
+    fn what_servers_should_not_have_by_accident_is_told() {
+        let told = |docker: DockerConfig| {
+            warnings(&SpawnerConfig { docker, ..SpawnerConfig::default() }, "http://172.17.0.1:8081")
+        };
+        let with = |host: Value| DockerConfig {
+            host: Some(spawner_docker::Endpoint::SOCKET.into()),
+            extra_host_config: serde_json::from_value(host).unwrap(),
+            ..DockerConfig::default()
+        };
+        assert_eq!(told(with(serde_json::json!({}))), Vec::<String>::new());
+        for (host, words) in [
+            (serde_json::json!({"privileged": true}), "are privileged"),
+            (serde_json::json!({"binds": {"/run/docker.sock": "/s"}}), "the engine's socket"),
+            (serde_json::json!({"security_opt": ["no-new-privileges:false"]}), "can gain rights"),
+            (serde_json::json!({"cap_drop": []}), "can gain rights"),
+            (serde_json::json!({"device_requests": [{"count": -1, "capabilities": [["gpu"]]}]}), "the same for all"),
+        ] {
+            let told = told(with(host.clone()));
+            assert!(told.len() == 1 && told[0].contains(words), "{host}: {told:?}");
+        }
     }
 }

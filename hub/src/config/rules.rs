@@ -1,6 +1,6 @@
 //! From `[options]` to the rules that requests are judged by, with everything that is wrong in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -52,7 +52,7 @@ pub fn compile(config: &Config) -> Compiled {
     }
     let rules = compiled.rules(&config.options, &config.spawner);
     compiled.abilities(&rules, abilities_of(&config.spawner));
-    compiled.devices(&rules, &config.spawner.devices);
+    compiled.devices(&rules, &config.spawner);
     compiled.doubts(&rules);
     compiled.rules = Some(rules);
     compiled
@@ -318,8 +318,12 @@ impl Compiled {
         }
     }
 
-    /// Where devices are leased, there is no GPU but those.
-    fn devices(&mut self, rules: &Rules, devices: &BTreeMap<String, Vec<String>>) {
+    /// Where devices are leased, there is no GPU but those. Where none is, Docker would give everybody the first.
+    fn devices(&mut self, rules: &Rules, spawner: &SpawnerConfig) {
+        let devices = &spawner.devices;
+        if devices.is_empty() && spawner.driver == Driver::Docker {
+            return self.counted(rules, spawner.docker.share_gpus);
+        }
         if devices.is_empty() {
             return;
         }
@@ -329,21 +333,7 @@ impl Compiled {
             total if total < number => Ok(format!("{number} GPUs, and spawner.devices has {total} of {resource}")),
             _ => Ok(String::new()),
         };
-        let most = rules.gpus.iter().copied().max().unwrap_or(0);
-        let of_profiles = rules.profiles.iter().flat_map(|profile| {
-            let choices = profile.options.iter().flat_map(|option| option.choices.iter().map(|choice| &choice.setting));
-            let gpus = std::iter::once(&profile.setting).chain(choices).flat_map(|setting| &setting.gpus);
-            gpus.map(|(resource, number)| (profile.slug.clone(), resource.clone(), number.unwrap_or(0)))
-        });
-        let menu = (String::from("gpus"), String::from("the menu"), rules.gpu_resource.clone(), most);
-        let flavours = rules.flavours.iter().enumerate().map(|(at, flavour)| {
-            let resource = flavour.gpu_resource.clone().unwrap_or_else(|| rules.gpu_resource.clone());
-            (format!("flavours[{at}]"), format!("the flavour {:?}", flavour.name), resource, flavour.gpu)
-        });
-        let profiles = of_profiles.map(|(slug, resource, number)| {
-            (String::from("profile_list"), format!("the profile {slug:?}"), resource, number)
-        });
-        for (of, who, resource, number) in std::iter::once(menu).chain(flavours).chain(profiles) {
+        for (of, who, resource, number) in gpus(rules) {
             if number == 0 {
                 continue;
             }
@@ -353,6 +343,23 @@ impl Compiled {
                     self.notes.push(format!("options.{of}: {who} asks for {what}: nobody could start it"));
                 }
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// GPUs that are counted and not named.
+    fn counted(&mut self, rules: &Rules, share: bool) {
+        for (of, who, _, _) in gpus(rules).into_iter().filter(|(_, _, _, number)| *number > 0) {
+            if share {
+                self.notes.push(format!(
+                    "options.{of}: {who} asks for GPUs, and everybody has the same first ones at once (spawner.docker.share_gpus): name them in spawner.devices to lease them one by one"
+                ));
+            } else {
+                let remedy =
+                    "Name them in spawner.devices (`nvidia-smi -L` lists them), or set spawner.docker.share_gpus";
+                let what =
+                    format!("asks for GPUs, and none is named: everybody would have the same first ones ({who})");
+                self.blame(&of, what, remedy);
             }
         }
     }
@@ -380,6 +387,25 @@ impl Compiled {
             self.notes.push(format!("options: people whom no group helps cannot start a server: {}", refusal.sentence));
         }
     }
+}
+
+/// Where GPUs are asked for: the option, who asks, the kind, and how many at most.
+fn gpus(rules: &Rules) -> Vec<(String, String, String, u64)> {
+    let most = rules.gpus.iter().copied().max().unwrap_or(0);
+    let of_profiles = rules.profiles.iter().flat_map(|profile| {
+        let choices = profile.options.iter().flat_map(|option| option.choices.iter().map(|choice| &choice.setting));
+        let gpus = std::iter::once(&profile.setting).chain(choices).flat_map(|setting| &setting.gpus);
+        gpus.map(|(resource, number)| (profile.slug.clone(), resource.clone(), number.unwrap_or(0)))
+    });
+    let menu = (String::from("gpus"), String::from("the menu"), rules.gpu_resource.clone(), most);
+    let flavours = rules.flavours.iter().enumerate().map(|(at, flavour)| {
+        let resource = flavour.gpu_resource.clone().unwrap_or_else(|| rules.gpu_resource.clone());
+        (format!("flavours[{at}]"), format!("the flavour {:?}", flavour.name), resource, flavour.gpu)
+    });
+    let profiles = of_profiles.map(|(slug, resource, number)| {
+        (String::from("profile_list"), format!("the profile {slug:?}"), resource, number)
+    });
+    std::iter::once(menu).chain(flavours).chain(profiles).collect()
 }
 
 fn flavour(flavour: &super::options::FlavourConfig) -> Flavour {
@@ -546,6 +572,25 @@ mod tests {
         assert!(other.len() == 1 && other[0].contains("of which spawner.devices has none"), "{other:?}");
         let menu = compiled(&format!("{devices}gpus = [0, 1, 4]\n"));
         assert!(menu.notes.iter().any(|note| note.contains("the menu asks for 4 GPUs")), "{:?}", menu.notes);
+    }
+
+    #[test]
+    fn gpus_of_dockers_are_named_or_shared_on_purpose() {
+        let spawner = |more: &str| format!("[spawner]\ndriver = \"docker\"\n[spawner.docker]\n{more}\n[options]\n");
+        for options in [
+            "gpus = [0, 1]\n",
+            "[[options.flavours]]\nname = \"a\"\ngpu = 1\n",
+            "[[options.profile_list]]\ndisplay_name = \"P\"\nkubespawner_override = { extra_resource_limits = { \"nvidia.com/gpu\" = \"1\" } }\n",
+        ] {
+            let told = problems(&format!("{}{options}", spawner("")));
+            assert!(told.len() == 1 && told[0].contains("the same first ones"), "{options}: {told:?}");
+            let shared = compiled(&format!("{}{options}", spawner("share_gpus = true")));
+            assert!(shared.problems.is_empty(), "{options}: {:?}", shared.problems);
+            assert!(shared.notes.iter().any(|note| note.contains("share_gpus")), "{options}: {:?}", shared.notes);
+            let named = format!("[spawner.devices]\n\"nvidia.com/gpu\" = [\"GPU-1\"]\n{}{options}", spawner(""));
+            assert!(problems(&named).is_empty(), "{options}");
+        }
+        assert!(problems(&format!("{}gpus = [0]\n", spawner(""))).is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::Listen;
-use crate::{hand_over::Sockets, listener, stream::Stream};
+use crate::{hand_over::Sockets, listener, patient::PatientSocket, stream::Stream};
 
 /// A bound listener. The file of a unix socket goes with it.
 pub(crate) enum Door {
@@ -113,7 +113,7 @@ impl Door {
                 listener::next(listener).await.map(|(socket, peer)| (Stream::Tcp(socket), peer.ip()))
             }
             Self::Unix { listener, .. } => match listener.accept().await {
-                Ok((socket, _)) => Some((Stream::Unix(socket), Ipv4Addr::LOCALHOST.into())),
+                Ok((socket, _)) => Some((Stream::Unix(PatientSocket::new(socket)), Ipv4Addr::LOCALHOST.into())),
                 Err(problem) => {
                     listener::rest_after(&problem).await;
                     None

@@ -13,8 +13,7 @@ use crate::{
     world::{World, world_with},
 };
 
-/// Pebble's root is made at its start, and tells itself on another port; here it is enough that the certificate is not
-/// the one we had.
+/// What is shown, whoever signed it: until there is a certificate, nobody but the proxy itself.
 async fn served(address: SocketAddr) -> Option<Vec<u8>> {
     use std::sync::Arc;
     use tokio_rustls::{TlsConnector, rustls};
@@ -157,6 +156,9 @@ async fn item_28_an_authority_gives_a_certificate_that_outlives_a_restart() {
     for challenge in [Challenge::TlsAlpn01, Challenge::Http01] {
         let Some(mut ground) = ground(challenge, 3600).await else { return };
         let first = ground.certified().await;
+        // What browsers are to believe is the root; the proxy shows what leads to it.
+        let believing = browser(&ground.pebble.root().await.unwrap(), None);
+        assert!(shown(&believing, ground.world.address, "hub.example").await.unwrap() == first);
         for file in ["certificate.pem", "account.json"] {
             let mode = std::fs::metadata(ground.kept(file).unwrap()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");

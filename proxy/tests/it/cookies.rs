@@ -3,9 +3,10 @@
 use specola_proxy::CookieFirewall;
 
 use crate::{
-    client::ask,
+    client::{Raw, ask, values},
     hub::{hub_route, route},
-    upstream::Upstream,
+    tunnels::{HANDSHAKE, SWITCH},
+    upstream::{Upstream, read},
     world::world_with,
 };
 
@@ -32,6 +33,40 @@ async fn item_16_the_firewall_stands_between_the_hubs_cookies_and_servers() {
         } else {
             assert_eq!(seen, ["own=1; jupyterhub-hub-login=secret"]);
             assert_eq!(lab.all("set-cookie").len(), 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn item_16_the_firewall_stands_before_websockets_too() {
+    for on in [true, false] {
+        let upstream = Upstream::raw(|number, mut peer, seen| async move {
+            let request = read(&mut peer, number).await.unwrap();
+            seen.lock().unwrap().push(request);
+            let cookies = "Set-Cookie: jupyterhub-hub-login=forged; Path=/hub/\r\nSet-Cookie: own=1; Path=/";
+            peer.send(format!("{SWITCH}{cookies}\r\n\r\nhello")).await;
+            peer.rest().await;
+        })
+        .await;
+        let routes = vec![hub_route("/", &upstream.url()), route("/user/a/", &upstream.url())];
+        let world = world_with(routes, |options| {
+            options.cookie_firewall = on.then(|| CookieFirewall::new(["jupyterhub-hub-login".to_owned()]));
+        })
+        .await;
+        for (path, guarded) in [("/user/a/ws", on), ("/hub/ws", false)] {
+            let cookies = "Cookie: own=1; jupyterhub-hub-login=secret\r\n";
+            let mut raw = Raw::connect(world.address).await;
+            raw.send(format!("GET {path} HTTP/1.1\r\n{cookies}{HANDSHAKE}")).await;
+            let head = raw.head().await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            assert_eq!(raw.exact(5).await, b"hello");
+            let (seen, set) = (upstream.last().all("cookie"), values(&head, "set-cookie"));
+            if guarded {
+                assert_eq!((seen, set), (vec!["own=1".to_owned()], vec!["own=1; Path=/user/a/".to_owned()]));
+            } else {
+                assert_eq!(seen, ["own=1; jupyterhub-hub-login=secret"], "{path}");
+                assert_eq!(set.len(), 2, "{path}");
+            }
         }
     }
 }

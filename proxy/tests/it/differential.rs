@@ -28,8 +28,8 @@ use crate::{
 /// Ends every sequence; who answers it has read all that came before.
 const END: &str = "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 /// Records what comes and answers every whole request.
-struct Recorder {
-    address: SocketAddr,
+pub struct Recorder {
+    pub address: SocketAddr,
     connections: Arc<Mutex<Vec<Vec<u8>>>>,
     task: JoinHandle<()>,
 }
@@ -41,7 +41,7 @@ impl Drop for Recorder {
 }
 
 impl Recorder {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     /// What came since the last time, in the order of connections.
-    fn take(&self) -> Result<Vec<Request>, String> {
+    pub fn take(&self) -> Result<Vec<Request>, String> {
         let mut all = Vec::new();
         // Cleared and not removed: kept connections go on writing where they did.
         for connection in self.connections.lock().unwrap().iter_mut() {
@@ -96,27 +96,9 @@ struct Front {
 }
 
 impl Front {
-    /// nginx or haproxy: its configuration is made from a port to listen at, the upstream and a folder.
-    async fn of(
-        program: &str,
-        arguments: &[&str],
-        folder: &TempDir,
-        text: impl Fn(u16, SocketAddr, &str) -> String,
-    ) -> Self {
+    async fn of(peer: &Peer, folder: &TempDir) -> Self {
         let recorder = Recorder::start().await;
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let path = folder.path().join(format!("{program}.conf"));
-        std::fs::write(&path, text(port, recorder.address, &folder.path().display().to_string())).unwrap();
-        let child = Command::new(program)
-            .args(arguments)
-            .arg(&path)
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|problem| panic!("{program}: {problem}"));
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        until(program, async || TcpStream::connect(address).await.is_ok()).await;
+        let (address, child) = peer.start(folder, recorder.address).await;
         Self { address, recorder, _child: Some(child) }
     }
 
@@ -142,6 +124,49 @@ impl Front {
         seen.sort();
         Ok(seen)
     }
+}
+
+/// Another proxy.
+pub struct Peer {
+    program: &'static str,
+    option: &'static str,
+    /// Its configuration, from a port to listen at, the upstream and a folder.
+    text: fn(u16, SocketAddr, &str) -> String,
+}
+
+pub const NGINX: Peer = Peer { program: "nginx", option: "-c", text: nginx };
+pub const HAPROXY: Peer = Peer { program: "haproxy", option: "-f", text: haproxy };
+
+impl Peer {
+    pub async fn start(&self, folder: &TempDir, upstream: SocketAddr) -> (SocketAddr, Child) {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let path = folder.path().join(format!("{}.conf", self.program));
+        std::fs::write(&path, (self.text)(port, upstream, &folder.path().display().to_string())).unwrap();
+        let child = Command::new(self.program)
+            .arg(self.option)
+            .arg(&path)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap_or_else(|problem| panic!("{}: {problem}", self.program));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        until(self.program, async || TcpStream::connect(address).await.is_ok()).await;
+        (address, child)
+    }
+}
+
+/// Whether both are here. They have to be where that is asked for.
+pub fn peers_are_here() -> bool {
+    let there = |program: &str| {
+        ["/usr/sbin", "/usr/bin"].iter().any(|folder| std::path::Path::new(folder).join(program).exists())
+    };
+    let here = there("nginx") && there("haproxy");
+    if !here {
+        assert!(std::env::var_os("SPECOLA_REQUIRE_PEERS").is_none(), "nginx and haproxy have to be there");
+        eprintln!("skipped: no nginx and haproxy");
+    }
+    here
 }
 
 fn nginx(port: u16, upstream: SocketAddr, folder: &str) -> String {
@@ -322,17 +347,12 @@ fn sequences() -> Vec<(&'static str, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn item_07_the_same_bytes_are_read_as_nginx_or_haproxy_reads_them() {
-    let there = |program: &str| {
-        ["/usr/sbin", "/usr/bin"].iter().any(|folder| std::path::Path::new(folder).join(program).exists())
-    };
-    if !(there("nginx") && there("haproxy")) {
-        assert!(std::env::var_os("SPECOLA_REQUIRE_PEERS").is_none(), "nginx and haproxy have to be there");
-        eprintln!("skipped: no nginx and haproxy");
+    if !peers_are_here() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let nginx = Front::of("nginx", &["-c"], &folder, nginx).await;
-    let haproxy = Front::of("haproxy", &["-f"], &folder, haproxy).await;
+    let nginx = Front::of(&NGINX, &folder).await;
+    let haproxy = Front::of(&HAPROXY, &folder).await;
     let recorder = Recorder::start().await;
     let world = world_with(vec![route("/", &format!("http://{}", recorder.address))], |options| {
         options.limits.header_read = Duration::from_secs(1);

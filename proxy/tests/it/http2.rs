@@ -39,8 +39,8 @@ use crate::{
 type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A proxy that speaks HTTP/2 at `hub.example`.
-struct Site {
-    world: World,
+pub struct Site {
+    pub world: World,
     authority: Authority,
 }
 
@@ -52,11 +52,15 @@ struct Browser {
 }
 
 impl Site {
-    async fn new(prefix: &str, upstream: &Upstream, adjust: impl FnOnce(&mut Options)) -> Self {
+    pub async fn new(prefix: &str, upstream: &Upstream, adjust: impl FnOnce(&mut Options)) -> Self {
+        Self::at(prefix, &upstream.url(), adjust).await
+    }
+
+    pub async fn at(prefix: &str, target: &str, adjust: impl FnOnce(&mut Options)) -> Self {
         let authority = Authority::new();
         let mut tls: TlsOptions = files(vec![authority.sign("one", &["hub.example"])]);
         tls.http2 = true;
-        let world = world_with(vec![route(prefix, &upstream.url())], |options| {
+        let world = world_with(vec![route(prefix, target)], |options| {
             options.tls = Some(tls);
             adjust(options);
         })
@@ -64,7 +68,7 @@ impl Site {
         Self { world, authority }
     }
 
-    fn connector(&self, protocols: &[&str]) -> TlsConnector {
+    pub fn connector(&self, protocols: &[&str]) -> TlsConnector {
         let mut config = client_config(Some(&self.authority.file())).unwrap();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsConnector::from(std::sync::Arc::new(config))

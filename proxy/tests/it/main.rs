@@ -7,6 +7,7 @@
 
 mod access_log;
 mod acme;
+mod answers;
 mod budget;
 mod checklist;
 mod chp;
@@ -15,6 +16,7 @@ mod cookies;
 mod differential;
 mod doubt;
 mod exchange;
+mod frames;
 mod framing;
 mod hand_over;
 mod handshake;

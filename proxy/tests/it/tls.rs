@@ -1,11 +1,11 @@
 //! Upstreams that speak TLS.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -15,7 +15,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    client::Raw,
+    client::{DEADLINE, Raw},
     hub::route,
     secure::Authority,
     tunnels::{HANDSHAKE, SWITCH},
@@ -145,4 +145,38 @@ async fn an_upstream_that_nobody_vouches_for_gets_no_request() {
         assert!(head.starts_with("HTTP/1.1 503 "), "{path}: {head}");
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+}
+
+/// Uploads until there is an answer, and gives its status.
+pub async fn upload(address: SocketAddr) -> u16 {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let pouring = tokio::spawn(async move {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![0; 1 << 16];
+        while writer.write_all(&piece).await.is_ok() {}
+    });
+    let mut begin = [0; 12];
+    // Looked at and not read: the proxy may reset a connection whose upload it does not take.
+    let looking = async { while reader.peek(&mut begin).await.unwrap() < begin.len() {} };
+    tokio::time::timeout(DEADLINE, looking).await.expect("an answer");
+    pouring.abort();
+    std::str::from_utf8(&begin[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn item_21_a_server_over_tls_that_takes_nothing_is_cut() {
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        // It keeps its connection and reads nothing more.
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let front = Front::before(upstream.address, &["127.0.0.1"]).await;
+    let world = world_with(vec![route("/", &front.url("127.0.0.1"))], |options| {
+        options.client_ca = Some(front.certificate.clone());
+        options.limits.stalled = Duration::from_millis(300);
+    })
+    .await;
+    assert_eq!(upload(world.address).await, 502);
 }

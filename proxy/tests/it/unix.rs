@@ -1,6 +1,6 @@
 //! Unix sockets on both sides of the proxy as the hub runs it.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use specola_proxy::{
     chp::Listen,
@@ -12,8 +12,10 @@ use tokio::{
 };
 
 use crate::{
+    client::DEADLINE,
     hub::route,
     tunnels::{HANDSHAKE, SWITCH},
+    upstream::{Upstream, read},
     world::world_with,
 };
 
@@ -91,4 +93,52 @@ async fn requests_and_websockets_pass_between_unix_sockets() {
     let mut answer = String::new();
     browser.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[tokio::test]
+async fn item_21_a_reader_at_a_unix_socket_that_takes_nothing_is_cut() {
+    let (sender, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let upstream = Upstream::raw(move |number, mut peer, _| {
+        let sender = sender.clone();
+        async move {
+            let request = read(&mut peer, number).await.unwrap();
+            let switches = !request.all("upgrade").is_empty();
+            let length = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_owned();
+            peer.send(if switches { format!("{SWITCH}\r\n") } else { length }).await;
+            let piece = vec![0; 1 << 16];
+            while peer.stream.write_all(&piece).await.is_ok() {}
+            let _ = sender.send(());
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let door = folder.path().join("door.sock");
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        options.doors = vec![Listen::Unix(door.clone())];
+        options.limits.stalled = Duration::from_millis(300);
+    })
+    .await;
+    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), format!("GET / HTTP/1.1\r\n{HANDSHAKE}")] {
+        let mut browser = UnixStream::connect(&door).await.unwrap();
+        browser.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::timeout(DEADLINE, ended.recv()).await.expect("the upstream is freed").unwrap();
+    }
+    drop(world);
+}
+
+#[tokio::test]
+async fn item_21_a_server_at_a_unix_socket_that_takes_nothing_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("lab.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let target = format!("http+unix://{}", socket.display().to_string().replace('/', "%2F"));
+    let world = world_with(vec![route("/", &target)], |options| {
+        options.limits.stalled = Duration::from_millis(300);
+    })
+    .await;
+    let uploading = tokio::spawn(crate::tls::upload(world.address));
+    let (mut lab, _) = listener.accept().await.unwrap();
+    head(&mut lab).await;
+    // It keeps its connection and reads nothing more.
+    assert_eq!(uploading.await.unwrap(), 502);
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::login::Logins;
+use crate::name::Escape;
 use crate::shape::Shape;
 
 /// The engine, and how servers are made on it.
@@ -23,6 +24,10 @@ pub struct Config {
     pub prefix: String,
     /// `DockerSpawner.name_template`; without it, DockerSpawner's own.
     pub name_template: Option<String>,
+    /// `DockerSpawner.escape`: how names of people become parts of names.
+    pub escape: Escape,
+    /// Gives servers that are to have so many GPUs the engine's first ones, where none are leased: everybody has the same.
+    pub share_gpus: bool,
     /// Where ports of containers are published.
     pub host_ip: String,
     /// Where the hub and the proxy reach published ports, when it is not `host_ip`.
@@ -99,6 +104,8 @@ impl Config {
             logins: Logins::default(),
             prefix: "jupyter".to_owned(),
             name_template: None,
+            escape: Escape::Default,
+            share_gpus: false,
             host_ip: "127.0.0.1".to_owned(),
             connect_ip: None,
             port: 8888,

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::pull::Pulls;
+use crate::risk::Risk;
 use crate::stop::Asked;
 use crate::{label, make, start, watch};
 
@@ -53,6 +54,11 @@ impl Docker {
 
     /// Checks a configuration. The error is the option, and what is wrong with it.
     pub fn check(config: &Config) -> Result<(), String> {
+        Self::risks(config).map(drop)
+    }
+
+    /// What a configuration gives servers that is worth a second look. The error is that of [`Docker::check`].
+    pub fn risks(config: &Config) -> Result<Vec<Risk>, String> {
         if !config.endpoint.is_understood() {
             return Err(format!("host: {:?} is neither unix:///path nor tcp://host:port", config.endpoint.host));
         }

@@ -17,6 +17,7 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use spawners::Unreachable;
 
 use crate::config::Endpoint;
+use crate::make::Recipe;
 
 /// How long the engine may take to answer. Making a container can take long where many are made.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,9 +83,13 @@ impl Engine {
     }
 
     /// Creates a container, and tells its id.
-    pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
-        let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let created = self.client()?.create_container(Some(options), body).await?;
+    pub async fn create(&self, recipe: &Recipe, body: ContainerCreateBody) -> Result<String, Error> {
+        let name = recipe.name.as_str();
+        let mut options = CreateContainerOptionsBuilder::default().name(name);
+        if let Some(platform) = &recipe.platform {
+            options = options.platform(platform);
+        }
+        let created = self.client()?.create_container(Some(options.build()), body).await?;
         for warning in created.warnings {
             tracing::warn!(container = name, "the engine warns: {warning}");
         }

@@ -1,9 +1,16 @@
-//! Settings in the words of Docker's API, written by an operator: merged, and checked for names the API does not know,
-//! because an engine passes over what it does not know without a word.
+//! Settings in the words of Docker's API, written by an operator: laid over what is made anyway, and checked for names
+//! the API does not know, because an engine passes over what it does not know without a word.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+/// Lists that are added to. To replace them would take away what a server needs: its token, its home, its devices.
+const ADDED_TO: [&str; 7] = ["Binds", "DeviceRequests", "Devices", "Env", "Links", "Mounts", "SecurityOpt"];
+/// The variable that only the hub sets: which GPUs a server has.
+pub(crate) const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
+/// What keeps a container from gaining rights, in `SecurityOpt`.
+pub(crate) const NO_NEW_PRIVILEGES: &str = "no-new-privileges";
 
 /// Lays one value over another: tables are merged, all else is replaced.
 pub(crate) fn merge(below: &mut Value, above: &Value) {
@@ -17,53 +24,36 @@ pub(crate) fn merge(below: &mut Value, above: &Value) {
     }
 }
 
-/// What docker-py takes as a text too: `"1G"`.
-const SIZES: [&str; 4] = ["ShmSize", "Memory", "MemorySwap", "MemoryReservation"];
-
-/// The names of DockerSpawner's settings (`shm_size`) as the API has them (`ShmSize`); those of the API stay.
-pub(crate) fn in_the_words_of_the_api(settings: &Map<String, Value>) -> Map<String, Value> {
-    let said = |(key, value): (&String, &Value)| {
-        let key = api_name(key);
-        let bytes = SIZES.contains(&key.as_str()).then(|| crate::shape::size(value)).flatten();
-        (key, bytes.map_or_else(|| value.clone(), Value::from))
-    };
-    settings.iter().map(said).collect()
-}
-
-fn api_name(key: &str) -> String {
-    match key {
-        // docker-py's own words for some.
-        "mem_limit" => "Memory".to_owned(),
-        "memswap_limit" => "MemorySwap".to_owned(),
-        "mem_reservation" => "MemoryReservation".to_owned(),
-        "dns_opt" => "DnsOptions".to_owned(),
-        "command" => "Cmd".to_owned(),
-        "environment" => "Env".to_owned(),
-        "cpuset_cpus" => "CpusetCpus".to_owned(),
-        "uts_mode" => "UTSMode".to_owned(),
-        "pid_mode" => "PidMode".to_owned(),
-        _ if key.starts_with(|c: char| c.is_ascii_uppercase()) => key.to_owned(),
-        _ => key.split('_').map(capitalised).collect(),
-    }
-}
-
-fn capitalised(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-}
-
 /// Lays settings over a part of a container. The error names the first one that the API does not know, or that it
 /// knows as something else.
 pub(crate) fn lay<T: Serialize + DeserializeOwned>(part: &T, settings: &Map<String, Value>) -> Result<T, String> {
-    let settings = in_the_words_of_the_api(settings);
     let mut merged = serde_json::to_value(part).map_err(|error| error.to_string())?;
-    merge(&mut merged, &Value::Object(settings.clone()));
+    let mut settings = settings.clone();
+    for name in ADDED_TO {
+        if let (Some(Value::Array(own)), Some(Value::Array(more))) = (merged.get(name), settings.get_mut(name)) {
+            *more = joined(name, own, more);
+        }
+    }
+    let settings = Value::Object(settings);
+    merge(&mut merged, &settings);
     let laid: T = serde_json::from_value(merged).map_err(|error| error.to_string())?;
     let kept = serde_json::to_value(&laid).map_err(|error| error.to_string())?;
-    match lost(&Value::Object(settings), &kept, "") {
+    match lost(&settings, &kept, "") {
         Some(name) => Err(format!("{name} is no setting of Docker's API")),
         None => Ok(laid),
     }
+}
+
+/// One list after the other. What can be there only once is as it was said last.
+fn joined(name: &str, own: &[Value], more: &[Value]) -> Vec<Value> {
+    let key = |item: &Value| match (name, item.as_str()) {
+        ("Env", Some(line)) => Value::from(line.split('=').next()),
+        ("SecurityOpt", Some(line)) if line.starts_with(NO_NEW_PRIVILEGES) => Value::from(NO_NEW_PRIVILEGES),
+        _ => item.clone(),
+    };
+    let said: Vec<Value> = more.iter().map(key).filter(|key| key != VISIBLE).collect();
+    let kept = own.iter().filter(|item| !said.contains(&key(item)));
+    kept.chain(more.iter().filter(|item| key(item) != VISIBLE)).cloned().collect()
 }
 
 /// The first name that is not in what was understood.
@@ -90,7 +80,7 @@ fn lost(written: &Value, kept: &Value, at: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::HostConfig;
+    use bollard::models::{ContainerCreateBody, HostConfig};
     use serde_json::json;
 
     fn laid(settings: Value) -> Result<HostConfig, String> {
@@ -99,18 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_are_understood() {
-        let host = laid(json!({"shm_size": 5, "CapAdd": ["SYS_PTRACE"], "device_requests": [{"Count": 1}]})).unwrap();
-        assert_eq!((host.shm_size, host.memory), (Some(5), Some(1)));
-        assert_eq!(host.cap_add, Some(vec!["SYS_PTRACE".to_owned()]));
-        assert_eq!(host.device_requests.unwrap()[0].count, Some(1));
-        assert_eq!(laid(json!({"mem_limit": 7})).unwrap().memory, Some(7));
-    }
-
-    #[test]
     fn a_name_that_the_api_does_not_know_is_no_silence() {
         for (settings, name) in [
-            (json!({"shmsize": 5}), "Shmsize"),
+            (json!({"Shmsize": 5}), "Shmsize"),
             (json!({"LogConfig": {"Typ": "none"}}), "LogConfig.Typ"),
             (json!({"Mounts": [{"Sauce": "a"}]}), "Mounts.Sauce"),
         ] {
@@ -118,6 +99,31 @@ mod tests {
             assert!(error.starts_with(name), "{error}");
         }
         assert!(laid(json!({"ShmSize": "many"})).is_err());
-        assert_eq!(laid(json!({"shm_size": "1G", "memswap_limit": -1})).unwrap().shm_size, Some(1 << 30));
+        assert_eq!(laid(json!({"ShmSize": 5})).unwrap().memory, Some(1));
+    }
+
+    #[test]
+    fn what_a_server_needs_is_added_to() {
+        let own = |lines: &[&str]| Some(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        let base = HostConfig {
+            binds: own(&["home:/home:rw"]),
+            security_opt: own(&["no-new-privileges"]),
+            cap_drop: own(&["ALL"]),
+            ..HostConfig::default()
+        };
+        let lay = |settings: Value| lay(&base, settings.as_object().unwrap()).unwrap();
+        let host = lay(json!({
+            "Binds": ["/data:/data:ro", "home:/home:rw"], "SecurityOpt": ["apparmor=lab"], "CapDrop": ["NET_RAW"],
+        }));
+        assert_eq!(host.binds, own(&["/data:/data:ro", "home:/home:rw"]));
+        assert_eq!(host.security_opt, own(&["no-new-privileges", "apparmor=lab"]));
+        assert_eq!(host.cap_drop, own(&["NET_RAW"]), "all other lists are as they are said");
+        let host = lay(json!({"SecurityOpt": ["no-new-privileges:false"]}));
+        assert_eq!(host.security_opt, own(&["no-new-privileges:false"]), "one of the two counts");
+        let base =
+            ContainerCreateBody { env: own(&["T=1", "A=1", "NVIDIA_VISIBLE_DEVICES=void"]), ..Default::default() };
+        let settings = json!({"Env": ["A=2", "B", "NVIDIA_VISIBLE_DEVICES=all"]});
+        let body = super::lay(&base, settings.as_object().unwrap()).unwrap();
+        assert_eq!(body.env, own(&["T=1", "NVIDIA_VISIBLE_DEVICES=void", "A=2", "B"]));
     }
 }

@@ -11,10 +11,13 @@ use sha2::{Digest, Sha256};
 use spawners::{Plan, StartError};
 
 use crate::config::Config;
-use crate::extra;
+use crate::docker_py;
+use crate::extra::{self, VISIBLE};
 use crate::label;
 use crate::mount;
 use crate::name::Names;
+use crate::network;
+use crate::risk::{self, Risk};
 use crate::shape::Shape;
 
 /// Docker's own period of processor time, in microseconds.
@@ -23,8 +26,6 @@ const CPU_PERIOD: i64 = 100_000;
 const CPU_SHARES: f64 = 1024.0;
 /// The resource that Docker's own driver of GPUs stands for.
 const NVIDIA: &str = "nvidia.com/gpu";
-/// What NVIDIA's runtime reads; images of theirs ask it for every GPU of the machine.
-const VISIBLE: &str = "NVIDIA_VISIBLE_DEVICES";
 
 /// What the engine is asked for.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Recipe {
     pub shape: Shape,
     /// What is asked; without the command where the image's own is meant.
     pub body: ContainerCreateBody,
+    /// The platform that the image is to be of.
+    pub platform: Option<String>,
     /// A digest of all this.
     pub digest: String,
 }
@@ -48,23 +51,18 @@ impl Recipe {
         let image = plan.image.clone().or_else(|| config.image.clone()).ok_or_else(|| {
             StartError::refused("no_image", "No image was chosen, and this hub has none for everybody.")
         })?;
-        let names = Names::new(&plan.identity, &image, &config.prefix);
+        let names = Names::new(&plan.identity, &image, &config.prefix, config.escape);
         let name = names.container(config.name_template.as_deref(), &plan.identity).map_err(unclear)?;
-        let mut body = body(config, plan, &shape, &image, &names).map_err(unclear)?;
-        let digest = digest(&body)?;
+        let (mut body, platform) = body(config, plan, &shape, &image, &names).map_err(unclear)?;
+        let digest = digest(&body, platform.as_deref())?;
         body.labels = Some(labels(config, plan, &shape, &digest, &body));
-        Ok(Self { name, image, shape, body, digest })
-    }
-
-    /// Whether a part of a volume is to be mounted.
-    pub fn has_subpath(&self) -> bool {
-        let mounts = self.body.host_config.as_ref().and_then(|host| host.mounts.as_deref());
-        mounts.unwrap_or_default().iter().any(mount::has_subpath)
+        Ok(Self { name, image, shape, body, platform, digest })
     }
 }
 
-/// Checks, without a server at hand, what a configuration says of containers. The error says what is wrong.
-pub(crate) fn check(config: &Config) -> Result<(), String> {
+/// Checks, without a server at hand, what a configuration says of containers, and tells what it gives servers. The
+/// error says what is wrong.
+pub(crate) fn check(config: &Config) -> Result<Vec<Risk>, String> {
     let nobody = spawners::Identity {
         hub: "h".to_owned(),
         spawner: hub_core::id::SpawnerId(0),
@@ -72,10 +70,10 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         user: "a".to_owned(),
         server: String::new(),
     };
-    let names = Names::new(&nobody, "image", &config.prefix);
+    let names = Names::new(&nobody, "image", &config.prefix, config.escape);
     names.container(config.name_template.as_deref(), &nobody).map_err(|name| format!("name_template: {name}"))?;
     let plan = Plan::new(nobody, "/", Vec::new());
-    body(config, &plan, &config.shape, "image", &names).map(drop)
+    body(config, &plan, &config.shape, "image", &names).map(|(body, _)| risk::of(&body))
 }
 
 fn unclear(what: String) -> StartError {
@@ -92,7 +90,7 @@ fn body(
     shape: &Shape,
     image: &str,
     names: &Names,
-) -> Result<ContainerCreateBody, String> {
+) -> Result<(ContainerCreateBody, Option<String>), String> {
     let command: Vec<String> = plan.cmd.iter().chain(&plan.args).cloned().collect();
     let port = port(config, plan);
     let base = ContainerCreateBody {
@@ -110,19 +108,44 @@ fn body(
         Value::Object(filled) => filled,
         _ => serde_json::Map::new(),
     };
-    let mut extra_create = extra::in_the_words_of_the_api(&settings(shape.extra_create_kwargs.clone()));
-    // Tables of docker-py that are lists in the API.
-    if let Some(Value::Object(table)) = extra_create.get("Env") {
-        let lines = table.iter().map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
-        let own = base.env.iter().flatten().cloned();
-        extra_create.insert("Env".to_owned(), own.chain(lines).collect());
+    let of_create = |what| format!("extra_create_kwargs: {what}");
+    let of_host = |what| format!("extra_host_config: {what}");
+    let create = docker_py::create(&settings(shape.extra_create_kwargs.clone())).map_err(of_create)?;
+    let mut body = extra::lay(&base, &create.body).map_err(of_create)?;
+    let extra_host = docker_py::host(&settings(shape.extra_host_config.clone())).map_err(of_host)?;
+    let mut host = host(config, plan, shape, names, port)?;
+    for (settings, told) in [(&create.host, &of_create as &dyn Fn(String) -> String), (&extra_host, &of_host)] {
+        host = extra::lay(&host, settings).map_err(told)?;
+        agree(&mut host, settings, plan);
     }
-    let mut body = extra::lay(&base, &extra_create).map_err(|what| format!("extra_create_kwargs: {what}"))?;
-    let host = host(config, plan, shape, names, port)?;
-    let host = extra::lay(&host, &settings(shape.extra_host_config.clone()))
-        .map_err(|what| format!("extra_host_config: {what}"))?;
+    let network = host.network_mode.clone().unwrap_or_default();
+    if matches!(network.as_str(), "host" | "none") || network.starts_with("container:") {
+        let what = format!("a server cannot be in the network {network}: everybody would reach it, or nobody");
+        return Err(if network == shape.network_name { format!("network_name: {what}") } else { of_host(what) });
+    }
+    if let Some(address) = create.mac_address {
+        network::with_mac_address(&mut body, &network, address);
+    }
     body.host_config = Some(host);
-    Ok(body)
+    Ok((body, create.platform))
+}
+
+/// What is reckoned of what the settings say otherwise.
+fn agree(host: &mut HostConfig, settings: &serde_json::Map<String, Value>, plan: &Plan) {
+    let says = |name: &str| settings.get(name).is_some_and(|value| !value.is_null());
+    if let (Some(cores), Some(period)) = (plan.cpu_limit, host.cpu_period)
+        && !says("CpuQuota")
+    {
+        host.cpu_quota = Some(quota(cores, period));
+    }
+    if says("Memory") && !says("MemorySwap") && host.memory_swap.is_some() {
+        host.memory_swap = host.memory;
+    }
+}
+
+/// So many microseconds of processor time in each period.
+fn quota(cores: f64, period: i64) -> i64 {
+    ((cores * period as f64) as i64).max(1000)
 }
 
 fn host(config: &Config, plan: &Plan, shape: &Shape, names: &Names, port: u16) -> Result<HostConfig, String> {
@@ -136,21 +159,25 @@ fn host(config: &Config, plan: &Plan, shape: &Shape, names: &Names, port: u16) -
         mounts.push(mount::chosen(name, words, names)?);
     }
     mounts.extend(plan.binds.iter().map(mount::folder));
+    let link =
+        |(name, alias): (&String, &String)| format!("{}:{}", names.fill_or_leave(name), names.fill_or_leave(alias));
+    let links: Vec<String> = shape.links.iter().map(link).collect();
     let published = PortBinding { host_ip: Some(config.host_ip.clone()), host_port: Some(String::new()) };
-    let (device_requests, devices) = devices(plan)?;
+    let (device_requests, devices) = devices(plan, config.share_gpus)?;
     Ok(HostConfig {
         memory: bytes(plan.mem_limit),
         // No swap beside it: a limit is a limit.
         memory_swap: bytes(plan.mem_limit),
         memory_reservation: bytes(plan.mem_guarantee),
         cpu_period: plan.cpu_limit.map(|_| CPU_PERIOD),
-        cpu_quota: plan.cpu_limit.map(|cores| ((cores * CPU_PERIOD as f64) as i64).max(1000)),
+        cpu_quota: plan.cpu_limit.map(|cores| quota(cores, CPU_PERIOD)),
         cpu_shares: plan.cpu_guarantee.map(|cores| ((cores * CPU_SHARES) as i64).max(2)),
         pids_limit: (shape.pids_limit > 0).then(|| i64::from(shape.pids_limit)),
         shm_size: bytes(shape.shm_size),
         runtime: shape.runtime.clone(),
         init: Some(shape.init),
         binds: (!binds.is_empty()).then_some(binds),
+        links: (!links.is_empty()).then_some(links),
         mounts: (!mounts.is_empty()).then_some(mounts),
         network_mode: Some(shape.network_name.clone()),
         port_bindings: (!shape.is_internal()).then(|| HashMap::from([(format!("{port}/tcp"), Some(vec![published]))])),
@@ -160,7 +187,7 @@ fn host(config: &Config, plan: &Plan, shape: &Shape, names: &Names, port: u16) -
         privileged: Some(false),
         cap_drop: (!shape.cap_drop.is_empty()).then(|| shape.cap_drop.clone()),
         cap_add: (!shape.cap_add.is_empty()).then(|| shape.cap_add.clone()),
-        security_opt: shape.no_new_privileges.then(|| vec!["no-new-privileges".to_owned()]),
+        security_opt: shape.no_new_privileges.then(|| vec![extra::NO_NEW_PRIVILEGES.to_owned()]),
         log_config: (shape.log_bytes > 0).then(|| log(shape)),
         device_requests: (!device_requests.is_empty()).then_some(device_requests),
         devices: (!devices.is_empty()).then_some(devices),
@@ -210,8 +237,9 @@ fn is_counted(plan: &Plan, resource: &str) -> bool {
     !leased && plan.gpus.get(resource).is_some_and(|number| *number > 0)
 }
 
-/// The very devices that were leased; where nothing is leased, as many GPUs as were granted.
-fn devices(plan: &Plan) -> Result<(Vec<DeviceRequest>, Vec<DeviceMapping>), String> {
+/// The very devices that were leased. Where nothing is leased and GPUs may be shared, as many as were granted: the engine
+/// keeps no books, and gives the first ones to everybody.
+fn devices(plan: &Plan, share: bool) -> Result<(Vec<DeviceRequest>, Vec<DeviceMapping>), String> {
     let request = |count: Option<i64>, ids: Option<Vec<String>>| DeviceRequest {
         count,
         device_ids: ids,
@@ -224,7 +252,7 @@ fn devices(plan: &Plan) -> Result<(Vec<DeviceRequest>, Vec<DeviceMapping>), Stri
         requests.push(request(None, Some(ids)));
     }
     for (resource, number) in plan.gpus.iter().filter(|(resource, _)| is_counted(plan, resource)) {
-        if resource != NVIDIA {
+        if resource != NVIDIA || !share {
             return Err(format!("{resource} can only be given as devices that are leased"));
         }
         requests.push(request(Some(i64::try_from(*number).unwrap_or(i64::MAX)), None));
@@ -245,7 +273,7 @@ fn labels(
     digest: &str,
     body: &ContainerCreateBody,
 ) -> HashMap<String, String> {
-    let names = Names::new(&plan.identity, "", &config.prefix);
+    let names = Names::new(&plan.identity, "", &config.prefix, config.escape);
     let mut labels = body.labels.clone().unwrap_or_default();
     labels.extend(shape.labels.iter().map(|(name, value)| (name.clone(), names.fill_or_leave(value))));
     // Last: nobody may write another's name on a container.
@@ -262,10 +290,11 @@ fn labels(
     labels
 }
 
-fn digest(body: &ContainerCreateBody) -> Result<String, StartError> {
+fn digest(body: &ContainerCreateBody, platform: Option<&str>) -> Result<String, StartError> {
     let value = serde_json::to_value(body).map_err(|error| unclear(error.to_string()))?;
     let mut hash = Sha256::new();
     feed(&value, &mut hash);
+    hash.update(platform.unwrap_or_default());
     Ok(hex::encode(hash.finalize()))
 }
 
@@ -368,11 +397,13 @@ mod tests {
         assert_eq!((host.device_requests, variable(&body, VISIBLE)), (None, Some("void")), "the runtime adds none");
         let mut counted = plan();
         counted.gpus.insert(NVIDIA.into(), 2);
-        let (body, host) = made(&config(), &counted);
+        assert!(Recipe::new(&config(), &counted).is_err(), "everybody would have the first two");
+        let sharing = Config { share_gpus: true, ..config() };
+        let (body, host) = made(&sharing, &counted);
         assert_eq!(host.device_requests.unwrap()[0].count, Some(2));
         assert_eq!(variable(&body, VISIBLE), None);
         counted.gpus.insert("amd.com/gpu".into(), 1);
-        assert!(Recipe::new(&config(), &counted).is_err());
+        assert!(Recipe::new(&sharing, &counted).is_err());
     }
 
     #[test]
@@ -401,6 +432,77 @@ mod tests {
         assert_eq!((labels["specola.user"].as_str(), labels["a"].as_str()), ("anna", "b"));
     }
 
+    fn with(create: Value, host: Value) -> Config {
+        let mut config = config();
+        config.shape.extra_create_kwargs = create.as_object().unwrap().clone();
+        config.shape.extra_host_config = host.as_object().unwrap().clone();
+        config
+    }
+
+    #[test]
+    fn a_quota_follows_the_period_and_swap_the_memory() {
+        let mut plan = plan();
+        (plan.cpu_limit, plan.mem_limit) = (Some(1.5), Some(1 << 30));
+        let limits = |host: Value| {
+            let host = made(&with(json!({}), host), &plan).1;
+            (host.cpu_period, host.cpu_quota, host.memory, host.memory_swap)
+        };
+        let gib = |number: i64| Some(number << 30);
+        assert_eq!(limits(json!({"cpu_period": 50_000})), (Some(50_000), Some(75_000), gib(1), gib(1)));
+        let both = json!({"cpu_period": 50_000, "cpu_quota": 9_000, "mem_limit": "4G"});
+        assert_eq!(limits(both), (Some(50_000), Some(9_000), gib(4), gib(4)));
+        assert_eq!(limits(json!({"memswap_limit": -1})), (Some(100_000), Some(150_000), gib(1), Some(-1)));
+    }
+
+    /// What extra settings once took away: the token, the home, folders and buckets, devices, and what keeps rights down.
+    #[test]
+    fn extra_settings_take_nothing_away() {
+        let mut plan = plan();
+        plan.binds.push(spawners::Bind {
+            source: "/s".into(),
+            target: "/t".into(),
+            read_only: false,
+            propagate: false,
+        });
+        plan.devices.insert(NVIDIA.into(), vec!["GPU-1".into(), "/dev/kfd".into()]);
+        let mut config = with(
+            json!({"environment": ["A=1", "NVIDIA_VISIBLE_DEVICES=all"], "platform": "linux/amd64"}),
+            json!({
+                "binds": {"/data": {"bind": "/data", "mode": "ro"}}, "security_opt": ["apparmor=lab"],
+                "mounts": [{"type": "bind", "source": "/m", "target": "/m"}], "devices": ["/dev/fuse"],
+                "device_requests": [{"count": 1, "capabilities": [["gpu"]]}],
+            }),
+        );
+        config.shape.volumes.insert("home-{username}".into(), json!("/home/jovyan"));
+        config.shape.links.insert("db".into(), "db-{username}".into());
+        let (body, host) = made(&config, &plan);
+        assert_eq!((variable(&body, "JUPYTERHUB_API_TOKEN"), variable(&body, "A")), (Some("t"), Some("1")));
+        assert_eq!(variable(&body, VISIBLE), Some("GPU-1"));
+        assert_eq!(host.links.unwrap(), ["db:db-anna"]);
+        assert_eq!(host.binds.unwrap(), ["home-anna:/home/jovyan:rw", "/data:/data:ro"]);
+        let targets: Vec<_> = host.mounts.unwrap().into_iter().filter_map(|mount| mount.target).collect();
+        assert_eq!(targets, ["/t", "/m"]);
+        assert_eq!(host.security_opt.unwrap(), ["no-new-privileges", "apparmor=lab"]);
+        assert_eq!((host.devices.unwrap().len(), host.device_requests.unwrap().len()), (2, 2));
+        assert_eq!(Recipe::new(&config, &plan).unwrap().platform.as_deref(), Some("linux/amd64"));
+    }
+
+    #[test]
+    fn the_machines_own_network_is_no_servers() {
+        for network in ["host", "none", "container:db"] {
+            let what = check(&with(json!({}), json!({ "network_mode": network }))).unwrap_err();
+            assert!(what.starts_with("extra_host_config: ") && what.contains(network), "{what}");
+            let mut named = config();
+            named.shape.network_name = network.to_owned();
+            assert!(check(&named).unwrap_err().starts_with("network_name: "));
+        }
+        let config = with(json!({"mac_address": "02:42:ac:11:00:02"}), json!({"network_mode": "labs"}));
+        let (body, host) = made(&config, &plan());
+        assert_eq!(host.network_mode.as_deref(), Some("labs"));
+        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!(endpoints["labs"].mac_address.as_deref(), Some("02:42:ac:11:00:02"));
+    }
+
     #[test]
     fn an_images_own_command_stays_its_own() {
         let mut plan = plan();
@@ -411,7 +513,7 @@ mod tests {
     #[test]
     fn a_configuration_is_checked_without_a_server() {
         let mut config = config();
-        assert_eq!(check(&config), Ok(()));
+        assert_eq!(check(&config), Ok(Vec::new()));
         config.shape.volumes.insert("{nobody}".into(), json!("/a"));
         assert!(check(&config).unwrap_err().starts_with("volumes: "));
     }

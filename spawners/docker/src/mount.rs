@@ -7,11 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use spawners::Bind;
 
+use crate::docker_py;
 use crate::extra;
 use crate::name::Names;
-
-/// Since this version of its API an engine mounts a part of a volume; an older one mounts the whole without a word.
-pub(crate) const SUBPATHS: (u32, u32) = (1, 45);
 
 /// A volume in the words of DockerSpawner.
 #[derive(Deserialize)]
@@ -27,6 +25,8 @@ struct Table {
     bind: String,
     mode: Option<String>,
     propagation: Option<String>,
+    /// docker-py's older word.
+    ro: Option<bool>,
 }
 
 /// A volume that was chosen.
@@ -50,23 +50,37 @@ pub(crate) fn binds(volumes: &BTreeMap<String, Value>, usual: &str, names: &Name
 }
 
 fn bind(source: &str, written: &Value, usual: &str, names: &Names) -> Result<String, String> {
+    let table = read(source, written)?;
+    let fill = |text: &str| names.fill(text).map_err(|name| format!("{text:?} contains {name}, which is no field"));
+    spell(&fill(source)?, &fill(&table.bind)?, &table, usual)
+}
+
+/// One of docker-py's `binds`, whose templates are filled in already.
+pub(crate) fn spelled(source: &str, written: &Value) -> Result<String, String> {
+    let table = read(source, written)?;
+    spell(source, &table.bind, &table, "rw")
+}
+
+fn read(source: &str, written: &Value) -> Result<Table, String> {
     let written: Written = serde_json::from_value(written.clone())
         .map_err(|_| format!("{source:?} has to be a path, or a table with bind, mode and propagation"))?;
-    let table = match written {
-        Written::Target(bind) => Table { bind, mode: None, propagation: None },
+    Ok(match written {
+        Written::Target(bind) => Table { bind, mode: None, propagation: None, ro: None },
         Written::Table(table) => table,
-    };
-    let fill = |text: &str| names.fill(text).map_err(|name| format!("{text:?} contains {name}, which is no field"));
-    let (from, to) = (fill(source)?, fill(&table.bind)?);
+    })
+}
+
+fn spell(from: &str, to: &str, table: &Table, usual: &str) -> Result<String, String> {
     if from.is_empty() || from.contains(':') || to.contains(':') || !to.starts_with('/') {
-        return Err(format!("{source:?} has to be mounted at an absolute path, without a colon in either"));
+        return Err(format!("{from:?} has to be mounted at an absolute path, without a colon in either"));
     }
-    let mode = table.mode.as_deref().unwrap_or(usual);
+    let of_flag = table.ro.map(|ro| if ro { "ro" } else { "rw" });
+    let mode = table.mode.as_deref().or(of_flag).unwrap_or(usual);
     let known = mode.split(',').all(|word| matches!(word, "rw" | "ro" | "z" | "Z" | "nocopy"));
     if !known {
-        return Err(format!("{source:?} has the mode {mode:?}; known are rw, ro, z and Z"));
+        return Err(format!("{from:?} has the mode {mode:?}; known are rw, ro, z and Z"));
     }
-    Ok(match table.propagation {
+    Ok(match &table.propagation {
         Some(propagation) => format!("{from}:{to}:{mode},{propagation}"),
         None => format!("{from}:{to}:{mode}"),
     })
@@ -78,7 +92,7 @@ pub(crate) fn mounts(written: &[Map<String, Value>], names: &Names) -> Result<Ve
 }
 
 fn explicit(written: &Map<String, Value>, names: &Names) -> Result<Mount, String> {
-    let mut mount: Mount = extra::lay(&Mount::default(), written)?;
+    let mut mount: Mount = extra::lay(&Mount::default(), &docker_py::mount(written)?)?;
     for (what, text) in [("source", &mut mount.source), ("target", &mut mount.target)] {
         if let Some(template) = text {
             *template =
@@ -136,12 +150,6 @@ pub(crate) fn folder(bind: &Bind) -> Mount {
     }
 }
 
-/// Whether a part of a volume is to be mounted.
-pub(crate) fn has_subpath(mount: &Mount) -> bool {
-    let subpath = mount.volume_options.as_ref().and_then(|options| options.subpath.as_deref());
-    subpath.is_some_and(|subpath| !subpath.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +165,7 @@ mod tests {
             user: "Anna".into(),
             server: "gpu".into(),
         };
-        Names::new(&server, "image", "jupyter")
+        Names::new(&server, "image", "jupyter", crate::name::Escape::Default)
     }
 
     fn table(value: Value) -> Map<String, Value> {
@@ -202,7 +210,6 @@ mod tests {
         let mount = mounts(&[written], &names()).unwrap().remove(0);
         assert_eq!((mount.target.as_deref(), mount.read_only), (Some("/home/-41nna"), Some(true)));
         assert_eq!(mount.volume_options.as_ref().unwrap().subpath.as_deref(), Some("-41nna"));
-        assert!(has_subpath(&mount));
     }
 
     #[test]

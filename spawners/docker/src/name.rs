@@ -10,15 +10,15 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub fn new(server: &Identity, image: &str, prefix: &str) -> Self {
-        let username = escape(&server.user);
+    pub fn new(server: &Identity, image: &str, prefix: &str, escape: Escape) -> Self {
+        let username = escape.of(&server.user);
         Self {
             fields: [
                 ("username", username.clone()),
                 ("safe_username", username),
                 ("raw_username", server.user.clone()),
                 ("imagename", image.replace(['/', ':'], "-")),
-                ("servername", escape(&server.server.to_lowercase())),
+                ("servername", escape.of(&server.server.to_lowercase())),
                 ("raw_servername", server.server.clone()),
                 ("prefix", prefix.to_owned()),
             ],
@@ -79,18 +79,34 @@ impl Names {
     }
 }
 
-/// Small letters and digits stay; every other byte becomes `-` and its two hexadecimal digits, so that no two names
-/// become one.
-pub(crate) fn escape(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() {
-            escaped.push(char::from(byte));
-        } else {
+/// `DockerSpawner.escape`: what becomes of characters that no name of Docker's may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Escape {
+    /// Small letters and digits stay; every other byte becomes `-` and its two hexadecimal digits, so that no two names
+    /// become one.
+    #[default]
+    Default,
+    /// As DockerSpawner did before version 12: letters, digits and `-` stay, every other byte becomes `_` and its
+    /// hexadecimal digits.
+    Legacy,
+}
+
+impl Escape {
+    fn of(self, text: &str) -> String {
+        text.bytes().fold(String::new(), |mut escaped, byte| {
+            let stays = match self {
+                Self::Default => byte.is_ascii_lowercase() || byte.is_ascii_digit(),
+                Self::Legacy => byte.is_ascii_alphanumeric() || byte == b'-',
+            };
             // Writing to a String does not fail.
-            let _ = write!(escaped, "-{byte:02x}");
-        }
-        escaped
-    })
+            let _ = match (stays, self) {
+                (true, _) => write!(escaped, "{}", char::from(byte)),
+                (false, Self::Default) => write!(escaped, "-{byte:02x}"),
+                (false, Self::Legacy) => write!(escaped, "_{byte:X}"),
+            };
+            escaped
+        })
+    }
 }
 
 #[cfg(test)]
@@ -107,15 +123,15 @@ mod tests {
     #[test]
     fn names_are_escaped_as_dockerspawner_escapes_them() {
         let table = [
-            ("anna", "anna"),
-            ("anna-b", "anna-2db"),
-            ("Anna", "-41nna"),
-            ("a@b.it", "a-40b-2eit"),
-            ("é", "-c3-a9"),
-            ("a_b", "a-5fb"),
+            ("anna", "anna", "anna"),
+            ("anna-b", "anna-2db", "anna-b"),
+            ("Anna", "-41nna", "Anna"),
+            ("a@b.it", "a-40b-2eit", "a_40b_2Eit"),
+            ("é", "-c3-a9", "_C3_A9"),
+            ("a_b", "a-5fb", "a_5Fb"),
         ];
-        for (name, escaped) in table {
-            assert_eq!(escape(name), escaped);
+        for (name, escaped, legacy) in table {
+            assert_eq!((Escape::Default.of(name), Escape::Legacy.of(name)), (escaped.into(), legacy.into()));
         }
     }
 
@@ -123,18 +139,18 @@ mod tests {
     fn containers_are_named_as_dockerspawner_names_them() {
         let name = |user: &str, of: &str| {
             let server = server(user, of);
-            Names::new(&server, "quay.io/a/b:1", "jupyter").container(None, &server).unwrap()
+            Names::new(&server, "quay.io/a/b:1", "jupyter", Escape::Default).container(None, &server).unwrap()
         };
         assert_eq!(name("anna-b", ""), "jupyter-anna-2db");
         assert_eq!(name("anna", "GPU one"), "jupyter-anna--gpu-20one");
         let server = server("Anna", "x");
-        let names = Names::new(&server, "quay.io/a/b:1", "p");
+        let names = Names::new(&server, "quay.io/a/b:1", "p", Escape::Default);
         assert_eq!(names.container(Some("{raw_username}_{imagename}"), &server).unwrap(), "Anna_quay.io-a-b-1");
     }
 
     #[test]
     fn templates_are_pythons() {
-        let names = Names::new(&server("anna", ""), "", "");
+        let names = Names::new(&server("anna", ""), "", "", Escape::Default);
         assert_eq!(names.fill("{{x}} {username}").unwrap(), "{x} anna");
         assert_eq!(names.fill("{home}").unwrap_err(), "{home}");
         assert!(names.fill("{").is_err() && names.fill("a}").is_err());

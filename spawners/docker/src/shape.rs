@@ -12,6 +12,7 @@ use crate::extra;
 #[serde(deny_unknown_fields)]
 pub struct Shape {
     /// When an image is pulled.
+    #[serde(deserialize_with = "policy")]
     pub pull_policy: PullPolicy,
     /// The network of the engine that containers are in.
     pub network_name: String,
@@ -29,7 +30,10 @@ pub struct Shape {
     pub extra_create_kwargs: Map<String, Value>,
     /// What else is said of the machine's part of a container, in the words of Docker's API.
     pub extra_host_config: Map<String, Value>,
-    /// A command that is run in each container once it has started.
+    /// `DockerSpawner.links`: containers by the name they have in servers.
+    pub links: BTreeMap<String, String>,
+    /// A command that is run in each container once it has started: words, or a text as for a shell.
+    #[serde(deserialize_with = "command")]
     pub post_start_cmd: Vec<String>,
     /// The user that servers run as; the image's own without it.
     pub user: Option<String>,
@@ -83,6 +87,7 @@ impl Default for Shape {
             mounts: Vec::new(),
             extra_create_kwargs: Map::new(),
             extra_host_config: Map::new(),
+            links: BTreeMap::new(),
             post_start_cmd: Vec::new(),
             user: None,
             shm_size: None,
@@ -113,6 +118,22 @@ impl Shape {
         let mut merged = serde_json::to_value(self).map_err(|error| error.to_string())?;
         extra::merge(&mut merged, &Value::Object(changes.clone()));
         serde_json::from_value(merged).map_err(|error| error.to_string())
+    }
+}
+
+/// DockerSpawner takes capitals too.
+fn policy<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PullPolicy, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    PullPolicy::deserialize(Value::String(text.to_ascii_lowercase())).map_err(serde::de::Error::custom)
+}
+
+fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Bool(false) | Value::Null => Ok(Vec::new()),
+        Value::String(text) => {
+            shlex::split(&text).ok_or_else(|| serde::de::Error::custom("has a quote that is not closed"))
+        }
+        words => Vec::deserialize(words).map_err(serde::de::Error::custom),
     }
 }
 
@@ -163,6 +184,11 @@ mod tests {
         assert_eq!(changed.shm_size, Some(1 << 30));
         assert_eq!(changed.volumes.keys().collect::<Vec<_>>(), ["data", "home-{username}"]);
         assert_eq!(changed.cap_add, ["SYS_PTRACE"]);
+        let changed = shape
+            .with(&changes(json!({"pull_policy": "IfNotPresent", "post_start_cmd": "sh -c 'touch /tmp/a b'"})))
+            .unwrap();
+        assert_eq!((changed.pull_policy, changed.post_start_cmd.len()), (PullPolicy::IfNotPresent, 3));
+        assert_eq!(changed.post_start_cmd[2], "touch /tmp/a b");
         assert_eq!(shape.with(&Map::new()).unwrap(), shape);
     }
 
@@ -174,6 +200,7 @@ mod tests {
             json!({"shm_size": "much"}),
             json!({"pull_policy": "sometimes"}),
             json!({"init": 3}),
+            json!({"post_start_cmd": "'open"}),
         ] {
             assert!(shape.with(&changes(wrong.clone())).is_err(), "{wrong}");
         }

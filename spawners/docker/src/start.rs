@@ -15,10 +15,11 @@ use crate::command;
 use crate::container::{Container, Doing};
 use crate::driver::{Parts, state};
 use crate::engine::{Engine, status};
+use crate::gate;
 use crate::image::Image;
 use crate::label;
 use crate::make::Recipe;
-use crate::mount::SUBPATHS;
+use crate::network::{self, Further};
 use crate::refusal;
 
 /// How long a container may take to be removed, or to have an address once it runs.
@@ -43,6 +44,7 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     record.progress(5, "Looking for the image").await;
     let image = parts.image(&recipe.image, recipe.shape.pull_policy, record).await?;
     let mut body = recipe.body.clone();
+    let further = network::take_further(&mut body);
     if let Some(image) = &image {
         command::complete(&mut body, &plan.args, image)?;
     }
@@ -66,7 +68,8 @@ pub(crate) async fn start(parts: &Arc<Parts>, plan: &Plan, record: &dyn Record) 
     record.progress(85, "Starting the container").await;
     // What ran before has its command.
     let image = image.as_ref().filter(|_| !made.earlier);
-    if let Err(error) = parts.launch(&made.id, &body, image).await {
+    let further = if made.earlier { Further::new() } else { further };
+    if let Err(error) = parts.launch(&made.id, &body, image, further).await {
         match &error {
             // Nobody knows whether it runs; a look tells.
             StartError::Unreachable(_) => made.keep(),
@@ -186,23 +189,17 @@ impl Parts {
 
     /// Refuses what this engine would pass over without a word.
     async fn gate(&self, recipe: &Recipe) -> Result<(), StartError> {
-        if !recipe.has_subpath() {
+        let asked = gate::asked(&recipe.body);
+        if asked.is_empty() {
             return Ok(());
         }
         let api = self.engine.api().await?;
-        if api >= SUBPATHS {
-            return Ok(());
-        }
-        tracing::error!(
-            "a part of a volume (subpath) needs an engine with API {}.{}; this one has {}.{}, and would mount the whole",
-            SUBPATHS.0,
-            SUBPATHS.1,
-            api.0,
-            api.1
-        );
+        let Some(gated) = asked.into_iter().find(|gated| api < gated.since) else { return Ok(()) };
+        let (major, minor) = gated.since;
+        tracing::error!("to {} an engine needs API {major}.{minor}; this one has {}.{}", gated.to, api.0, api.1);
         Err(StartError::refused(
             "engine_too_old",
-            "The machine that runs servers is too old to give a server a part of a volume. Ask the people who run this hub.",
+            format!("The machine that runs servers is too old to {}. Ask the people who run this hub.", gated.to),
         ))
     }
 
@@ -214,12 +211,12 @@ impl Parts {
         body: ContainerCreateBody,
     ) -> Result<Made, StartError> {
         let made = |id| Made { engine: Arc::clone(&self.engine), id, kept: false, earlier: false };
-        match self.engine.create(&recipe.name, body.clone()).await {
+        match self.engine.create(recipe, body.clone()).await {
             Ok(id) => return Ok(made(id)),
             Err(error) if status(&error) == Some(409) => self.make_room(server, &recipe.name, error).await?,
             Err(error) => return Err(refusal::of(error, "create the container")),
         }
-        let again = self.engine.create(&recipe.name, body).await;
+        let again = self.engine.create(recipe, body).await;
         again.map(made).map_err(|error| refusal::of(error, "create the container"))
     }
 
@@ -245,10 +242,17 @@ impl Parts {
         self.engine.rename(holder.id(), &aside).await.map_err(|error| refusal::of(error, "rename a container"))
     }
 
-    async fn launch(&self, id: &str, body: &ContainerCreateBody, image: Option<&Image>) -> Result<(), StartError> {
+    async fn launch(
+        &self,
+        id: &str,
+        body: &ContainerCreateBody,
+        image: Option<&Image>,
+        further: Further,
+    ) -> Result<(), StartError> {
         if let Some(image) = image {
             self.check_command(id, body, image).await?;
         }
+        self.join(id, further).await?;
         let client = self.engine.client().map_err(Unreachable::new)?;
         let started = client.start_container(id, None::<StartContainerOptions>).await;
         started.map_err(|error| refusal::of(error, "start the container"))

@@ -8,19 +8,27 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
+use serde_json::json;
 use tempfile::TempDir;
-use tests::{Body, Session, need, place, until};
+use tests::docker::Passage;
+use tests::object_store::{Gateway, gateway_is_here, tools};
+use tests::pebble::{self, Pebble};
+use tests::{Body, Provider, Session, need, place, provider, until};
 
 use super::{base, docker, file, hub, lab, run};
+use crate::mounts::ground::{Store, possible};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const PASSWORD: &str = "a long one of their own";
+const SECRET: &str = "the-secret-of-the-client-of-the-hub";
 
 /// A deployment in a folder of its own. Everything of it goes when it is dropped.
 struct Deployment {
     folder: TempDir,
     name: String,
+    /// Where the machine leads to the proxy: HTTPS, and HTTP.
     port: u16,
+    http: u16,
 }
 
 impl Deployment {
@@ -40,7 +48,11 @@ impl Deployment {
             mounts.display()
         );
         fs::write(folder.path().join(".env"), own)?;
-        Ok(Deployment { folder, name, port })
+        Ok(Deployment { folder, name, port, http })
+    }
+
+    fn origin(&self) -> String {
+        format!("https://localhost:{}", self.port)
     }
 
     fn up(&self) -> Command {
@@ -67,13 +79,16 @@ impl Deployment {
             let state = docker(&["inspect", "--format", "{{.State.Health.Status}}", &id])?;
             Ok((state == "healthy").then_some(()))
         });
-        let logs = || {
-            Command::new("docker")
-                .args(["logs", &id])
-                .output()
-                .map(|done| String::from_utf8_lossy(&done.stderr).into_owned())
+        well.await.with_context(|| self.logs(service))
+    }
+
+    /// What a service has said.
+    fn logs(&self, service: &str) -> String {
+        let said = || -> Result<String> {
+            let done = Command::new("docker").args(["logs", &self.container(service)?]).output()?;
+            Ok(String::from_utf8_lossy(&done.stderr).into_owned())
         };
-        well.await.with_context(|| logs().unwrap_or_default())
+        said().unwrap_or_else(|problem| format!("{problem:#}"))
     }
 
     /// The certificate that the proxy made, from its volume.
@@ -82,6 +97,42 @@ impl Deployment {
         let pem = docker(&["exec", &self.container("proxy")?, "cat", "/var/lib/specola/proxy/self-signed.crt"])?;
         fs::write(&path, pem)?;
         Ok(path)
+    }
+
+    /// Somebody of this deployment alone: homes and labs are called after people, and other tests have people too.
+    fn person(&self) -> String {
+        format!("ada{}", self.port)
+    }
+
+    /// People sign in at a provider and have object storage: what a deployer writes of it.
+    async fn is_for_people_of(&self, provider: &Provider, storage: &str) -> Result<()> {
+        let path = self.folder.path().join("specola.toml");
+        let text = fs::read_to_string(&path)?;
+        let own = "authenticator = \"password\"\nallow_existing_users = true\n";
+        ensure!(text.contains(own), "{text}");
+        let theirs = "authenticator = \"oidc\"\nenable_auth_state = true\nmanage_groups = true\n";
+        let entry = format!(
+            "[[auth.providers]]\nname = \"iam\"\npreset = \"indigo-iam\"\nissuer = {:?}\nclient_id = \"hub\"\n\
+             client_secret_file = \"/run/specola/client_secret\"\nallowed_groups = [\"users\"]\n",
+            provider.issuer()
+        );
+        fs::write(&path, format!("storage = {storage}\n{}\n{entry}", text.replace(own, theirs)))?;
+        let secrets = self.folder.path().join("secrets");
+        fs::create_dir(&secrets)?;
+        fs::write(secrets.join("client_secret"), SECRET)?;
+        let callback = format!("{}/hub/oauth_callback", self.origin());
+        let scope = "openid profile email offline_access";
+        let client = json!({"client_secret": SECRET, "redirect_uris": [callback], "scope": scope});
+        provider.set_client("hub", client).await?;
+        provider.set_user(&self.person(), json!({"groups": ["users"]})).await.map(drop)
+    }
+
+    /// Somebody's lab, by its container.
+    fn lab_of(&self, person: &str) -> Result<String> {
+        let (network, name) = (format!("network={}-labs", self.name), format!("name={person}"));
+        let labs = docker(&["ps", "--quiet", "--filter", &network, "--filter", &name])?;
+        ensure!(labs.split_whitespace().count() == 1, "one lab: {labs}");
+        Ok(labs)
     }
 
     /// Gives somebody an account and a password, as `up` says.
@@ -104,14 +155,9 @@ impl Drop for Deployment {
             let _ = docker(&["rm", "--force", "--volumes", lab]);
         }
         let _ = run(self.up().args(["down", "--volumes", "--timeout", "2"]));
-        let _ = docker(&["volume", "rm", &format!("specola-home-{}", person())]);
+        let _ = docker(&["volume", "rm", &format!("specola-home-{}", self.person())]);
         let _ = run(Command::new("umount").arg("--lazy").arg(self.folder.path().join("mounts")));
     }
-}
-
-/// Volumes of homes are called after people, and other tests have people too.
-fn person() -> String {
-    format!("ada{}", std::process::id())
 }
 
 /// An image that does as the official one of PostgreSQL, of Debian's packages.
@@ -142,7 +188,7 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     run(&mut deployment.up())?;
     deployment.is_healthy("hub").await?;
     deployment.is_healthy("proxy").await?;
-    let (ada, origin) = (person(), format!("https://localhost:{}", deployment.port));
+    let (ada, origin) = (deployment.person(), deployment.origin());
     deployment.add(&ada)?;
 
     // Log in over TLS with the certificate that the proxy made, and start a lab.
@@ -154,15 +200,7 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     let status = format!("/user/{ada}/api/status");
     let mut script = session.with_token(&token);
     script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
-    let labs = docker(&[
-        "ps",
-        "--quiet",
-        "--filter",
-        &format!("network={}-labs", deployment.name),
-        "--filter",
-        &format!("name={ada}"),
-    ])?;
-    ensure!(labs.split_whitespace().count() == 1, "one lab: {labs}");
+    let labs = deployment.lab_of(&ada)?;
     let before = started(&labs)?;
     assert_eq!(
         docker(&["inspect", "--format", "{{.HostConfig.Privileged}} {{.Config.User}}", &labs])?,
@@ -192,44 +230,121 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     Ok(())
 }
 
-/// The hub's container can mount, and what it mounts is seen by labs that were there before.
+/// An authority, outside of the containers, is asked by the proxy and comes to the ports of the machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_acme_an_authority_gives_the_certificate_which_outlives_the_containers() -> Result<()> {
+    need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let Some(program) = pebble::program()? else { return Ok(()) };
+    let deployment = Deployment::new("no-lab-is-started", &hub()?, "TLS=acme")?;
+    let host = tests::docker::gateway()?.parse()?;
+    let pebble = Pebble::start_at(host, &program, deployment.http, deployment.port, 3600).await?;
+    let certificates = deployment.folder.path().join("certificates");
+    fs::create_dir(&certificates)?;
+    fs::copy(pebble.ca_file(), certificates.join("authority.crt"))?;
+    let variables = format!(
+        "SPECOLA_PROXY__ACME_DIRECTORY={}\nSPECOLA_PROXY__ACME_CA_FILE=/etc/specola/certificates/authority.crt\n",
+        pebble.directory
+    );
+    fs::write(deployment.folder.path().join("variables.env"), variables)?;
+    run(&mut deployment.up())?;
+
+    // Believing the authority's root and nothing else.
+    let root = pebble.root().await?;
+    let answers = until("certificate of the authority", PATIENCE, async || {
+        let mut session = Session::trusting(&deployment.origin(), &root)?;
+        let shown = session.get("/hub/api").await;
+        Ok(shown.ok().filter(|answer| answer.status == 200).map(drop))
+    });
+    answers.await.with_context(|| format!("{}\n{}", deployment.logs("proxy"), pebble.log()))?;
+    deployment.add(&deployment.person())?;
+    let mut session = Session::trusting(&deployment.origin(), &root)?;
+    session.log_in(&deployment.person(), PASSWORD).await?.expect(&[302, 303])?;
+    session.get("/hub/home").await?.expect(&[200])?;
+    // Plain HTTP, where the authority looked, leads there.
+    let mut plain = Session::new(&format!("http://localhost:{}", deployment.http))?;
+    let led = plain.get("/hub/home").await?;
+    assert_eq!(led.location(), Some(format!("{}/hub/home", deployment.origin()).as_str()), "{led:?}");
+
+    // The containers are made anew: what was ordered is kept, and is not ordered again.
+    let orders = pebble.asked("/order-plz");
+    run(deployment.up().args(["down", "--timeout", "5"]))?;
+    run(&mut deployment.up())?;
+    deployment.is_healthy("proxy").await?;
+    let mut session = Session::trusting(&deployment.origin(), &root)?;
+    session.log_in(&deployment.person(), PASSWORD).await?.expect(&[302, 303])?;
+    assert_eq!((orders, pebble.asked("/order-plz")), (1, 1), "{}", pebble.log());
+    Ok(())
+}
+
+/// From a container to what listens on this machine's own address.
+fn passage(container: &str, to: &str) -> Result<Passage> {
+    let port = Session::new(to)?.origin().port().context("a port")?;
+    Passage::into(container, port, port)
+}
+
+/// With keys of a real object store, for which the hub exchanges people's tokens.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() -> Result<()> {
-    let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
     let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
-    if !place::is_root() || !Path::new("/dev/fuse").exists() {
-        ensure!(std::env::var_os("SPECOLA_REQUIRE_MOUNTS").is_none(), "not root, or no FUSE");
-        eprintln!("skipped: it needs root and /dev/fuse");
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    need!(gateway_is_here(), "radosgw", "SPECOLA_REQUIRE_RADOSGW");
+    if !possible() {
         return Ok(());
     }
+    let (provider, gateway) = tokio::try_join!(Provider::start(&installed), Gateway::start())?;
+    let store = Store::ceph(&tools, &gateway, &provider).await?;
     let deployment = Deployment::new(&lab, &hub()?, "COMPOSE_FILE=compose.yaml:buckets.yaml")?;
+    let ada = deployment.person();
+    deployment.is_for_people_of(&provider, &store.furnish(provider.issuer(), &[&ada], "/s3")?).await?;
     run(&mut deployment.up())?;
+    let (hub, proxy) = (deployment.container("hub")?, deployment.container("proxy")?);
+    let passages = || Ok::<_, anyhow::Error>([passage(&hub, provider.issuer())?, passage(&hub, &gateway.endpoint())?]);
+    let before = passages()?;
     // The proxy is well when it speaks to the hub, by a socket that is root's here.
     deployment.is_healthy("proxy").await?;
     let health = run(deployment.up().args(["doctor", "--only", "fuse"]))?;
     ensure!(health.contains("rclone v1") && health.contains("is seen by containers"), "{health}");
-    let (hub, proxy) = (deployment.container("hub")?, deployment.container("proxy")?);
     let rights = |container: &str| docker(&["exec", container, "grep", "CapBnd", "/proc/1/status"]);
     // SYS_ADMIN, FOWNER, DAC_OVERRIDE and CHOWN; DAC_OVERRIDE.
     assert_eq!(rights(&hub)?, "CapBnd:\t000000000020000b");
     assert_eq!(rights(&proxy)?, "CapBnd:\t0000000000000002");
 
-    // As the driver binds it, in a container that is there first.
-    let mounts = deployment.folder.path().join("mounts").display().to_string();
-    let (bind, network) = (format!("{mounts}:/s3:ro,rslave"), format!("{}-labs", deployment.name));
-    let container = ["run", "--detach", "--network", &network, "--user", "1000:100", "--cap-drop", "ALL"];
-    let lab = docker(&[&container[..], &["--volume", &bind, &base, "sleep", "600"]].concat())?;
-    // As the hub mounts it, from a folder in place of a store.
-    let line = format!(
-        "mkdir /tmp/store {mounts}/one && echo there > /tmp/store/file && exec rclone mount --daemon --allow-other \
-         --default-permissions --uid 1000 --gid 100 --umask 077 /tmp/store {mounts}/one"
+    let mut session = Session::trusting(&deployment.origin(), &deployment.certificate()?)?;
+    let (url, page) = provider.sign_in(&mut session, "/hub/oauth_login?provider=iam", &ada).await?;
+    page.expect(&[200]).with_context(|| format!("at {url}\n{}", deployment.logs("hub")))?;
+    session.start_server(&ada).await.with_context(|| deployment.logs("hub"))?;
+    let lab = deployment.lab_of(&ada)?;
+    let says = |line: &str| docker(&["exec", &lab, "sh", "-c", line]);
+    // What is written in the lab is in the buckets, hers and that of all.
+    let write = async |folder: &str, bucket: &str| {
+        let written = says(&format!("echo hers > /s3/{folder}/file && sha256sum < /s3/{folder}/file"))?;
+        let digest = written.split(' ').next().context("a digest")?;
+        store.has(&format!("{bucket}/file"), digest, PATIENCE).await.with_context(|| deployment.logs("hub"))
+    };
+    assert_eq!(
+        says("ls /s3; id -u; grep ^CapEff /proc/self/status")?,
+        format!("{ada}\nscratch\n1000\nCapEff:\t0000000000000000")
     );
-    docker(&["exec", &hub, "sh", "-c", &line])?;
-    assert_eq!(docker(&["exec", &lab, "cat", "/s3/one/file"])?, "there");
-    // And goes there when it goes.
-    docker(&["exec", &hub, "umount", &format!("{mounts}/one")])?;
-    assert_eq!(docker(&["exec", &lab, "ls", "/s3/one"])?, "");
-    Ok(())
+    write("scratch", "scratch").await?;
+
+    // The helpers go with the hub's container, and come with the next to the lab that was there before.
+    drop(before);
+    docker(&["restart", "--time", "5", &hub])?;
+    let _after = passages()?;
+    until("the folders back", PATIENCE, async || Ok((says("cat /s3/scratch/file || true")? == "hers").then_some(())))
+        .await
+        .with_context(|| deployment.logs("hub"))?;
+    write(&ada, &format!("{ada}-own")).await?;
+
+    session.stop_server(&ada).await?;
+    let mounts = format!("{}/", deployment.folder.path().join("mounts").display());
+    until("nothing mounted", PATIENCE, async || {
+        let table = fs::read_to_string("/proc/self/mountinfo")?;
+        Ok((!table.contains(&mounts)).then_some(()))
+    })
+    .await
+    .with_context(|| deployment.logs("hub"))
 }
 
 #[test]

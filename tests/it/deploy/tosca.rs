@@ -1,7 +1,7 @@
 //! `deploy/tosca`: the template as an orchestrator's parser reads it, and what its role writes.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -81,6 +81,15 @@ fn the_role_writes_a_deployment_that_the_hub_takes() -> Result<()> {
     symlink(file("deploy/tosca/role"), roles.join("specola"))?;
     let inventory = folder.path().join("hosts");
     let interpreter = place::plain_python()?;
+    // What a machine with a whole GPU and a cut one says, where this one has none.
+    let tools = folder.path().join("tools");
+    fs::create_dir(&tools)?;
+    let list = "GPU 0: NVIDIA A30 (UUID: GPU-1f2c)\nGPU 1: NVIDIA A100 (UUID: GPU-8a56)\n  \
+                MIG 1g.5gb      Device  0: (UUID: MIG-77aa)\n  MIG 1g.5gb      Device  1: (UUID: MIG-77ab)";
+    let program = tools.join("nvidia-smi");
+    fs::write(&program, format!("#!/bin/sh\ncat <<'END'\n{list}\nEND\n"))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH")?);
     fs::write(
         &inventory,
         format!("localhost ansible_connection=local ansible_python_interpreter={}\n", interpreter.display()),
@@ -92,6 +101,7 @@ fn the_role_writes_a_deployment_that_the_hub_takes() -> Result<()> {
         command
             .env("ANSIBLE_ROLES_PATH", &roles)
             .env("ANSIBLE_HOME", folder.path().join("home"))
+            .env("PATH", &path)
             .env("LANG", "C.UTF-8");
         run(&mut command)
     };
@@ -110,6 +120,8 @@ fn the_role_writes_a_deployment_that_the_hub_takes() -> Result<()> {
     }
     // As the container gets them: variables of the deployment, and those of compose.
     let variables = read("variables.env")?;
+    // Each is leased to one server at a time; the GPU that is cut is not there besides its slices.
+    ensure!(variables.lines().any(|line| line == "ALL_GPU_UUIDs=GPU-1f2c,MIG-77aa,MIG-77ab"), "{variables}");
     let mut check = Command::new(place::binary()?);
     check.args(["check-config", "--config"]).arg(made.join("specola.toml"));
     check.envs(variables.lines().filter_map(|line| line.split_once('=')));

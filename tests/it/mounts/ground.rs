@@ -116,15 +116,17 @@ impl<'a> Store<'a> {
         Ok(Store { tools, endpoint: gateway.endpoint(), keys: gateway.keys(), thumbprint, more })
     }
 
-    /// A hub whose people have a bucket of their own, one for all, and one for each group of cygno's; labs see them below
-    /// `target`.
-    pub async fn house(&self, provider: Provider, target: &str, more: Options) -> Result<House> {
+    /// Makes the buckets: one of each person's own, which they make themselves, one for all, and one for each group of
+    /// cygno's. Gives what the configuration says of them; labs see them below `target`.
+    pub fn furnish(&self, issuer: &str, people: &[&str], target: &str) -> Result<String> {
+        let own: Vec<String> = people.iter().map(|name| format!("{name}-own")).collect();
+        let open: Vec<&str> = own.iter().map(String::as_str).chain(["scratch", "cygno-data"]).collect();
         let roles = self.tools.administer(&Wanted {
             endpoint: &self.endpoint,
             keys: self.keys,
-            issuer: provider.issuer(),
+            issuer,
             thumbprint: self.thumbprint.as_deref(),
-            roles: &[("people", &["anna-own", "bob-own", "scratch", "cygno-data"])],
+            roles: &[("people", &open)],
             buckets: &["scratch", "cygno-data"],
         })?;
         let bucket = |bucket: &str, folder: &str, more: &str| {
@@ -135,13 +137,18 @@ impl<'a> Store<'a> {
             bucket("scratch", "scratch", ""),
             bucket("cygno-data", "cygno", "groups = [\"users/cygno\"]"),
         ];
-        let storage = format!(
+        Ok(format!(
             "[{{ name = \"main\", endpoint = {:?}, {} roles = [{{ role_arn = {:?}, groups = [] }}], buckets = [{}] }}]",
             self.endpoint,
             self.more,
             roles["people"],
             buckets.join(", ")
-        );
+        ))
+    }
+
+    /// A hub whose people have these buckets.
+    pub async fn house(&self, provider: Provider, target: &str, more: Options) -> Result<House> {
+        let storage = self.furnish(provider.issuer(), &["anna", "bob"], target)?;
         let options = |options| keeping(options).set("", "storage", &storage).and(more);
         let house = House::at(provider, &Entry::by_group(), options).await?;
         house.provider.set_user("bob", json!({"groups": ["users"]})).await?;

@@ -2,7 +2,7 @@
 
 mod buckets;
 mod containers;
-mod ground;
+pub mod ground;
 mod home;
 mod trash;
 

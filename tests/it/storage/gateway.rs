@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::json;
 use tests::object_store::{AUDIENCE, Gateway, Wanted, gateway_is_here, tools};
 use tests::{Provider, need, place, provider};
@@ -49,7 +49,8 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
     let refused = keys(&mut client, "cygno").await?.expect(&[403])?;
     assert_eq!(refused.json()?["code"], "no_role", "{}", refused.text());
-    let refused = keys(&mut client, "wrong").await?.expect(&[403])?;
+    // Should it answer anything else, the hub's log has its words.
+    let refused = keys(&mut client, "wrong").await?.expect(&[403]).with_context(|| house.specola.log())?;
     assert_eq!(refused.json()?["code"], "denied", "{}", refused.text());
 
     need!(place::command("rclone"), "rclone", "SPECOLA_REQUIRE_RCLONE");
@@ -65,7 +66,8 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     assert!(begun.elapsed() >= Duration::from_secs(seconds));
     for (name, used) in [("boto3", &boto3), ("s3fs", &s3fs), ("rclone", &rclone)] {
         println!("{name}: {} round trips in {lives} lives of keys", used.done);
-        assert!(used.refused.is_empty() && u64::from(used.done) > 5 * lives, "{name}: {used:?}\n{}", gateway.logs());
+        // How much is done in a life is the machine's; a busy one still does something in each.
+        assert!(used.refused.is_empty() && u64::from(used.done) > lives, "{name}: {used:?}\n{}", gateway.logs());
     }
     assert!(boto3.keys.len() as u64 >= lives, "{boto3:?}");
     keys(&mut client, "by-id").await?.expect(&[200])?;

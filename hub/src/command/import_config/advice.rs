@@ -1,5 +1,6 @@
 //! What to do instead of a setting that was not carried over.
 
+use super::docker_spawner;
 use super::read::Setting;
 
 /// One sentence for an operator.
@@ -53,13 +54,14 @@ pub fn instead(setting: &Setting) -> &'static str {
         }
         ("JupyterHub", "admin_users") => "Use auth.admin_users.",
         ("JupyterHub", "admin_access") => "Give the scope access:servers with a role in hub.load_roles.",
-        ("DockerSpawner", "allowed_images") => {
-            "Write an option image in [options], with a choice for each (docs/options.md)."
+        ("DockerSpawner", name) => docker_spawner::instead(name),
+        ("SystemUserSpawner", _) => {
+            "Servers of people of the machine: spawner.docker.volumes = {\"/home/{raw_username}\" = \"/home/{raw_username}\"}, and spawner.docker.user (docs/docker.md)."
         }
-        ("DockerSpawner" | "SystemUserSpawner", _) => {
-            "See docs/docker.md for what there is; without it the default counts."
+        ("SwarmSpawner", _) => {
+            "There is no driver for Swarm: with the bridge it keeps its own configuration (docs/hooks.md)."
         }
-        ("KubeSpawner" | "SwarmSpawner", _) => "Kubernetes and Swarm are no drivers yet.",
+        ("KubeSpawner", _) => "Kubernetes is no driver yet.",
         ("JupyterHub" | "Spawner" | "Authenticator", _) => {
             "See docs/configuration.md for what there is; without it the default counts."
         }

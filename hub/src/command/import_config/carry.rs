@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::advice;
+use super::docker_spawner::{self, Place};
 use super::read::Setting;
 use crate::config::shape::Shape;
 
@@ -31,7 +32,10 @@ pub fn carry(settings: Vec<Setting>) -> Carried {
     let address = address(&settings);
     for setting in settings {
         let (class, name) = (setting.class.as_str(), setting.trait_name.as_str());
-        if let Some(what) = setting.problem.clone() {
+        let docker = (class == "DockerSpawner").then(|| docker_spawner::place(name));
+        if is_usual(&setting) {
+            // What is done here anyway.
+        } else if let Some(what) = setting.problem.clone() {
             carried.leave(setting, format!("{what} is not data"));
         } else if setting.plain.is_null() {
             // As if it were not written: the default.
@@ -41,8 +45,18 @@ pub fn carry(settings: Vec<Setting>) -> Carried {
             }
         } else if let Some((key, value)) = class_choice(class, name, &setting.plain) {
             carried.add(key, value, setting);
-        } else if let Some(key) = key_of(&shape, class, name) {
+        } else if let Some(Place::Read(read, _)) = docker {
+            match read(&setting.plain) {
+                Some(options) => {
+                    options.into_iter().for_each(|(key, value)| carried.add(key, value, setting.clone()));
+                }
+                None => carried.leave(setting, "its value has no place".to_owned()),
+            }
+        } else if let Some(key) = key_of(&shape, class, new_name(docker, name)) {
+            let is_said = carried.options.iter().any(|(known, ..)| *known == key);
             match ours(&key, setting.plain.clone()) {
+                // An old name beside the one of today says nothing.
+                Some(_) if is_said && matches!(docker, Some(Place::As(_))) => {}
                 Some(value) => carried.add(&key, value, setting),
                 None => carried.leave(setting, "a value is missing in it".to_owned()),
             }
@@ -50,10 +64,43 @@ pub fn carry(settings: Vec<Setting>) -> Carried {
             carried.leave(setting, "there is no such option".to_owned());
         }
     }
+    carried.whole_images();
     carried
 }
 
+/// Whether it is a function of DockerSpawner's that does what is done here.
+fn is_usual(setting: &Setting) -> bool {
+    let name = setting.trait_name.as_str();
+    let by_problem = setting.problem.as_deref().is_some_and(|what| docker_spawner::is_usual(name, what));
+    setting.class == "DockerSpawner" && (by_problem || docker_spawner::is_usual_name(name, &setting.plain))
+}
+
+/// The name of today.
+fn new_name(docker: Option<Place>, name: &str) -> &str {
+    match docker {
+        Some(Place::As(new)) => new,
+        _ => name,
+    }
+}
+
 impl Carried {
+    /// What DockerSpawner starts when nobody chose is what is chosen at first; and it runs the image's own command.
+    fn whole_images(&mut self) {
+        let of = |key: &str| self.options.iter().find(|(known, ..)| known == key);
+        let image = of("spawner.docker.image").map(|(_, value, _)| value.clone());
+        let is_docker = of("spawner.driver").filter(|(_, driver, _)| driver.as_str() == Some("docker"));
+        let own_command = is_docker.filter(|_| of("spawner.cmd").is_none()).map(|(_, _, setting)| setting.clone());
+        if let Some(setting) = own_command {
+            self.add("spawner.cmd", json!([]), setting);
+        }
+        let images = self.options.iter_mut().find(|(known, ..)| known == "options.images");
+        let images = images.and_then(|(_, value, _)| value.as_array_mut());
+        let usual = images.and_then(|images| images.iter_mut().find(|one| one.get("image") == image.as_ref()));
+        if let Some(Value::Object(usual)) = usual {
+            usual.insert("default".to_owned(), json!(true));
+        }
+    }
+
     fn add(&mut self, key: &str, value: Value, setting: Setting) {
         match self.options.iter_mut().find(|(known, ..)| known == key) {
             // For JupyterHub the class itself counts more than the one it is made from, whatever the order.

@@ -145,6 +145,10 @@ class Config(dict):
 config = Config()
 
 
+# What docker-py's types are called with, where no names are said. They are tables, as they are with docker-py installed.
+POSITIONS = {"DriverConfig": ("name", "options"), "Mount": ("target", "source", "type", "read_only")}
+
+
 class StandIn(type):
     """Classes of modules that are not installed; any attribute of them is another one."""
 
@@ -156,7 +160,8 @@ class StandIn(type):
 
 class Thing(metaclass=StandIn):
     def __init__(self, *arguments, **named):
-        pass
+        names = POSITIONS.get(type(self).__name__, ())
+        self.__dict__["_said"] = {**dict(zip(names, arguments)), **named}
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -241,6 +246,8 @@ def data(value, found):
         return sorted((data(item, found) for item in value), key=str)
     elif isinstance(value, (list, tuple)):
         return [data(item, found) for item in value]
+    elif isinstance(value, Thing) and f"{type(value).__module__}.".startswith("docker.types."):
+        return data(value.__dict__["_said"], found)
     elif isinstance(value, type):
         return class_of(value, found)
     elif callable(value) and not isinstance(value, Thing):

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::config::docker::{Escape, PullPolicy};
 
 /// The configuration that is made of a sample, and what was not carried: place and name, with the advice.
 async fn imported(sample: &str) -> (Config, BTreeMap<String, String>, String) {
@@ -146,7 +147,15 @@ async fn options_of_dockerspawners_keep_their_names() {
     let sample = "c.JupyterHub.spawner_class = 'dockerspawner.DockerSpawner'\nc.JupyterHub.hub_ip = '172.17.0.1'\n\
                   c.DockerSpawner.image = 'lab:1'\nc.DockerSpawner.remove = False\nc.DockerSpawner.mem_limit = '4G'\n\
                   c.DockerSpawner.volumes = {'home-{username}': '/home/jovyan'}\n\
-                  c.DockerSpawner.extra_host_config = {'shm_size': '1G'}\nc.DockerSpawner.links = {'a': 'b'}\n";
+                  c.DockerSpawner.extra_host_config = {'shm_size': '1G'}\nc.DockerSpawner.links = {'a': 'b'}\n\
+                  c.DockerSpawner.post_start_cmd = 'sh -c \"echo a\"'\nc.DockerSpawner.pull_policy = 'Always'\n\
+                  c.DockerSpawner.container_prefix = 'lab'\nc.DockerSpawner.remove_containers = True\n\
+                  c.DockerSpawner.allowed_images = {'Small': 'lab:0', 'Large': 'lab:1'}\n\
+                  c.DockerSpawner.escape = 'legacy'\nc.DockerSpawner.network_name = 'host'\n\
+                  c.DockerSpawner.move_certs_image = 'busybox'\nimport dockerspawner\n\
+                  c.DockerSpawner.extra_create_kwargs = {'ports': [80], 'command': 'run it'}\n\
+                  c.DockerSpawner.mounts = [{'target': '/d', 'source': '/d', 'type': 'bind', 'propagation': 'rslave'}]\n\
+                  c.SwarmSpawner.volume_driver = 'x'\nc.SystemUserSpawner.run_as_root = True\n";
     let (config, left, _) = imported(sample).await;
     assert_eq!(config.spawner.driver, crate::config::spawner::Driver::Docker);
     let docker = &config.spawner.docker;
@@ -154,8 +163,70 @@ async fn options_of_dockerspawners_keep_their_names() {
     assert_eq!(config.spawner.mem_limit.unwrap().0, 4 << 30);
     assert_eq!(docker.volumes["home-{username}"], "/home/jovyan");
     assert_eq!(docker.extra_host_config["shm_size"], "1G");
-    assert_eq!(names(&left), ["DockerSpawner.links"]);
-    assert!(left["DockerSpawner.links"].contains("docs/docker.md"), "{left:?}");
+    assert_eq!((docker.links["a"].as_str(), docker.prefix.as_str()), ("b", "lab"));
+    assert_eq!((docker.post_start_cmd[2].as_str(), docker.mounts.len()), ("echo a", 1));
+    assert_eq!(docker.extra_create_kwargs["command"], "run it");
+    assert_eq!((docker.pull_policy, docker.escape), (PullPolicy::Always, Escape::Legacy));
+    let images: Vec<_> = config.options.images.iter().map(|one| (one.name.as_str(), one.default)).collect();
+    assert_eq!(images, [("Large", true), ("Small", false)], "what DockerSpawner starts is chosen at first");
+    assert!(config.spawner.cmd.is_empty(), "DockerSpawner runs the image's own command");
+    assert_eq!(
+        names(&left),
+        [
+            "DockerSpawner.move_certs_image",
+            "DockerSpawner.network_name",
+            "SwarmSpawner.volume_driver",
+            "SystemUserSpawner.run_as_root",
+        ]
+    );
+    for (name, words) in [
+        ("DockerSpawner.move_certs_image", "internal_ssl"),
+        ("DockerSpawner.network_name", "everybody on it reaches every server"),
+        ("SwarmSpawner.volume_driver", "no driver for Swarm"),
+        ("SystemUserSpawner.run_as_root", "/home/{raw_username}"),
+    ] {
+        assert!(left[name].contains(words), "{left:?}");
+    }
+}
+
+/// As with docker-py installed, whose types are tables: here it is not.
+#[tokio::test]
+async fn types_of_docker_py_are_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(folder.path()).status();
+    assert!(made.unwrap().success());
+    let file = folder.path().join("config.py");
+    let sample = "import docker\nfrom docker.types import DriverConfig, Mount, Ulimit\n\
+                  gpus = docker.types.DeviceRequest(count=-1, capabilities=[['gpu']])\n\
+                  files = Ulimit(name='nofile', soft=64, hard=128)\n\
+                  c.DockerSpawner.extra_host_config = {'device_requests': [gpus], 'ulimits': [files]}\n\
+                  nfs = DriverConfig('local', {'type': 'nfs'})\n\
+                  c.DockerSpawner.mounts = [Mount('/data', 'data', driver_config=nfs)]\n\
+                  c.DockerSpawner.links = docker.from_env()\n";
+    std::fs::write(&file, sample).unwrap();
+    let read = read::read(&folder.path().join("bin/python"), &file).await.unwrap();
+    assert_eq!(read.stood_in, ["docker", "docker.types"]);
+    let [host, mounts, links] = read.settings.as_slice() else { panic!("{:?}", read.settings) };
+    let expected = serde_json::json!({
+        "device_requests": [{"count": -1, "capabilities": [["gpu"]]}],
+        "ulimits": [{"name": "nofile", "soft": 64, "hard": 128}],
+    });
+    assert_eq!(host.plain, expected);
+    let config = serde_json::json!({"name": "local", "options": {"type": "nfs"}});
+    assert_eq!(mounts.plain, serde_json::json!([{"target": "/data", "source": "data", "driver_config": config}]));
+    assert!(links.problem.is_some(), "what else it has is no data");
+}
+
+#[tokio::test]
+async fn any_image_of_dockerspawners_is_any_image_here() {
+    let sample = "from dockerspawner.volumenamingstrategy import escaped_format_volume_name\n\
+                  c.JupyterHub.spawner_class = 'docker'\nc.DockerSpawner.allowed_images = '*'\n\
+                  c.DockerSpawner.image = 'lab:1'\nc.DockerSpawner.cmd = ['start']\n\
+                  c.DockerSpawner.format_volume_name = escaped_format_volume_name\n";
+    let (config, left, _) = imported(sample).await;
+    assert_eq!(names(&left), Vec::<&str>::new(), "{left:?}");
+    assert_eq!(config.options.policies[0].grant.own_images, ["*"]);
+    assert_eq!(config.spawner.cmd, ["start"]);
 }
 
 #[tokio::test]

@@ -98,10 +98,11 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
         _ => Driver::Local,
     });
     let mut can = super::rules::abilities(driver.unwrap_or(Driver::Docker));
-    can.gpus |= at(document, "spawner.devices").is_some();
+    let has_devices = at(document, "spawner.devices").is_some();
+    can.gpus |= has_devices;
     let hub_port = at(document, "hub.hub_port").and_then(Value::as_u64);
     let hub_port = hub_port.unwrap_or_else(|| HubConfig::default().hub_port.into());
-    let said = read::read(&variables, read::Ground { driver, can, hub_port });
+    let said = read::read(&variables, read::Ground { driver, can, has_devices, hub_port });
     problems.extend(said.problems);
     taken.notes.extend(said.notes);
     taken.claim = said.claim;

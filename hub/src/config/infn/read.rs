@@ -16,6 +16,8 @@ pub struct Ground {
     pub driver: Option<Driver>,
     /// What can be done there.
     pub can: Abilities,
+    /// Whether GPUs are named without a variable.
+    pub has_devices: bool,
     /// The port of the hub's own API.
     pub hub_port: u64,
 }
@@ -241,6 +243,10 @@ impl<'a> Reading<'a> {
         if self.flag("WITH_GPU") == Some(true) {
             if can.gpus || devices {
                 self.set("options.gpus", json!([0, 1]), "WITH_GPU");
+                // As in INFN's own hub: whoever wants a GPU has the same one. It is told as what it is.
+                if self.ground.has_containers() && !devices && !self.ground.has_devices {
+                    self.set("spawner.docker.share_gpus", true, "WITH_GPU");
+                }
             } else {
                 let note = "WITH_GPU is not used: this driver gives servers no GPUs of their own (spawner.driver) without ALL_GPU_UUIDs or spawner.devices";
                 self.said.notes.push(note.to_owned());

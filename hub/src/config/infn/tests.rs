@@ -20,7 +20,7 @@ fn environment(more: &[(&str, &str)]) -> Environment {
 }
 
 /// What is read where nothing but the variables says what the hub is.
-const THEIRS: Ground = Ground { driver: None, can: Abilities::ALL, hub_port: 8081 };
+const THEIRS: Ground = Ground { driver: None, can: Abilities::ALL, has_devices: false, hub_port: 8081 };
 
 fn said(environment: &Environment, ground: Ground) -> Said {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
@@ -41,7 +41,7 @@ fn load(more: &[(&str, &str)]) -> Result<Config, String> {
 
 #[test]
 fn each_variable_becomes_its_option() {
-    let cases: [(&str, &str, &str, Value); 58] = [
+    let cases: [(&str, &str, &str, Value); 60] = [
         ("OAUTH_GROUPS", "a b/c", "auth.providers[0].allowed_groups", json!(["a", "b/c"])),
         ("OAUTH_GROUPS", "a, b/c,d", "auth.providers[0].allowed_groups", json!(["a", "b/c", "d"])),
         ("OAUTH_GROUPS", " ", "auth.providers[0].allowed_groups", Value::Null),
@@ -57,6 +57,8 @@ fn each_variable_becomes_its_option() {
         ("JUPYTER_DEFAULT_CPU", "2", "options.cores", json!([1.0, 2.0, 4.0])),
         ("WITH_GPU", "true", "options.gpus", json!([0, 1])),
         ("WITH_GPU", "False", "options.gpus", Value::Null),
+        ("WITH_GPU", "true", "spawner.docker.share_gpus", json!(true)),
+        ("WITH_GPU", "False", "spawner.docker.share_gpus", Value::Null),
         ("ALL_GPU_UUIDs", "MIG-1, MIG-2", "spawner.devices", json!({"nvidia.com/gpu": ["MIG-1", "MIG-2"]})),
         ("ALL_GPU_UUIDS", "GPU-1", "spawner.devices", json!({"nvidia.com/gpu": ["GPU-1"]})),
         ("ALL_GPU_UUIDs", "None", "spawner.devices", Value::Null),
@@ -326,6 +328,10 @@ fn the_slices_of_a_gpu_are_leased_one_by_one() {
     assert_eq!(config.spawner.devices["nvidia.com/gpu"], ["MIG-1", "MIG-2"]);
     let rules = config.rules().unwrap().unwrap();
     assert_eq!(rules.gpus, [0, 1]);
+    assert!(!config.spawner.docker.share_gpus);
+    let shared = load(&[("WITH_GPU", "true")]).unwrap();
+    assert!(shared.spawner.docker.share_gpus && shared.rules().unwrap().is_some());
+    assert!(shared.warnings().iter().any(|one| one.contains("the same first ones")), "{:?}", shared.warnings());
     assert!(!config.warnings().iter().any(|one| one.contains("GPU_UUIDs")), "{:?}", config.warnings());
     // What is named twice is there once: nobody gets it while another has it.
     let config = load(&[("WITH_GPU", "true"), ("ALL_GPU_UUIDs", "MIG-1,MIG-1")]).unwrap();

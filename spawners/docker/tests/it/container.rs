@@ -130,6 +130,24 @@ async fn in_a_network_of_its_own_a_server_is_reached_inside() {
 }
 
 #[tokio::test]
+async fn a_server_is_in_every_network_that_is_named() {
+    let Some(mut ground) = ground() else { return };
+    let other = ground.network();
+    let settings = json!({"networking_config": {"EndpointsConfig": {"bridge": {}, &other: {"Aliases": ["lab"]}}}});
+    ground.config.shape.extra_create_kwargs = settings.as_object().unwrap().clone();
+    ground.start(&ground.plan(1, 1)).await.unwrap();
+    let id = ground.containers().remove(0);
+    let format = "{{range $name, $network := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    let networks = docker(&["inspect", "--format", format, &id]);
+    assert_eq!(networks.split_whitespace().collect::<Vec<_>>(), ["bridge", other.as_str()]);
+    // One that is not there ends the start, and leaves nothing.
+    let settings = json!({"networking_config": {"EndpointsConfig": {format!("{other}-gone"): {}}}});
+    ground.config.shape.extra_create_kwargs = settings.as_object().unwrap().clone();
+    assert_eq!(ground.fails(&ground.plan(2, 1)).await.0, "network_absent");
+    assert_eq!(ground.containers(), [id]);
+}
+
+#[tokio::test]
 async fn a_command_is_run_after_the_start_and_extra_settings_count() {
     let Some(mut ground) = ground() else { return };
     let post = r#"open("/tmp/marked", "w").write("after")"#;

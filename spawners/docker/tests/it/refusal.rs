@@ -64,6 +64,15 @@ async fn a_part_of_a_volume_is_not_the_whole_of_it() {
     // A newer engine looks for the folder in the volume, and finds none.
     assert_eq!(code, if minor < 45 { "engine_too_old" } else { "folder_absent" });
     nothing_is_left(&ground);
+    ground.config.shape.mounts.clear();
+    let notes = json!({"annotations": {"a": "b"}});
+    ground.config.shape.extra_host_config = notes.as_object().unwrap().clone();
+    if minor < 43 {
+        let (code, sentence) = ground.fails(&ground.plan(2, 1)).await;
+        assert_eq!(code, "engine_too_old");
+        assert!(sentence.contains("too old to pass annotations"), "{sentence}");
+    }
+    nothing_is_left(&ground);
 }
 
 #[tokio::test]
