@@ -202,7 +202,7 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
         stream.read(&mut [0; 4096])
     };
     let connect = || -> Result<TcpStream> {
-        let mut stream = TcpStream::connect(("127.0.0.1", public.parse()?))?;
+        let mut stream = TcpStream::connect(("127.0.0.1", public.parse::<u16>()?))?;
         stream.write_all(b"GET /_chp_healthz HTTP/1.1\r\nHost: a\r\n\r\n")?;
         Ok(stream)
     };
