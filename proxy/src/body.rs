@@ -17,9 +17,7 @@ use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{sync::oneshot, time::Sleep};
 
-use crate::{
-    access_log::Logged, budget::Turn, keep_alive::Kept, pool::Lease, route::Route, silence::Silence,
-};
+use crate::{access_log::Logged, budget::Turn, keep_alive::Kept, pool::Lease, route::Route, silence::Silence};
 
 /// Why an upload ended early. The client never sees the text.
 #[derive(Debug, thiserror::Error)]

@@ -70,7 +70,8 @@ pub(crate) async fn pass(
     parts.extensions.clear();
     let offered = parts.headers.clone();
     let lease = relay::dial(shared, &mut route, &mut None).await?;
-    let mut exchange = Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false, silence: None, _turn: turn };
+    let mut exchange =
+        Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false, silence: None, _turn: turn };
     let outgoing = Request::from_parts(parts, Upload::Empty);
     let patience = shared.limits().switch;
     let sending = exchange.lease.insert(lease).sender.send_request(outgoing);
