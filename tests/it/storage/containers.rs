@@ -10,7 +10,8 @@ use tests::{need, place, provider};
 use super::{storage, with_storage, world};
 use crate::oidc::{Entry, House, keeping};
 
-/// Runs a program as a terminal of the lab would: with the environment that the lab itself has.
+/// Runs a program as a terminal of the lab would: with the environment that the lab itself has, and packages of Python that
+/// an image with them would have.
 const TERMINAL: &str = r#"
 import os, sys
 for process in filter(str.isdigit, os.listdir("/proc")):
@@ -20,7 +21,7 @@ for process in filter(str.isdigit, os.listdir("/proc")):
         continue
     if command.startswith("python3\0/labs/quick.py"):
         environment = dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
-        os.execve(sys.argv[1], sys.argv[1:], environment)
+        os.execve(sys.argv[2], sys.argv[2:], environment | {"PYTHONPATH": sys.argv[1]})
 sys.exit("there is no lab")
 "#;
 
@@ -33,10 +34,12 @@ async fn programs_in_a_container_of_any_image_need_no_configuration() -> Result<
     let rclone = need!(place::command("rclone"), "rclone", "SPECOLA_REQUIRE_RCLONE").display().to_string();
     let (provider, moto, roles) = world(&tools, &installed).await?;
     let main = storage("main", &moto.endpoint(), &[("\"users\"", &roles["users"])], "duration = 3600");
-    let python = tools.python().display().to_string();
+    let python = "/usr/bin/python3";
     let scripts = place::package().join("object_store").display().to_string();
     // Programs and the test's own scripts, lent to the container under their own paths.
     let folder = tools.python().parent().and_then(|bin| bin.parent()).context("an environment")?.display().to_string();
+    let library = std::fs::read_dir(format!("{folder}/lib"))?.next().context("a library")??.path();
+    let packages = library.join("site-packages").display().to_string();
     let mut options =
         engine.options()?.set("spawner.docker", "agent_file", &format!("{:?}", agent.display().to_string()));
     for lent in [&folder, &scripts, &rclone] {
@@ -49,19 +52,18 @@ async fn programs_in_a_container_of_any_image_need_no_configuration() -> Result<
     let port = moto.endpoint().rsplit(':').next().context("a port")?.parse()?;
     let _passage = Passage::into(&container, port, port)?;
     let terminal = |program: &[&str]| {
-        docker(&[&["exec", &container, "python3", "-c", TERMINAL], program].concat())
+        docker(&[&["exec", &container, python, "-c", TERMINAL, &packages], program].concat())
             .with_context(|| house.specola.log())
     };
 
     let bearer = "import os; print(open(os.environ['BEARER_TOKEN_FILE']).read().count('.'))";
-    assert_eq!(terminal(&[&python, "-c", bearer])?, "2", "the access token");
+    assert_eq!(terminal(&[python, "-c", bearer])?, "2", "the access token");
     for kind in ["boto3", "s3fs"] {
-        let used: Value =
-            serde_json::from_str(&terminal(&[&python, &format!("{scripts}/use.py"), kind, "0", "data"])?)?;
+        let used: Value = serde_json::from_str(&terminal(&[python, &format!("{scripts}/use.py"), kind, "0", "data"])?)?;
         assert!(used["done"] == 1 && used["refused"] == Value::Array(Vec::new()), "{kind}: {used}");
     }
     let aws = format!("{folder}/bin/aws");
-    let listed = terminal(&[&python, &aws, "s3", "ls", "s3://data/boto3/"])?;
+    let listed = terminal(&[python, &aws, "s3", "ls", "s3://data/boto3/"])?;
     assert!(listed.contains("object"), "{listed}");
     assert_eq!(terminal(&[&rclone, "lsf", "main:data/boto3"])?, "object");
     Ok(())

@@ -25,9 +25,10 @@ fn the_hub_hears_what_is_at_hand_and_how_folders_are_and_each_change() {
     });
     assert_eq!(agent.status()["folders"]["/proc"]["ok"], true, "the lab finds the same in its file");
     hub.set(Mood::Away);
-    until("keys missed", || (agent.status()["storage"]["main"]["ok"] == false).then_some(()));
+    until("keys missed", || (agent.keys().0 != 200).then_some(()));
     // What it could not tell meanwhile is told when the hub hears again; keys it has by then.
     hub.set(Mood::Gives(3_600_000));
+    until("keys", || (agent.keys().0 == 200).then_some(()));
     hub.hears("keys that last", |told| {
         told["storage"]["main"]["expires_in"].as_u64().is_some_and(|seconds| seconds > 60)
     });
