@@ -58,6 +58,7 @@ fn build(image: &str, more: &[&str]) -> Result<String> {
 
 /// The image `lab-hub` with the binary under test.
 fn hub() -> Result<String> {
-    let agent = tests::docker::static_agent().context("the image lab, with the agent")?.display().to_string();
-    build("lab-hub", &["--binary", &place::binary()?.display().to_string(), "--agent", &agent])
+    let agent = tests::docker::static_agent().context("the image lab, with the agent")?;
+    let agent_file = agent.display().to_string();
+    build("lab-hub", &["--binary", &place::binary()?.display().to_string(), "--agent", &agent_file])
 }

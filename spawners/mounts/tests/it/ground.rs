@@ -84,6 +84,8 @@ impl Store {
     /// What a bucket has under a name, read by another client.
     pub fn read(&self, path: &str) -> Option<Vec<u8>> {
         let output = self.rclone(&["cat", &format!("store:{path}")]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || said.contains("not found"), "{said}");
         (output.status.success() && !output.stdout.is_empty()).then_some(output.stdout)
     }
 
