@@ -69,6 +69,11 @@ pub async fn bring_up(task: Task<'_>, replace: bool) -> Result<()> {
         return Ok(());
     }
     clear(task).await?;
+    let cache = task.place.cache(task.mount);
+    let mended = blocking(move || cache::mend(&cache)).await?;
+    if mended > 0 {
+        tracing::warn!(folder = task.mount.name, mended, "rclone was ended while it noted what is not uploaded");
+    }
     let helper = task.start().with_context(|| format!("{} cannot be started", task.config.rclone.display()))?;
     let deadline = Instant::now() + task.config.mount_timeout;
     loop {
