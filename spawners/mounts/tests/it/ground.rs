@@ -301,6 +301,24 @@ impl Ground {
         }
     }
 
+    /// Cuts rclone's own notes of files with this name to half. Returns how many.
+    pub fn cut_notes(&self, name: &str) -> usize {
+        let (mut folders, mut cut) = (vec![self.config.cache_dir.clone()], 0);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.ends_with(name) && path.components().any(|part| part.as_os_str() == "vfsMeta") {
+                    let text = std::fs::read(&path).unwrap();
+                    std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+                    cut += 1;
+                }
+            }
+        }
+        cut
+    }
+
     /// What is mounted for servers.
     pub fn mounted(&self) -> Vec<String> {
         let beginning = format!("{}/", self.folder.path().join("live").display());

@@ -31,6 +31,26 @@ async fn h11_what_was_written_right_before_a_stop_is_in_the_store_though_helper_
     assert_eq!(stored, Some(written));
 }
 
+/// rclone writes what it notes of a file in place, and throws the file away when it finds half a note.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_not_lost_whose_note_was_half_written_when_its_helper_was_killed() {
+    if !possible() {
+        return;
+    }
+    let mut ground = Ground::new();
+    ground.config.args.push("--bwlimit=4M".into());
+    let hub = ground.open();
+    let lab = ground.start(&hub, &ground.plan(1, vec![ground.mount("anna")])).await;
+    let written = ground.writes(&lab, "anna/big", 16);
+    drop(hub);
+    ground.kill_helpers();
+    assert_eq!(ground.cut_notes("big"), 1);
+    let hub = ground.open();
+    ground.ends(&hub, &lab).await;
+    ground.is_clean().await;
+    assert_eq!(ground.store.read("bucket-anna/big").map(|bytes| digest(&bytes)), Some(written));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_do_not_end_in_time_are_kept_for_the_next_start_and_told() {
     if !possible() {
