@@ -33,6 +33,8 @@ use crate::{
 
 /// Lines that wait for the disk.
 const WAITING: usize = 8192;
+/// Bytes of a path or of the name of a client that are written: what waits has to have a bound.
+const LONGEST: usize = 2048;
 /// Lines written at once.
 const AT_ONCE: usize = 256;
 /// How often it is looked whether the file was moved away, as programs do that keep logs short.
@@ -120,7 +122,7 @@ pub(crate) struct Entry {
     address: HeaderValue,
     method: Method,
     path: String,
-    agent: Option<HeaderValue>,
+    agent: Option<String>,
     status: StatusCode,
     route: Option<String>,
     class: Class,
@@ -164,8 +166,11 @@ impl Entry {
             time: Utc::now(),
             address: address.clone(),
             method: method.clone(),
-            path: path.to_owned(),
-            agent: headers.get(USER_AGENT).cloned(),
+            path: cut(path, LONGEST).to_owned(),
+            agent: headers
+                .get(USER_AGENT)
+                .and_then(|agent| agent.to_str().ok())
+                .map(|agent| cut(agent, LONGEST).to_owned()),
             status: StatusCode::OK,
             route: None,
             class: Class::Other,
@@ -198,13 +203,18 @@ impl Entry {
             seconds: self.begin.elapsed().as_secs_f64(),
             route: self.route.as_deref(),
             class: self.class.name(),
-            agent: self.agent.as_ref().and_then(|agent| agent.to_str().ok()),
+            agent: self.agent.as_deref(),
             cut: !self.whole,
         };
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         Ok(text)
     }
+}
+
+/// The beginning of a text.
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 impl Drop for Entry {

@@ -32,6 +32,7 @@ pub(crate) async fn store_and_acknowledge(
     mut store: Option<Store>,
     mut received: mpsc::Receiver<Event>,
 ) {
+    // None when it is to be told, be it again: that a proxy is there is known by its own word alone.
     let mut acknowledged = None;
     let mut events = Vec::new();
     while received.recv_many(&mut events, 1024).await > 0 {
@@ -43,8 +44,7 @@ pub(crate) async fn store_and_acknowledge(
                     snapshot |= matches!(line, Line::Snapshot { .. });
                     changes.push(line);
                 }
-                Event::Connected => acknowledged = None,
-                Event::Current => {}
+                Event::Connected | Event::Current => acknowledged = None,
             }
         }
         if !changes.is_empty() {

@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     pooled: Mutex<Vec<Pooled>>,
     pub(crate) bytes_up: AtomicU64,
     pub(crate) bytes_down: AtomicU64,
+    /// Those of both that went through a pipe of the kernel.
+    pub(crate) bytes_piped: AtomicU64,
     /// How long it takes to stamp activity; measured where `timed`.
     pub(crate) updating: Summary,
     pub(crate) timed: bool,

@@ -33,6 +33,8 @@ const CONNECTIONS: usize = 16;
 pub(crate) struct Admin {
     listener: UnixListener,
     file: SocketFile,
+    /// Where the file is to be.
+    place: PathBuf,
 }
 
 /// What the status tells beside the shared state.
@@ -43,7 +45,8 @@ pub(crate) struct View {
 
 impl Admin {
     /// Binds beside and renames into place, so that the path never names a socket with wider rights.
-    /// A file left by a proxy that was killed is replaced, a living proxy's only by the one that takes over.
+    /// A file left by a proxy that was killed is replaced, a living proxy's only by the one that takes over, and not
+    /// before that one serves.
     pub(crate) fn bind(path: PathBuf, takes_over: bool) -> anyhow::Result<Self> {
         if !takes_over && StdStream::connect(&path).is_ok() {
             bail!("a proxy is already running at {}", path.display());
@@ -54,17 +57,28 @@ impl Admin {
             let beside = path.with_file_name(name);
             remove(&beside)?;
             let listener = UnixListener::bind(&beside)?;
-            std::fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
-            std::fs::rename(&beside, &path)?;
-            let inode = std::fs::metadata(&path)?.ino();
-            Ok(Self { listener, file: SocketFile { path: path.clone(), inode } })
+            let inode = std::fs::metadata(&beside)?.ino();
+            let file = SocketFile { path: beside, inode };
+            std::fs::set_permissions(&file.path, Permissions::from_mode(0o600))?;
+            let mut admin = Self { listener, file, place: path.clone() };
+            if !takes_over {
+                admin.take_place()?;
+            }
+            Ok(admin)
         };
         bound().with_context(|| format!("cannot listen on {}", path.display()))
     }
 
+    /// Puts the socket where it is looked for.
+    pub(crate) fn take_place(&mut self) -> io::Result<()> {
+        std::fs::rename(&self.file.path, &self.place)?;
+        self.file.path.clone_from(&self.place);
+        Ok(())
+    }
+
     /// Serves until the proxy has ended; the file goes when the result is dropped.
     pub(crate) fn start(self, shared: &Arc<Shared>, view: View, stop: CancellationToken) -> Serving {
-        let Self { listener, file } = self;
+        let Self { listener, file, .. } = self;
         let shared = Arc::clone(shared);
         let task = tokio::spawn(accept(shared, listener, Arc::new(view), stop));
         Serving { task, _file: file }

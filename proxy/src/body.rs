@@ -17,7 +17,15 @@ use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::{sync::oneshot, time::Sleep};
 
-use crate::{access_log::Logged, budget::Turn, keep_alive::Kept, pool::Lease, route::Route, silence::Silence};
+use crate::{
+    access_log::Logged,
+    budget::Turn,
+    keep_alive::Kept,
+    pool::Lease,
+    route::Route,
+    silence::Silence,
+    splice::{self, Ends, Lost, Passage},
+};
 
 /// Why an upload ended early. The client never sees the text.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,8 @@ pub(crate) enum UploadError {
     Silent,
     #[error("the client's upload broke: {0}")]
     Broken(#[from] hyper::Error),
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 /// Why an answer ended early. The client sees its connection cut.
@@ -35,6 +45,8 @@ pub(crate) enum DownloadError {
     Silent,
     #[error("the server's answer broke: {0}")]
     Broken(#[from] hyper::Error),
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 type Polled = Poll<Option<Result<Frame<Bytes>, DownloadError>>>;
@@ -51,6 +63,10 @@ pub(crate) struct Uploading {
     silence: Silence,
     gate: Option<Gate>,
     ended: Arc<AtomicBool>,
+    /// Between what a pipe is put with the first byte that is wanted.
+    from: Option<Arc<Ends>>,
+    to: Option<Arc<Ends>>,
+    passage: Option<Passage>,
 }
 
 /// Holds a body back whose client sent `Expect: 100-continue`, until the upstream wants it.
@@ -86,6 +102,7 @@ impl Upload {
         route: &Arc<Route>,
         silence: Silence,
         gate: Option<Gate>,
+        from: Option<&Arc<Ends>>,
     ) -> (Self, Option<Arc<AtomicBool>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
@@ -93,13 +110,68 @@ impl Upload {
         let ended = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&ended);
         let route = Arc::clone(route);
-        let uploading = Uploading { incoming, route, silence, gate, ended };
+        let from = from.cloned();
+        let uploading = Uploading { incoming, route, silence, gate, ended, from, to: None, passage: None };
         (Self::Streamed(Box::new(uploading)), Some(flag))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
+
+    /// Says over what it goes, before it does.
+    pub(crate) fn leads_to(&mut self, to: Option<&Arc<Ends>>) {
+        if let Self::Streamed(uploading) = self {
+            uploading.to = to.cloned();
+        }
+    }
+}
+
+/// Puts a pipe between two sockets for the rest of a body, if it is worth it.
+fn passage(from: Option<&Arc<Ends>>, to: Option<&Arc<Ends>>, body: &Incoming) -> Option<Passage> {
+    Passage::begin(from?, to?, body.size_hint().exact()?)
+}
+
+/// What comes next of a body that may go through a pipe.
+fn poll_passing<E: From<hyper::Error> + From<Lost>>(
+    body: &mut Incoming,
+    passage: &mut Option<Passage>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+    if let Some(next) = passage.as_mut().and_then(Passage::next) {
+        return Poll::Ready(Some(Ok(Frame::data(next))));
+    }
+    let frame = ready!(Pin::new(body).poll_frame(context));
+    Poll::Ready(frame.map(|frame| {
+        let frame = frame?;
+        match (passage, frame.into_data()) {
+            (Some(passage), Ok(data)) => Ok(Frame::data(passage.hand(data)?)),
+            (_, Ok(data)) => Ok(Frame::data(data)),
+            (_, Err(other)) => Ok(other),
+        }
+    }))
+}
+
+/// Asked while nothing comes. Ready when that was too long, and it was not the receiver that was waited for.
+fn poll_silence(silence: &mut Silence, passage: &Option<Passage>, context: &mut Context<'_>) -> Poll<()> {
+    loop {
+        ready!(silence.poll(context));
+        if !passage.as_ref().is_some_and(Passage::is_full) {
+            return Poll::Ready(());
+        }
+        silence.broken();
+    }
+}
+
+fn count_piped(route: &Route, frame: &Frame<Bytes>) {
+    if let Some(data) = frame.data_ref().filter(|data| splice::is_placeholder(data)) {
+        route.count_piped(data.len());
+    }
+}
+
+/// Whether nothing comes any more.
+fn is_over(body: &Incoming, passage: &Option<Passage>) -> bool {
+    body.is_end_stream() && !passage.as_ref().is_some_and(Passage::has_next)
 }
 
 impl Uploading {
@@ -108,23 +180,27 @@ impl Uploading {
             ready!(gate.poll_open(context));
             self.gate = None;
         }
-        match Pin::new(&mut self.incoming).poll_frame(context) {
+        if let (Some(from), Some(to)) = (self.from.take(), self.to.take()) {
+            self.passage = passage(Some(&from), Some(&to), &self.incoming);
+        }
+        match poll_passing(&mut self.incoming, &mut self.passage, context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence.broken();
                 self.route.touch();
                 self.route.count_up(frame.data_ref().map_or(0, Bytes::len));
-                if self.incoming.is_end_stream() {
+                count_piped(&self.route, &frame);
+                if is_over(&self.incoming, &self.passage) {
                     self.ended.store(true, Ordering::Release);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(problem))) => Poll::Ready(Some(Err(problem.into()))),
+            Poll::Ready(Some(Err(problem))) => Poll::Ready(Some(Err(problem))),
             Poll::Ready(None) => {
                 self.ended.store(true, Ordering::Release);
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                ready!(self.silence.poll(context));
+                ready!(poll_silence(&mut self.silence, &self.passage, context));
                 Poll::Ready(Some(Err(UploadError::Silent)))
             }
         }
@@ -145,7 +221,7 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Streamed(uploading) => uploading.incoming.is_end_stream(),
+            Self::Streamed(uploading) => is_over(&uploading.incoming, &uploading.passage),
         }
     }
 
@@ -170,10 +246,11 @@ pub(crate) enum Download {
 
 /// An upstream's body, with the connection it comes over.
 pub(crate) struct Downloading {
-    pub(crate) incoming: Incoming,
-    pub(crate) exchange: Exchange,
+    incoming: Incoming,
+    passage: Option<Passage>,
+    exchange: Exchange,
     /// Those that the head has named and the client takes.
-    pub(crate) trailers: Vec<HeaderName>,
+    trailers: Vec<HeaderName>,
 }
 
 /// One request and its answer on one upstream connection. Dropping it in the middle cuts the connection.
@@ -214,8 +291,20 @@ impl Drop for Exchange {
 }
 
 impl Downloading {
+    /// `to` is where a pipe may be put before the client's connection.
+    pub(crate) fn new(
+        incoming: Incoming,
+        exchange: Exchange,
+        trailers: Vec<HeaderName>,
+        to: Option<&Arc<Ends>>,
+    ) -> Self {
+        let from = exchange.lease.as_ref().and_then(|lease| lease.ends.as_ref());
+        let passage = passage(from, to, &incoming);
+        Self { incoming, passage, exchange, trailers }
+    }
+
     /// Takes from trailers what was not announced; HTTP/2 would send them all. None when nothing is left.
-    fn announced(&self, frame: Result<Frame<Bytes>, hyper::Error>) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    fn announced(&self, frame: Result<Frame<Bytes>, DownloadError>) -> Option<Result<Frame<Bytes>, DownloadError>> {
         let mut frame = match frame {
             Ok(frame) if frame.is_trailers() => frame,
             other => return Some(other),
@@ -240,24 +329,27 @@ impl Body for Download {
             Self::Kept(kept) => Pin::new(kept.as_mut()).poll_frame(context),
             Self::Streamed(streamed) => {
                 let silence = streamed.exchange.silence.as_mut();
-                let frame = match (Pin::new(&mut streamed.incoming).poll_frame(context), silence) {
+                let frame = poll_passing(&mut streamed.incoming, &mut streamed.passage, context);
+                let frame: Option<Result<_, DownloadError>> = match (frame, silence) {
                     (Poll::Ready(frame), silence) => {
                         silence.into_iter().for_each(|silence| silence.broken());
                         frame
                     }
                     (Poll::Pending, None) => return Poll::Pending,
                     (Poll::Pending, Some(silence)) => {
-                        ready!(silence.poll(context));
+                        ready!(poll_silence(silence, &streamed.passage, context));
                         return Poll::Ready(Some(Err(DownloadError::Silent)));
                     }
                 };
                 if let Some(Ok(frame)) = &frame {
                     streamed.exchange.route.count_down(frame.data_ref().map_or(0, Bytes::len));
+                    count_piped(&streamed.exchange.route, frame);
                 }
-                if frame.is_none() || streamed.incoming.is_end_stream() {
+                if frame.is_none() || is_over(&streamed.incoming, &streamed.passage) {
+                    streamed.passage = None;
                     streamed.exchange.finish();
                 }
-                Poll::Ready(frame.and_then(|frame| streamed.announced(frame)).map(|frame| frame.map_err(Into::into)))
+                Poll::Ready(frame.and_then(|frame| streamed.announced(frame)))
             }
         }
     }
@@ -267,7 +359,7 @@ impl Body for Download {
             Self::Own(bytes) => bytes.is_none(),
             Self::Logged(logged) => logged.is_end_stream(),
             Self::Kept(kept) => kept.is_end_stream(),
-            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Streamed(streamed) => is_over(&streamed.incoming, &streamed.passage),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     patient::PatientSocket,
     pool::Lease,
     route::Route,
+    splice::PipedSocket,
     state::Shared,
     stream::{self, Stream},
     target::{self, Address, Target},
@@ -33,10 +34,10 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
         stream::bound_stall(&socket, limits.stalled);
         if target.tls {
             // What stands for the upstream ends with this socket, and has no bound of its own.
-            return Ok(Stream::Unix(PatientSocket::new(trust.wrap(target, socket).await?)));
+            return Ok(Stream::Unix(trust.wrap(target, socket).await?));
         }
         socket.set_nodelay(true)?;
-        Ok(Stream::Tcp(socket))
+        Ok(Stream::Piped(PipedSocket::new(socket, buffer_bytes(limits))))
     };
     match tokio::time::timeout(limits.connect, connecting).await {
         Ok(connected) => connected,
@@ -64,6 +65,7 @@ async fn connect_by_name(name: &str, port: u16) -> io::Result<TcpStream> {
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
     let limits = shared.limits.load_full();
     let stream = connect(route.target(), &limits, &shared.trust).await?;
+    let ends = stream.ends();
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
@@ -73,7 +75,7 @@ pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Leas
             tracing::debug!(%problem, "upstream connection ended");
         }
     });
-    Ok(Lease { sender, driver: driver.abort_handle(), home: workers::here() })
+    Ok(Lease { sender, driver: driver.abort_handle(), home: workers::here(), ends })
 }
 
 /// Bytes that hyper may hold for one direction of a connection: a head, and enough for a good write.

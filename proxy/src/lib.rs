@@ -43,6 +43,7 @@ pub mod secure;
 mod server;
 mod silence;
 mod snapshot;
+mod splice;
 mod state;
 mod stop;
 mod stream;

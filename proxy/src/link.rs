@@ -106,6 +106,7 @@ impl Control {
             .header(header::HOST, &target.authority)
             .header(header::AUTHORIZATION, format!("token {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
+            .header(wire::ACKNOWLEDGES_HEADER, "heartbeats")
             .body(Full::new(body))?;
         Ok(sender.send_request(request).await?)
     }

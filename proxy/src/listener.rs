@@ -26,6 +26,7 @@ use crate::{
     options::Limits,
     proxy_protocol,
     relay::{self, Client},
+    splice::PipedSocket,
     state::Shared,
     stream::Stream,
     workers::Workers,
@@ -75,7 +76,7 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             let origin = origin(&shared, peer, tls);
             let between = shared.limits().keep_alive.map(Between::new);
             let (context, place) = (Arc::clone(&shared), Some(place));
-            let client = Client { shared: context, origin, peer, between, _place: place, _seat: None };
+            let client = Client { shared: context, origin, peer, between, ends: None, _place: place, _seat: None };
             shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
         }
     };
@@ -141,7 +142,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
 pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     let peer = IpAddr::from([127, 0, 0, 1]);
     let (origin, builder) = (origin(&shared, peer, false), builder(&shared.limits()));
-    let client = Client { shared, origin, peer, between: None, _place: None, _seat: None };
+    let client = Client { shared, origin, peer, between: None, ends: None, _place: None, _seat: None };
     serve(builder, client, stream, peer).await;
 }
 
@@ -173,7 +174,6 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
     let Some(mut client) = introduced(client, &mut stream, peer).await else { return };
     let Ok(seat) = budget::seat(&client.shared, client.peer, client.origin.trusted) else { return };
     client._seat = seat;
-    let client = Arc::new(client);
     if let Stream::Tcp(socket) = &stream {
         // A socket that refuses this is already closed, and the read will say so.
         let _ = socket.set_nodelay(true);
@@ -190,13 +190,16 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
             }
             None => return,
         },
+        (Stream::Tcp(socket), None) => Stream::Piped(PipedSocket::new(socket, dial::buffer_bytes(&shared.limits()))),
         (stream, _) => stream,
     };
     if let Stream::Tls(secured) = &stream
         && secured.get_ref().1.alpn_protocol() == Some(http2::ALPN)
     {
-        return Box::pin(http2::serve(client, stream)).await;
+        return Box::pin(http2::serve(Arc::new(client), stream)).await;
     }
+    client.ends = stream.ends();
+    let client = Arc::new(client);
     let stream = TokioIo::new(stream);
     let between = client.between.clone();
     let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));

@@ -210,6 +210,8 @@ pub(crate) fn text(shared: &Shared) -> String {
     page.by_class("specola_proxy_tunnel_seconds", "How long websockets were open", &meter.tunnels);
     let bytes = [("up", load(&ledger.bytes_up)), ("down", load(&ledger.bytes_down))];
     page.labelled("specola_proxy_bytes_total", "counter", "Bytes of bodies and websockets", "direction", bytes);
+    let piped = load(&ledger.bytes_piped);
+    page.one("specola_proxy_piped_bytes_total", "counter", "Bytes of bodies that nobody had to copy", piped);
     let refusals = REFUSALS.iter().zip(meter.refusals.iter().map(load));
     page.labelled("specola_proxy_refused_total", "counter", "Refused by a limit", "limit", refusals);
     let failures = FAILURES.iter().zip(meter.failures.iter().map(load));
@@ -284,7 +286,7 @@ fn column<'a>(text: &'a str, table: &str, name: &str) -> Option<&'a str> {
     lines.next()?.split(' ').nth(at)
 }
 
-/// Answers `/metrics` until the drain.
+/// Answers `/metrics`, `/health` and `/ready` until the drain.
 pub(crate) async fn serve(shared: Arc<Shared>, door: Door) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let accepting = async {
@@ -311,14 +313,23 @@ pub(crate) async fn serve(shared: Arc<Shared>, door: Door) {
 
 fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    if request.uri().path() == "/metrics" {
-        *response.body_mut() = Full::new(text(shared).into());
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-    } else {
-        *response.status_mut() = StatusCode::NOT_FOUND;
+    match request.uri().path() {
+        "/metrics" => {
+            *response.body_mut() = Full::new(text(shared).into());
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+        }
+        "/health" => {}
+        "/ready" if is_ready(shared) => {}
+        "/ready" => *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE,
+        _ => *response.status_mut() = StatusCode::NOT_FOUND,
     }
     response
+}
+
+/// Whether browsers may be sent here: it has had routes, which it keeps when the hub is away, and it does not end.
+fn is_ready(shared: &Shared) -> bool {
+    !shared.routes.load().epoch.is_empty() && !shared.drain.is_set() && !shared.leaving.is_set()
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ impl Default for Limits {
             hub_wait: Duration::from_secs(10),
             error_page: Duration::from_secs(2),
             error_page_bytes: 1024 * 1024,
-            link_silence: Duration::from_secs(15),
+            link_silence: Duration::from_secs(11),
             link_line_bytes: 256 * 1024 * 1024,
             link_post: Duration::from_secs(10),
             activity_interval: Duration::from_secs(5),

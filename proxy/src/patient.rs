@@ -13,6 +13,7 @@ use tokio::{
     net::UnixStream,
     time::Sleep,
 };
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) struct PatientSocket {
     socket: UnixStream,
@@ -20,12 +21,20 @@ pub(crate) struct PatientSocket {
     patience: Option<Duration>,
     /// Armed only while the peer takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Tells who serves the other end that this one is gone.
+    _watched: Option<DropGuard>,
 }
 
 impl PatientSocket {
     /// Has no bound yet.
     pub(crate) fn new(socket: UnixStream) -> Self {
-        Self { socket, patience: None, stall: None }
+        Self { socket, patience: None, stall: None, _watched: None }
+    }
+
+    /// With a token that is cancelled when the socket is dropped. An end alone may be that of one direction.
+    pub(crate) fn watched(socket: UnixStream) -> (Self, CancellationToken) {
+        let dropped = CancellationToken::new();
+        (Self { _watched: Some(dropped.clone().drop_guard()), ..Self::new(socket) }, dropped)
     }
 
     pub(crate) fn bound_stall(&mut self, time: Duration) {

@@ -2,14 +2,14 @@
 //! connection of another even when a port is used again.
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
-use crate::{activity::lock, body::Upload, workers};
+use crate::{activity::lock, body::Upload, splice::Ends, workers};
 
 /// One upstream connection, held by one exchange at a time. Dropping it closes the connection once
 /// hyper is done with it; aborting closes it now.
@@ -18,6 +18,8 @@ pub(crate) struct Lease {
     pub(crate) driver: AbortHandle,
     /// The worker on which it lives.
     pub(crate) home: usize,
+    /// Where a pipe may be put before it.
+    pub(crate) ends: Option<Arc<Ends>>,
 }
 
 struct Idle {

@@ -27,8 +27,9 @@ use crate::{
     room::Place,
     route::{Class, Route},
     silence::{Pulse, Silence},
+    splice::Ends,
     state::Shared,
-    upgrade,
+    upgrade, wire,
 };
 
 /// For an upstream that takes longer to answer than it may.
@@ -50,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) peer: IpAddr,
     /// Told of requests, where the wait for the next one has a bound of its own.
     pub(crate) between: Option<Arc<Between>>,
+    /// Where a pipe may be put before its connection.
+    pub(crate) ends: Option<Arc<Ends>>,
 }
 
 /// Answers one request, whatever happens. What few requests need is boxed on the way, for hyper copies the whole of what
@@ -105,17 +108,27 @@ async fn pass(
         http2::adapt(&mut request)?;
     }
     normal(&mut request)?;
-    let health = request.uri().path().ends_with("/hub/health");
-    if !health {
+    let route = find(shared, &request);
+    if !route.as_ref().is_ok_and(|route| is_health(route, request.uri().path())) {
         budget::may_ask(client, || headers::last_address(request.headers()))?;
     }
-    let route = find(shared, &request)?;
+    let route = route?;
     *found = Some(Arc::clone(&route));
     let turn = budget::turn(shared, &route)?;
     match &shared.chp {
         None => pass_on(client, request, route, turn).await,
         Some(chp) => Box::pin(rewritten(client, request, route, turn, &chp.rewrite)).await,
     }
+}
+
+/// What load balancers and clusters ask for, from few addresses and again and again.
+fn is_health(route: &Route, path: &str) -> bool {
+    route.is_hub()
+        && path.strip_suffix("hub/health").is_some_and(|base| {
+            let prefix = route.prefix();
+            let prefix = prefix.find('/').and_then(|at| prefix.get(at..)).unwrap_or_default();
+            base == prefix || Some(base) == prefix.strip_suffix("hub/")
+        })
 }
 
 async fn pass_on(
@@ -224,11 +237,15 @@ async fn forward(
     let limits = shared.limits();
     let (answer, silence) = (limits.answer, limits.download_idle);
     let pulse = answer.or(silence).map(|_| Pulse::start());
-    let (upload, uploaded) = Upload::new(incoming, &route, Silence::new(limits.upload_idle, pulse.clone()), gate);
+    let quiet = Silence::new(limits.upload_idle, pulse.clone());
+    let (upload, uploaded) = Upload::new(incoming, &route, quiet, gate, client.ends.as_ref());
     drop(limits);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
     guard_cookies(shared, &route, &mut parts.headers);
+    if let Some(proof) = shared.proof.as_ref().filter(|_| route.is_hub()) {
+        parts.headers.insert(wire::PROOF_HEADER, proof.clone());
+    }
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
     }
@@ -248,9 +265,8 @@ async fn forward(
             Silence::new(bound, pulse).until(sending).await.unwrap_or(Err(LATE))?
         }
     };
-    let (mut parts, body) = response.into_parts();
-    confine_cookies(shared, &exchange.route, &mut parts.headers);
-    deliver(parts, body, exchange, trailers)
+    let (parts, body) = response.into_parts();
+    deliver(client, parts, body, exchange, trailers)
 }
 
 /// The hub's cookies are not for other servers.
@@ -302,7 +318,9 @@ async fn send(
         };
         let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
         // In the exchange, so that the connection is cut should the client leave while we wait.
-        let sent = exchange.lease.insert(lease).sender.try_send_request(*outgoing);
+        let lease = exchange.lease.insert(lease);
+        outgoing.body_mut().leads_to(lease.ends.as_ref());
+        let sent = lease.sender.try_send_request(*outgoing);
         let mut failed = match sent.await {
             Ok(response) => return Ok((response, exchange)),
             Err(failed) => Box::new(failed),
@@ -350,7 +368,15 @@ pub(crate) async fn dial(
         if problem.kind() == io::ErrorKind::ConnectionRefused {
             doubt::raise(shared, route);
         }
-        let restarting = matches!(problem.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+        // Behind one address there may be several hubs, of which the next one answers: a machine that died says nothing at all.
+        let restarting = matches!(
+            problem.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::NotFound
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+        );
         if !(route.is_hub() && restarting && hold(shared, deadline).await) {
             tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
             return Err(AWAY);
@@ -381,12 +407,14 @@ pub(crate) fn no_answer(error: &hyper::Error) -> Fault {
 
 /// Turns the upstream's answer into ours.
 pub(crate) fn deliver(
+    client: &Client,
     mut parts: response::Parts,
     body: Incoming,
     mut exchange: Exchange,
     trailers: bool,
 ) -> Result<Response<Download>, Fault> {
     const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
+    confine_cookies(&client.shared, &exchange.route, &mut parts.headers);
     // A switch that nobody asked for would leave a stranger in charge of the client's connection.
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !headers::clean_response(&mut parts.headers, trailers) {
         return Err(INVALID);
@@ -398,5 +426,6 @@ pub(crate) fn deliver(
         exchange.finish();
         return Ok(Response::from_parts(parts, Download::Own(None)));
     }
-    Ok(Response::from_parts(parts, Download::Streamed(Downloading { incoming: body, exchange, trailers })))
+    let streamed = Downloading::new(body, exchange, trailers, client.ends.as_ref());
+    Ok(Response::from_parts(parts, Download::Streamed(streamed)))
 }

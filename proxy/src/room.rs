@@ -5,12 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// The bound on client connections.
 pub(crate) struct Room {
     places: Arc<Semaphore>,
     size: AtomicUsize,
+    /// Told when the size has changed.
+    resized: Notify,
     /// Places that are kept for who comes next.
     kept: AtomicUsize,
 }
@@ -30,7 +32,12 @@ pub(crate) type Place = OwnedSemaphorePermit;
 impl Room {
     pub(crate) fn new(size: usize) -> Self {
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(size)), size: AtomicUsize::new(size), kept: AtomicUsize::new(0) }
+        Self {
+            places: Arc::new(Semaphore::new(size)),
+            size: AtomicUsize::new(size),
+            resized: Notify::new(),
+            kept: AtomicUsize::new(0),
+        }
     }
 
     /// Waits for a place.
@@ -52,23 +59,31 @@ impl Room {
 
     /// Waits until nobody is inside. Only for after the doors were closed: who enters meanwhile is not waited for.
     pub(crate) async fn emptied(&self) {
-        let all = u32::try_from(self.size.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        // An error would be a closed semaphore, which this one never is.
-        let _ = self.places.acquire_many(all).await;
-    }
-
-    /// Makes the room larger, or smaller as people leave. Must be awaited by one task at a time.
-    pub(crate) async fn resize(&self, size: usize) {
-        let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        let before = self.size.swap(size, Ordering::Relaxed);
-        if size >= before {
-            return self.places.add_permits(size - before);
-        }
-        for _ in size..before {
-            if let Ok(place) = self.places.acquire().await {
-                place.forget();
+        loop {
+            let resized = self.resized.notified();
+            let all = u32::try_from(self.size.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+            tokio::select! {
+                // An error would be a closed semaphore, which this one never is.
+                _ = self.places.acquire_many(all) => return,
+                // Places that a room which becomes smaller has taken away never come back.
+                () = resized => {}
             }
         }
+    }
+
+    /// Makes the room larger, or smaller as people leave. Must be awaited by one task at a time, and may be dropped: it
+    /// is then as small as it has become.
+    pub(crate) async fn resize(&self, size: usize) {
+        let size = size.clamp(1, Semaphore::MAX_PERMITS);
+        while self.size.load(Ordering::Relaxed) > size {
+            let Ok(place) = self.places.acquire().await else { return };
+            place.forget();
+            self.size.fetch_sub(1, Ordering::Relaxed);
+            self.resized.notify_waiters();
+        }
+        let before = self.size.swap(size, Ordering::Relaxed);
+        self.places.add_permits(size.saturating_sub(before));
+        self.resized.notify_waiters();
     }
 }
 
@@ -92,9 +107,31 @@ mod tests {
         drop(first);
         shrinking.await;
         assert_eq!(room.taken(), 1);
+        // Who no longer waits for people to leave changes nothing for them.
+        room.resize(2).await;
+        let third = room.enter().await.unwrap();
+        assert!(futures_util::poll!(std::pin::pin!(room.resize(1))).is_pending());
+        room.resize(3).await;
+        drop((third, room.enter().await.unwrap()));
+        room.resize(1).await;
+        assert_eq!(room.taken(), 1);
         assert!(futures_util::poll!(std::pin::pin!(room.enter())).is_pending());
         drop(second);
         assert!(room.enter().await.is_some());
         room.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn a_room_that_becomes_smaller_is_empty_once_all_have_left() {
+        let room = Room::new(3);
+        let inside = [room.enter().await, room.enter().await, room.enter().await];
+        let (shrinking, emptied) = (room.resize(1), room.emptied());
+        tokio::pin!(shrinking, emptied);
+        assert!(futures_util::poll!(shrinking.as_mut()).is_pending());
+        assert!(futures_util::poll!(emptied.as_mut()).is_pending());
+        drop(inside);
+        let both = async { tokio::join!(shrinking, emptied) };
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(30), both).await.is_ok());
+        assert_eq!(room.taken(), 0);
     }
 }

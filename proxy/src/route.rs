@@ -142,6 +142,11 @@ impl Route {
         self.ledger.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Counts bytes of bodies that were not copied.
+    pub(crate) fn count_piped(&self, bytes: usize) {
+        self.ledger.bytes_piped.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn take_idle(&self) -> Option<Lease> {
         self.pool.take()
     }

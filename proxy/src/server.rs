@@ -1,6 +1,7 @@
 //! The life of a proxy: bind, serve, drain.
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
     io,
     net::SocketAddr,
@@ -83,8 +84,13 @@ impl Proxy {
             HubLink::None => (None, None),
             _ => Some(tokio::sync::mpsc::unbounded_channel()).unzip(),
         };
+        let proof = match options.hub {
+            HubLink::None => None,
+            _ => Some(wire::proof(&options.token).parse().context("the proof of a proxy")?),
+        };
         let shared = Arc::new(Shared {
             identity: options.identity,
+            proof,
             trusted: options.trusted_proxies,
             proxy_protocol_from: options.proxy_protocol_from,
             trust,
@@ -194,10 +200,18 @@ impl Proxy {
             shared.tasks.spawn(follow_limits(Arc::clone(&shared), Arc::clone(&room), limits));
         }
         // Routes are followed after the other one does not acknowledge them any more.
+        let takes_over = self.predecessor.is_some();
         let mut predecessor = match self.predecessor {
             Some(before) => relieve(before).await,
             None => None,
         };
+        let mut admin = self.admin;
+        if let Some(admin) = admin.as_mut().filter(|_| takes_over)
+            && let Err(problem) = admin.take_place()
+        {
+            // The one before has left: nobody else serves.
+            tracing::error!(%problem, "the admin socket cannot take the place of the one before");
+        }
         link::start(&shared, self.control.clone(), self.store);
         let report = activity::report(
             Arc::clone(&shared.ledger),
@@ -209,7 +223,7 @@ impl Proxy {
         shared.tasks.spawn(report);
         let sweeper = Arc::clone(&shared);
         shared.tasks.spawn(async move { sweeper.ledger.sweep(|| sweeper.limits().pool_idle, &sweeper.drain).await });
-        let _admin = self.admin.map(|admin| {
+        let _admin = admin.map(|admin| {
             let view = admin::View { addresses: self.addresses, program: self.program };
             admin.start(&shared, view, stop.clone())
         });
@@ -292,12 +306,21 @@ async fn drain(shared: &Arc<Shared>) {
 /// Takes over limits that were read again. What is open keeps those it began with.
 async fn follow_limits(shared: Arc<Shared>, room: Arc<Room>, mut limits: watch::Receiver<Limits>) {
     let following = async {
-        while limits.changed().await.is_ok() {
+        let mut changed = limits.changed().await;
+        while changed.is_ok() {
             let next = limits.borrow_and_update().clone();
             let size = next.max_connections;
             shared.limits.store(Arc::new(next));
             tracing::info!("the limits were read again");
-            room.resize(size).await;
+            // Nobody has to leave a room that has become too small: that may take days, and others may be set meanwhile.
+            let shrinking = async {
+                room.resize(size).await;
+                std::future::pending::<Infallible>().await
+            };
+            changed = tokio::select! {
+                changed = limits.changed() => changed,
+                never = shrinking => match never {},
+            };
         }
     };
     shared.drain.until(following).await;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::task::TaskTracker;
 
@@ -45,6 +46,8 @@ pub(crate) struct Routes {
 /// One proxy, as its tasks see it.
 pub(crate) struct Shared {
     pub(crate) identity: String,
+    /// What requests to the hub carry as [`wire::PROOF_HEADER`]; None when there is no hub that would know it.
+    pub(crate) proof: Option<HeaderValue>,
     /// Replaced when they are read again; see [`Shared::limits`].
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) trusted: Vec<Cidr>,

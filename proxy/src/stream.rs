@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,10 +15,16 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::{handed::SharedStream, patient::PatientSocket};
+use crate::{
+    handed::SharedStream,
+    patient::PatientSocket,
+    splice::{Ends, PipedSocket},
+};
 
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    /// The same, once it speaks HTTP.
+    Piped(PipedSocket),
     Unix(PatientSocket),
     /// Boxed, for it is a hundred times the others.
     Tls(Box<TlsStream<TcpStream>>),
@@ -30,6 +37,7 @@ macro_rules! either {
     ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
             Stream::Tcp($socket) => $call,
+            Stream::Piped($socket) => $call,
             Stream::Unix($socket) => $call,
             Stream::Tls($socket) => $call,
             Stream::Shared($socket) => $call,
@@ -38,10 +46,19 @@ macro_rules! either {
 }
 
 impl Stream {
+    /// Where a pipe may be put before it.
+    pub(crate) fn ends(&self) -> Option<Arc<Ends>> {
+        match self {
+            Self::Piped(socket) => Some(Arc::clone(&socket.ends)),
+            Self::Tcp(_) | Self::Unix(_) | Self::Tls(_) | Self::Shared(_) => None,
+        }
+    }
+
     /// Has a peer cut that does not take what is sent to it. Silence of both sides is no matter.
     pub(crate) fn bound_stall(&mut self, time: Duration) {
         match self {
             Self::Tcp(socket) => bound_stall(socket, time),
+            Self::Piped(socket) => bound_stall(&socket.socket, time),
             Self::Tls(stream) => bound_stall(stream.get_ref().0, time),
             Self::Unix(socket) => socket.bound_stall(time),
             // The task of the stream sees to it.
@@ -53,17 +70,21 @@ impl Stream {
     pub(crate) fn keep_alive(&self) {
         let socket = match self {
             Self::Tcp(socket) => socket,
+            Self::Piped(socket) => &socket.socket,
             Self::Tls(stream) => stream.get_ref().0,
             // Pings do it for those of HTTP/2.
             Self::Unix(_) | Self::Shared(_) => return,
         };
-        let probes = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15))
-            .with_retries(4);
-        if let Err(problem) = SockRef::from(socket).set_tcp_keepalive(&probes) {
-            tracing::debug!(%problem, "no keepalive on a tunnel");
-        }
+        keep_alive(socket);
+    }
+}
+
+/// Lets the kernel notice a peer that vanished without a word.
+pub(crate) fn keep_alive(socket: &TcpStream) {
+    let probes =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    if let Err(problem) = SockRef::from(socket).set_tcp_keepalive(&probes) {
+        tracing::debug!(%problem, "no keepalive on a connection");
     }
 }
 

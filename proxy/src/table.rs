@@ -265,7 +265,8 @@ mod tests {
             (looking, changing)
         });
         let [(few, little), (many, much)] = measured;
-        assert!(many < few * 3, "lookups took {few:?}, and take {many:?}");
+        // A larger table is further from the processor; one that is searched through would take ten thousand times as long.
+        assert!(many < few * 6, "lookups took {few:?}, and take {many:?}");
         assert!(much < little * 10, "changes took {little:?}, and take {much:?}");
     }
 

@@ -7,6 +7,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, ensure};
@@ -26,9 +27,14 @@ use tokio_rustls::{
 };
 
 use crate::{
+    patient::PatientSocket,
     secure::CertificateFiles,
+    stream,
     target::{Address, Target},
 };
+
+/// What an upstream has to end a connection whose other side is gone.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Whom to believe: the authorities of this machine, and those of a file. Read when first needed.
 #[derive(Clone, Default)]
@@ -49,8 +55,9 @@ impl Trust {
         Self { shows, insecure, ..self }
     }
 
-    /// Shakes hands with the target over a connection. Whoever gets the socket speaks in clear.
-    pub(crate) async fn wrap(&self, target: &Target, socket: TcpStream) -> io::Result<UnixStream> {
+    /// Shakes hands with the target over a connection. Whoever gets the socket speaks in clear, and ends the connection
+    /// by dropping it.
+    pub(crate) async fn wrap(&self, target: &Target, socket: TcpStream) -> io::Result<PatientSocket> {
         let connector = self.connector.get_or_try_init(|| async { self.make() });
         let connector = connector.await.map_err(io::Error::other)?;
         let name = match &target.address {
@@ -59,12 +66,22 @@ impl Trust {
             Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         socket.set_nodelay(true)?;
+        stream::keep_alive(&socket);
         let mut secured = connector.connect(name, socket).await?;
         let (ours, mut theirs) = UnixStream::pair()?;
-        // Ends with whichever side ends; whoever aborts the exchange drops the socket.
+        let (ours, dropped) = PatientSocket::watched(ours);
         tokio::spawn(async move {
-            if let Err(problem) = copy_bidirectional(&mut theirs, &mut secured).await {
-                tracing::debug!(%problem, "a TLS connection ended");
+            let last = async {
+                dropped.cancelled().await;
+                tokio::time::sleep(LAST).await;
+            };
+            tokio::select! {
+                copied = copy_bidirectional(&mut theirs, &mut secured) => {
+                    if let Err(problem) = copied {
+                        tracing::debug!(%problem, "a TLS connection ended");
+                    }
+                }
+                () = last => tracing::debug!("an upstream did not end a TLS connection"),
             }
         });
         Ok(ours)

@@ -83,7 +83,7 @@ pub(crate) async fn pass(
             return Err(INVALID);
         }
         let (parts, body) = response.into_parts();
-        return relay::deliver(parts, body, exchange, false);
+        return relay::deliver(client, parts, body, exchange, false);
     }
     if !is_valid(response.headers(), &key, &offered) {
         tracing::info!(prefix = route.prefix(), "upstream answered a websocket handshake wrongly");

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,6 +18,19 @@ pub const ACK_PATH: &str = "/routes/ack";
 pub const ACTIVITY_PATH: &str = "/activity";
 /// Takes [`Doubt`], answers [`Verdict`].
 pub const DOUBT_PATH: &str = "/routes/doubt";
+
+/// The header of a proxy that acknowledges heartbeats too, and is known by that to be there.
+pub const ACKNOWLEDGES_HEADER: &str = "x-specola-acknowledges";
+
+/// The header by which the hub knows a request as passed on by a proxy of its own, whose word about the client it believes.
+pub const PROOF_HEADER: &str = "x-specola-proxy";
+
+/// What [`PROOF_HEADER`] says: it can be made of the token that hub and proxies share, and the token not of it.
+pub fn proof(token: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.as_bytes());
+    let made = hmac::sign(&key, b"specola: passed on by a proxy");
+    made.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// One route. `prefix` is a JupyterHub routespec: `[host]/path/` in escaped form, ending in `/`.
 /// `target` is `http://host:port[/]` or `http+unix://%2Fpath%2Fof%2Fsocket`.

@@ -43,6 +43,8 @@ async fn item_24_an_address_that_asks_too_often_is_told_so_and_health_checks_are
     for _ in 0..10 {
         assert_eq!(get(world.address, "/_chp_healthz").await.status, 200);
         assert_eq!(get(world.address, "/hub/health").await.status, 200);
+        // Nor is anything else called so.
+        assert_eq!(get(world.address, "/user/a/hub/health").await.status, 429);
     }
     // Behind a front that is believed, each client has its own measure.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();

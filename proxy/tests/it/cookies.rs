@@ -30,6 +30,9 @@ async fn item_16_the_firewall_stands_between_the_hubs_cookies_and_servers() {
         if on {
             assert_eq!(seen, ["own=1"]);
             assert_eq!(lab.all("set-cookie"), ["own=1; Path=/user/a/"]);
+            // Browsers keep the cookies of a websocket that is refused.
+            let refused = ask(world.address, format!("GET /user/a/ws HTTP/1.1\r\n{HANDSHAKE}")).await;
+            assert_eq!((refused.status, refused.all("set-cookie")), (200, vec!["own=1; Path=/user/a/".to_owned()]));
         } else {
             assert_eq!(seen, ["own=1; jupyterhub-hub-login=secret"]);
             assert_eq!(lab.all("set-cookie").len(), 2);

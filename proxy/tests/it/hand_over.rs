@@ -180,6 +180,8 @@ async fn item_32_a_next_one_that_dies_before_it_serves_changes_nothing() {
     options.listen = vec![world.address];
     options.take_over = true;
     drop(Proxy::bind(options).await.unwrap());
+    // Whoever looks for the old one finds it.
+    assert!(crate::link::admin(&world, "GET /status").await.contains("\"routes\":1"));
     for _ in 0..20 {
         assert_eq!(get(world.address, "/").await.text(), "up");
     }

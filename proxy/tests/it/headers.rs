@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Raw, ask, get},
-    hub::route,
+    hub::{TOKEN, hub_route, route},
     upstream::Upstream,
     world::{world, world_with},
 };
@@ -202,4 +202,24 @@ async fn item_12_heads_are_bounded() {
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(66_000));
     assert!(matches!(ask(world.address, long).await.status, 414 | 431));
     assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn item_09_the_hub_alone_sees_that_a_proxy_of_its_own_has_passed_a_request_on() {
+    let upstream = Upstream::named("up").await;
+    let routes = vec![hub_route("/", &upstream.url()), route("/user/a/", &upstream.url())];
+    let world = world(routes).await;
+    let ours = specola_proxy::wire::proof(TOKEN);
+    assert!(ours.len() == 64 && !ours.contains(TOKEN) && ours != specola_proxy::wire::proof("other"));
+    for (path, expected) in [("/hub/login", vec![ours.clone()]), ("/user/a/lab", vec!["claimed".to_owned()])] {
+        let asked = format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: x-specola-proxy\r\nX-Specola-Proxy: claimed\r\n\r\n"
+        );
+        assert_eq!(ask(world.address, asked.replace("Connection: x-specola-proxy\r\n", "")).await.status, 200);
+        assert_eq!(upstream.last().all("x-specola-proxy"), expected, "{path}");
+        // Nobody gets it away either.
+        assert_eq!(ask(world.address, asked).await.status, 200);
+        let expected = if path == "/hub/login" { expected } else { vec![] };
+        assert_eq!(upstream.last().all("x-specola-proxy"), expected, "{path}");
+    }
 }

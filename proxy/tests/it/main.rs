@@ -30,6 +30,7 @@ mod metrics;
 mod paths;
 #[path = "../../../tests/src/pebble.rs"]
 mod pebble;
+mod pipes;
 mod proxy_protocol;
 mod secure;
 mod soak;

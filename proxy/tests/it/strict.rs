@@ -8,13 +8,15 @@ pub fn requests(mut bytes: &[u8]) -> Result<Vec<Request>, String> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(found) };
-        // Values may hold any byte from 0x80 on (RFC 9110, obs-text); the line may not.
+        let line_end = bytes.windows(2).position(|two| two == b"\r\n").unwrap_or(end);
+        // Values may hold any byte from 0x80 on (RFC 9110, obs-text); in the line they are UTF-8.
+        let text = str::from_utf8(&bytes[..line_end]).is_ok();
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
         bytes = &bytes[end + 4..];
         let mut lines = head.split("\r\n");
         let line = lines.next().unwrap_or_default().to_owned();
         if line.split(' ').count() != 3
-            || line.contains(char::REPLACEMENT_CHARACTER)
+            || !text
             || head.contains(['\n', '\0']) && head.replace("\r\n", "").contains(['\n', '\r', '\0'])
         {
             return Err(format!("odd head {head:?}"));
@@ -144,5 +146,6 @@ fn what_is_strict_refuses_what_could_be_read_twice() {
         assert!(answers(odd).is_err(), "{odd:?}");
     }
     assert!(requests(b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx").is_err());
-    assert_eq!(requests(b"GET / HTTP/1.1\r\n\r\n").unwrap().len(), 1);
+    assert!(requests(b"GET /\xff HTTP/1.1\r\n\r\n").is_err());
+    assert_eq!(requests(b"GET / HTTP/1.1\r\nX: \xff\r\n\r\nGET /\xef\xbf\xbd HTTP/1.1\r\n\r\n").unwrap().len(), 2);
 }
