@@ -23,6 +23,17 @@ pub enum SaveError {
     Failed(anyhow::Error),
 }
 
+/// Why a user keeps the old name.
+#[derive(Debug, thiserror::Error)]
+pub enum RenameError {
+    /// What they have cannot follow them; a sentence for whoever asked.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody knows what they have.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+}
+
 /// Why a start did not lead to a server.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Identity, Marker, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use crate::{Identity, Marker, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
 
 /// How a server of one row behaves when it is started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ struct Inside {
 pub struct World {
     inside: Arc<Mutex<Inside>>,
     changed: Arc<Notify>,
-    nudges: Arc<Mutex<Vec<mpsc::Sender<SpawnerId>>>>,
+    listeners: Arc<Mutex<Vec<mpsc::Sender<News>>>>,
 }
 
 impl World {
@@ -88,8 +88,13 @@ impl World {
     /// Ends a server by itself, as a crash does.
     pub fn kill(&self, spawner: SpawnerId, code: i32) {
         self.set(spawner, |_| Condition::Exited(code));
-        for nudge in lock(&self.nudges).iter() {
-            nudge.try_send(spawner).ok();
+        self.tell(News::Look(spawner));
+    }
+
+    /// Tells something to whoever watches.
+    pub fn tell(&self, news: News) {
+        for listener in lock(&self.listeners).iter() {
+            listener.try_send(news.clone()).ok();
         }
     }
 
@@ -248,10 +253,10 @@ impl Spawner for Fake {
         Ok(inside.things.iter().map(owned).collect())
     }
 
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
-        lock(&self.world.nudges).push(nudge.clone());
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken) {
+        lock(&self.world.listeners).push(news.clone());
         stop.cancelled().await;
-        lock(&self.world.nudges).retain(|other| !other.same_channel(&nudge));
+        lock(&self.world.listeners).retain(|other| !other.same_channel(&news));
     }
 
     async fn logs(&self, server: &Identity, _state: &Value, _lines: usize) -> Result<String, Unreachable> {
@@ -286,6 +291,7 @@ mod tests {
             generation: Generation(generation),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         Plan::new(identity, "/user/anna/", vec!["lab".into()])
     }

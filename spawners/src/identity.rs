@@ -15,6 +15,22 @@ pub struct Identity {
     pub user: String,
     /// The server's name; empty for the default one.
     pub server: String,
+    /// The user's account, whatever its name is by now: letters, digits and `-`. No two accounts of a hub ever have the same.
+    /// The hub always knows it; what a driver reads back may lack it.
+    pub account: Option<String>,
+}
+
+/// A user who is about to get another name.
+#[derive(Debug, Clone, Copy)]
+pub struct Renaming<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// Its name so far.
+    pub user: &'a str,
+    /// Its name from now on.
+    pub name: &'a str,
+    /// Its servers, as they are known so far. None of them runs.
+    pub servers: &'a [Identity],
 }
 
 impl Identity {

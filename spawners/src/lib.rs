@@ -8,21 +8,22 @@ pub mod contract;
 pub mod error;
 pub mod fake;
 pub mod identity;
+pub mod news;
 pub mod plan;
 pub mod sight;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hub_core::id::SpawnerId;
 use hub_core::secret::Secret;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use ability::Abilities;
-pub use error::{SaveError, StartError, Unreachable};
-pub use identity::{Identity, Marker};
+pub use error::{RenameError, SaveError, StartError, Unreachable};
+pub use identity::{Identity, Marker, Renaming};
+pub use news::{MemoryFull, News};
 pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
 
@@ -68,13 +69,19 @@ pub trait Spawner: Send + Sync {
     /// Removes what outlives a stopped server, such as its log, when the server itself is deleted for good.
     async fn forget(&self, server: &Identity, state: &Value) -> Result<(), Unreachable>;
 
+    /// Makes sure that what outlives servers stays a user's under another name, and is not found by somebody new of the old
+    /// one. Called before the name is changed, which it may forbid.
+    async fn rename(&self, _renaming: &Renaming<'_>) -> Result<(), RenameError> {
+        Ok(())
+    }
+
     /// Lists everything that carries this hub's mark, exited servers included.
     async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable>;
 
-    /// Runs until `stop`, and names servers that are worth a fresh look, such as one that died.
+    /// Runs until `stop`, and tells what happens to servers, such as one that died.
     ///
-    /// It only saves waiting: a nudge may be lost or superfluous. Drivers also do their chores in it.
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken);
+    /// It only saves waiting: news may be lost or superfluous. Drivers also do their chores in it.
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken);
 
     /// Returns the last `lines` lines the server wrote; empty when there are none.
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable>;

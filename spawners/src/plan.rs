@@ -73,6 +73,9 @@ pub struct Bind {
 pub struct Mount {
     /// The name of the folder: one part of a path, safe as such.
     pub name: String,
+    /// The name of the folder that it is in, which is another mount that can only be read; nothing for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// Where the bucket is.
     pub store: ObjectStore,
     /// The bucket.
@@ -85,6 +88,16 @@ pub struct Mount {
     pub read_only: bool,
     /// Without it the server does not start.
     pub required: bool,
+}
+
+impl Mount {
+    /// Where it is below the folder of all mounts: its name, with that of the folder it is in before it.
+    pub fn path(&self) -> String {
+        match &self.within {
+            Some(within) => format!("{within}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// An S3 endpoint, as far as who mounts has to know it. Keys come from elsewhere.
@@ -157,6 +170,7 @@ mod tests {
             generation: Generation(1),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         let mut plan = Plan::new(identity, "/user/anna/", vec!["jupyterhub-singleuser".into()]);
         plan.environment.push(("JUPYTERHUB_API_TOKEN".into(), "wonderland".into()));

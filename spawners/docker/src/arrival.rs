@@ -26,7 +26,8 @@ impl Parts {
                 let limit = container.0.host_config.as_ref().and_then(|host| host.memory);
                 // Without the log there is less to tell, and that is all.
                 let tail = self.engine.tail(container.id(), LINES).await.unwrap_or_default();
-                let (code, reason) = ending::reason(&state, limit, &tail);
+                let memory = self.engine.ended_by_memory(container.id(), &state).await;
+                let (code, reason) = ending::reason(&state, memory.then_some(limit), &tail);
                 Sight::Exited { code, reason }
             }
         })

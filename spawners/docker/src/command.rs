@@ -88,9 +88,14 @@ impl Parts {
             return Ok(());
         }
         for folder in &folders {
-            if self.is_in(id, &format!("{folder}{program}")).await? {
-                self.known.add(key);
-                return Ok(());
+            match self.is_in(id, &format!("{folder}{program}")).await? {
+                Some(true) => {
+                    self.known.add(key);
+                    return Ok(());
+                }
+                Some(false) => {}
+                // What is wrong with the container, its start tells in words.
+                None => return Ok(()),
             }
         }
         Err(if program == SINGLEUSER {
@@ -105,17 +110,22 @@ impl Parts {
         })
     }
 
-    async fn is_in(&self, id: &str, path: &str) -> Result<bool, StartError> {
+    /// `None` when the engine cannot look, as where a part of a volume is not there that the container is to have.
+    async fn is_in(&self, id: &str, path: &str) -> Result<Option<bool>, StartError> {
         let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
         let asked = match self.engine.client() {
             Ok(client) => client.get_container_archive_info(id, Some(options)).await,
             Err(error) => Err(error),
         };
         match asked {
-            Ok(_) => Ok(true),
-            Err(error) if status(&error) == Some(404) => Ok(false),
+            Ok(_) => Ok(Some(true)),
+            Err(error) if status(&error) == Some(404) => Ok(Some(false)),
             // A folder of the path may be no folder.
-            Err(error) if status(&error) == Some(400) => Ok(false),
+            Err(error) if status(&error) == Some(400) => Ok(Some(false)),
+            Err(error) if status(&error).is_some() => {
+                tracing::debug!("the image is not looked into: {error}");
+                Ok(None)
+            }
             Err(error) => Err(refusal::of(error, "look into the image")),
         }
     }

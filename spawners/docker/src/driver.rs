@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bollard::models::ContainerSummaryStateEnum;
-use hub_core::id::{Generation, SpawnerId};
+use hub_core::id::Generation;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
-use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{
+    Abilities, Identity, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -175,8 +177,8 @@ impl Spawner for Docker {
         Ok(owned.collect())
     }
 
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
-        watch::watch(&self.parts.engine, &self.parts.config.hub, nudge, stop).await;
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken) {
+        watch::watch(&self.parts.engine, &self.parts.config.hub, news, stop).await;
     }
 
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {

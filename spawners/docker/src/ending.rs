@@ -2,11 +2,11 @@
 
 use bollard::models::ContainerState;
 
-/// What its exit code, its state and the end of its log tell.
-pub(crate) fn reason(state: &ContainerState, limit: Option<i64>, tail: &str) -> (Option<i32>, String) {
+/// What its exit code, its state and the end of its log tell. `memory`: its memory was full, with its limit of it.
+pub(crate) fn reason(state: &ContainerState, memory: Option<Option<i64>>, tail: &str) -> (Option<i32>, String) {
     let code = state.exit_code.and_then(|code| i32::try_from(code).ok());
     let error = state.error.as_deref().unwrap_or_default();
-    if state.oom_killed == Some(true) {
+    if let Some(limit) = memory {
         let limit = limit.filter(|limit| *limit > 0).map(|limit| format!(" of {}", size(limit))).unwrap_or_default();
         return (signalled(code), format!("It used more memory than its limit{limit}, and was ended."));
     }
@@ -45,9 +45,9 @@ fn size(bytes: i64) -> String {
 mod tests {
     use super::*;
 
-    fn told(exit_code: i64, oom: bool, tail: &str) -> (Option<i32>, String) {
-        let state = ContainerState { exit_code: Some(exit_code), oom_killed: Some(oom), ..ContainerState::default() };
-        reason(&state, Some(512 << 20), tail)
+    fn told(exit_code: i64, memory: bool, tail: &str) -> (Option<i32>, String) {
+        let state = ContainerState { exit_code: Some(exit_code), ..ContainerState::default() };
+        reason(&state, memory.then_some(Some(512 << 20)), tail)
     }
 
     #[test]
@@ -67,8 +67,8 @@ mod tests {
             ),
             (1, false, "OSError: [Errno 28] No space left on device", Some(1), "It ended because its disk is full."),
         ];
-        for (exit_code, oom, tail, code, sentence) in table {
-            assert_eq!(told(exit_code, oom, tail), (code, sentence.to_owned()));
+        for (exit_code, memory, tail, code, sentence) in table {
+            assert_eq!(told(exit_code, memory, tail), (code, sentence.to_owned()));
         }
         assert_eq!(size(2 << 30), "2 GiB");
     }

@@ -50,6 +50,7 @@ pub(crate) fn identity(labels: &Labels) -> Option<Identity> {
         generation: Generation(number(GENERATION)?),
         user: labels.get(USER)?.clone(),
         server: labels.get(SERVER)?.clone(),
+        account: None,
     })
 }
 
@@ -76,6 +77,7 @@ mod tests {
             generation: Generation(3),
             user: "Ann é".into(),
             server: String::new(),
+            account: None,
         };
         let mut labels = of(&server);
         assert_eq!(identity(&labels), Some(server));

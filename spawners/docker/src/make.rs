@@ -54,7 +54,7 @@ impl Recipe {
         let names = Names::new(&plan.identity, &image, &config.prefix, config.escape);
         let name = names.container(config.name_template.as_deref(), &plan.identity).map_err(unclear)?;
         let (mut body, platform) = body(config, plan, &shape, &image, &names).map_err(unclear)?;
-        let digest = digest(&body, platform.as_deref(), config.agent_file.is_some())?;
+        let digest = digest(&body, platform.as_deref(), config.agent_file.is_some(), &shape)?;
         body.labels = Some(labels(config, plan, &shape, &digest, &body));
         Ok(Self { name, image, shape, body, platform, digest })
     }
@@ -69,6 +69,7 @@ pub(crate) fn check(config: &Config) -> Result<Vec<Risk>, String> {
         generation: hub_core::id::Generation(0),
         user: "a".to_owned(),
         server: String::new(),
+        account: None,
     };
     let names = Names::new(&nobody, "image", &config.prefix, config.escape);
     names.container(config.name_template.as_deref(), &nobody).map_err(|name| format!("name_template: {name}"))?;
@@ -290,8 +291,14 @@ fn labels(
     labels
 }
 
-/// Of what the engine is asked, and of whether the lab agent is put before what the container runs.
-fn digest(body: &ContainerCreateBody, platform: Option<&str>, has_agent: bool) -> Result<String, StartError> {
+/// Of what the engine is asked, of whether the lab agent is put before what the container runs, and of what is written on
+/// it besides whose it is. What is not set leaves no trace: what an older hub has kept is still the same.
+fn digest(
+    body: &ContainerCreateBody,
+    platform: Option<&str>,
+    has_agent: bool,
+    shape: &Shape,
+) -> Result<String, StartError> {
     let value = serde_json::to_value(body).map_err(|error| unclear(error.to_string()))?;
     let mut hash = Sha256::new();
     if has_agent {
@@ -299,6 +306,12 @@ fn digest(body: &ContainerCreateBody, platform: Option<&str>, has_agent: bool) -
     }
     feed(&value, &mut hash);
     hash.update(platform.unwrap_or_default());
+    if shape.use_internal_hostname {
+        hash.update(b"by-name");
+    }
+    for (name, value) in &shape.labels {
+        hash.update(format!("{name:?}={value:?}"));
+    }
     Ok(hex::encode(hash.finalize()))
 }
 
@@ -337,6 +350,7 @@ mod tests {
             generation: Generation(2),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         let mut plan = Plan::new(identity, "/user/anna/", vec!["jupyterhub-singleuser".into()]);
         plan.environment = vec![("JUPYTERHUB_API_TOKEN".into(), "t".into())];

@@ -164,6 +164,7 @@ mod tests {
             generation: Generation(1),
             user: "Anna".into(),
             server: "gpu".into(),
+            account: None,
         };
         Names::new(&server, "image", "jupyter", crate::name::Escape::Default)
     }

@@ -116,7 +116,7 @@ mod tests {
 
     fn server(user: &str, server: &str) -> Identity {
         let (user, server) = (user.to_owned(), server.to_owned());
-        Identity { hub: "h".into(), spawner: SpawnerId(1), generation: Generation(1), user, server }
+        Identity { hub: "h".into(), spawner: SpawnerId(1), generation: Generation(1), user, server, account: None }
     }
 
     /// As `escapism` with DockerSpawner's settings escapes them.

@@ -18,7 +18,7 @@ pub(crate) fn of(error: Error, doing: &str) -> StartError {
 
 fn told(status: Option<u16>, said: &str) -> (&'static str, String) {
     let has = |text: &str| said.contains(text);
-    let mount = has("mount") || has("bind source");
+    let mount = has("mount") || has("bind source") || has("cannot access path");
     let (code, what) = if has("no space left on device") || has("disk quota exceeded") {
         ("disk_full", "The disk of the machine that runs servers is full.")
     } else if has("no such image") {
@@ -113,6 +113,7 @@ mod tests {
             (500, "write /var/lib/docker/x: no space left on device", "disk_full"),
             (500, "could not select device driver \"\" with capabilities: [[gpu]]", "no_device"),
             (400, "unknown or invalid runtime name: kata", "no_runtime"),
+            (500, "cannot access path /v/ann: lstat /v/ann: no such file or directory", "folder_absent"),
             (400, "invalid mount config for type \"bind\": bind source path does not exist: /x", "folder_absent"),
             (
                 400,

@@ -102,7 +102,7 @@ pub(crate) fn listed(mut answer: Map<String, Value>, hub: &str) -> Result<Vec<Ow
     let owned = servers.into_iter().map(|server| {
         let marker = marker_of(&server.id, server.generation).ok_or(format!("{:?} is no id", short(&server.id)))?;
         let Marker { hub, spawner, generation } = marker;
-        let identity = Identity { hub, spawner, generation, user: server.user, server: server.name };
+        let identity = Identity { hub, spawner, generation, user: server.user, server: server.name, account: None };
         Ok(Owned { state: keep(identity.generation, server.state.unwrap_or_default()), identity })
     });
     let owned = owned.collect::<Result<Vec<Owned>, String>>()?;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use callout::{Callout, Trouble};
-use hub_core::id::SpawnerId;
 use serde_json::{Map, Value, json};
-use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{
+    Abilities, Identity, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -129,7 +130,7 @@ impl Spawner for External {
     }
 
     /// Nobody tells of changes: the hub's survey finds them.
-    async fn watch(&self, _nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
+    async fn watch(&self, _news: mpsc::Sender<News>, stop: CancellationToken) {
         stop.cancelled().await;
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hub_core::id::SpawnerId;
 use serde_json::Value;
-use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{
+    Abilities, Identity, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -170,8 +171,8 @@ impl Spawner for Local {
         Ok(self.run(list).await?.into_iter().map(owned).collect())
     }
 
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
-        watch::watch(&self.shared, nudge, stop).await;
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken) {
+        watch::watch(&self.shared, news, stop).await;
     }
 
     async fn logs(&self, server: &Identity, _state: &Value, lines: usize) -> Result<String, Unreachable> {

@@ -261,6 +261,7 @@ mod tests {
             generation: Generation(2),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         Plan::new(identity, "/user/anna/", vec!["lab".into()])
     }

@@ -137,6 +137,7 @@ mod tests {
             generation: Generation(1),
             user: "../anna".into(),
             server: "gpu".into(),
+            account: None,
         }
     }
 

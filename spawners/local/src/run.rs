@@ -64,6 +64,7 @@ impl Run {
             generation: self.generation,
             user: self.user.clone(),
             server: self.server.clone(),
+            account: None,
         }
     }
 

@@ -164,7 +164,7 @@ pub fn owned(runs: &Runs, config: &Config, hub: &str) -> io::Result<Vec<Run>> {
         }
         let Marker { hub, spawner, generation } = marker.clone();
         let server = environment.get("JUPYTERHUB_SERVER_NAME").unwrap_or_default().to_owned();
-        let server = Identity { hub, spawner, generation, user: user.to_owned(), server };
+        let server = Identity { hub, spawner, generation, user: user.to_owned(), server, account: None };
         if let Found::Live(run, _) = find(runs, config, &server, &Value::Null)? {
             known.insert(marker);
             all.push(run);

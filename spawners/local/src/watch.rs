@@ -5,8 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_core::id::SpawnerId;
-use spawners::Marker;
+use spawners::{Marker, News};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -20,7 +19,7 @@ use crate::shared::Shared;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Nudges once for each server that ends, until told to stop.
-pub async fn watch(shared: &Arc<Shared>, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
+pub async fn watch(shared: &Arc<Shared>, news: mpsc::Sender<News>, stop: CancellationToken) {
     let mut watched: HashSet<Marker> = HashSet::new();
     let mut ends: JoinSet<Marker> = JoinSet::new();
     loop {
@@ -44,7 +43,7 @@ pub async fn watch(shared: &Arc<Shared>, nudge: mpsc::Sender<SpawnerId>, stop: C
             () = tokio::time::sleep(PERIOD) => {}
             Some(Ok(marker)) = ends.join_next() => {
                 // A nudge that does not fit is not missed: whoever is so busy looks at everything anyway.
-                nudge.try_send(marker.spawner).ok();
+                news.try_send(News::Look(marker.spawner)).ok();
             }
         }
     }

@@ -5,12 +5,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
+use nix::unistd::{Whence, lseek};
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::place;
 
 /// Files that are not in the store yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,29 +46,70 @@ pub fn dirty(cache: &Path) -> io::Result<Dirty> {
     Ok(found)
 }
 
-/// Writes anew what an rclone that was killed had half written, for the next one would throw the file away with it. Only
-/// where no rclone is at work. Returns how many. A file with holes is not all here, and stays as it is.
-pub fn mend(cache: &Path) -> io::Result<u64> {
-    let mut mended = 0;
-    each(cache, |path, text| {
+/// A cached file whose note an rclone that was killed had half written. The next one would throw it away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HalfNoted {
+    note: PathBuf,
+    /// The file itself.
+    pub data: PathBuf,
+    /// Bytes of it.
+    pub size: u64,
+    /// Where it is in the store: the name of the remote, the bucket and the key, with slashes between.
+    pub name: String,
+}
+
+/// Finds them, where no rclone is at work. A file with holes is not all here, and is left to be thrown away.
+pub fn half_noted(cache: &Path) -> io::Result<Vec<HalfNoted>> {
+    let mut found = Vec::new();
+    each(cache, |note, text| {
         if serde_json::from_slice::<Meta>(text).is_ok() {
             return Ok(());
         }
-        let Ok(name) = path.strip_prefix(cache.join("vfsMeta")) else { return Ok(()) };
-        let Ok(data) = fs::metadata(cache.join("vfs").join(name)) else { return Ok(()) };
-        if data.blocks() * 512 < data.len() {
-            return Ok(());
+        let Ok(name) = note.strip_prefix(cache.join("vfsMeta")) else { return Ok(()) };
+        let data = cache.join("vfs").join(name);
+        let Some(file) = place::absent_is_none(fs::File::open(&data))? else { return Ok(()) };
+        let size = file.metadata()?.len();
+        let end = i64::try_from(size).map_err(io::Error::other)?;
+        if let (Some(name), true) = (name.to_str(), size > 0 && lseek(&file, 0, Whence::SeekHole)? >= end) {
+            found.push(HalfNoted { note: note.to_owned(), data, size, name: name.to_owned() });
         }
-        let now = Utc::now().to_rfc3339();
-        let meta = json!({
-            "ModTime": now, "ATime": now, "Size": data.len(), "Rs": [{"Pos": 0, "Size": data.len()}], "Fingerprint": "",
-            "Dirty": true,
-        });
-        fs::write(path, meta.to_string())?;
-        mended += 1;
         Ok(())
     })?;
-    Ok(mended)
+    Ok(found)
+}
+
+impl HalfNoted {
+    /// Notes that the file is still to be uploaded.
+    pub fn note(&self) -> io::Result<()> {
+        let (now, size) = (Utc::now().to_rfc3339(), self.size);
+        let meta = json!({
+            "ModTime": now, "ATime": now, "Size": size, "Rs": [{"Pos": 0, "Size": size}], "Fingerprint": "", "Dirty": true,
+        });
+        fs::write(&self.note, meta.to_string())
+    }
+
+    /// The same under a name that nothing has, for the store has something else under the other one.
+    pub fn set_aside(&self) -> io::Result<Self> {
+        let now = Utc::now().format("%Y%m%d-%H%M%S%3f");
+        let aside = |path: &Path| {
+            let mut name = path.file_stem().unwrap_or_default().to_owned();
+            name.push(format!(".recovered-{now}"));
+            if let Some(extension) = path.extension() {
+                name.push(".");
+                name.push(extension);
+            }
+            path.with_file_name(name)
+        };
+        let data = aside(&self.data);
+        let note = self.note.with_file_name(data.file_name().unwrap_or_default());
+        let name = aside(Path::new(&self.name)).display().to_string();
+        let aside = Self { note, data, size: self.size, name };
+        // A note without a file is no harm; a file without a note would be thrown away.
+        aside.note()?;
+        fs::rename(&self.data, &aside.data)?;
+        fs::remove_file(&self.note)?;
+        Ok(aside)
+    }
 }
 
 /// Shows what stands beside each cached file.
@@ -112,15 +155,22 @@ mod tests {
         fs::write(meta.join("broken"), r#"{"Size": 7, "Di"#).unwrap();
         assert_eq!(dirty(folder.path()).unwrap(), Dirty { files: 2, bytes: 7 });
         // Without its data there is nothing to mend.
-        assert_eq!(mend(folder.path()).unwrap(), 0);
+        assert_eq!(half_noted(folder.path()).unwrap(), []);
         let data = folder.path().join("vfs/store/anna/deep");
         fs::create_dir_all(&data).unwrap();
         let holes = fs::File::create(data.join("broken")).unwrap();
         holes.set_len(1 << 20).unwrap();
-        assert_eq!(mend(folder.path()).unwrap(), 0, "what is not all here is not to be uploaded");
+        assert_eq!(half_noted(folder.path()).unwrap(), [], "what is not all here is not to be uploaded");
         fs::write(data.join("broken"), "all of it").unwrap();
-        assert_eq!(mend(folder.path()).unwrap(), 1);
+        let found = half_noted(folder.path()).unwrap();
+        assert_eq!((found.len(), found[0].name.as_str(), found[0].size), (1, "store/anna/deep/broken", 9));
+        found[0].note().unwrap();
         assert_eq!(dirty(folder.path()).unwrap(), Dirty { files: 2, bytes: 16 });
-        assert_eq!(mend(folder.path()).unwrap(), 0);
+        assert_eq!(half_noted(folder.path()).unwrap(), []);
+        fs::write(meta.join("broken"), "").unwrap();
+        let aside = half_noted(folder.path()).unwrap()[0].set_aside().unwrap();
+        assert_eq!(fs::read(&aside.data).unwrap(), b"all of it");
+        assert!(!data.join("broken").exists() && !meta.join("broken").exists());
+        assert_eq!(dirty(folder.path()).unwrap(), Dirty { files: 2, bytes: 16 });
     }
 }

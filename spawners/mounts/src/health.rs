@@ -30,6 +30,11 @@ pub enum State {
         /// How many wait.
         files: u64,
     },
+    /// It is there, and nothing more can be written: the disk for what is on its way to the store is full.
+    Full {
+        /// How many files wait.
+        files: u64,
+    },
     /// It is not there; it is tried again.
     Broken {
         /// A sentence for the person.

@@ -13,8 +13,8 @@ use hub_core::id::SpawnerId;
 use hub_core::secret::Secret;
 use serde_json::Value;
 use spawners::{
-    Abilities, Bind, Identity, Mount, Owned, Plan, Record, SaveError, Sight, Spawner, StartError, Started, Stop,
-    Unreachable,
+    Abilities, Bind, Identity, Mount, News, Owned, Plan, Record, RenameError, Renaming, SaveError, Sight, Spawner,
+    StartError, Started, Stop, Unreachable,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -95,12 +95,14 @@ impl Inner {
     pub fn remember<T>(&self, task: Task<'_>, change: impl FnOnce(&mut Memo) -> T) -> T {
         let mut memory = self.memory();
         let memo = memory.entry(task.spawner).or_default().entry(place::part(task.mount)).or_default();
-        memo.name.clone_from(&task.mount.name);
+        memo.name = task.mount.path();
         change(memo)
     }
 
     pub fn task<'a>(&'a self, place: &'a Place, note: &Note, mount: &'a Mount) -> Task<'a> {
-        Task { config: &self.config, place, spawner: note.identity().spawner, owner: note.owner, mount }
+        let inner = |other: &Mount| mount.within.is_none() && other.within.as_ref() == Some(&mount.name);
+        let holds = note.mounts.iter().any(inner);
+        Task { config: &self.config, place, spawner: note.identity().spawner, owner: note.owner, mount, holds }
     }
 
     async fn lock(&self, place: &Place) -> Result<Lock, Unreachable> {
@@ -120,6 +122,10 @@ impl Inner {
     async fn set_up(&self, plan: &Plan, place: &Place) -> Result<Vec<(Mount, String)>, StartError> {
         let noted = |error: io::Error| {
             tracing::error!(folder = %place.state.display(), %error, "the folders of a server cannot be prepared");
+            if error.kind() == io::ErrorKind::StorageFull {
+                let sentence = "The disk for what is on its way to the store is full. Ask the people who run this hub.";
+                return StartError::failed("disk_full", sentence);
+            }
             let sentence = "The folders of this server cannot be prepared. Ask the operator to look at the hub's log.";
             StartError::failed("mounts_folder", sentence)
         };
@@ -136,23 +142,33 @@ impl Inner {
             let gone = |mount: &&Mount| !plan.mounts.iter().any(|wanted| work::same(wanted, mount));
             note.left = earlier.mounts.iter().chain(&earlier.left).filter(gone).cloned().collect();
         }
-        place.make(owner).map_err(noted)?;
-        note.save(place).map_err(noted)?;
+        let fresh = !place.state.exists();
+        if let Err(error) = place.make(owner).and_then(|()| note.save(place)) {
+            if fresh && let Err(error) = place.unmake() {
+                tracing::warn!(folder = %place.state.display(), %error, "what was made for a server is left");
+            }
+            return Err(noted(error));
+        }
         self.put_away(&mut note, place).await.map_err(noted)?;
         note.save(place).map_err(noted)?;
         let (identity, note) = (&plan.identity, &note);
-        let ups = note.mounts.iter().map(async |mount| {
-            let task = self.task(place, note, mount);
-            self.remember(task, |memo| memo.try_at_once());
-            (mount.clone(), self.bring_up(task, identity, false).await)
-        });
-        let outcome = join_all(ups).await;
+        let mut outcome = Vec::new();
+        for rank in by_rank(&note.mounts) {
+            let ups = rank.into_iter().map(async |mount| {
+                let task = self.task(place, note, mount);
+                self.remember(task, |memo| memo.try_at_once());
+                (mount.clone(), self.bring_up(task, identity, false).await)
+            });
+            outcome.extend(join_all(ups).await);
+        }
         Ok(outcome.into_iter().filter_map(|(mount, failed)| Some((mount, failed.err()?))).collect())
     }
 
     /// Takes down what the server has no more. What was not uploaded is kept, in case it gets it again.
     async fn put_away(&self, note: &mut Note, place: &Place) -> io::Result<()> {
-        for mount in std::mem::take(&mut note.left) {
+        let left = std::mem::take(&mut note.left);
+        let [outer, inner] = by_rank(&left);
+        for mount in inner.into_iter().chain(outer).cloned() {
             let task = self.task(place, note, &mount);
             if let Err(error) = work::take_down(task, true).await {
                 tracing::error!(folder = %place.point(&mount).display(), "an old folder cannot be removed: {error:#}");
@@ -208,6 +224,12 @@ impl Inner {
     }
 }
 
+/// The mounts that stand for themselves, and those that are in one of them.
+pub fn by_rank(mounts: &[Mount]) -> [Vec<&Mount>; 2] {
+    let (inner, outer) = mounts.iter().partition(|mount| mount.within.is_some());
+    [outer, inner]
+}
+
 #[async_trait]
 impl Spawner for Mounted {
     fn kind(&self) -> &'static str {
@@ -223,8 +245,11 @@ impl Spawner for Mounted {
             self.0.retire(&plan.identity).await?;
             return self.0.driver.start(plan, state, record).await;
         }
-        if let Some(bad) = plan.mounts.iter().find(|mount| !place::is_one_part(&mount.name)) {
-            return Err(StartError::refused("bad_folder", format!("“{}” cannot be the name of a folder.", bad.name)));
+        let bad = |mount: &&Mount| {
+            ![Some(&mount.name), mount.within.as_ref()].into_iter().flatten().all(|name| place::is_one_part(name))
+        };
+        if let Some(bad) = plan.mounts.iter().find(bad) {
+            return Err(StartError::refused("bad_folder", format!("“{}” cannot be the name of a folder.", bad.path())));
         }
         let place = Place::of(&self.0.config, plan.identity.spawner);
         // Held until the server is there, so that nobody takes it for one that has ended.
@@ -232,7 +257,7 @@ impl Spawner for Mounted {
         record.progress(2, "Mounting folders").await;
         let failed = self.0.set_up(plan, &place).await?;
         for (mount, reason) in &failed {
-            let path = self.0.config.target.join(&mount.name);
+            let path = self.0.config.target.join(mount.path());
             if mount.required {
                 let sentence = format!("The folder {} cannot be mounted: {reason}", path.display());
                 return Err(StartError::failed("no_folder", sentence));
@@ -283,12 +308,16 @@ impl Spawner for Mounted {
         Ok(())
     }
 
+    async fn rename(&self, renaming: &Renaming<'_>) -> Result<(), RenameError> {
+        self.0.driver.rename(renaming).await
+    }
+
     async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable> {
         self.0.driver.list_owned().await
     }
 
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
-        tokio::join!(self.0.driver.watch(nudge, stop.clone()), self.0.tend(stop));
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken) {
+        tokio::join!(self.0.driver.watch(news, stop.clone()), self.0.tend(stop));
     }
 
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {

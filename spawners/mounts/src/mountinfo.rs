@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
+    /// Its number.
+    pub id: u64,
+    /// The number of the one that it is in.
+    pub parent: u64,
     /// Where.
     pub point: PathBuf,
     /// The kind of file system, such as `fuse.rclone`.
@@ -35,7 +39,9 @@ pub fn containing(path: &Path) -> io::Result<Option<Mount>> {
 
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let point = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(4)?)));
+    let mut number = || std::str::from_utf8(fields.next()?).ok()?.parse().ok();
+    let (id, parent) = (number()?, number()?);
+    let point = PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.nth(2)?)));
     let mut shared = false;
     for field in fields.by_ref().skip(1) {
         if field == b"-" {
@@ -44,7 +50,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
         shared |= field.starts_with(b"shared:");
     }
     let kind = String::from_utf8_lossy(fields.next()?).into_owned();
-    Some(Mount { point, kind, shared })
+    Some(Mount { id, parent, point, kind, shared })
 }
 
 /// Undoes `\040` and the like.
@@ -80,10 +86,13 @@ mod tests {
     fn a_line_is_read_with_its_blanks_and_its_propagation() {
         let line =
             br"36 35 98:0 /mnt1 /mnt/a\040b rw,noatime master:1 shared:7 - fuse.rclone s3:anna rw,errors=continue";
-        let expected = Mount { point: "/mnt/a b".into(), kind: "fuse.rclone".into(), shared: true };
+        let expected = Mount { id: 36, parent: 35, point: "/mnt/a b".into(), kind: "fuse.rclone".into(), shared: true };
         assert_eq!(parse(line), Some(expected));
         let line = b"27 1 254:0 / / rw,relatime - ext4 /dev/vda rw";
-        assert_eq!(parse(line), Some(Mount { point: "/".into(), kind: "ext4".into(), shared: false }));
+        assert_eq!(
+            parse(line),
+            Some(Mount { id: 27, parent: 1, point: "/".into(), kind: "ext4".into(), shared: false })
+        );
         for broken in [&b""[..], b"1 2 3", b"27 1 254:0 / / rw shared:1"] {
             assert_eq!(parse(broken), None);
         }

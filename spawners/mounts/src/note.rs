@@ -70,6 +70,7 @@ impl Note {
             generation: self.generation,
             user: self.user.clone(),
             server: self.server.clone(),
+            account: None,
         }
     }
 

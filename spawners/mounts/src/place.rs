@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use spawners::Mount;
 
-use crate::Config;
+use crate::{Config, mountinfo};
 
 /// Held by whoever changes what is mounted for a server.
 pub type Lock = Flock<File>;
@@ -59,8 +59,22 @@ impl Place {
         self.live.join("tree")
     }
 
+    /// Where it is mounted: in the tree, or apart from it and shown there where it is in another.
     pub fn point(&self, mount: &Mount) -> PathBuf {
-        self.tree().join(&mount.name)
+        match mount.within {
+            Some(_) => self.apart().join(part(mount)),
+            None => self.tree().join(&mount.name),
+        }
+    }
+
+    /// Where the server sees one that is in another.
+    pub fn shown(&self, mount: &Mount) -> Option<PathBuf> {
+        mount.within.as_ref().map(|within| self.tree().join(within).join(&mount.name))
+    }
+
+    /// What is shown in others is mounted here: it stays when they are mounted anew.
+    fn apart(&self) -> PathBuf {
+        self.live.join("apart")
     }
 
     pub fn keys(&self, mount: &Mount) -> PathBuf {
@@ -96,14 +110,22 @@ impl Place {
 
     /// Removes the live part. Fails when something is still mounted in it, before anything is lost.
     pub fn remove_live(&self) -> io::Result<()> {
-        if let Some(points) = absent_is_none(fs::read_dir(self.tree()))? {
-            for point in points {
-                // Not what is in it: a folder that is mounted there belongs to the store.
-                fs::remove_dir(point?.path())?;
+        for folder in [self.apart(), self.tree()] {
+            if let Some(points) = absent_is_none(fs::read_dir(&folder))? {
+                for point in points {
+                    // Not what is in it: a folder that is mounted there belongs to the store.
+                    remove_point(&point?.path())?;
+                }
+                fs::remove_dir(folder)?;
             }
-            fs::remove_dir(self.tree())?;
         }
         absent_is_none(fs::remove_dir_all(&self.live)).map(drop)
+    }
+
+    /// Takes back `make`, as far as nothing is in it yet.
+    pub fn unmake(&self) -> io::Result<()> {
+        self.remove_live()?;
+        absent_is_none(fs::remove_dir(&self.state)).map(drop)
     }
 
     /// Takes the lock, unless somebody else has it.
@@ -150,13 +172,28 @@ pub fn make_folder(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Replaces a file in one go; only its owner can read it.
+/// Removes a folder that something was mounted in, with the empty ones that others were shown in; never a file.
+pub fn remove_point(point: &Path) -> io::Result<()> {
+    if mountinfo::at(point)?.is_some() {
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "something is mounted there"));
+    }
+    let Some(shown) = absent_is_none(fs::read_dir(point))? else { return Ok(()) };
+    for folder in shown {
+        fs::remove_dir(folder?.path())?;
+    }
+    fs::remove_dir(point)
+}
+
+/// Replaces a file in one go; only its owner can read it. What fails leaves nothing beside it.
 pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let next = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&next)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(next, path)
+    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&next, path));
+    if written.is_err() {
+        // It would take room where there is none.
+        let _ = fs::remove_file(&next);
+    }
+    written
 }
 
 /// Turns what is not there into nothing.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::State;
 use crate::helper::Task;
-use crate::mounted::Inner;
+use crate::mounted::{Inner, by_rank};
 use crate::note::{Note, Stage};
 use crate::place::{Lock, Place};
 use crate::rc::Stats;
@@ -58,6 +58,13 @@ impl Memo {
     /// Somebody waits: earlier failures delay nothing.
     pub fn try_at_once(&mut self) {
         (self.no_keys, self.next_try, self.pause) = (None, None, Duration::ZERO);
+    }
+
+    /// It is not there, and is tried again after a while.
+    fn failed(&mut self, reason: String) {
+        self.pause = (self.pause * 2).clamp(PERIOD, LONGEST_PAUSE);
+        self.next_try = Some(Instant::now() + self.pause);
+        self.state = Some(State::Broken { reason });
     }
 }
 
@@ -137,7 +144,9 @@ impl Inner {
         match note.stage {
             Stage::Up => {
                 let server = note.identity();
-                join_all(note.mounts.iter().map(|mount| self.keep_up(self.task(place, &note, mount), &server))).await;
+                for rank in by_rank(&note.mounts) {
+                    join_all(rank.into_iter().map(|mount| self.keep_up(self.task(place, &note, mount), &server))).await;
+                }
                 self.show_kept(place, &note, &note.left).await?;
                 Ok(())
             }
@@ -149,13 +158,16 @@ impl Inner {
     /// Sees to it that a folder of a running server is there.
     async fn keep_up(&self, task: Task<'_>, server: &Identity) {
         if let Err(error) = task.bound_log() {
-            tracing::warn!(folder = task.mount.name, "mounts: a log cannot be cut: {error}");
+            tracing::warn!(folder = task.mount.path(), "mounts: a log cannot be cut: {error}");
         }
         // A helper that has keys goes on with them; one that has none is told of by the try to mount.
         let _ = self.fresh_keys(task, server).await;
         let looked = work::look(task).await;
         if let Ok(Some(stats)) = &looked {
-            return self.seen(task, *stats, stats.waiting(), false);
+            if self.in_place(task, server).await {
+                self.seen(task, *stats, stats.waiting(), false);
+            }
+            return;
         }
         let hangs = looked.is_err();
         let due = self.remember(task, |memo| {
@@ -163,18 +175,38 @@ impl Inner {
             (!hangs || memo.misses >= MISSES) && memo.next_try.is_none_or(|next| Instant::now() >= next)
         });
         if due && self.bring_up(task, server, true).await.is_ok() {
-            tracing::info!(server = %server.marker(), folder = task.mount.name, "mounted again");
+            tracing::info!(server = %server.marker(), folder = task.mount.path(), "mounted again");
+        }
+    }
+
+    /// Sees to it that a folder that is mounted is where the server is to see it.
+    async fn in_place(&self, task: Task<'_>, server: &Identity) -> bool {
+        if work::is_shown(task).unwrap_or(false) {
+            return true;
+        }
+        if !self.remember(task, |memo| memo.next_try.is_none_or(|next| Instant::now() >= next)) {
+            return false;
+        }
+        match self.show(task, server).await {
+            Ok(()) => true,
+            Err(reason) => {
+                self.remember(task, |memo| memo.failed(reason));
+                false
+            }
         }
     }
 
     /// Takes in what a helper tells, and how many files are not in the store.
     fn seen(&self, task: Task<'_>, stats: Stats, files: u64, drains: bool) {
+        // One that cannot be asked is not said to be full.
+        let full = !drains && work::is_full(task).unwrap_or(false);
         self.remember(task, |memo| {
             (memo.misses, memo.next_try, memo.pause) = (0, None, Duration::ZERO);
             let stuck = files > 0 && stats.uploads_in_progress == 0;
             let since = if stuck { Some(memo.waiting_since.unwrap_or_else(Instant::now)) } else { None };
             memo.waiting_since = since;
             memo.state = Some(match files {
+                _ if full => State::Full { files },
                 0 => State::Ready,
                 _ if drains => State::Draining { files },
                 _ if stats.out_of_space || since.is_some_and(|since| since.elapsed() > BEHIND) => {
@@ -187,25 +219,38 @@ impl Inner {
 
     /// Mounts a folder with fresh keys. The error is a sentence for the person; the cause is in the log.
     pub async fn bring_up(&self, task: Task<'_>, server: &Identity, replace: bool) -> Result<(), String> {
+        self.mount(task, server, replace, true).await
+    }
+
+    async fn mount(&self, task: Task<'_>, server: &Identity, replace: bool, shown: bool) -> Result<(), String> {
         let outcome = match self.fresh_keys(task, server).await {
             Ok(()) => work::bring_up(task, replace).await.map_err(|error| {
-                tracing::warn!(server = %server.marker(), folder = task.mount.name, "not mounted: {error:#}");
-                "The folder could not be mounted; it is tried again.".to_owned()
+                tracing::warn!(server = %server.marker(), folder = task.mount.path(), "not mounted: {error:#}");
+                sentence(&error, &task.mount.store.name)
             }),
             Err(reason) => Err(reason),
+        };
+        let outcome = match outcome {
+            // One whose server has ended is for its uploads alone.
+            Ok(()) if shown => self.show(task, server).await,
+            outcome => outcome,
         };
         self.remember(task, |memo| match &outcome {
             Ok(()) => {
                 (memo.misses, memo.next_try, memo.pause) = (0, None, Duration::ZERO);
                 memo.state = Some(State::Ready);
             }
-            Err(reason) => {
-                memo.pause = (memo.pause * 2).clamp(PERIOD, LONGEST_PAUSE);
-                memo.next_try = Some(Instant::now() + memo.pause);
-                memo.state = Some(State::Broken { reason: reason.clone() });
-            }
+            Err(reason) => memo.failed(reason.clone()),
         });
         outcome
+    }
+
+    /// Shows a folder in the one that it is in. The error is a sentence for the person; the cause is in the log.
+    async fn show(&self, task: Task<'_>, server: &Identity) -> Result<(), String> {
+        work::show(task).await.map_err(|error| {
+            tracing::warn!(server = %server.marker(), folder = task.mount.path(), "not shown: {error:#}");
+            "The folder that it is in is not there; it is tried again.".to_owned()
+        })
     }
 
     /// Replaces keys in time. An error only where there are none at all.
@@ -251,14 +296,19 @@ impl Inner {
         let limit = TimeDelta::from_std(self.config.drain_timeout).unwrap_or(TimeDelta::MAX);
         let over = self.clock.now() - since >= limit;
         let server = note.identity();
-        let steps = note.mounts.iter().map(async |mount| {
-            let task = self.task(place, &note, mount);
-            let done = self.drain_one(task, &server, over).await;
-            done.inspect_err(|error| {
-                tracing::warn!(server = %server.marker(), folder = mount.name, "its uploads: {error:#}");
-            })
-        });
-        let outcome = join_all(steps).await;
+        let mut outcome = Vec::new();
+        let [outer, inner] = by_rank(&note.mounts);
+        // First those that are shown in others, which cannot be taken down before.
+        for rank in [inner, outer] {
+            let steps = rank.into_iter().map(async |mount| {
+                let task = self.task(place, &note, mount);
+                let done = self.drain_one(task, &server, over).await;
+                done.inspect_err(|error| {
+                    tracing::warn!(server = %server.marker(), folder = mount.path(), "its uploads: {error:#}");
+                })
+            });
+            outcome.extend(join_all(steps).await);
+        }
         if outcome.iter().all(|done| matches!(done, Ok(true))) {
             return self.end(place, &note).await;
         }
@@ -279,6 +329,7 @@ impl Inner {
 
     /// One step of one folder; whether it is done, with nothing left of it.
     async fn drain_one(&self, task: Task<'_>, server: &Identity, over: bool) -> Result<bool> {
+        work::hide(task, over).await?;
         if over {
             work::take_down(task, true).await?;
             return Ok(work::dirty(task).await?.files == 0);
@@ -302,7 +353,7 @@ impl Inner {
             memo.misses += 1;
             (looked.is_ok() || memo.misses >= MISSES) && memo.next_try.is_none_or(|next| Instant::now() >= next)
         });
-        if due && self.bring_up(task, server, true).await.is_ok() {
+        if due && self.mount(task, server, true, false).await.is_ok() {
             self.remember(task, |memo| memo.state = Some(State::Draining { files: waiting }));
         }
         Ok(false)
@@ -339,4 +390,19 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// What the person is told of a folder that could not be mounted.
+fn sentence(error: &anyhow::Error, store: &str) -> String {
+    if error.downcast_ref::<work::Untrusted>().is_some() {
+        return format!(
+            "What mounts folders does not trust the certificate of the storage {store}. Tell the operator."
+        );
+    }
+    // In the words of this machine, by whoever they were told.
+    if format!("{error:#}").to_ascii_lowercase().contains("no space left on device") {
+        return "The disk for what is on its way to the store is full. Tell the operator; it is tried again."
+            .to_owned();
+    }
+    "The folder could not be mounted; it is tried again.".to_owned()
 }

@@ -1,10 +1,12 @@
 //! What is done to one folder: brought up, taken down, looked at. Whoever calls holds the lock of its server.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sys::signal::Signal;
 use spawners::Mount;
@@ -18,8 +20,20 @@ use crate::{mountinfo, place};
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a helper has to end after its folder is unmounted.
 const END_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the folder around another may take to tell what is in it: it may ask the store.
+const SHOW_PATIENCE: Duration = Duration::from_secs(5);
+/// A disk with so few free bytes is full.
+const FULL: u64 = 1 << 20;
 /// So many dead mounts may lie above each other.
 const LAYERS: usize = 64;
+
+/// The helper would not trust the store.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate of the store is not trusted: {0}")]
+pub struct Untrusted(
+    /// What rclone says against it.
+    String,
+);
 
 /// Runs blocking work off the async threads. It goes on to its end when the future is dropped.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -62,6 +76,52 @@ fn is_mounted(point: &Path) -> io::Result<bool> {
     Ok(mountinfo::at(point)?.is_some_and(|mount| mount.kind.starts_with("fuse")))
 }
 
+/// Whether a folder is where the server is to see it, as most are when they are mounted.
+pub fn is_shown(task: Task<'_>) -> io::Result<bool> {
+    let Some(shown) = task.place.shown(task.mount) else { return Ok(true) };
+    let around = shown.parent().map(mountinfo::at).transpose()?.flatten();
+    // Not one that a new folder around it has covered.
+    Ok(around.is_some_and(|around| mountinfo::at(&shown).is_ok_and(|at| at.is_some_and(|at| at.parent == around.id))))
+}
+
+/// Shows a folder in the one that it is in, where that is there.
+pub async fn show(task: Task<'_>) -> Result<()> {
+    let Some(shown) = task.place.shown(task.mount).filter(|_| !is_shown(task).unwrap_or(false)) else { return Ok(()) };
+    if !shown.parent().map(is_mounted).transpose()?.unwrap_or(false) {
+        bail!("the folder that it is in is not mounted");
+    }
+    let point = task.place.point(task.mount);
+    let showing = blocking(move || {
+        match fs::create_dir(&shown) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let none: Option<&str> = None;
+        Ok(nix::mount::mount(Some(&point), &shown, none, MsFlags::MS_BIND, none)?)
+    });
+    // The store is asked what is in the folder around.
+    let shown = tokio::time::timeout(SHOW_PATIENCE, showing).await;
+    shown.context("the folder that it is in gives no answer")?.context("it cannot be shown in the folder that it is in")
+}
+
+/// Takes a folder away from where it is shown. Without `force` it is an error while somebody stands in it.
+pub async fn hide(task: Task<'_>, force: bool) -> Result<()> {
+    let Some(shown) = task.place.shown(task.mount) else { return Ok(()) };
+    if mountinfo::at(&shown)?.is_none() {
+        return Ok(());
+    }
+    let flags = if force { MntFlags::MNT_DETACH } else { MntFlags::empty() };
+    let hiding = blocking(move || Ok(umount2(&shown, flags | MntFlags::UMOUNT_NOFOLLOW)?));
+    match tokio::time::timeout(SHOW_PATIENCE, hiding).await {
+        Ok(Err(error)) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+            Err(error).context("the folder is in use")
+        }
+        Err(_) if !force => bail!("the folder that it is in gives no answer"),
+        // Where nobody gets to it any more, it goes with the one that it is in.
+        Ok(Ok(()) | Err(_)) | Err(_) => Ok(()),
+    }
+}
+
 /// Mounts a folder, unless a helper has it mounted: that one is adopted, unless it is to be replaced.
 pub async fn bring_up(task: Task<'_>, replace: bool) -> Result<()> {
     // One that is silent is adopted too: while the store is away it has no time to answer.
@@ -69,11 +129,10 @@ pub async fn bring_up(task: Task<'_>, replace: bool) -> Result<()> {
         return Ok(());
     }
     clear(task).await?;
-    let cache = task.place.cache(task.mount);
-    let mended = blocking(move || cache::mend(&cache)).await?;
-    if mended > 0 {
-        tracing::warn!(folder = task.mount.name, mended, "rclone was ended while it noted what is not uploaded");
+    if let Some(what) = task.distrust().await? {
+        return Err(Untrusted(what).into());
     }
+    recover(task).await.context("what is in the cache cannot be compared with the store")?;
     let helper = task.start().with_context(|| format!("{} cannot be started", task.config.rclone.display()))?;
     let deadline = Instant::now() + task.config.mount_timeout;
     loop {
@@ -91,8 +150,34 @@ pub async fn bring_up(task: Task<'_>, replace: bool) -> Result<()> {
     }
 }
 
+/// Sees to files of which nobody knows whether they are in the store, for rclone was killed while it noted that. They go
+/// there if it has nothing under their name, beside what it has, or not at all if that is the same.
+async fn recover(task: Task<'_>) -> Result<()> {
+    if task.mount.read_only {
+        return Ok(());
+    }
+    let cache = task.place.cache(task.mount);
+    for file in blocking(move || cache::half_noted(&cache)).await? {
+        let (folder, name) = (&task.mount.name, &file.name);
+        match task.stored(name).await? {
+            None => {
+                tracing::warn!(folder, name, "rclone was killed while it noted a file, which is uploaded now");
+                file.note()?;
+            }
+            Some(stored) if stored == task.digest(&file.data, file.size).await? => {}
+            Some(_) => {
+                let aside = file.set_aside()?;
+                let data = aside.data.display();
+                tracing::warn!(folder, name, %data, "a file is not what the store has, and is uploaded beside it");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Takes away what a dead or hanging helper left. The cache stays.
 async fn clear(task: Task<'_>) -> Result<()> {
+    hide(task, true).await?;
     if task.kill(Signal::SIGKILL)? {
         ended(task).await?;
     }
@@ -121,6 +206,7 @@ async fn ended(task: Task<'_>) -> Result<()> {
 /// Unmounts a folder and ends its helper. `force` does it also while somebody stands in the folder; without it that is
 /// an error, and everything stays.
 pub async fn take_down(task: Task<'_>, force: bool) -> Result<()> {
+    hide(task, force).await?;
     let point = task.place.point(task.mount);
     if task.find()?.is_some() && mountinfo::at(&point)?.is_some() && !force {
         let at = point.clone();
@@ -130,8 +216,15 @@ pub async fn take_down(task: Task<'_>, force: bool) -> Result<()> {
         tracing::warn!(folder = %point.display(), "a helper does not end, and is killed");
     }
     clear(task).await?;
-    place::absent_is_none(std::fs::remove_dir(&point))?;
+    place::remove_point(&point)?;
     Ok(())
+}
+
+/// Whether there is no room left for what servers write.
+pub fn is_full(task: Task<'_>) -> io::Result<bool> {
+    let disk = nix::sys::statvfs::statvfs(&task.config.cache_dir)?;
+    // Helpers are root's, for whom the last blocks are kept.
+    Ok(disk.blocks_free().saturating_mul(disk.fragment_size()) < FULL)
 }
 
 /// Counts what of a folder is not in the store.
@@ -143,11 +236,11 @@ pub async fn dirty(task: Task<'_>) -> io::Result<Dirty> {
 /// Removes what was kept of a folder: after the last upload there is nothing in it that the store has not.
 pub async fn forget(task: Task<'_>) -> io::Result<()> {
     let part = task.place.part(task.mount);
-    blocking(move || place::absent_is_none(std::fs::remove_dir_all(&part)).map(drop)).await
+    blocking(move || place::absent_is_none(fs::remove_dir_all(&part)).map(drop)).await
 }
 
 /// Whether two mounts share what is kept of them.
 pub fn same(one: &Mount, other: &Mount) -> bool {
-    (&one.name, &one.store.name, &one.store.endpoint, &one.bucket, &one.prefix)
-        == (&other.name, &other.store.name, &other.store.endpoint, &other.bucket, &other.prefix)
+    (one.path(), &one.store.name, &one.store.endpoint, &one.bucket, &one.prefix)
+        == (other.path(), &other.store.name, &other.store.endpoint, &other.bucket, &other.prefix)
 }

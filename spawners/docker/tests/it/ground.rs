@@ -1,6 +1,5 @@
 //! What the tests stand on: an engine, an image with Python, and a mark of their own on all they make.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +11,9 @@ use serde_json::Value;
 use spawner_docker::{Config, Docker};
 use spawners::contract::Paper;
 use spawners::{Identity, Plan, Record, SaveError, Spawner, StartError, Started};
+
+/// What is in an image that is lent its programs: links to the folder of this machine.
+const LINKS: [(&str, &str); 3] = [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
 
 /// Where the tests can run, with what they made, which goes when they end.
 pub struct Ground {
@@ -51,6 +53,7 @@ impl Ground {
             generation: Generation(generation),
             user: format!("user{row}"),
             server: String::new(),
+            account: None,
         }
     }
 
@@ -115,6 +118,25 @@ impl Ground {
         name
     }
 
+    /// Gives a name to an image without a program of its own, which no other image of that name is: containers of it need
+    /// the folder `/usr` of this machine.
+    pub fn lend(&self, name: &str, version: &str) {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["usr", "sbin", "tmp"] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        for (link, target) in LINKS {
+            std::os::unix::fs::symlink(target, root.path().join(link)).unwrap();
+        }
+        let archive = tempfile::NamedTempFile::new().unwrap();
+        let packed = Command::new("tar").arg("-C").arg(root.path()).arg("-cf").arg(archive.path()).arg(".").status();
+        assert!(packed.unwrap().success());
+        let label = format!("LABEL version={version}");
+        let id = docker(&["import", "--change", &label, &archive.path().display().to_string(), name]);
+        // Should the name be another's by the end, it is removed by its own.
+        self.images.lock().unwrap().push(id);
+    }
+
     pub fn base(&self) -> &str {
         self.config.image.as_deref().unwrap()
     }
@@ -150,12 +172,6 @@ fn try_docker(arguments: &[&str]) -> Output {
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
-}
-
-/// A tool that the tests start, on the path of the machine.
-pub fn tool(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Keeps what a person would be told.

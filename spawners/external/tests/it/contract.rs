@@ -21,6 +21,7 @@ pub fn plan(spawner: i64, generation: i64) -> Plan {
         generation: Generation(generation),
         user: "anna".into(),
         server: String::new(),
+        account: None,
     };
     Plan::new(identity, "/user/anna/", vec!["lab".into()])
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hub_core::id::SpawnerId;
 use serde_json::Value;
-use spawners::{Sight, Spawner, Stop, contract};
+use spawners::{News, Sight, Spawner, Stop, contract};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +117,7 @@ async fn a_watcher_hears_of_a_death_at_once_whoever_started_the_server() {
     let main = nix::unistd::Pid::from_raw(pid(&started.state).try_into().unwrap());
     nix::sys::signal::kill(main, nix::sys::signal::SIGKILL).unwrap();
     let nudge = tokio::time::timeout(Duration::from_secs(30), nudges.recv()).await.unwrap();
-    assert_eq!(nudge, Some(SpawnerId(1)));
+    assert_eq!(nudge, Some(News::Look(SpawnerId(1))));
     assert!(matches!(look(&adopter, &server, &started.state).await, Sight::Exited { .. }));
     stop.cancel();
     task.await.unwrap();

@@ -61,6 +61,7 @@ impl Ground {
             generation: Generation(generation),
             user: self.user.clone(),
             server: String::new(),
+            account: None,
         }
     }
 

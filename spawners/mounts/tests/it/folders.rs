@@ -4,11 +4,12 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 
 use hub_core::id::SpawnerId;
+use nix::sys::signal::Signal;
 use spawner_mounts::State;
 use spawners::contract::eventually;
 use spawners::{Spawner, StartError};
 
-use crate::ground::{Ground, is, possible};
+use crate::ground::{Ground, digest, is, possible};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn buckets_are_folders_of_an_unprivileged_server() {
@@ -169,4 +170,68 @@ async fn the_driver_with_folders_keeps_the_word_of_every_driver() {
     };
     let open = || Box::new(ground.open().mounted.clone()) as Box<dyn Spawner>;
     spawners::contract::all(&open, &plan).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_ones_own_is_written_in_a_folder_that_can_only_be_read() {
+    if !possible() {
+        return;
+    }
+    let ground = Ground::new();
+    ground.store.write("bucket-scratch/bob/data", "of bob");
+    let hub = ground.open();
+    let mut scratch = ground.mount("scratch");
+    scratch.read_only = true;
+    let own = ground.within(&scratch, "anna");
+    // A folder of the same name beside it has nothing to do with it.
+    let plan = |generation| ground.plan(generation, vec![own.clone(), scratch.clone(), ground.mount("anna")]);
+    let lab = ground.start(&hub, &plan(1)).await;
+    assert_eq!(
+        ground.says(&lab, &format!("cd {}; ls . scratch", ground.config.target.display())),
+        ".:\nanna\nscratch\n\nscratch:\nanna\nbob"
+    );
+    let write = |name: &str| ground.shell(&lab, &format!("echo mine > {}", ground.path(name).display()));
+    let notes = || ground.store.read("bucket-scratch/anna/notes") == Some(b"mine\n".to_vec());
+    assert!(write("scratch/anna/notes").status.success());
+    eventually("it is in the bucket, under the person's name", || async { notes() }).await;
+    let denied = |name: &str| {
+        let output = write(name);
+        assert!(String::from_utf8_lossy(&output.stderr).contains("Permission denied"), "{name}: {output:?}");
+    };
+    for name in ["scratch/beside", "scratch/bob/data", "scratch/bob/beside"] {
+        denied(name);
+    }
+    let made = ground.shell(&lab, &format!("mkdir {}", ground.path("scratch/carl").display()));
+    assert!(!made.status.success(), "it would be nowhere but here");
+    assert_eq!(ground.store.list("bucket-scratch"), ["anna/", "anna/notes", "bob/", "bob/data"]);
+    let paths: Vec<String> = hub.mounted.health(SpawnerId(1)).into_iter().map(|folder| folder.path).collect();
+    assert_eq!(paths, ["anna", "scratch", "scratch/anna"].map(|name| ground.path(name).display().to_string()));
+
+    // All helpers die, and the hub with them.
+    drop(hub);
+    ground.kill_helpers();
+    let hub = ground.open();
+    let back = |name: &str| ground.shell(&lab, &format!("cat {}", ground.path(name).display())).status.success();
+    eventually("both are back", || async { back("scratch/anna/notes") && back("scratch/bob/data") }).await;
+    // It can be read in the other folder as well, until it is bound into that again.
+    eventually("one's own can be written in", || async { write("scratch/anna/more").status.success() }).await;
+    denied("scratch/beside");
+    eventually("that is there too", || async { ground.store.read("bucket-scratch/anna/more").is_some() }).await;
+
+    // What is written while the store is away outlives the server, and both folders.
+    ground.says(&lab, &format!("ls {}", ground.path("scratch/anna").display()));
+    ground.store.signal(Signal::SIGSTOP);
+    let written = ground.writes(&lab, "scratch/anna/late", 1);
+    ground.ends(&hub, &lab).await;
+    ground.clock.move_on(601);
+    let kept = State::Kept { files: 1, bytes: 1 << 20 };
+    ground.eventually_health(&hub, "it is told", |health| health.iter().any(|folder| folder.state == kept)).await;
+    eventually("nothing is mounted", || async { ground.helpers().is_empty() && ground.mounted().is_empty() }).await;
+    ground.store.signal(Signal::SIGCONT);
+    let lab = ground.start(&hub, &plan(2)).await;
+    let seen = ground.says(&lab, &format!("sha256sum {}", ground.path("scratch/anna/late").display()));
+    assert_eq!(seen.split(' ').next(), Some(written.as_str()));
+    ground.ends(&hub, &lab).await;
+    ground.is_clean().await;
+    assert_eq!(ground.store.read("bucket-scratch/anna/late").map(|bytes| digest(&bytes)), Some(written));
 }

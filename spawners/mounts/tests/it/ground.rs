@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use spawner_local::Local;
 use spawner_mounts::{Config, Credentials, Health, Keys, MARKER, Mounted, NoKeys, State};
 use spawners::contract::{self, Paper};
-use spawners::{Identity, Mount, ObjectStore, Plan, Sight, Spawner, StartError, Started, Stop};
+use spawners::{Identity, Mount, News, ObjectStore, Plan, Sight, Spawner, StartError, Started, Stop};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -87,6 +87,15 @@ impl Store {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() || said.contains("not found") || said.contains("NoSuchKey"), "{said}");
         (output.status.success() && !output.stdout.is_empty()).then_some(output.stdout)
+    }
+
+    /// The names of all objects of a bucket.
+    pub fn list(&self, bucket: &str) -> Vec<String> {
+        let output = self.rclone(&["lsf", "-R", &format!("store:{bucket}")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut names: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        names.sort();
+        names
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -181,7 +190,7 @@ pub struct Ground {
 pub struct Driver {
     pub mounted: Mounted,
     stop: CancellationToken,
-    _nudges: mpsc::Receiver<SpawnerId>,
+    _news: mpsc::Receiver<News>,
 }
 
 impl Drop for Driver {
@@ -210,11 +219,11 @@ impl Ground {
         let local = Arc::new(Local::open(self.local.clone()).unwrap());
         let (purse, clock) = (Arc::new(self.purse.clone()), Arc::new(self.clock.clone()));
         let mounted = Mounted::open(local, self.config.clone(), purse, clock).unwrap();
-        let (sender, nudges) = mpsc::channel(100);
+        let (sender, news) = mpsc::channel(100);
         let stop = CancellationToken::new();
         let (working, stopping) = (mounted.clone(), stop.clone());
         tokio::spawn(async move { working.watch(sender, stopping).await });
-        Driver { mounted, stop, _nudges: nudges }
+        Driver { mounted, stop, _news: news }
     }
 
     pub fn plan(&self, generation: i64, mounts: Vec<Mount>) -> Plan {
@@ -224,6 +233,7 @@ impl Ground {
             generation: Generation(generation),
             user: self.account.name.clone(),
             server: String::new(),
+            account: None,
         };
         let cmd = ["/usr/bin/python3", "-u", "-c", SERVER].map(str::to_owned).to_vec();
         let mut plan = Plan::new(identity, "/user/x/", cmd);
@@ -242,7 +252,22 @@ impl Ground {
             ca_file: None,
         };
         let (bucket, prefix) = (format!("bucket-{name}"), String::new());
-        Mount { name: name.into(), store, bucket, prefix, create: true, read_only: false, required: true }
+        Mount { name: name.into(), within: None, store, bucket, prefix, create: true, read_only: false, required: true }
+    }
+
+    /// A part of the bucket of a mount, in the folder of that one.
+    pub fn within(&self, around: &Mount, name: &str) -> Mount {
+        let (within, prefix) = (Some(around.name.clone()), name.to_owned());
+        Mount { name: name.into(), within, prefix, read_only: false, ..around.clone() }
+    }
+
+    /// Keeps what is not uploaded on a disk of so many megabytes.
+    pub fn small_disk(&self, megabytes: u32) {
+        std::fs::create_dir(&self.config.cache_dir).unwrap();
+        let size = format!("size={megabytes}M");
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&self.config.cache_dir);
+        assert!(command.status().unwrap().success());
     }
 
     pub async fn start(&self, driver: &Driver, plan: &Plan) -> Lab {
@@ -368,7 +393,9 @@ impl Drop for Ground {
             }
         }
         let live = self.folder.path().join("live");
-        for point in self.mounted().iter().rev().chain([&live.display().to_string()]) {
+        // There may be a disk of its own for the rest; where there is none, nothing is unmounted.
+        let kept = self.config.cache_dir.display().to_string();
+        for point in self.mounted().iter().rev().chain([&live.display().to_string(), &kept]) {
             Command::new("umount").arg("-l").arg(point).output().ok();
         }
     }

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod folders;
+mod full;
 mod ground;
 mod uploads;

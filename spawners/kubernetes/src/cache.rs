@@ -1,0 +1,256 @@
+//! The pods of this hub, as its watch told them last. It is listed once, then followed, and listed anew only when the API
+//! server has forgotten what came after.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hub_core::id::SpawnerId;
+use k8s_openapi::api::core::v1::Pod as Object;
+use kube::Api;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event};
+use spawners::{Identity, Unreachable};
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::cluster::Cluster;
+use crate::label;
+use crate::pod::{Doing, Pod};
+
+/// A watch is begun anew after so many seconds, where the last one ended. One that has died is noticed by then.
+const WATCH: u32 = 60;
+/// The pauses before a watch is begun again grow from the first to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// So many nudges wait to be heard.
+const NUDGES: usize = 4096;
+
+/// What is remembered of the pods of a hub.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    shared: Arc<Shared>,
+    begun: OnceLock<()>,
+    stop: CancellationToken,
+    _guard: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    table: RwLock<Table>,
+    /// Whether all that there is was listed.
+    synced: watch::Sender<bool>,
+    /// What was wrong with the watch last.
+    trouble: Mutex<String>,
+    /// Goes up with every change.
+    revision: watch::Sender<u64>,
+    /// The servers whose pods do something else now.
+    nudges: broadcast::Sender<SpawnerId>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    pods: HashMap<String, Arc<Pod>>,
+    of_server: HashMap<SpawnerId, Vec<String>>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            table: RwLock::default(),
+            synced: watch::Sender::new(false),
+            trouble: Mutex::default(),
+            revision: watch::Sender::new(0),
+            nudges: broadcast::Sender::new(NUDGES),
+        };
+        Self { shared: Arc::new(shared), begun: OnceLock::new(), _guard: stop.clone().drop_guard(), stop }
+    }
+}
+
+impl Cache {
+    /// Begins to watch, unless that was done. It ends when the cache is dropped.
+    pub fn begin(&self, cluster: &Arc<Cluster>, hub: &str, everywhere: bool) {
+        self.begun.get_or_init(|| {
+            let (shared, cluster, stop) = (Arc::clone(&self.shared), Arc::clone(cluster), self.stop.clone());
+            let selector = label::selector(hub);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = shared.run(&cluster, &selector, everywhere) => {}
+                }
+            });
+        });
+    }
+
+    /// Waits until all that there is was listed.
+    pub async fn synced(&self, at_most: Duration) -> Result<(), Unreachable> {
+        let mut synced = self.shared.synced.subscribe();
+        match tokio::time::timeout(at_most, synced.wait_for(|synced| *synced)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => {
+                let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                Err(Unreachable::new(anyhow::anyhow!("the pods of this hub were not listed yet: {trouble}")))
+            }
+        }
+    }
+
+    /// Whether all that there is was listed.
+    pub fn is_synced(&self) -> bool {
+        *self.shared.synced.borrow()
+    }
+
+    /// The pod of this very start, as it was told last.
+    pub fn of(&self, server: &Identity) -> Option<Arc<Pod>> {
+        let table = self.shared.table.read().unwrap_or_else(PoisonError::into_inner);
+        let uids = table.of_server.get(&server.spawner)?;
+        uids.iter().filter_map(|uid| table.pods.get(uid)).find(|pod| pod.is_of(server)).cloned()
+    }
+
+    /// Whether anything of a server was told, of whatever start.
+    pub fn knows(&self, server: SpawnerId) -> bool {
+        let table = self.shared.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.of_server.contains_key(&server)
+    }
+
+    /// A pod, as it was told last.
+    pub fn get(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.shared.table.read().unwrap_or_else(PoisonError::into_inner).pods.get(uid).cloned()
+    }
+
+    /// All pods, as they were told last.
+    pub fn all(&self) -> Vec<Arc<Pod>> {
+        self.shared.table.read().unwrap_or_else(PoisonError::into_inner).pods.values().cloned().collect()
+    }
+
+    /// Tells of every change.
+    pub fn follow(&self) -> watch::Receiver<u64> {
+        self.shared.revision.subscribe()
+    }
+
+    /// Tells which servers are worth a look.
+    pub fn nudges(&self) -> broadcast::Receiver<SpawnerId> {
+        self.shared.nudges.subscribe()
+    }
+}
+
+impl Shared {
+    async fn run(&self, cluster: &Cluster, selector: &str, everywhere: bool) {
+        let mut pause = PAUSES.0;
+        let (client, namespace) = loop {
+            match (cluster.client().await, cluster.namespace().await) {
+                (Ok(client), Ok(namespace)) => break (client, namespace),
+                (Err(error), _) | (_, Err(error)) => tracing::warn!("{error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        };
+        let pods: Api<Object> = if everywhere { Api::all(client) } else { Api::namespaced(client, namespace) };
+        let config = watcher::Config::default().labels(selector).timeout(WATCH);
+        let mut told = std::pin::pin!(kube::runtime::watcher(pods, config).backoff(Pauses(PAUSES.0)));
+        let mut listed = Vec::new();
+        while let Some(event) = told.next().await {
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(pod)) => listed.push(Pod(pod).pruned()),
+                Ok(Event::InitDone) => {
+                    self.replace(std::mem::take(&mut listed));
+                    self.synced.send_replace(true);
+                }
+                Ok(Event::Apply(pod)) => self.put(Pod(pod).pruned()),
+                Ok(Event::Delete(pod)) => self.remove(&Pod(pod)),
+                Err(error) => {
+                    tracing::debug!("the watch of pods begins again: {error}");
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+                }
+            }
+        }
+    }
+
+    fn replace(&self, pods: Vec<Pod>) {
+        let mut fresh = Table::default();
+        for pod in pods {
+            fresh.put(pod);
+        }
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *table, fresh);
+        let gone = before.pods.iter().filter(|(uid, _)| !table.pods.contains_key(*uid));
+        let other = table
+            .pods
+            .iter()
+            .filter(|(uid, pod)| before.pods.get(*uid).is_none_or(|before| before.doing() != pod.doing()));
+        let worth: Vec<SpawnerId> =
+            gone.chain(other).filter_map(|(_, pod)| pod.identity()).map(|identity| identity.spawner).collect();
+        drop(table);
+        worth.into_iter().for_each(|server| self.nudge(server));
+        self.changed();
+    }
+
+    fn put(&self, pod: Pod) {
+        let (server, doing) = (pod.identity().map(|identity| identity.spawner), pod.doing());
+        let before = self.table.write().unwrap_or_else(PoisonError::into_inner).put(pod);
+        if before != Some(doing) {
+            server.into_iter().for_each(|server| self.nudge(server));
+        }
+        self.changed();
+    }
+
+    fn remove(&self, pod: &Pod) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.pods.remove(pod.uid());
+        if let Some(server) = pod.identity().map(|identity| identity.spawner) {
+            if let Some(uids) = table.of_server.get_mut(&server) {
+                uids.retain(|uid| uid != pod.uid());
+                if uids.is_empty() {
+                    table.of_server.remove(&server);
+                }
+            }
+            drop(table);
+            self.nudge(server);
+        }
+        self.changed();
+    }
+
+    /// One that is not heard is no loss.
+    fn nudge(&self, server: SpawnerId) {
+        let _ = self.nudges.send(server);
+    }
+
+    fn changed(&self) {
+        self.revision.send_modify(|revision| *revision = revision.wrapping_add(1));
+    }
+}
+
+/// The pauses between a watch that failed and the next, growing.
+struct Pauses(Duration);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(PAUSES.1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = PAUSES.0;
+    }
+}
+
+impl Table {
+    /// Remembers a pod; returns what it did before.
+    fn put(&mut self, pod: Pod) -> Option<Doing> {
+        let uid = pod.uid().to_owned();
+        if let Some(identity) = pod.identity() {
+            let uids = self.of_server.entry(identity.spawner).or_default();
+            if !uids.contains(&uid) {
+                uids.push(uid.clone());
+            }
+        }
+        self.pods.insert(uid, Arc::new(pod)).map(|before| before.doing())
+    }
+}

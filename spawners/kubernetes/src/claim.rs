@@ -1,0 +1,180 @@
+//! The claim for a server's storage: found or made before a start, and kept by a stop.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim as Claim;
+use kube::Api;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use spawners::{Identity, StartError};
+
+use crate::cluster::Fault;
+use crate::driver::Parts;
+use crate::label;
+use crate::make::{self, Recipe};
+use crate::name;
+use crate::refusal;
+use crate::tie::Tie;
+
+/// A claim that a server is to have.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    /// Its name.
+    pub name: String,
+    /// It has to be made.
+    pub missing: bool,
+    /// Only a name tells yet whose it is.
+    unmarked: bool,
+}
+
+impl Parts {
+    /// Which claim a server has: the one by its name, the one it had when it was called otherwise, or one to be made.
+    pub(crate) async fn choose(
+        &self,
+        recipe: &Recipe,
+        server: &Identity,
+        state: &Value,
+    ) -> Result<Option<Chosen>, StartError> {
+        let Some(names) = &recipe.claim else { return Ok(None) };
+        let usual = self.claim(&recipe.namespace, &names.usual).await?;
+        if let Some(claim) = &usual
+            && tie(claim, server).may_have()
+        {
+            return found(claim, server).map(Some);
+        }
+        if recipe.shape.remember_pvc_name
+            && let Some(claim) = self.remembered(recipe, server, state).await?
+        {
+            tracing::info!(claim = claim.metadata.name, "a server keeps the claim it has");
+            return found(&claim, server).map(Some);
+        }
+        if let Some(legacy) = &names.legacy
+            && let Some(claim) = self.claim(&recipe.namespace, legacy).await?
+            // Of before is what KubeSpawner made; another's name may have looked like this one.
+            && tie(&claim, server).is_theirs()
+        {
+            tracing::info!(claim = legacy, "a server has its claim under the name of before");
+            return found(&claim, server).map(Some);
+        }
+        match usual {
+            Some(claim) => Err(of_another(&claim, server)),
+            None => Ok(Some(Chosen { name: names.usual.clone(), missing: true, unmarked: false })),
+        }
+    }
+
+    /// The claim that a server had under another name: by its state, or by what is written on the claim.
+    async fn remembered(&self, recipe: &Recipe, server: &Identity, state: &Value) -> Result<Option<Claim>, StartError> {
+        let noted = state.get("pvc_name").and_then(Value::as_str).filter(|name| name::is_object_name(name));
+        if let Some(noted) = noted
+            && let Some(claim) = self.claim(&recipe.namespace, noted).await?
+            && tie(&claim, server).may_have()
+        {
+            return Ok(Some(claim));
+        }
+        let mut own = self.claims(&recipe.namespace, &label::selector_of(&server.marker())).await?;
+        // A database may give the number of a server that is gone to another one.
+        own.retain(|claim| tie(claim, server) != Tie::Foreign);
+        if let [claim] = own.as_slice() {
+            return if tie(claim, server).may_have() {
+                Ok(Some(claim.clone()))
+            } else {
+                Err(of_another(claim, server))
+            };
+        }
+        // What all servers of a person have was made by whichever came first.
+        if let Some(account) = &server.account
+            && make::is_common(&self.config, server, self.cluster.namespace().await?)
+        {
+            let own = self.claims(&recipe.namespace, &label::selector_of_account(&server.hub, account)).await?;
+            if let [claim] = own.as_slice() {
+                return Ok(Some(claim.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn claim(&self, namespace: &str, name: &str) -> Result<Option<Claim>, StartError> {
+        self.cluster.find(namespace, name).await.map_err(|fault| refusal::of(fault, "look at a claim"))
+    }
+
+    async fn claims(&self, namespace: &str, selector: &str) -> Result<Vec<Claim>, StartError> {
+        let api: Api<Claim> = self.cluster.of(namespace).await?;
+        let listed = self.cluster.ask(api.list(&ListParams::default().labels(selector))).await;
+        Ok(listed.map_err(|fault| refusal::of(fault, "list claims"))?.items)
+    }
+
+    /// Makes a claim that is missing. One that appeared meanwhile is as good.
+    pub(crate) async fn ensure(&self, recipe: &Recipe, server: &Identity, chosen: &Chosen) -> Result<(), StartError> {
+        if chosen.unmarked {
+            self.adopt(&recipe.namespace, server, &chosen.name).await;
+        }
+        if !chosen.missing {
+            return Ok(());
+        }
+        let wanted = recipe.storage(server, &chosen.name)?;
+        let api: Api<Claim> = self.cluster.of(&recipe.namespace).await?;
+        let parameters = PostParams::default();
+        let fault = match self.cluster.insist(|| api.create(&parameters, &wanted)).await {
+            Ok(_) => return Ok(()),
+            Err(fault) => fault,
+        };
+        // A quota that is used up does not take away what is there.
+        if matches!(fault.status(), Some(403 | 409))
+            && let Some(claim) = self.claim(&recipe.namespace, &chosen.name).await?
+        {
+            return if tie(&claim, server).may_have() { check(&claim) } else { Err(of_another(&claim, server)) };
+        }
+        Err(refusal::of(fault, "make a claim"))
+    }
+
+    /// Writes on a claim whose it is, so that nobody new of the same name gets it. A start does not depend on it.
+    async fn adopt(&self, namespace: &str, server: &Identity, claim: &str) {
+        let labels = json!(label::of_owner(server));
+        if let Err(fault) = self.write_on_claim(namespace, claim, json!({ "labels": labels })).await {
+            let error = fault.unreachable();
+            tracing::warn!(claim, user = server.user, "only a name tells whose claim it is: {error}");
+        }
+    }
+
+    /// Changes what is written on a claim. What is null goes.
+    pub(crate) async fn write_on_claim(&self, namespace: &str, claim: &str, words: Value) -> Result<(), Fault> {
+        let api: Api<Claim> = self.cluster.of(namespace).await.map_err(Fault::Unheard)?;
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(json!({ "metadata": words })));
+        self.cluster.insist(|| api.patch(claim, &parameters, &patch)).await.map(drop)
+    }
+}
+
+fn tie(claim: &Claim, server: &Identity) -> Tie {
+    Tie::of(&claim.metadata, server)
+}
+
+fn found(claim: &Claim, server: &Identity) -> Result<Chosen, StartError> {
+    check(claim)?;
+    let unmarked = tie(claim, server) == Tie::Named && server.account.is_some();
+    Ok(Chosen { name: claim.metadata.name.clone().unwrap_or_default(), missing: false, unmarked })
+}
+
+/// Two people's names may have become one, or one have had it after the other.
+fn of_another(claim: &Claim, server: &Identity) -> StartError {
+    tracing::error!(claim = claim.metadata.name, user = server.user, "the claim was made for somebody else");
+    StartError::refused(
+        "claim_of_another",
+        "The storage that this server would have is somebody else's. Ask the people who run this hub.",
+    )
+}
+
+/// Whether a claim can be had.
+fn check(claim: &Claim) -> Result<(), StartError> {
+    if claim.metadata.deletion_timestamp.is_some() {
+        return Err(StartError::failed(
+            "claim_leaves",
+            "The storage of this server is being removed. Try again later.",
+        ));
+    }
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    if phase == Some("Lost") {
+        return Err(StartError::failed(
+            "claim_lost",
+            "The storage of this server is lost. Ask the people who run this hub.",
+        ));
+    }
+    Ok(())
+}

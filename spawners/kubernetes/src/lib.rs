@@ -1,0 +1,34 @@
+//! Servers as pods of a Kubernetes cluster, with the options of KubeSpawner.
+//!
+//! A pod is known by its labels, never by its name. What the cluster was asked and did not answer says nothing about any
+//! server.
+
+mod cache;
+mod claim;
+mod cluster;
+mod config;
+mod discard;
+mod driver;
+mod ending;
+mod judge;
+mod label;
+mod lay;
+mod make;
+mod name;
+mod pod;
+mod refusal;
+mod rename;
+mod rollout;
+mod serve;
+mod shape;
+mod slug;
+mod space;
+mod start;
+mod stop;
+mod tie;
+
+pub use config::{Access, Config};
+pub use driver::{ABILITIES, Kubernetes};
+pub use name::SlugScheme;
+pub use rollout::daemon_set_ready;
+pub use shape::{Amount, Items, Named, Shape};

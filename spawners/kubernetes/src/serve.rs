@@ -1,0 +1,130 @@
+//! The service of a pod. It is made after the pod, with which it goes, and a start may be cut off between the two: so
+//! whoever finds the pod up makes sure of it too.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Service;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use spawners::{StartError, Unreachable};
+
+use crate::cluster::Fault;
+use crate::driver::Parts;
+use crate::label;
+use crate::lay;
+use crate::pod::Pod;
+use crate::refusal;
+
+/// How long the service of an older pod may take to go with it.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How often it is tried again.
+const SOON: Duration = Duration::from_millis(100);
+
+impl Parts {
+    /// Makes the service of a pod that has one, unless this hub did so before.
+    pub(crate) async fn serve(&self, pod: &Pod) -> Result<(), StartError> {
+        if !pod.is_served() || self.served.lock().unwrap_or_else(PoisonError::into_inner).contains(pod.uid()) {
+            return Ok(());
+        }
+        self.make_service(pod).await?;
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.cache.is_synced() {
+            served.retain(|uid| self.cache.get(uid).is_some());
+        }
+        served.insert(pod.uid().to_owned());
+        Ok(())
+    }
+
+    /// The same for one that was found. That it may not have a service does not mean that it does not run.
+    pub(crate) async fn make_sure_of_service(&self, pod: &Pod) -> Result<(), Unreachable> {
+        match self.serve(pod).await {
+            Ok(()) => Ok(()),
+            Err(StartError::Unreachable(unreachable)) => Err(unreachable),
+            Err(error) => {
+                tracing::warn!(pod = pod.name(), "it runs, and has no service: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    /// One of the same name that leads to an older pod goes with that pod.
+    async fn make_service(&self, pod: &Pod) -> Result<(), StartError> {
+        let wanted = service(&self.config.shape.common_labels, pod).map_err(|what| {
+            tracing::error!(pod = pod.name(), "no service can be made of it: {what}");
+            StartError::failed("no_service", "The server runs, and cannot be reached. Start it again.")
+        })?;
+        let api: Api<Service> = self.cluster.of(pod.namespace()).await?;
+        let (parameters, deadline) = (PostParams::default(), Instant::now() + PATIENCE);
+        loop {
+            let fault = match self.cluster.insist(|| api.create(&parameters, &wanted)).await {
+                Ok(_) => return Ok(()),
+                Err(fault) => fault,
+            };
+            if fault.status() != Some(409) || Instant::now() >= deadline {
+                return Err(refusal::of(fault, "make a service"));
+            }
+            let found: Result<Option<Service>, Fault> = self.cluster.find(pod.namespace(), pod.name()).await;
+            let found = found.map_err(|fault| refusal::of(fault, "look at a service"))?;
+            let owners = found.and_then(|service| service.metadata.owner_references).unwrap_or_default();
+            if owners.iter().any(|owner| owner.uid == pod.uid()) {
+                return Ok(());
+            }
+            tokio::time::sleep(SOON).await;
+        }
+    }
+}
+
+/// What leads to a pod and goes with it.
+fn service(common: &BTreeMap<String, String>, pod: &Pod) -> Result<Service, String> {
+    let identity = pod.identity().ok_or("it is no server of this hub")?;
+    let port = pod.port().ok_or("it has no port")?;
+    let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid() });
+    let mut labels = common.clone();
+    labels.extend(label::of_pod(&identity));
+    lay::read(&json!({
+        "metadata": {
+            "name": pod.name(),
+            "namespace": pod.namespace(),
+            "labels": labels,
+            "annotations": label::annotations(&identity),
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "selector": label::of_start(&identity),
+            "ports": [{ "name": "http", "port": port, "targetPort": port }],
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn a_service_leads_to_its_pod_and_goes_with_it() {
+        let pod = Pod(serde_json::from_value(json!({
+            "metadata": {
+                "name": "jupyter-anna", "namespace": "labs", "uid": "uid",
+                "labels": { "specola.hub": "h", "specola.spawner": "7", "specola.generation": "3" },
+                "annotations": { "hub.jupyter.org/username": "anna" },
+            },
+            "spec": { "containers": [
+                { "name": "beside", "ports": [{ "name": "notebook-port", "containerPort": 1 }] },
+                { "name": "notebook", "ports": [{ "name": "notebook-port", "containerPort": 8888 }] },
+            ]},
+        }))
+        .unwrap());
+        let common = BTreeMap::from([("app".to_owned(), "jupyterhub".to_owned())]);
+        let service = serde_json::to_value(service(&common, &pod).unwrap()).unwrap();
+        assert_eq!(service["metadata"]["ownerReferences"][0]["uid"], "uid");
+        assert_eq!(service["metadata"]["labels"]["app"], "jupyterhub");
+        let selector = json!({ "specola.hub": "h", "specola.spawner": "7", "specola.generation": "3" });
+        assert_eq!(service["spec"]["selector"], selector);
+        assert_eq!(service["spec"]["ports"][0]["port"], Value::from(8888));
+    }
+}

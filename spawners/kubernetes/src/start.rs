@@ -1,0 +1,272 @@
+//! Starts a server: what an older start left is cleared away, its claim is made sure of, and the pod is made and followed
+//! until it is up. Cut off anywhere, it leaves nothing that a label does not lead to.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Event, Pod as Object};
+use kube::Api;
+use kube::api::PostParams;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher;
+use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
+
+use crate::cluster::Fault;
+use crate::driver::Parts;
+use crate::judge::{self, Verdict, Witness};
+use crate::make::Recipe;
+use crate::pod::{Doing, Pod};
+use crate::refusal;
+
+/// How long an older pod may take to go once it was killed.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How often a pod is asked for that nothing is told of.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is asked for while it goes.
+const SOON: Duration = Duration::from_millis(100);
+/// How long a new namespace may take to have what every namespace has.
+const FURNISHED: Duration = Duration::from_secs(15);
+/// So many lines of a log are told with a failure.
+const LINES: usize = 40;
+
+/// Starts a server, or adopts the one of the same start.
+pub(crate) async fn start(
+    parts: &Parts,
+    plan: &Plan,
+    known: &serde_json::Value,
+    record: &dyn Record,
+) -> Result<Started, StartError> {
+    let server = &plan.identity;
+    let recipe = Recipe::new(&parts.config, plan, parts.cluster.namespace().await?)?;
+    parts.begin();
+    if let Some(pod) = parts.settle(server).await? {
+        let claim = pod.claims().next().map(str::to_owned).filter(|_| recipe.claim.is_some());
+        let state = recipe.state(claim.as_deref());
+        record.save(&state).await?;
+        parts.serve(&pod).await?;
+        return parts.arrived(pod, state, record).await;
+    }
+    let claim = parts.choose(&recipe, server, known).await?;
+    let name = claim.as_ref().map(|claim| claim.name.as_str());
+    let pod = recipe.pod(&parts.config, plan, name)?;
+    let state = recipe.state(name);
+    // Before anything is made: what was saved says that something may have been.
+    record.save(&state).await?;
+    if parts.config.enable_user_namespaces {
+        parts.furnish(&recipe, server).await?;
+    }
+    if let Some(claim) = &claim {
+        if claim.missing {
+            record.progress(12, "Claiming storage for the server").await;
+        }
+        parts.ensure(&recipe, server, claim).await?;
+    }
+    record.progress(15, "Asking the cluster for the server").await;
+    let pod = parts.make(&recipe, server, &pod).await?;
+    parts.serve(&pod).await?;
+    parts.arrived(pod, state, record).await
+}
+
+type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+impl Parts {
+    /// Clears away what is in the way of a start; returns what can be adopted.
+    async fn settle(&self, server: &Identity) -> Result<Option<Pod>, StartError> {
+        let mut adopted = None;
+        for pod in self.family(server).await? {
+            let Some(identity) = pod.identity() else { continue };
+            if identity.generation > server.generation {
+                // This start comes too late.
+                return Err(SaveError::Overtaken.into());
+            }
+            let lives = matches!(pod.doing(), Doing::Coming | Doing::Running | Doing::Unknown);
+            if pod.is_of(server) && lives && adopted.is_none() {
+                adopted = Some(pod);
+            } else {
+                self.remove(&pod).await?;
+            }
+        }
+        Ok(adopted)
+    }
+
+    /// Kills a pod of an older start, and waits until it has gone.
+    async fn remove(&self, pod: &Pod) -> Result<(), StartError> {
+        let deadline = Instant::now() + PATIENCE;
+        self.kill(pod).await?;
+        while self.get(pod.namespace(), pod.name()).await?.is_some_and(|left| left.uid() == pod.uid()) {
+            if Instant::now() >= deadline {
+                return Err(StartError::failed("old_server", "The server that ran before does not end."));
+            }
+            tokio::time::sleep(SOON).await;
+        }
+        Ok(())
+    }
+
+    /// Makes the pod. A name that somebody else's pod has is theirs.
+    async fn make(&self, recipe: &Recipe, server: &Identity, wanted: &Object) -> Result<Pod, StartError> {
+        let api: Api<Object> = self.cluster.of(&recipe.namespace).await?;
+        let (begun, parameters) = (Instant::now(), PostParams::default());
+        let mut cleared = false;
+        loop {
+            let fault = match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+                Ok(pod) => return Ok(Pod(pod)),
+                Err(fault) => fault,
+            };
+            match fault {
+                Fault::Said(said) if said.code == 409 && said.reason == "AlreadyExists" => {
+                    let Some(holder) = self.get(&recipe.namespace, &recipe.name).await? else { continue };
+                    // It was made, and the answer lost.
+                    if holder.is_of(server) && holder.doing() != Doing::Leaving {
+                        return Ok(holder);
+                    }
+                    if cleared {
+                        return Err(taken(&holder));
+                    }
+                    self.make_room(server, &holder).await?;
+                    cleared = true;
+                }
+                // In a namespace that is new, what every namespace has comes a moment later.
+                Fault::Said(said)
+                    if self.config.enable_user_namespaces
+                        && begun.elapsed() < FURNISHED
+                        && said.message.contains("error looking up service account") =>
+                {
+                    tokio::time::sleep(SOON).await;
+                }
+                fault => return Err(refusal::of(fault, "make the pod")),
+            }
+        }
+    }
+
+    /// Takes a pod out of the way that has the name of a server: an older one of the same server, or one of KubeSpawner's
+    /// that has ended. Whatever else has it keeps it.
+    async fn make_room(&self, server: &Identity, holder: &Pod) -> Result<(), StartError> {
+        let own = holder.identity().is_some_and(|identity| {
+            identity.marker().same_server(&server.marker()) && identity.generation <= server.generation
+        });
+        let ended = matches!(holder.doing(), Doing::Ended | Doing::Leaving);
+        if own || ended && holder.was_made_by_kubespawner_for(server) {
+            return self.remove(holder).await;
+        }
+        Err(taken(holder))
+    }
+
+    /// Follows a pod until it is up, or will not be.
+    async fn arrived(&self, pod: Pod, state: serde_json::Value, record: &dyn Record) -> Result<Started, StartError> {
+        let mut changes = self.cache.follow();
+        let mut events = self.events(&pod).await?;
+        let (mut witness, mut told) = (Witness::default(), Told::default());
+        // What was told before somebody listened is not told again.
+        let mut pod = self.cache.get(pod.uid()).unwrap_or_else(|| Arc::new(pod));
+        let made = Instant::now();
+        let mut again = tokio::time::Instant::now() + AGAIN;
+        'judged: loop {
+            witness.see(&pod);
+            match judge::judge(&pod, &witness, made.elapsed()) {
+                Verdict::Ready => match pod.sight(None) {
+                    Some(Sight::Up { url }) => return Ok(Started { url, state }),
+                    _ => return Err(StartError::failed("no_address", "The server runs, and has no address.")),
+                },
+                Verdict::Ended => return Err(self.died(&pod).await),
+                Verdict::Failed { code, sentence } => {
+                    let log = self.tail(&pod, LINES).await.unwrap_or_default();
+                    self.clear(&pod).await;
+                    return Err(StartError::Failed { code, sentence, log });
+                }
+                Verdict::Waiting(stage) => told.tell(stage, record).await,
+            }
+            loop {
+                tokio::select! {
+                    _ = changes.changed() => match self.cache.get(pod.uid()) {
+                        // Most changes are other pods'.
+                        Some(fresh) if Arc::ptr_eq(&fresh, &pod) => continue,
+                        Some(fresh) => {
+                            pod = fresh;
+                            continue 'judged;
+                        }
+                        None if !self.cache.is_synced() => continue,
+                        None => {}
+                    },
+                    Some(event) = events.next() => {
+                        witness.hear(&event);
+                        continue 'judged;
+                    }
+                    () = tokio::time::sleep_until(again) => {}
+                }
+                // What the watch does not know may have gone, or the watch be late.
+                again = tokio::time::Instant::now() + AGAIN;
+                match self.get(pod.namespace(), pod.name()).await {
+                    Ok(Some(fresh)) if fresh.uid() == pod.uid() => pod = Arc::new(fresh),
+                    Ok(_) => return Err(StartError::failed("gone", "The server was taken away while it started.")),
+                    Err(error) => tracing::debug!("{error}"),
+                }
+                continue 'judged;
+            }
+        }
+    }
+
+    /// What the cluster tells of a pod, from now on and from before.
+    async fn events(&self, pod: &Pod) -> Result<Events, Unreachable> {
+        if !self.config.events_enabled {
+            return Ok(Box::pin(futures_util::stream::pending()));
+        }
+        let api: Api<Event> = self.cluster.of(pod.namespace()).await?;
+        let config = watcher::Config::default().fields(&format!("involvedObject.uid={}", pod.uid()));
+        let heard = watcher(api, config).default_backoff().filter_map(async |event| match event {
+            Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) => Some(event),
+            Ok(_) => None,
+            Err(error) => {
+                tracing::debug!("events are not heard: {error}");
+                None
+            }
+        });
+        Ok(Box::pin(heard.chain(futures_util::stream::pending())))
+    }
+
+    async fn died(&self, pod: &Pod) -> StartError {
+        let log = self.tail(pod, LINES).await.unwrap_or_default();
+        let sentence = judge::ended(pod);
+        self.clear(pod).await;
+        StartError::Failed { code: "died", sentence, log }
+    }
+
+    /// Takes away what did not come up. What is left is found by its label.
+    async fn clear(&self, pod: &Pod) {
+        if let Err(error) = self.kill(pod).await {
+            tracing::warn!(pod = pod.name(), "not removed, and left to the next survey: {error}");
+        }
+    }
+}
+
+/// What a waiting person was told.
+#[derive(Default)]
+struct Told {
+    last: String,
+    patience: HashSet<String>,
+}
+
+impl Told {
+    async fn tell(&mut self, stage: judge::Stage, record: &dyn Record) {
+        if let Some(patience) = stage.patience
+            && self.patience.insert(stage.sentence.clone())
+        {
+            record.patience(patience).await;
+        }
+        if self.last != stage.sentence {
+            record.progress(stage.percent, &stage.sentence).await;
+            self.last = stage.sentence;
+        }
+    }
+}
+
+fn taken(holder: &Pod) -> StartError {
+    let name = holder.name();
+    tracing::error!(pod = name, namespace = holder.namespace(), "the name of the pod is taken");
+    StartError::refused(
+        "name_taken",
+        format!("There is another pod with the name {name} in the cluster. Ask the people who run this hub."),
+    )
+}

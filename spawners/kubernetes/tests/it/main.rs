@@ -1,0 +1,15 @@
+//! The driver against a fake API server, and against a real cluster where there is one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod adoption;
+mod contract;
+mod ending;
+mod fault;
+mod ground;
+mod names;
+mod progress;
+mod refusal;
+mod service;
+mod storage;
+mod watch;
