@@ -15,10 +15,12 @@ use crate::status::Status;
 const LOOK: Duration = Duration::from_secs(10);
 /// How often the hub is told what it knows. It forgets after some of these.
 const AGAIN: Duration = Duration::from_secs(60);
+/// How long a hub is left alone that did not want to know.
+const REFUSED: Duration = Duration::from_secs(300);
 /// Changes within this time are told together.
 const TOGETHER: Duration = Duration::from_millis(200);
 
-/// Runs until it is aborted. A hub that does not want to know is not told again.
+/// Runs until it is aborted.
 pub async fn run(hub: Arc<Hub>, status: Arc<Status>, mut folders: Folders) {
     let mut last: Option<(Value, Instant)> = None;
     loop {
@@ -27,8 +29,11 @@ pub async fn run(hub: Arc<Hub>, status: Arc<Status>, mut folders: Folders) {
         if !last.as_ref().is_some_and(|(known, at)| *known == told && at.elapsed() < AGAIN) {
             last = match hub.report(&told).await {
                 Ok(()) => Some((told, Instant::now())),
-                // One that is older, or has no such server any more.
-                Err(refusal) if matches!(refusal.status, 403..=405) => return,
+                // One that is older, has no such server any more, or admits its person no longer, which may change.
+                Err(refusal) if matches!(refusal.status, 403..=405) => {
+                    tokio::time::sleep(REFUSED).await;
+                    None
+                }
                 Err(_) => None,
             };
         }
