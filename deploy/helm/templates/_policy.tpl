@@ -1,0 +1,77 @@
+{{- /* What the network policies have in common. */ -}}
+
+{{- /* From pods with a label, in this namespace or, where that is said, in any. Argument: list of label and interNamespaceAccessLabels. */ -}}
+{{- define "specola.policy.from" -}}
+- podSelector:
+    matchLabels: {hub.jupyter.org/network-access-{{ index . 0 }}: "true"}
+  {{- if eq (index . 1) "accept" }}
+  namespaceSelector: {}
+  {{- end }}
+{{- end -}}
+
+{{- /* Egress by egressAllowRules, for both families of addresses. */ -}}
+{{- define "specola.policy.egress" -}}
+{{- if .dnsPortsKubeSystemNamespace }}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: kube-system}
+{{- end }}
+{{- if .dnsPortsPrivateIPs }}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  to:
+    - ipBlock: {cidr: 10.0.0.0/8}
+    - ipBlock: {cidr: 172.16.0.0/12}
+    - ipBlock: {cidr: 192.168.0.0/16}
+    - ipBlock: {cidr: 100.64.0.0/10}
+    - ipBlock: {cidr: "fc00::/7"}
+    # A cache on each machine.
+    - ipBlock: {cidr: 169.254.20.10/32}
+{{- end }}
+{{- if .dnsPortsCloudMetadataServer }}
+- ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+  to:
+    - ipBlock: {cidr: 169.254.169.254/32}
+    - ipBlock: {cidr: "fd00:ec2::253/128"}
+{{- end }}
+{{- if .nonPrivateIPs }}
+- to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16, 127.0.0.0/8]
+    - ipBlock:
+        cidr: "::/0"
+        except:
+          - "::1/128"
+          - "fc00::/7"
+          - "fe80::/10"
+          # The same addresses of version 4, as NAT64 has them.
+          - "64:ff9b::a00:0/104"
+          - "64:ff9b::ac10:0/108"
+          - "64:ff9b::c0a8:0/112"
+          - "64:ff9b::6440:0/106"
+          - "64:ff9b::a9fe:0/112"
+          - "64:ff9b::7f00:0/104"
+{{- end }}
+{{- if .privateIPs }}
+- to:
+    - ipBlock: {cidr: 10.0.0.0/8}
+    - ipBlock: {cidr: 172.16.0.0/12}
+    - ipBlock: {cidr: 192.168.0.0/16}
+    - ipBlock: {cidr: 100.64.0.0/10}
+    - ipBlock:
+        cidr: "fc00::/7"
+        except: ["fd00:ec2::254/128"]
+{{- end }}
+{{- if .cloudMetadataServer }}
+- to:
+    - ipBlock: {cidr: 169.254.169.254/32}
+    - ipBlock: {cidr: "fd00:ec2::254/128"}
+{{- end }}
+{{- end -}}
