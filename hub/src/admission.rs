@@ -123,7 +123,10 @@ async fn sync_roles(
     let Some(wanted) = wanted.filter(|_| app.config.auth.manage_roles) else { return Ok(()) };
     let house = Roles { store: &app.store, catalogue: &app.catalogue, config: &app.config.hub };
     let synced = roles::sync_person(&house, user, wanted, admin == Some(true)).await;
-    synced.map_err(|error| Problem::conflict(format!("{error:#}")))?;
+    synced.map_err(|error| match error.downcast::<StoreError>() {
+        Ok(error) => Problem::from(error),
+        Err(error) => Problem::conflict(format!("{error:#}")),
+    })?;
     let after = own_roles(app, user).await?;
     if !same(before, &after) {
         app.audited(by, Act::UserRoles, Object::User(&user.name), json!({ "roles": after })).await;

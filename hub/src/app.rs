@@ -44,8 +44,12 @@ pub struct App {
     pub services: crate::service::board::Board,
     /// What operators tell people on top of pages.
     pub announcements: crate::announcements::Board,
+    /// What a request carries that a proxy of this hub has passed on.
+    pub proxy_proof: hub_core::secret::Secret,
     /// Room for those who follow the admin panel.
     pub watchers: Arc<tokio::sync::Semaphore>,
+    /// Set when the hub is about to stop: who asks for its health is told to go elsewhere.
+    pub leaving: std::sync::atomic::AtomicBool,
     /// This hub among others with the same database.
     pub holder: String,
     /// All scopes of this hub.
@@ -82,5 +86,10 @@ impl App {
     /// The present instant.
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Whether the hub is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(std::sync::atomic::Ordering::Relaxed)
     }
 }

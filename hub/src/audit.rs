@@ -12,6 +12,7 @@ use actix_web::{HttpMessage, HttpRequest};
 use hub_core::clock::Time;
 use hub_core::id::TokenId;
 use hub_store::{NewAudit, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -153,8 +154,8 @@ acts! {
     ConfigChange = "config.change",
 }
 
-/// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who did it. It may be written down, for what is done later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     who: String,
     address: Option<String>,

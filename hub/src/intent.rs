@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web;
 use hub_core::id::SpawnerId;
 use hub_core::name::ServerName;
 use hub_store::{Judged, Server, StartLimits, Store, StoreError, User, WantRunning, WantStopped};
@@ -21,9 +20,6 @@ use crate::upstream::{Code, Refused};
 
 /// Another hub may bring the server on: its row is read this often while somebody waits.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// A server that is to be deleted is waited for so long.
-const SLOWEST_STOP: Duration = Duration::from_secs(600);
 
 /// What somebody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +76,7 @@ pub async fn want_running(
     if known.is_some() {
         check_start(app, name)?;
     }
+    let options = options::for_account(app, user, options)?;
     let kept = known.as_ref().and_then(|server| server.user_options.as_ref());
     let decision = options::decide(app, by, user, name, options.as_ref(), kept).await?;
     let (server, made) = match known {
@@ -226,11 +223,31 @@ pub async fn want_stopped(app: &App, by: &Actor, server: &Server) -> Result<(), 
     breakpoint::pass("intent.stop.before");
     let wanted = app.store.want_stopped(server.id, app.now()).await?;
     breakpoint::pass("intent.stop.after");
+    note_stop(app, by, server, wanted).await;
+    Ok(())
+}
+
+/// Stops a server and deletes it for good, now or, if that takes long, once it has stopped (`task::removal`): the wish is
+/// written down, so that it needs nobody who waits. A start that somebody asks for meanwhile wins. Returns whether it is
+/// gone.
+pub async fn stop_and_remove(app: &App, by: &Actor, server: &Server) -> Result<bool, Problem> {
+    breakpoint::pass("intent.stop.before");
+    let mark = serde_json::to_value(by).map_err(|error| Problem::internal("who wants it deleted", error))?;
+    let wanted = app.store.want_removed(server.id, &mark, app.now()).await?;
+    breakpoint::pass("intent.stop.after");
+    note_stop(app, by, server, wanted).await;
+    let is_over = wait_for(app, server.id, Until::Stopped).await?;
+    if is_over {
+        remove(app, by, server.id).await?;
+    }
+    Ok(is_over)
+}
+
+async fn note_stop(app: &App, by: &Actor, server: &Server, wanted: WantStopped) {
     app.keeper.nudge(server.id);
     if wanted == WantStopped::Accepted {
         app.audited(by, Act::ServerStop, Object::Server(&server.user_name, &server.name), Value::Null).await;
     }
-    Ok(())
 }
 
 /// Writes the intent to stop a server that was judged idle, if it still is, and tells the keeper. Returns whether it
@@ -248,31 +265,18 @@ pub async fn want_idle_stopped(
     Ok(wanted)
 }
 
-/// Deletes a server for good once it has stopped, after the answer that it has not yet. A start that somebody asks for
-/// meanwhile wins.
-pub fn remove_later(app: web::Data<App>, by: Actor, id: SpawnerId) {
-    actix_web::rt::spawn(async move {
-        let removed = match wait_at_most(&app, id, Until::Stopped, SLOWEST_STOP).await {
-            Ok(true) => remove(&app, &by, id).await,
-            Ok(false) => Err(Problem::bad("it does not stop")),
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = removed {
-            tracing::warn!(server = %id, "a server is not deleted: {problem}");
-        }
-    });
-}
-
 /// Deletes a stopped server for good.
 pub async fn remove(app: &App, by: &Actor, id: SpawnerId) -> Result<(), Problem> {
-    if let Some(server) = app.store.server_by_id(id).await? {
-        let identity = app.keeper.identity(&server);
-        if let Err(error) = app.driver.forget(&identity, state_of(&server)).await {
-            tracing::warn!(user = server.user_name, server = server.name, "remains are left: {error}");
-        }
-        if app.store.delete_server(id).await? {
-            app.audited(by, Act::ServerDelete, Object::Server(&server.user_name, &server.name), Value::Null).await;
-        }
+    let Some(server) = app.keeper.hold_at_rest(id).await? else { return Ok(()) };
+    let identity = app.keeper.identity(&server);
+    if let Err(error) = app.driver.forget(&identity, state_of(&server)).await {
+        tracing::warn!(user = server.user_name, server = server.name, "remains are left: {error}");
+    }
+    if app.store.delete_server(id).await? {
+        app.audited(by, Act::ServerDelete, Object::Server(&server.user_name, &server.name), Value::Null).await;
+    } else {
+        // Somebody asked for it meanwhile: the start that has waited finds what is left.
+        app.keeper.let_go(id).await?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! What running labs tell of themselves, through the agent in them: remembered for a while, and needed for nothing but to be
-//! shown. A hub that was started anew hears it again within a minute; of several hubs, the one that a lab speaks to knows.
+//! shown. A hub that was started anew hears it again within a minute. Where there may be several, they know it by the database.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::{Generation, SpawnerId};
-use hub_store::Server;
-use serde::Deserialize;
+use hub_store::{Server, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// The agent tells again every minute.
 const LASTS: TimeDelta = TimeDelta::minutes(3);
@@ -18,7 +19,7 @@ const MOST: usize = 64;
 const LONGEST: usize = 300;
 
 /// How a lab is, by its own word.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Status {
     /// Whether all that is to be had is at hand.
     pub ready: bool,
@@ -34,7 +35,7 @@ pub struct Status {
 }
 
 /// How one thing is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Part {
     /// Whether it is there.
     pub ok: bool,
@@ -84,18 +85,40 @@ struct Told {
 
 impl Labs {
     /// Remembers what a server tells.
-    pub fn tell(&self, server: &Server, status: Status, now: Time) {
+    pub async fn tell(&self, store: &Store, server: &Server, status: Status, now: Time) -> Result<(), StoreError> {
+        if store.is_shared() {
+            return store.put_lab(server.id, server.generation, &json!(status), now).await.map(drop);
+        }
         let mut all = self.all();
         // What nobody tells any more goes here: so there are no more than servers that run.
         all.retain(|_, told| now - told.at < LASTS);
         all.insert(server.id, Told { generation: server.generation, at: now, status });
+        Ok(())
     }
 
-    /// What a server told of this run of it, not long ago.
-    pub fn of(&self, server: &Server, now: Time) -> Option<Status> {
+    /// What servers told of this run of them, not long ago.
+    pub async fn of(
+        &self,
+        store: &Store,
+        servers: &[Server],
+        now: Time,
+    ) -> Result<HashMap<SpawnerId, Status>, StoreError> {
+        if store.is_shared() {
+            let ids: Vec<SpawnerId> = servers.iter().map(|server| server.id).collect();
+            let told = store.labs(&ids, now - LASTS).await?;
+            // Hubs of two versions may differ in what they write.
+            return Ok(told
+                .into_iter()
+                .filter_map(|(id, told)| Some((id, serde_json::from_value(told).ok()?)))
+                .collect());
+        }
         let all = self.all();
-        let told = all.get(&server.id)?;
-        (told.generation == server.generation && now - told.at < LASTS).then(|| told.status.clone())
+        let own = |server: &Server| {
+            let told = all.get(&server.id)?;
+            let counts = told.generation == server.generation && now - told.at < LASTS;
+            counts.then(|| (server.id, told.status.clone()))
+        };
+        Ok(servers.iter().filter_map(own).collect())
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<SpawnerId, Told>> {

@@ -35,6 +35,19 @@ pub async fn decide(
     }
 }
 
+/// What a server is started with: for the account of a lab for working together, what the configuration says. Whoever works
+/// there trusts that nobody else chose the image.
+pub fn for_account(app: &App, user: &User, asked: Option<Value>) -> Result<Option<Value>, Problem> {
+    let Some(collaboration) = app.config.collaboration_of(&user.name) else { return Ok(asked) };
+    match asked {
+        Some(asked) if asked.as_object().is_none_or(|asked| !asked.is_empty()) => Err(Problem::forbidden(format!(
+            "What {} is started with is said by those who run this hub",
+            collaboration.title()
+        ))),
+        _ => Ok(Some(collaboration.chosen())),
+    }
+}
+
 /// Judges options that are to be kept for a later start, and gives them in the form in which they are kept.
 pub async fn to_keep(
     app: &App,
@@ -44,6 +57,7 @@ pub async fn to_keep(
     options: Option<Value>,
 ) -> Result<Option<Value>, Problem> {
     let Some(asked) = &options else { return Ok(None) };
+    for_account(app, user, Some(asked.clone()))?;
     let decision = decide(app, by, user, server, Some(asked), None).await?;
     Ok(decision.map(|decision| Value::Object(decision.options)).or(options))
 }

@@ -253,7 +253,13 @@ impl Sync<'_> {
     async fn group_of(&self, name: &str) -> Result<Group, StoreError> {
         match self.store.group(name).await? {
             Some(group) => Ok(group),
-            None => self.store.create_group(name, &json!({})).await,
+            None => match self.store.create_group(name, &json!({})).await {
+                // Another hub starts at the same time and was quicker.
+                Err(StoreError::Conflict(context)) => {
+                    self.store.group(name).await?.ok_or(StoreError::Conflict(context))
+                }
+                made => made,
+            },
         }
     }
 
@@ -268,9 +274,16 @@ impl Sync<'_> {
             return Ok(None);
         }
         let cookie_id = token::generate_id(&mut rand::rng());
-        let user = self.store.create_user(&name, false, &cookie_id, self.now).await?;
-        audit::by_config(self.store, self.now, Act::UserCreate, &name, json!({ "admin": false })).await;
-        Ok(Some(user))
+        match self.store.create_user(&name, false, &cookie_id, self.now).await {
+            Err(StoreError::Conflict(context)) => {
+                self.store.user(&name).await?.ok_or(StoreError::Conflict(context)).map(Some)
+            }
+            Ok(made) => {
+                audit::by_config(self.store, self.now, Act::UserCreate, &name, json!({ "admin": false })).await;
+                Ok(Some(made))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

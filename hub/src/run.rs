@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use hub_store::GroupQuery;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
@@ -11,6 +14,9 @@ use crate::{control, task};
 
 /// Requests in flight have this long to end when the hub stops.
 const DRAIN_SECONDS: u64 = 5;
+
+/// What is still said to the database when the hub stops; a silent one must not keep it.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// What is to end with the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,8 +30,13 @@ pub struct Shutdown {
 impl Parts {
     /// Serves until a signal or `POST /shutdown`. `announce` is called once everything answers.
     pub async fn run(self, announce: impl FnOnce(&App)) -> Result<()> {
-        let Parts { begun, app, proxy, instance, control_token, tracker, stop, mut shutdown } = self;
-        let control = control::serve(app.clone(), control_token, &proxy.control_socket()).await?;
+        let Parts { begun, app, proxy, instance, place, control_token, tracker, stop, mut shutdown, signals } = self;
+        let mut signals = match signals {
+            Some(listening) => listening,
+            None => Signals::listen()?,
+        };
+        let control =
+            control::serve(app.clone(), control_token, &proxy.control_socket(), control_address(&app)?).await?;
         let (control_handle, control_task) = (control.handle(), tokio::spawn(control));
         let hub = crate::http::server::serve(app.clone(), DRAIN_SECONDS)?;
         let (hub_handle, mut hub_task) = (hub.handle(), tokio::spawn(hub));
@@ -37,8 +48,10 @@ impl Parts {
         tracker.spawn(task::measure::loop_interval(app.clone(), "the hub", stop.clone()));
         tracker.spawn(task::cleanup::run(app.clone(), stop.clone()));
         tracker.spawn(task::cull::run(app.clone(), stop.clone()));
+        tracker.spawn(task::removal::run(app.clone(), stop.clone()));
         tracker.spawn(task::front::run(app.clone(), stop.clone()));
         tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
+        tracker.spawn(place.hold(app.store.clone(), stop.clone()));
         tracker.spawn(task::usage::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
         tracker.spawn(task::providers::run(app.clone(), stop.clone()));
@@ -55,7 +68,7 @@ impl Parts {
         crate::metrics::started(begun.elapsed());
         announce(&app);
         let (how, asked) = tokio::select! {
-            how = signal() => (how?, None),
+            how = signals.next() => (how, None),
             how = shutdown.wait_for(Option::is_some) => {
                 let (how, by) = how.ok().and_then(|how| how.clone()).unwrap_or_else(|| (Shutdown::default(), Actor::hub()));
                 (how, Some(by))
@@ -65,28 +78,57 @@ impl Parts {
                 (Shutdown::default(), None)
             }
         };
+        leave(&app, &mut signals).await;
         tracing::info!(proxy = how.proxy, servers = how.servers, "stopping the hub");
         let detail = serde_json::json!({ "proxy": how.proxy, "servers": how.servers });
-        app.audited(&asked.unwrap_or_else(Actor::hub), Act::HubStop, Object::Hub, detail).await;
-        if how.servers {
-            stop_servers(&app).await;
+        if !how.servers {
+            stop.cancel();
         }
-        stop.cancel();
+        let by = asked.unwrap_or_else(Actor::hub);
+        if timeout(LAST_WORD, app.audited(&by, Act::HubStop, Object::Hub, detail)).await.is_err() {
+            tracing::warn!("the database is silent: that the hub stops is not in the audit");
+        }
+        if how.servers {
+            if timeout(patience(&app) + STOP_GRACE, stop_servers(&app)).await.is_err() {
+                tracing::error!("servers are left running: the database does not answer");
+            }
+            stop.cancel();
+        }
         tracker.close();
         hub_handle.stop(true).await;
         control_handle.stop(false).await;
-        let _ = tokio::time::timeout(STOP_GRACE, tracker.wait()).await;
+        let _ = timeout(STOP_GRACE, tracker.wait()).await;
         let _ = control_task.await;
         if how.proxy && app.config.proxy.should_start {
             proxy.stop().await;
         }
-        tell_what_goes_on(&app).await;
+        let _ = timeout(LAST_WORD, tell_what_goes_on(&app)).await;
         crate::events::end().await;
         app.store.close().await;
         // Last: whoever waits for the data folder finds it left.
         drop(instance);
         Ok(())
     }
+}
+
+/// Goes on serving until those who lead people here have had time to hear that they should not. A second signal ends that.
+async fn leave(app: &App, signals: &mut Signals) {
+    let delay = app.config.hub.stop_delay.duration();
+    if delay.is_zero() {
+        return;
+    }
+    app.leaving.store(true, std::sync::atomic::Ordering::Relaxed);
+    tracing::info!(seconds = delay.as_secs(), "about to stop: /hub/health says so from now on");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        _ = signals.next() => {}
+    }
+}
+
+/// Where proxies on other machines find the hub.
+fn control_address(app: &App) -> Result<Option<std::net::SocketAddr>> {
+    let address = app.config.proxy.control_address.as_deref();
+    address.map(str::parse).transpose().context("proxy.control_address")
 }
 
 /// Records that the hub began, and with what of its configuration changed.
@@ -101,12 +143,27 @@ async fn began(app: &App) {
         Ok(None) => {}
         Err(error) => tracing::warn!("whether the configuration has changed is not known: {error}"),
     }
+    tell_strange_groups(app).await;
     let hub = &app.config.hub;
     if !hub.load_roles.is_empty() || !hub.load_groups.is_empty() {
         let roles: Vec<&str> = hub.load_roles.iter().map(|role| role.name.as_str()).collect();
         let groups: Vec<&String> = hub.load_groups.keys().collect();
         let detail = serde_json::json!({ "roles": roles, "groups": groups });
         app.audited(&Actor::hub(), Act::RolesApply, Object::Hub, detail).await;
+    }
+}
+
+/// Says which policies are about groups that there never were.
+async fn tell_strange_groups(app: &App) {
+    let Some(rules) = &app.rules else { return };
+    match app.store.list_groups(&GroupQuery::default()).await {
+        Ok(groups) => {
+            let names: Vec<String> = groups.items.into_iter().map(|group| group.name).collect();
+            for said in crate::config::rules::strange_groups(rules, &names) {
+                tracing::warn!("{said}");
+            }
+        }
+        Err(error) => tracing::warn!("whether policies name groups that there are is not known: {error}"),
     }
 }
 
@@ -120,19 +177,46 @@ async fn tell_what_goes_on(app: &App) {
 
 /// SIGTERM and SIGHUP stop the hub alone: open notebooks go on, and a new hub takes over. A second one within
 /// half a second, or SIGINT from a terminal, takes the proxy with it.
-async fn signal() -> Result<Shutdown> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-        _ = interrupt.recv() => return Ok(Shutdown { proxy: true, servers: false }),
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    /// One has come that stops the hub, and whether a second one follows is not known yet.
+    is_told: bool,
+}
+
+impl Signals {
+    /// Listens from now on: what comes is kept until it is asked for.
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            is_told: false,
+        })
     }
-    // A second signal close behind the first.
-    let again = tokio::time::timeout(Duration::from_millis(500), terminate.recv()).await.is_ok();
-    Ok(Shutdown { proxy: again, servers: false })
+
+    /// Waits for one that stops the hub. Nothing is lost when this is dropped before.
+    pub(crate) async fn next(&mut self) -> Shutdown {
+        if !self.is_told {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.hangup.recv() => {}
+                _ = self.interrupt.recv() => return Shutdown { proxy: true, servers: false },
+            }
+            self.is_told = true;
+        }
+        // A second signal close behind the first.
+        let again = timeout(Duration::from_millis(500), self.terminate.recv()).await.is_ok();
+        self.is_told = false;
+        Shutdown { proxy: again, servers: false }
+    }
+}
+
+/// How long all servers together have to stop.
+fn patience(app: &App) -> Duration {
+    let local = &app.config.spawner.local;
+    local.interrupt_timeout.duration() + local.term_timeout.duration() + STOP_GRACE
 }
 
 async fn stop_servers(app: &App) {
@@ -149,9 +233,7 @@ async fn stop_servers(app: &App) {
         }
     }
     // One deadline for all: they stop side by side.
-    let local = &app.config.spawner.local;
-    let patience = local.interrupt_timeout.duration() + local.term_timeout.duration() + STOP_GRACE;
-    let deadline = tokio::time::Instant::now() + patience;
+    let deadline = tokio::time::Instant::now() + patience(app);
     for server in &servers {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         match crate::intent::wait_at_most(app, server.id, crate::intent::Until::Stopped, left).await {

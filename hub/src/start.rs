@@ -9,10 +9,10 @@ use hub_core::clock::{Clock, SystemClock};
 use hub_core::cookie::CookieSecret;
 use hub_core::scope::{Catalogue, Custom};
 use hub_core::secret::Secret;
-use hub_store::{OpenOptions, Store};
 use sha2::{Digest, Sha256};
 use spawner_docker::Docker;
 use spawner_external::External;
+use spawner_kubernetes::Kubernetes;
 use spawner_local::Local;
 use spawners::Spawner;
 use tokio::sync::watch;
@@ -34,10 +34,11 @@ use crate::keeper::{Keeper, Settings};
 use crate::login::Login;
 use crate::memory::Memory;
 use crate::mounts::Mounts;
+use crate::opening::{self, Opened};
 use crate::people::Register;
-use crate::roles::Managed;
 use crate::run::Shutdown;
 use crate::task::proxy_process::ProxyProcess;
+use crate::task::replicas::{self, Place};
 use crate::task::seen::Seen;
 
 /// A proxy that said nothing for this long delays no start.
@@ -60,14 +61,19 @@ pub struct Parts {
     pub proxy: ProxyProcess,
     /// Ends last.
     pub(crate) instance: Instance,
+    /// Among the hubs of the same database.
+    pub(crate) place: Place,
     pub(crate) control_token: Secret,
     pub(crate) tracker: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) shutdown: watch::Receiver<Option<(Shutdown, crate::audit::Actor)>>,
+    /// Where the start had to wait, and listened meanwhile.
+    pub(crate) signals: Option<crate::run::Signals>,
 }
 
-/// Opens the database and puts the parts together. Nothing listens yet.
-pub async fn assemble(config: Config) -> Result<Parts> {
+/// Opens the database and puts the parts together. Nothing listens yet. `None` when the process was told to stop while it
+/// waited for the database.
+pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     crate::metrics::begin(&crate::config::environment::of_process())?;
     crate::events::begin(&config.events)?;
     let begun = Instant::now();
@@ -75,21 +81,21 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     std::fs::create_dir_all(&config.hub.data_dir)
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
     let instance = Instance::take(&config.hub.data_dir).await?;
-    let store = Store::open(config.hub.database_url().expose(), OpenOptions::new(clock.now())).await?;
-    let epoch = store.epoch().await?;
-    let adopted_at = adopted_at(&store, clock.as_ref()).await?;
+    let holder = instance::holder(&config.hub.data_dir)?;
+    let proxy = proxy_process(&config);
+    let control_token = Secret::new(proxy.prepare()?);
+    let proxy_proof = Secret::new(specola_proxy::wire::proof(control_token.expose()));
+    let secret =
+        cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
+    let elsewhere = config.proxy.control_address.as_ref().map(|_| &proxy_proof);
+    let place = Place::new(&holder, replicas::shared(&secret, elsewhere), clock.now());
     let catalogue = catalogue(&config)?;
     let mut paths = Paths::new(config.hub.base_path().as_str());
     paths.hosts = config.hub.hosts();
-    crate::login::listed::sync(&store, &config.auth, clock.now()).await?;
     crate::roles::check(&config.hub, &catalogue)?;
     crate::service::sync::check(&config.hub, &catalogue)?;
-    crate::service::sync::sync(&store, &config, &paths, clock.now()).await?;
-    let managed = Managed { roles: Vec::new(), reset: config.auth.reset_managed_roles_on_startup };
-    crate::roles::sync(&store, &config, &managed, clock.now()).await?;
-    crate::login::listed::block(&store, &config.auth, clock.now()).await?;
-    let secret =
-        cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
+    let Some(opened) = opening::open(&config, &paths, clock.as_ref(), &place).await? else { return Ok(None) };
+    let Opened { store, epoch, adopted_at, announcements, signals: listening } = opened;
     let bare = driver(&config, &epoch)?;
     let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
     let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
@@ -97,7 +103,6 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
-    let holder = instance::holder(&config.hub.data_dir)?;
     let hooks = Arc::new(hooks(&config)?);
     let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
@@ -111,11 +116,6 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         tracker.clone(),
         stop.clone(),
     );
-    let announcements = crate::announcements::Board::default();
-    announcements.refresh(&store).await?;
-    store.put_route(&paths.base, &config.hub.hub_url(), &serde_json::json!({ "hub": true })).await?;
-    let proxy = proxy_process(&config);
-    let control_token = Secret::new(proxy.prepare()?);
     let login = Login::new(&config.auth)?.with_hooks(&config.hooks);
     let site = Arc::new(site(&config, &paths)?);
     let storage = crate::storage::Storages::new(&config.storage, tracker.clone())?;
@@ -131,7 +131,9 @@ pub async fn assemble(config: Config) -> Result<Parts> {
         proofs: crate::http::proof::Proofs::default(),
         services: crate::service::board::Board::default(),
         announcements,
+        proxy_proof,
         watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
+        leaving: false.into(),
         holder,
         catalogue,
         keeper,
@@ -153,17 +155,7 @@ pub async fn assemble(config: Config) -> Result<Parts> {
     if let Some(mounts) = &app.mounts {
         mounts.begin(&app);
     }
-    Ok(Parts { begun, app, proxy, instance, control_token, tracker, stop, shutdown })
-}
-
-async fn adopted_at(store: &Store, clock: &dyn Clock) -> Result<hub_core::clock::Time> {
-    const NAME: &str = "adopted_at";
-    if let Some(text) = store.meta(NAME).await? {
-        return Ok(chrono::DateTime::parse_from_rfc3339(&text).context("specola_meta.adopted_at")?.to_utc());
-    }
-    let now = clock.now();
-    store.set_meta(NAME, &now.to_rfc3339()).await?;
-    Ok(now)
+    Ok(Some(Parts { begun, app, proxy, instance, place, control_token, tracker, stop, shutdown, signals: listening }))
 }
 
 fn catalogue(config: &Config) -> Result<Catalogue> {
@@ -178,6 +170,7 @@ fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
     Ok(match config.spawner.driver {
         Driver::Local => Arc::new(local_driver(config, epoch)?),
         Driver::Docker => Arc::new(docker_driver(config, epoch)?),
+        Driver::Kubernetes => Arc::new(kubernetes_driver(config, epoch)?),
         Driver::External => {
             let callout = config.spawner.external.callout().context("[spawner.external] names nobody to ask")?;
             Arc::new(External::new(epoch, callout))
@@ -194,6 +187,10 @@ fn docker_driver(config: &Config, epoch: &str) -> Result<Docker> {
     Docker::new(config.spawner.docker.driver(epoch)).map_err(|what| anyhow!("spawner.docker.{what}"))
 }
 
+fn kubernetes_driver(config: &Config, epoch: &str) -> Result<Kubernetes> {
+    Kubernetes::new(config.spawner.kubernetes.driver(epoch)).map_err(|what| anyhow!("spawner.kubernetes.{what}"))
+}
+
 fn hooks(config: &Config) -> Result<Hooks> {
     let keys = config.crypt_keys.as_ref().map(Secret::expose);
     let hooks = Hooks::new(&config.hooks, keys).context(CRYPT_KEY)?;
@@ -208,6 +205,7 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     let stop = match config.spawner.driver {
         Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
         Driver::Docker => config.spawner.docker.stop_timeout.duration(),
+        Driver::Kubernetes => config.spawner.kubernetes.delete_grace_period.duration(),
         Driver::External => external.timeout.duration(),
     };
     Settings {
@@ -270,6 +268,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
             _ => None,
         },
         storage: config.storage.iter().cloned().map(crate::storage::Offer::new).collect(),
+        collaboration: config.collaboration.clone(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }
@@ -329,7 +328,16 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
     arguments.extend(tls.into_iter().flatten());
     let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
-    ProxyProcess { folder, listen, default_target, more: arguments, mark }
+    let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+    ProxyProcess {
+        folder,
+        listen,
+        default_target,
+        control_url: proxy.control_url.clone(),
+        token: proxy.token_file.as_ref().map(absolute),
+        more: arguments,
+        mark,
+    }
 }
 
 /// The proxy's arguments about TLS; `None` for plain HTTP.

@@ -34,6 +34,7 @@ files!(
     "frame.js",
     "home.js",
     "hub.js",
+    "image.js",
     "login.js",
     "mark.svg",
     "spawn-pending.js",

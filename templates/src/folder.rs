@@ -25,6 +25,8 @@ pub enum FolderState {
     Uploading(u64),
     /// So many files wait, and do not get through.
     Behind(u64),
+    /// Nothing more can be written, and so many files wait: there is no room for them.
+    Full(u64),
     /// It is not there, for this reason.
     Broken(String),
     /// The server has ended, and so many files are on their way.
@@ -41,7 +43,7 @@ impl Folder {
             FolderState::Ready => "ready",
             FolderState::Uploading(_) | FolderState::Draining(_) => "working",
             FolderState::Behind(_) | FolderState::Kept(..) => "warning",
-            FolderState::Broken(_) => "failed",
+            FolderState::Full(_) | FolderState::Broken(_) => "failed",
         }
     }
 
@@ -63,6 +65,7 @@ impl Folder {
             FolderState::Ready => words.folder_ready.to_owned(),
             FolderState::Uploading(number) => fill(words.folder_uploading, files(*number)),
             FolderState::Behind(number) => fill(words.folder_behind, files(*number)),
+            FolderState::Full(number) => fill(words.folder_full, files(*number)),
             FolderState::Broken(reason) => fill(words.folder_broken, reason),
             FolderState::Draining(number) => fill(words.folder_draining, files(*number)),
             FolderState::Kept(number, bytes) => fill(&fill(words.folder_kept, files(*number)), amount::bytes(*bytes)),

@@ -1,13 +1,14 @@
 //! The home page: the person's servers, what others share, and the services.
 
 use askama::Template;
+use hub_core::clock::Time;
 
 use crate::folder::Folder;
 use crate::server::Server;
 use crate::{Frame, Href, Page, Place, sample};
 
 /// The home page. Its forms post `action` (`start`, `stop`, `keep`, `delete`, `new`,
-/// `leave` with `owner`), `server_name` and `_xsrf` to `{base_url}home`.
+/// `leave` and `stop` with `owner`), `server_name` and `_xsrf` to `{base_url}home`.
 #[derive(Debug, Template)]
 #[template(path = "home.html")]
 pub struct Home {
@@ -15,18 +16,33 @@ pub struct Home {
     pub frame: Frame,
     /// The login name of the person whose servers these are.
     pub owner: String,
+    /// When the person is deleted, where people who stay away are.
+    pub leaving: Option<Leaving>,
     /// The server without a name.
     pub default: Server,
     /// Whether starting leads to a page of options first. If not, starting is a form on this page.
     pub has_options: bool,
     /// The named servers, if the hub allows them.
     pub named: Option<NamedServers>,
+    /// Labs for working together that the person may use.
+    pub together: Vec<Together>,
     /// Servers of others the person may use.
     pub shares: Vec<Share>,
     /// Services the person may open.
     pub services: Vec<Service>,
     /// Why the last action of this page was refused.
     pub error: Option<String>,
+}
+
+/// The end of a person's account.
+#[derive(Debug, Clone)]
+pub struct Leaving {
+    /// The earliest instant.
+    pub at: Time,
+    /// Whether coming back puts it off.
+    pub unless_used: bool,
+    /// What becomes of their files then.
+    pub files: String,
 }
 
 /// The person's named servers.
@@ -38,6 +54,19 @@ pub struct NamedServers {
     pub limit: Option<u32>,
     /// What was typed as the name of a new server, when it was refused.
     pub typed: String,
+}
+
+/// A lab for working together.
+#[derive(Debug, Clone)]
+pub struct Together {
+    /// The account whose server it is.
+    pub account: String,
+    /// What people call it.
+    pub title: String,
+    /// A sentence about it.
+    pub description: Option<String>,
+    /// Its server.
+    pub server: Server,
 }
 
 /// A server of somebody else.
@@ -81,6 +110,7 @@ impl Home {
         let named = self.named.iter().flat_map(|named| &named.servers);
         std::iter::once(&self.default)
             .chain(named)
+            .chain(self.together.iter().map(|lab| &lab.server))
             .any(|server| server.state.pending() || server.folders.iter().any(Folder::moves))
     }
 }

@@ -1,9 +1,11 @@
 //! A server as pages show it: its state in words, why its last start failed, and where its buttons lead.
 
 use hub_core::clock::Time;
+use hub_core::policy::amount;
 
 use crate::folder::Folder;
 use crate::inside::Inside;
+use crate::words::fill;
 use crate::{Href, Words};
 
 /// One server of one person.
@@ -25,6 +27,8 @@ pub struct Server {
     pub last_activity: Option<Time>,
     /// When it will be stopped because nobody uses it, or because of its age.
     pub ends: Option<Ending>,
+    /// When a process of it was ended because its memory was full, while it runs on.
+    pub memory_full: Option<MemoryFull>,
     /// Where it is used: `/user/alice/`.
     pub open: Href,
     /// Where its options are chosen: `/hub/spawn/alice`.
@@ -44,6 +48,25 @@ pub struct Ending {
     pub unless_used: bool,
     /// Whether to offer to put it off.
     pub soon: bool,
+}
+
+/// The memory of a running server was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryFull {
+    /// The last time.
+    pub at: Time,
+    /// How much it may have, in bytes, if that is known.
+    pub limit: Option<u64>,
+}
+
+impl MemoryFull {
+    /// What happened, in words.
+    pub fn says(&self, words: &Words) -> String {
+        match self.limit {
+            Some(limit) => fill(words.memory_full_of, amount::bytes(limit)),
+            None => words.memory_full.to_owned(),
+        }
+    }
 }
 
 /// What a server is doing, and since when.

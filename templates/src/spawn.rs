@@ -76,6 +76,8 @@ pub enum Input {
         required: bool,
         /// The most characters.
         most: u32,
+        /// The rule for an image of one's own, which the page's script checks while it is typed (`image.js`).
+        check: Option<String>,
     },
     /// A number.
     Number {

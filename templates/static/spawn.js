@@ -1,4 +1,5 @@
 // Lets the button say what it starts, shows what belongs to what is chosen, and keeps the button from being pressed twice.
+import { problem } from "./image.js";
 
 const form = document.getElementById("spawn_form");
 const button = form?.querySelector("button[type=submit]");
@@ -39,6 +40,24 @@ function update() {
   name();
 }
 
+// An image of one's own is checked while it is typed: what is wrong is told when the fingers rest, what is right at once.
+function check(input) {
+  const told = document.getElementById(`${input.id}-told`);
+  const rule = JSON.parse(input.dataset.image);
+  let rests;
+  const tell = (wrong) => {
+    told.textContent = input.value.trim() ? (wrong ?? told.dataset.good) : "";
+    told.classList.toggle("refused", Boolean(wrong));
+    if (wrong) input.setAttribute("aria-invalid", "true");
+    else input.removeAttribute("aria-invalid");
+  };
+  input.addEventListener("input", () => {
+    clearTimeout(rests);
+    const wrong = input.value.trim() ? problem(input.value, rule) : null;
+    rests = setTimeout(() => tell(wrong), wrong ? 500 : 0);
+  });
+}
+
 // What was refused is brought into view, and the focus to it.
 function meet() {
   const refused = form.querySelector(".refused")?.closest("fieldset, .field");
@@ -48,6 +67,7 @@ function meet() {
 if (form) {
   form.addEventListener("change", update);
   form.addEventListener("input", name);
+  form.querySelectorAll("input[data-image]").forEach(check);
   form.addEventListener("submit", () => setTimeout(() => (button.disabled = true)));
   // A page that comes back from the history is to be used again.
   addEventListener("pageshow", () => {

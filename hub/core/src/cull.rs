@@ -55,7 +55,7 @@ pub enum Reason {
     Old(TimeDelta),
 }
 
-/// When a server will be stopped if nobody uses it, and whether using it helps.
+/// When a server will be stopped, or a user deleted, if nobody uses it, and whether using it helps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
     /// The earliest instant.
@@ -102,9 +102,21 @@ impl Rules {
     pub fn end_of(&self, server: &Running, groups: &[String]) -> Option<End> {
         let allowed = if server.named { self.named_servers } else { self.default_servers };
         let timeout = allowed.then(|| self.timeout_for(groups)).flatten();
+        self.first(server.last_activity, server.started, timeout)
+    }
+
+    /// When a user will have to go who does nothing until then. Who has a server in use stays as long as it is.
+    pub fn end_of_user(&self, user: &Away, groups: &[String]) -> Option<End> {
+        if user.admin && !self.admin_users {
+            return None;
+        }
+        self.first(user.last_activity, user.created, self.timeout_for(groups))
+    }
+
+    fn first(&self, active: Option<Time>, begun: Option<Time>, timeout: Option<TimeDelta>) -> Option<End> {
         let at = |since: Option<Time>, limit: Option<TimeDelta>| since?.checked_add_signed(limit?);
-        let idle = at(server.last_activity.or(server.started), timeout).map(|at| End { at, by_idleness: true });
-        let old = at(server.started, self.max_age).map(|at| End { at, by_idleness: false });
+        let idle = at(active.or(begun), timeout).map(|at| End { at, by_idleness: true });
+        let old = at(begun, self.max_age).map(|at| End { at, by_idleness: false });
         [idle, old].into_iter().flatten().min_by_key(|end| end.at)
     }
 }
@@ -232,6 +244,22 @@ mod tests {
             assert_eq!(aged.judge_server(&server, &[], end.at - seconds(1)), None);
             let reason = aged.judge_server(&server, &[], end.at).unwrap();
             assert_eq!(matches!(reason, Reason::Idle(_)), end.by_idleness, "{reason:?}");
+        }
+        let of_groups = Rules { group_timeouts: vec![("staff".into(), None)], ..rules() };
+        for (created, active) in [(-9000, 0), (-9000, -3000), (-20, -20)] {
+            let user = |admin| Away { admin, created: Some(at(created)), last_activity: Some(at(active)) };
+            for rules in [rules(), aged.clone(), of_groups.clone()] {
+                let end = rules.end_of_user(&user(false), &[]).unwrap();
+                assert_eq!(rules.judge_user(&user(false), &[], end.at - seconds(1)), None);
+                let reason = rules.judge_user(&user(false), &[], end.at).unwrap();
+                assert_eq!(matches!(reason, Reason::Idle(_)), end.by_idleness, "{reason:?}");
+                let kept = Rules { admin_users: false, ..rules.clone() };
+                assert_eq!(
+                    (kept.end_of_user(&user(true), &[]), kept.judge_user(&user(true), &[], at(9999))),
+                    (None, None)
+                );
+            }
+            assert_eq!(of_groups.end_of_user(&user(false), &["staff".to_owned()]), None);
         }
         let none = Rules { default_servers: false, ..rules() };
         let server = Running { named: false, started: Some(at(0)), last_activity: None };

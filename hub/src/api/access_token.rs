@@ -81,7 +81,9 @@ fn at_least(request: &HttpRequest) -> Result<TimeDelta, Problem> {
 pub(super) fn failed(failure: &Failure) -> HttpResponse {
     let status = match failure.code {
         Code::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::SignInNeeded | Code::Suspended | Code::UsagePolicy | Code::Refused => StatusCode::CONFLICT,
+        Code::SignInNeeded | Code::TokenEnded | Code::Suspended | Code::UsagePolicy | Code::Refused => {
+            StatusCode::CONFLICT
+        }
     };
     let mut response = HttpResponse::build(status);
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -117,7 +117,7 @@ pub async fn token(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes)
         Err(Refused::Failed(failure)) => {
             let (status, code) = match failure.code {
                 Code::Unreachable => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
-                Code::SignInNeeded | Code::Suspended | Code::UsagePolicy | Code::Refused => {
+                Code::SignInNeeded | Code::TokenEnded | Code::Suspended | Code::UsagePolicy | Code::Refused => {
                     (StatusCode::BAD_REQUEST, "invalid_grant")
                 }
             };

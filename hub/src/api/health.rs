@@ -19,7 +19,7 @@ pub async fn ready(app: web::Data<App>) -> Answer {
     let database = in_time(app.store.ping()).await;
     let proxy = database && in_time(has_proxy(&app)).await;
     let parts = json!({ "database": word(database), "proxy": if database { word(proxy) } else { "unknown" } });
-    let status = if database && proxy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if database && proxy && !app.is_leaving() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(HttpResponse::build(status).insert_header(("Cache-Control", "no-store")).json(json!({
         "ready": status == StatusCode::OK,
         "parts": parts,
@@ -32,9 +32,9 @@ fn word(well: bool) -> &'static str {
 
 /// Whether a proxy has been heard lately.
 async fn has_proxy(app: &App) -> anyhow::Result<()> {
-    let heard_since = app.now() - app.keeper.proxy_silence();
-    let proxies = app.store.list_proxies().await?;
-    anyhow::ensure!(proxies.iter().any(|proxy| proxy.seen_at > heard_since), "no proxy has been heard");
+    let now = app.now();
+    let connected = app.store.connected_proxies(now, now - app.keeper.proxy_silence()).await?;
+    anyhow::ensure!(!connected.is_empty(), "no proxy has been heard");
     Ok(())
 }
 

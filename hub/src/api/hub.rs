@@ -1,5 +1,6 @@
 //! `/`, `/info`, `/health` and `/shutdown`.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -16,8 +17,11 @@ pub async fn root() -> Answer {
         .json(json!({ "version": JUPYTERHUB_VERSION })))
 }
 
-/// `GET /health`: whether the process answers; asks nobody.
-pub async fn health() -> Answer {
+/// `GET /health`: whether the process answers, and means to go on; asks nobody.
+pub async fn health(app: web::Data<App>) -> Answer {
+    if app.is_leaving() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "This hub is about to stop").retry_after(1));
+    }
     Ok(HttpResponse::Ok().content_type("text/html; charset=UTF-8").finish())
 }
 

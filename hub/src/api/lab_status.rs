@@ -21,6 +21,6 @@ pub async fn put(app: web::Data<App>, who: Anyone, bytes: web::Bytes) -> Answer 
         return Err(Problem::bad(format!("The status of a lab has {LARGEST} bytes at most")));
     }
     let status = Status::read(&bytes).map_err(Problem::bad)?;
-    app.labs.tell(&lab, status, app.now());
+    app.labs.tell(&app.store, &lab, status, app.now()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -94,17 +94,17 @@ pub async fn stop(
         return if on.name.is_empty() { Ok(HttpResponse::NoContent().finish()) } else { Err(missing()) };
     };
     let by = Actor::of(&request, &app);
-    intent::want_stopped(&app, &by, server).await?;
-    if !intent::wait_for(&app, server.id, intent::Until::Stopped).await? {
-        if remove {
-            intent::remove_later(app, by, server.id);
-        }
-        return Ok(HttpResponse::Accepted().content_type("text/plain").finish());
+    let is_over = if remove {
+        intent::stop_and_remove(&app, &by, server).await?
+    } else {
+        intent::want_stopped(&app, &by, server).await?;
+        intent::wait_for(&app, server.id, intent::Until::Stopped).await?
+    };
+    if is_over {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Ok(HttpResponse::Accepted().content_type("text/plain").finish())
     }
-    if remove {
-        intent::remove(&app, &by, server.id).await?;
-    }
-    Ok(HttpResponse::NoContent().finish())
 }
 
 /// `GET …/server[s/{server}]`

@@ -88,6 +88,10 @@ pub fn problem(refused: Refused, name: &str) -> Problem {
             let sentence = format!("The storage {name} does not answer at the moment");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, sentence).coded("unreachable", "").retry_after(5)
         }
+        Refused::Store(Trouble::Untrusted(_)) => {
+            let sentence = format!("The hub does not trust the certificate of the storage {name}. Tell the operator");
+            Problem::new(StatusCode::BAD_GATEWAY, sentence).coded("untrusted", "")
+        }
         Refused::Store(Trouble::Broken(_)) => {
             let sentence = format!("The storage {name} answers what the hub does not understand");
             Problem::new(StatusCode::BAD_GATEWAY, sentence).coded("not_understood", "")

@@ -1,11 +1,13 @@
 //! `/users`, `/users/{user}` and `/user`.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::name::UserName;
 use hub_core::scope::{Reach, Rights, Scope};
 use hub_core::token;
-use hub_store::{Only, Service, Sort, SortKey, StoreError, User, UserQuery, UserState};
+use hub_store::{Only, Server, Service, Sort, SortKey, StoreError, User, UserQuery, UserState};
 use serde_json::{Map, Value, json};
+use spawners::{Identity, RenameError, Renaming};
 
 use super::body;
 use super::listing::Window;
@@ -18,6 +20,7 @@ use crate::http::caller::{Caller, Owner};
 use crate::http::guard::{Anyone, Listing, May, OnUser, rights};
 use crate::http::{Answer, Problem, url};
 use crate::intent;
+use crate::keeper;
 use crate::people::{self, Person};
 
 /// The places of this app's models.
@@ -308,31 +311,68 @@ async fn rename(app: &App, by: &Actor, user: &User, name: &str) -> Result<(), Pr
         return Err(Problem::bad(format!("Invalid username: {name}")));
     }
     let servers = app.store.servers_of(&[user.id]).await?;
+    // Its route, its OAuth client and its environment carry the old name.
+    let runs = || Problem::bad(format!("{} has running servers; stop them before the name is changed", user.name));
     if servers.iter().any(view::is_active) {
-        // Its route, its OAuth client and its environment carry the old name.
-        return Err(Problem::bad(format!("{} has running servers; stop them before the name is changed", user.name)));
+        return Err(runs());
     }
     let taken = || Problem::bad(format!("User {name} already exists, username must be unique"));
     if app.store.user(&name).await?.is_some() {
         return Err(taken());
     }
+    keep_storage(app, user, &name, &servers).await?;
+    let names: Vec<String> = servers.into_iter().map(|server| server.name).collect();
+    // First what may take long. Volumes are given back by a hub that died after it, folders are not.
+    let left = folders::leave_volumes(app, user, &name, &names).await?;
+    let restore = async || {
+        if let Some(left) = &left
+            && let Err(error) = app.store.restore_volumes(&left.entry).await
+        {
+            tracing::error!(user = user.name, entry = left.entry, "their volumes stay in the trash: {error}");
+        }
+    };
     if let Err(error) = folders::follow_name(&app.config.folders, &user.name, &name).await {
         tracing::error!(user = user.name, "{error:#}");
+        restore().await;
         return Err(Problem::conflict(format!("The folders of {} cannot be renamed to {name}", user.name)));
     }
     let renamed = app.store.rename_user(user.id, &name).await;
-    if renamed.is_err()
-        && let Err(error) = folders::follow_name(&app.config.folders, &name, &user.name).await
-    {
-        tracing::error!(user = user.name, "the folders carry the name {name} now: {error:#}");
+    if !matches!(renamed, Ok(true)) {
+        if let Err(error) = folders::follow_name(&app.config.folders, &name, &user.name).await {
+            tracing::error!(user = user.name, "the folders carry the name {name} now: {error:#}");
+        }
+        restore().await;
     }
     match renamed {
-        Ok(_) => {
+        Ok(true) => {
+            folders::take_up(app, by, user, &name).await;
+            if let Some(left) = left {
+                let detail = json!({ "entry": left.entry, "remove_at": null, "volumes": left.volumes });
+                app.audited(by, Act::FoldersTrash, Object::User(&user.name), detail).await;
+            }
             app.audited(by, Act::UserRename, Object::User(&user.name), json!({ "name": name })).await;
             Ok(())
         }
+        // One was started meanwhile; somebody who was deleted meanwhile has none.
+        Ok(false) => Err(runs()),
         Err(StoreError::Conflict(_)) => Err(taken()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Lets the driver see to it that what it keeps for somebody stays theirs under another name.
+async fn keep_storage(app: &App, user: &User, name: &str, servers: &[Server]) -> Result<(), Problem> {
+    let account = keeper::account(user.id, user.created);
+    let identities: Vec<Identity> = servers.iter().map(|server| app.keeper.identity(server)).collect();
+    let renaming = Renaming { account: &account, user: &user.name, name, servers: &identities };
+    match app.driver.rename(&renaming).await {
+        Ok(()) => Ok(()),
+        Err(RenameError::Refused(sentence)) => Err(Problem::conflict(sentence)),
+        Err(RenameError::Unreachable(error)) => {
+            tracing::warn!(user = user.name, "not renamed: {error}");
+            let message = format!("Where servers run cannot be asked, so that {} keeps the name", user.name);
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, message).advise("Try again in a few minutes."))
+        }
     }
 }
 
@@ -371,7 +411,7 @@ pub async fn remove(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
     }
     // Before the account goes: somebody new of the same name must not find them.
     let servers: Vec<String> = mine.iter().map(|server| server.name.clone()).collect();
-    let trashed = folders::put_away(app, by, &user.name, &servers).await?;
+    let trashed = folders::put_away(app, by, user, &servers).await?;
     match (app.store.delete_user(user.id).await, trashed) {
         (Ok(true), _) => app.audited(by, Act::UserDelete, Object::User(&user.name), Value::Null).await,
         (Ok(false), _) => {}

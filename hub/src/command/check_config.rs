@@ -95,6 +95,14 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
     if !limits.is_empty() {
         rows.push(("Each server", limits.join(", ")));
     }
+    if !config.collaboration.is_empty() {
+        let whom = |groups: &[String]| match groups {
+            [] => "everybody who is let in".to_owned(),
+            groups => groups.join(", "),
+        };
+        let labs = config.collaboration.iter().map(|one| format!("{} ({})", one.title(), whom(&one.groups)));
+        rows.push(("Working together", labs.collect::<Vec<_>>().join(", ")));
+    }
     rows
 }
 
@@ -102,6 +110,7 @@ fn run_as(config: &Config) -> &'static str {
     match config.spawner.driver {
         Driver::External => return "what [spawner.external] makes of it",
         Driver::Docker => return "the user of their image, each in a container of its own",
+        Driver::Kubernetes => return "the user of their image, each in a pod of its own",
         Driver::Local => {}
     }
     let root = nix::unistd::Uid::effective().is_root();

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::Value;
 
 use crate::config::{Config, Environment};
 use carry::Carried;
@@ -64,23 +65,60 @@ fn settle(carried: &mut Carried, output: &Path, name: &str) -> Result<()> {
     // May hold secrets: for its owner alone, and complete before it has its name.
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let draft = folder.join(format!(".specola-import-{}.toml", std::process::id()));
-    let settled = loop {
-        if let Err(error) = write(&draft, &carried.text(name)) {
-            break Err(error).with_context(|| format!("cannot write in {}", folder.display()));
-        }
-        let Err(errors) = Config::load(Some(&draft), &Environment::new()) else {
-            break std::fs::hard_link(&draft, output).with_context(|| format!("cannot write {}", output.display()));
-        };
+    let settled = accepted(carried, &draft, name).and_then(|accepted| match accepted {
+        true => std::fs::hard_link(&draft, output).with_context(|| format!("cannot write {}", output.display())),
+        false => Err(anyhow::anyhow!("what was made of {name} is not accepted; please report this")),
+    });
+    let _ = std::fs::remove_file(&draft);
+    settled
+}
+
+/// Writes the draft, and takes out what a check of it finds fault with. Whether nothing is left to find fault with.
+fn accepted(carried: &mut Carried, draft: &Path, name: &str) -> Result<bool> {
+    loop {
+        write(draft, &carried.text(name)).with_context(|| format!("cannot write {}", draft.display()))?;
+        let Err(errors) = Config::load(Some(draft), &Environment::new()) else { return Ok(true) };
         let before = carried.options.len();
         for problem in errors.0 {
             carried.refuse(&problem.key, &problem.what);
         }
         if carried.options.len() == before {
-            break Err(anyhow::anyhow!("what was made of {name} is not accepted; please report this"));
+            return Ok(false);
         }
-    };
-    let _ = std::fs::remove_file(&draft);
-    settled
+    }
+}
+
+/// What was made of traits that stand in a file of values.
+pub struct OfClasses {
+    /// Options of ours.
+    pub options: Vec<(String, Value)>,
+    /// Class, trait, why it has no place, and what to do instead.
+    pub left: Vec<(String, String, String, String)>,
+}
+
+/// The same for classes with their traits, values and all. What is wrong only without the rest of a configuration stays;
+/// `draft` is written for the check, and removed.
+pub fn of_classes(traits: Vec<(String, String, Value)>, draft: &Path) -> Result<OfClasses> {
+    let settings = traits.into_iter().map(|(class, trait_name, plain)| Setting {
+        class,
+        trait_name,
+        line: 0,
+        file: None,
+        plain,
+        problem: None,
+    });
+    let mut carried = carry::carry(settings.collect());
+    let checked = accepted(&mut carried, draft, "values");
+    let _ = std::fs::remove_file(draft);
+    checked?;
+    Ok(OfClasses {
+        options: carried.options.into_iter().map(|(key, value, _)| (key, value)).collect(),
+        left: carried
+            .left
+            .into_iter()
+            .map(|left| (left.setting.class, left.setting.trait_name, left.why, left.instead))
+            .collect(),
+    })
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod audit;
+pub mod await_images;
 pub mod bridge;
 pub mod check_config;
 pub mod chp;
@@ -10,6 +11,7 @@ pub mod database;
 pub mod doctor;
 pub mod explain;
 pub mod import_config;
+pub mod import_values;
 mod log;
 pub mod proxy;
 pub(crate) mod proxy_life;
@@ -52,7 +54,10 @@ enum Command {
     Trash(trash::Trash),
     Adopt(adopt::Adopt),
     ImportConfig(import_config::ImportConfig),
+    ImportValues(import_values::ImportValues),
     Audit(audit::Audit),
+    #[command(hide = true)]
+    AwaitImages(await_images::AwaitImages),
     RegisterClient(register_client::RegisterClient),
     Bridge(bridge::Bridge),
     Proxy(Box<proxy::Proxy>),
@@ -95,7 +100,9 @@ pub fn main() -> ExitCode {
             Command::Trash(arguments) => trash::run(arguments).await,
             Command::Adopt(arguments) => adopt::run(arguments).await,
             Command::ImportConfig(arguments) => import_config::run(arguments).await,
+            Command::ImportValues(arguments) => import_values::run(&arguments),
             Command::Audit(arguments) => audit::run(arguments).await,
+            Command::AwaitImages(arguments) => await_images::run(arguments).await,
             Command::RegisterClient(arguments) => register_client::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(&arguments),
             Command::Proxy(arguments) => proxy::run(*arguments).await,

@@ -64,5 +64,11 @@ pub async fn serve(mut config: Config, announce: impl FnOnce(&crate::app::App)) 
         tracing::warn!("{warning}");
     }
     crate::login::oidc::claim::complete(&mut config).await?;
-    start::assemble(config).await?.run(announce).await
+    match start::assemble(config).await? {
+        Some(parts) => parts.run(announce).await,
+        None => {
+            tracing::info!("stopped before the database was there");
+            Ok(())
+        }
+    }
 }

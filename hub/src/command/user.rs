@@ -160,14 +160,17 @@ async fn delete(config: &Config, store: &Store, user: &Row) -> Result<()> {
     }
     let folders = &config.folders;
     let entry = match &folders.root {
-        Some(root) => trash::put(root, &own(folders, &user.name), &user.name, database::now(), folders.retention_days)?,
+        Some(root) => {
+            let paths = own(folders, &user.name);
+            trash::put(root, &paths, (&user.name, user.id), database::now(), folders.retention_days)?
+        }
         None => None,
     };
     let now = database::now();
     let name = entry.as_ref().map_or_else(|| trash::name_of(&user.name, now), |entry| entry.name.clone());
     let had: Vec<String> = servers.iter().map(|server| server.name.clone()).collect();
     let remove_at = trash::end(now, folders.retention_days);
-    let away = Away { user: &user.name, servers: &had, entry: &name, now, remove_at };
+    let away = Away { user: &user.name, user_id: user.id, servers: &had, entry: &name, now, remove_at, keep: &[] };
     let put = match Volumes::of(config) {
         Some(volumes) => volumes.put(store, &away).await,
         None => Ok(Vec::new()),
@@ -179,11 +182,17 @@ async fn delete(config: &Config, store: &Store, user: &Row) -> Result<()> {
     let volumes = match deleted {
         Ok(volumes) => volumes,
         Err(error) => {
-            store.restore_volumes(&name).await?;
-            if let (Some(root), Some(entry)) = (&folders.root, &entry) {
-                trash::restore(root, &entry.name)?;
+            let mut told = format!("{} is not deleted: {error}", user.name);
+            // Each whatever became of the other.
+            if let (Some(root), Some(entry)) = (&folders.root, &entry)
+                && let Err(error) = trash::restore(root, &entry.name)
+            {
+                told.push_str(&format!("\nThe folders stay in the trash as {}: {error:#}", entry.name));
             }
-            return Err(error.into());
+            if let Err(error) = store.restore_volumes(&name).await {
+                told.push_str(&format!("\nIf there are volumes, they stay in the trash as {name}: {error}"));
+            }
+            return Err(anyhow!(told));
         }
     };
     if !volumes.is_empty() {
@@ -208,4 +217,43 @@ fn passwords(config: &Config) -> Result<Passwords> {
         return Err(anyhow!("people log in with {method:?} here (auth.authenticator), not with passwords of the hub"));
     }
     Ok(Passwords::new(&config.auth.password)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, Executor};
+
+    use super::*;
+
+    /// A database that fails in the middle costs nobody their files, and what stays where is told.
+    #[tokio::test]
+    async fn who_cannot_be_deleted_has_their_folders_back_though_the_database_fails_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, root) = (folder.path().join("data"), folder.path().join("srv"));
+        std::fs::create_dir_all(&data).unwrap();
+        let areas = json!([{ "kind": "private", "target": "/home/{username}" }]);
+        let written = json!({ "hub": { "data_dir": data }, "folders": { "root": root, "areas": areas } });
+        let config: Config = serde_json::from_value(written).unwrap();
+        let options = hub_store::OpenOptions::new(database::now());
+        let store = Store::open(config.hub.database_url().expose(), options).await.unwrap();
+        let anna = store.create_user("anna", false, "cookie", database::now()).await.unwrap();
+        let home = root.join(&own(&config.folders, "anna")[0]);
+        std::fs::create_dir_all(&home).unwrap();
+        std::fs::write(home.join("diary"), "hers").unwrap();
+        let url = format!("sqlite://{}", data.join("jupyterhub.sqlite").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        connection
+            .execute(
+                "CREATE TRIGGER refuse BEFORE DELETE ON users BEGIN SELECT RAISE(ABORT, 'there is no room'); END;
+                 ALTER TABLE specola_trash RENAME TO elsewhere",
+            )
+            .await
+            .unwrap();
+        let told = delete(&config, &store, &anna).await.unwrap_err().to_string();
+        assert_eq!(std::fs::read_to_string(home.join("diary")).unwrap(), "hers");
+        assert!(trash::list(&root).unwrap().is_empty());
+        assert!(told.contains("anna is not deleted") && told.contains("no room"), "{told}");
+        assert!(told.contains("If there are volumes, they stay in the trash as"), "{told}");
+        assert!(store.user("anna").await.unwrap().is_some());
+    }
 }

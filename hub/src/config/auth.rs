@@ -29,6 +29,9 @@ pub struct AuthConfig {
     pub admin_users: BTreeSet<String>,
     /// Who may not log in, whatever else is said.
     pub blocked_users: BTreeSet<String>,
+    /// Names that are no person's: those of labs for working together.
+    #[serde(skip)]
+    pub reserved_users: BTreeSet<String>,
     /// Who may log in: members of these groups, as the login method tells them. `a/**` is the group `a` and all below it.
     pub allowed_groups: BTreeSet<String>,
     /// Members of these groups may log in and administer the hub. When set, losing the group loses the right.
@@ -54,7 +57,8 @@ pub struct AuthConfig {
     /// Without it: every 300 seconds; 0 asks only when their tokens are renewed.
     pub auth_refresh_age: Option<Seconds>,
     /// Refuses the API tokens of people whose provider takes their refresh token no more, until they log in again; their
-    /// sessions end in any case, and tokens of running servers go on. Without it: `true`.
+    /// sessions end in any case, and tokens of running servers go on. Without it: `true`. Where `true` is written, that holds
+    /// also of people whose provider gave no refresh token at all, when their access token ends.
     pub auth_refresh_strict: Option<bool>,
     /// Asks the identity provider about a person before a server of theirs starts, unless that was done within
     /// `auth_refresh_age`. Without it: `true`.

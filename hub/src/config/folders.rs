@@ -171,10 +171,21 @@ pub fn validate(
     }
     for (index, one) in storage.iter().enumerate().filter(|_| mounts.enabled) {
         for (number, bucket) in one.buckets.iter().enumerate() {
-            if folder_name(mounts, &bucket.folder).is_none() {
-                let what = format!("is not right below {:?}, the folder of all buckets", mounts.target);
-                let key = format!("storage[{index}].buckets[{number}].folder");
-                blame(&key, &what, "Such as \"/s3/{username}\"");
+            let key = format!("storage[{index}].buckets[{number}].folder");
+            match folder_name(mounts, &bucket.folder) {
+                None => {
+                    let what = format!("is not right below {:?}, the folder of all buckets", mounts.target);
+                    blame(&key, &what, "Such as \"/s3/{username}\"");
+                }
+                Some((Some(within), _)) => {
+                    let around = format!("{}/{within}", mounts.target.trim_end_matches('/'));
+                    let mut all = storage.iter().flat_map(|one| &one.buckets);
+                    if !all.any(|other| other.folder == around && other.read_only) {
+                        let what = format!("is in {around:?}, which is no folder that can only be read");
+                        blame(&key, &what, "Give that one read_only = true");
+                    }
+                }
+                Some((None, _)) => {}
             }
         }
     }
@@ -193,11 +204,32 @@ fn is_whole(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::storage::BucketConfig;
 
     fn problems(folders: &FoldersConfig, mounts: &MountsConfig) -> Vec<String> {
         let mut found = Vec::new();
         validate(folders, mounts, &[], &mut |key, _, _| found.push(key.to_owned()));
         found
+    }
+
+    #[test]
+    fn a_bucket_in_the_folder_of_another_needs_one_that_can_only_be_read() {
+        let bucket =
+            |folder: &str, read_only| BucketConfig { folder: folder.to_owned(), read_only, ..BucketConfig::default() };
+        let blamed = |buckets: Vec<BucketConfig>| {
+            let storage = [StorageConfig { name: "main".to_owned(), buckets, ..StorageConfig::default() }];
+            let (mounts, mut found) = (MountsConfig { enabled: true, ..MountsConfig::default() }, Vec::new());
+            validate(&FoldersConfig::default(), &mounts, &storage, &mut |key, what, _| {
+                found.push(format!("{key} {what}"))
+            });
+            found
+        };
+        let own = || bucket("/s3/scratch/{username}", false);
+        assert_eq!(blamed(vec![own(), bucket("/s3/scratch", true)]), Vec::<String>::new());
+        let expected = ["storage[0].buckets[0].folder is in \"/s3/scratch\", which is no folder that can only be read"];
+        assert_eq!(blamed(vec![own(), bucket("/s3/scratch", false)]), expected);
+        assert_eq!(blamed(vec![own()]), expected);
+        assert_eq!(blamed(vec![bucket("/s3/a/b/c", false)]).len(), 1);
     }
 
     fn area(kind: AreaKind, target: &str) -> AreaConfig {

@@ -47,7 +47,8 @@ pub struct HubConfig {
     /// How the host of a user is made of the name: `idna` is always valid and gives each service a host; `legacy` is that
     /// of JupyterHub before version 5, where all services share `services.hub.example.org`.
     pub subdomain_hook: SubdomainHook,
-    /// Addresses of proxies in front, whose `X-Forwarded-*` headers are believed.
+    /// Addresses or networks of proxies in front, whose `X-Forwarded-*` headers are believed. Those of `specola proxy` are
+    /// believed in any case.
     pub trusted_downstream_ips: Vec<String>,
     /// Where the database, the cookie secret, logs and the proxy's files are kept.
     pub data_dir: PathBuf,
@@ -55,6 +56,10 @@ pub struct HubConfig {
     /// Without one: `jupyterhub.sqlite` in `data_dir`.
     #[schemars(with = "Option<String>", extend("format" = "secret"))]
     pub db_url: Option<Secret>,
+    /// How many connections to PostgreSQL a hub has at most; on SQLite, how many that read. All hubs together must stay
+    /// below the server's `max_connections`.
+    #[schemars(range(min = 2, max = 1000))]
+    pub db_connections: u32,
     /// A file whose content is `db_url`.
     #[schemars(extend("format" = "path"))]
     pub db_url_file: Option<PathBuf>,
@@ -70,6 +75,9 @@ pub struct HubConfig {
     pub cookie_max_age_days: f64,
     /// How many seconds an OAuth token lasts; 0 means as long as a login.
     pub oauth_token_expires_in: u64,
+    /// For so long a hub that is told to stop goes on serving, while `/hub/health` and `/hub/health/ready` answer 503: for a load
+    /// balancer that leads to several hubs.
+    pub stop_delay: Seconds,
     /// Refuses OAuth clients that do not use PKCE.
     pub oauth_require_pkce: bool,
     /// The longest life of an API token in seconds; 0 means no limit.
@@ -206,11 +214,13 @@ impl Default for HubConfig {
             trusted_downstream_ips: Vec::new(),
             data_dir: ".".into(),
             db_url: None,
+            db_connections: 10,
             db_url_file: None,
             cookie_secret: None,
             cookie_secret_file: None,
             cookie_max_age_days: 14.0,
             oauth_token_expires_in: 0,
+            stop_delay: Seconds(0.0),
             oauth_require_pkce: false,
             token_expires_in_max_seconds: 0,
             allow_named_servers: false,

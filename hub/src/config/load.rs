@@ -47,6 +47,7 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
     config.hub.bind_url.https |= config.proxy.tls().is_some();
     config.file = path.map(Path::to_owned);
     config.hub.see_subdomains();
+    config.see_collaborations();
     config.digests = digests(&document.root);
     config.notes.extend(taken.notes.iter().cloned());
     config.infn = taken;

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod auth;
 pub mod callout;
 mod check;
+pub mod collaboration;
 pub mod cookie_secret;
 pub mod culler;
 pub mod docker;
@@ -17,6 +18,7 @@ pub mod events;
 pub mod folders;
 pub mod hub;
 pub mod infn;
+pub mod kubernetes;
 mod load;
 pub mod log;
 pub mod metrics;
@@ -48,6 +50,7 @@ use self::address::BasePath;
 pub use self::audit::AuditConfig;
 pub use self::auth::AuthConfig;
 pub use self::callout::{CalloutConfig, HooksConfig};
+pub use self::collaboration::CollaborationConfig;
 pub use self::culler::CullerConfig;
 pub use self::environment::Environment;
 pub use self::events::EventsConfig;
@@ -76,6 +79,9 @@ pub struct Config {
     pub spawner: SpawnerConfig,
     /// What people choose before a server starts, and who may: see [options.md](options.md). Without any, nothing is asked.
     pub options: OptionsConfig,
+    /// Labs in which people work on the same documents at once: see [operate.md](operate.md#working-together). The
+    /// environment has them all in `SPECOLA_COLLABORATION`, as JSON.
+    pub collaboration: Vec<CollaborationConfig>,
     /// Folders of the machine that people find in their servers: see [folders.md](folders.md).
     pub folders: FoldersConfig,
     /// Object stores whose credentials the hub gets for people: see [storage.md](storage.md). The environment has them all
@@ -116,9 +122,22 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 14] = [
-    "hub", "auth", "spawner", "options", "folders", "storage", "culler", "hooks", "proxy", "pages", "log", "metrics",
-    "events", "audit",
+const SECTIONS: [&str; 15] = [
+    "hub",
+    "auth",
+    "spawner",
+    "options",
+    "collaboration",
+    "folders",
+    "storage",
+    "culler",
+    "hooks",
+    "proxy",
+    "pages",
+    "log",
+    "metrics",
+    "events",
+    "audit",
 ];
 
 impl Config {

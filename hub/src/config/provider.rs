@@ -347,6 +347,13 @@ pub fn warnings(auth: &AuthConfig) -> Vec<String> {
             let remedy = "set google_service_account_keys and gsuite_administrator";
             warnings.push(format!("Google tells no groups: those of the provider {name:?} let nobody in; {remedy}"));
         }
+        let groups = groups || !auth.allowed_groups.is_empty() || !auth.admin_groups.is_empty();
+        if groups && !auth.enable_auth_state {
+            warnings.push(format!(
+                "Groups of the provider {name:?} are looked at when somebody logs in, and never again: who loses one stays \
+                 logged in, and their API tokens go on; set auth.enable_auth_state, so that the provider is asked anew"
+            ));
+        }
     }
     warnings
 }

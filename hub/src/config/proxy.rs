@@ -69,6 +69,15 @@ pub struct ProxyConfig {
     pub hub_wait: Seconds,
     /// How often the proxy tells the hub which servers were in use.
     pub activity_interval: Seconds,
+    /// An address at which the hub tells proxies on other machines their routes, such as `0.0.0.0:8001`. It is plain HTTP
+    /// with a token: for the network of hub and proxies alone.
+    pub control_address: Option<String>,
+    /// Where a proxy on another machine finds that address (`specola serve --proxy`), such as `http://hub:8001`. Without
+    /// it, a proxy gets its routes over a socket in `data_dir`.
+    pub control_url: Option<String>,
+    /// The file with the token that hub and proxies share. Without it, one is made in `data_dir`.
+    #[schemars(extend("format" = "path"))]
+    pub token_file: Option<PathBuf>,
     /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
     #[schemars(extend("format" = "path"))]
     pub listen_socket: Option<PathBuf>,
@@ -194,6 +203,9 @@ impl Default for ProxyConfig {
             route_grace: Seconds(10.0),
             hub_wait: Seconds(10.0),
             activity_interval: Seconds(5.0),
+            control_address: None,
+            control_url: None,
+            token_file: None,
             listen_socket: None,
             proxy_protocol_from: Vec::new(),
             client_ca_file: None,
@@ -254,6 +266,16 @@ fn is_name(text: &str) -> bool {
     rustls_pki_types::ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)).is_ok()
 }
 
+/// Whether it is an address of HTTP with nothing after the port.
+fn is_address(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && (url.path(), url.query(), url.fragment()) == ("/", None, None)
+            && (url.username(), url.password()) == ("", None)
+    })
+}
+
 /// The rules between these options.
 pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)) {
     let (hub, proxy) = (&config.hub, &config.proxy);
@@ -309,8 +331,17 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             blame("proxy.acme_challenge", "needs redirect_port", "The authority looks at port 80");
         }
     }
-    if proxy.metrics_address.as_ref().is_some_and(|address| address.parse::<std::net::SocketAddr>().is_err()) {
-        blame("proxy.metrics_address", "has to be an IP address and a port", "Such as 127.0.0.1:8002");
+    let addresses = [
+        ("proxy.metrics_address", &proxy.metrics_address, "Such as 127.0.0.1:8002"),
+        ("proxy.control_address", &proxy.control_address, "Such as 0.0.0.0:8001"),
+    ];
+    for (key, address, such) in addresses {
+        if address.as_ref().is_some_and(|address| address.parse::<std::net::SocketAddr>().is_err()) {
+            blame(key, "has to be an IP address and a port", such);
+        }
+    }
+    if proxy.control_url.as_ref().is_some_and(|url| !is_address(url)) {
+        blame("proxy.control_url", "has to be an address without a path", "Such as http://hub:8001");
     }
     match proxy.redirect_port {
         Some(_) if tls.is_none() => blame("proxy.redirect_port", "leads to https, which is off", "Set proxy.tls"),
@@ -370,6 +401,17 @@ mod tests {
             hub_wait: proxy.hub_wait.duration(),
             activity_interval: proxy.activity_interval.duration(),
             ..specola_proxy::Limits::default()
+        }
+    }
+
+    #[test]
+    fn an_address_of_the_hub_has_nothing_after_the_port() {
+        for good in ["http://hub:8001", "https://[fd00::1]:8001/", "http://10.0.0.7"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["hub:8001", "unix:///run/hub.sock", "http://hub:8001/x", "http://hub?x", "http://me@hub", "http://"]
+        {
+            assert!(!is_address(bad), "{bad}");
         }
     }
 

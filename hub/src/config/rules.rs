@@ -13,6 +13,7 @@ use hub_core::policy::{Amounts, Flavour, Image, Policy, Resolved, Rules, Volume,
 use serde_json::Value;
 use spawners::Abilities;
 
+use super::auth::Authenticator;
 use super::check::proposal;
 use super::options::{AmountName, AmountsConfig, OptionsConfig, PolicyConfig};
 use super::problem::Problem;
@@ -54,8 +55,45 @@ pub fn compile(config: &Config) -> Compiled {
     compiled.abilities(&rules, abilities_of(&config.spawner));
     compiled.devices(&rules, &config.spawner);
     compiled.doubts(&rules);
+    compiled.notes.extend(untold_groups(config));
     compiled.rules = Some(rules);
     compiled
+}
+
+/// A policy by group where the login method's word on groups is passed over, and the configuration makes no such group.
+fn untold_groups(config: &Config) -> Option<String> {
+    let auth = &config.auth;
+    let tells = !auth.providers.is_empty() || auth.authenticator == Authenticator::External;
+    if auth.manage_groups || !tells {
+        return None;
+    }
+    let is_made = |rule: &String| config.hub.load_groups.keys().any(|group| GroupRule::new(rule).admits(group));
+    let policies = config.options.policies.iter().filter(|policy| !policy.groups.iter().all(is_made));
+    let names: Vec<String> = policies.map(|policy| format!("{:?}", policy.name)).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "options.policies: {} would match nobody whom the login says to be in the groups, because what it says of \
+             groups is not kept: set auth.manage_groups, or put people into the groups by hand",
+            names.join(", ")
+        )
+    })
+}
+
+/// The policies that name a group which there never was, as sentences. `groups` are all that the database knows; where
+/// there is none, nobody has logged in yet, and nothing is said.
+pub fn strange_groups(rules: &Rules, groups: &[String]) -> Vec<String> {
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let told = |policy: &Policy| {
+        let strange = policy.matching.groups.iter().filter(|rule| !groups.iter().any(|group| rule.admits(group)));
+        let strange: Vec<String> = strange.map(|rule| format!("{:?}", rule.to_string())).collect();
+        let name = &policy.name;
+        (!strange.is_empty()).then(|| {
+            format!("the policy {name:?} names {}, where nobody has ever been: is it spelled so?", strange.join(", "))
+        })
+    };
+    rules.policies.iter().filter_map(told).collect()
 }
 
 /// What the configured driver can do.
@@ -63,6 +101,7 @@ pub fn abilities(driver: Driver) -> Abilities {
     match driver {
         Driver::Local => Abilities::default(),
         Driver::Docker => spawner_docker::ABILITIES,
+        Driver::Kubernetes => spawner_kubernetes::ABILITIES,
         Driver::External => spawner_external::ABILITIES,
     }
 }
@@ -605,6 +644,33 @@ mod tests {
         for (note, expected) in notes.iter().zip(expected) {
             assert!(note.contains(expected), "{note}");
         }
+    }
+
+    #[test]
+    fn policies_by_groups_that_are_not_told_or_never_were_are_told() {
+        let policy = "[[options.policies]]\nname = \"team\"\ngroups = [\"users/cygno\", \"staff/**\"]\n";
+        let told = |text: &str| {
+            let notes = compiled(&format!("{text}{policy}")).notes;
+            notes.iter().any(|note| note.contains("\"team\" would match nobody whom the login says"))
+        };
+        let iam = "[[auth.providers]]\nname = \"iam\"\nissuer = \"https://iam.example\"\nclient_id = \"hub\"\n";
+        let oidc = |more: &str| format!("[auth]\nauthenticator = \"oidc\"\n{more}{iam}");
+        assert!(told(&oidc("")));
+        assert!(told("[auth]\nauthenticator = \"external\"\nexternal = { command = [\"true\"] }\n"));
+        assert!(!told(&oidc("manage_groups = true\n")), "they are kept");
+        assert!(!told(""), "a password tells no groups: they are made by hand");
+        let made = |group: &str| format!("{}[hub.load_groups]\n{group} = {{}}\n\"staff/x\" = {{}}\n", oidc(""));
+        assert!(!told(&made("\"users/cygno\"")) && told(&made("users")));
+
+        let rules = compiled(policy).rules.unwrap();
+        let strange = |groups: &[&str]| {
+            let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
+            strange_groups(&rules, &groups)
+        };
+        assert!(strange(&[]).is_empty() && strange(&["users/cygno", "staff/a"]).is_empty());
+        let expected = "the policy \"team\" names \"users/cygno\", where nobody has ever been: is it spelled so?";
+        assert_eq!(strange(&["/users/cygnus", "staff"]), [expected]);
+        assert!(strange(&["users"])[0].contains("\"users/cygno\", \"staff/**\""));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::callout::CalloutConfig;
 use super::docker::DockerConfig;
 use super::folders::MountsConfig;
+use super::kubernetes::KubernetesConfig;
 use super::unit::{ByteSize, Seconds};
 
 /// What a person's server is started with.
@@ -16,9 +17,10 @@ use super::unit::{ByteSize, Seconds};
 #[serde(default)]
 pub struct SpawnerConfig {
     /// Where servers run: `local`, as processes of this machine; `docker`, in containers: see [docker.md](docker.md);
-    /// `external`, where a program or an address of your own starts them: see [hooks.md](hooks.md).
+    /// `kubernetes`, as pods of a cluster: see [kubernetes.md](kubernetes.md); `external`, where a program or an address of your own starts them: see [hooks.md](hooks.md).
     pub driver: Driver,
-    /// The command of a server; a list when it has arguments of its own. For `docker`, `[]` is the image's own.
+    /// The command of a server; a list when it has arguments of its own. For `docker` and `kubernetes`, `[]` is the
+    /// image's own.
     pub cmd: Vec<String>,
     /// Further arguments of the command.
     pub args: Vec<String>,
@@ -69,6 +71,8 @@ pub struct SpawnerConfig {
     pub local: LocalConfig,
     /// Options of the driver `docker`.
     pub docker: DockerConfig,
+    /// Options of the driver `kubernetes`.
+    pub kubernetes: KubernetesConfig,
     /// The driver `external`: who is asked to start, to look and to stop.
     pub external: CalloutConfig,
 }
@@ -117,6 +121,8 @@ pub enum Driver {
     Local,
     /// Containers of a Docker engine.
     Docker,
+    /// Pods of a Kubernetes cluster.
+    Kubernetes,
     /// Wherever a program or an address of the operator's starts them.
     External,
 }
@@ -127,6 +133,7 @@ impl Driver {
         match self {
             Self::Local => "local",
             Self::Docker => "docker",
+            Self::Kubernetes => "kubernetes",
             Self::External => "external",
         }
     }
@@ -199,6 +206,7 @@ impl Default for SpawnerConfig {
             mounts: MountsConfig::default(),
             local: LocalConfig::default(),
             docker: DockerConfig::default(),
+            kubernetes: KubernetesConfig::default(),
             external: CalloutConfig::default(),
         }
     }

@@ -70,7 +70,8 @@ pub struct BucketConfig {
     pub bucket: String,
     /// What stands before every name in it, such as `{username}/`.
     pub prefix: String,
-    /// Where it is in labs. `{username}` and `{group}` are filled in.
+    /// Where it is in labs. `{username}` and `{group}` are filled in. It may be in the folder of another bucket that is
+    /// `read_only`, such as `/s3/scratch/{username}` in `/s3/scratch`.
     pub folder: String,
     /// Who gets it: members of these groups. Without any: everybody who gets credentials.
     pub groups: BTreeSet<String>,

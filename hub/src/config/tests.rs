@@ -346,6 +346,17 @@ fn a_provider_that_lets_in_nobody_or_everybody_is_worth_a_warning() {
     }
     assert!(!warned("[auth.demo]\n", "Nobody can log in"), "the method without passwords is no way in of its own");
     assert!(warned("allow_all = true", "Everybody with an account at the provider \"iam\""));
+    // By group, and nobody is asked whether somebody still is in it.
+    let once = "Groups of the provider \"iam\" are looked at when somebody logs in, and never again";
+    for rule in ["allowed_groups = [\"a\"]", "admin_groups = [\"a\"]"] {
+        assert!(warned(rule, once), "{rule}");
+        let of_all = IAM.replace("[auth]\n", &format!("[auth]\n{rule}\n"));
+        assert!(Case::new().load(&of_all).unwrap().warnings().iter().any(|one| one.starts_with(once)), "{rule}");
+        let kept = IAM.replace("[auth]\n", "[auth]\nenable_auth_state = true\n");
+        let warnings = Case::new().load(&format!("{kept}{rule}")).unwrap().warnings();
+        assert!(!warnings.iter().any(|one| one.starts_with(once)), "{warnings:?}");
+    }
+    assert!(!warned("allow_all = true", once));
     let exposed = IAM.replace("https://iam", "http://iam");
     let warnings = Case::new().load(&exposed).unwrap().warnings();
     assert!(warnings.iter().any(|warning| warning.starts_with("Tokens would travel unencrypted")), "{warnings:?}");

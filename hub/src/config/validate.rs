@@ -2,7 +2,6 @@
 //! looked at.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use hub_core::cookie::CookieSecret;
 use hub_core::name::UserName;
@@ -30,9 +29,11 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     auth(&config.auth, &mut blame);
     super::provider::validate(&config.auth, &mut blame);
     super::storage::validate(&config.storage, &config.auth, &mut blame);
+    super::collaboration::validate(config, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
+    kubernetes(config, &mut blame);
     super::folders::validate(&config.folders, &config.spawner.mounts, &config.storage, &mut blame);
     culler(&config.culler, &mut blame);
     callouts(config, &mut blame);
@@ -77,8 +78,8 @@ fn addresses(hub: &HubConfig, blame: &mut impl Blame) {
         blame("hub.hub_port", "is the port of bind_url as well", "The hub and its proxy need a port each");
     }
     for (index, address) in hub.trusted_downstream_ips.iter().enumerate() {
-        if address.parse::<IpAddr>().is_err() {
-            blame(&format!("hub.trusted_downstream_ips[{index}]"), "has to be an IP address", "");
+        if address.parse::<specola_proxy::Cidr>().is_err() {
+            blame(&format!("hub.trusted_downstream_ips[{index}]"), "has to be an IP address or a network", "");
         }
     }
 }
@@ -176,7 +177,7 @@ fn demo(config: &Config, blame: &mut impl Blame) {
 
 fn spawner(spawner: &SpawnerConfig, blame: &mut impl Blame) {
     // An image has a command of its own.
-    let of_image = spawner.driver == Driver::Docker && spawner.cmd.is_empty();
+    let of_image = matches!(spawner.driver, Driver::Docker | Driver::Kubernetes) && spawner.cmd.is_empty();
     if !of_image && spawner.cmd.first().is_none_or(|command| command.is_empty()) {
         blame("spawner.cmd", "is empty", "Without it, it is [\"jupyterhub-singleuser\"]");
     }
@@ -205,11 +206,27 @@ fn docker(config: &Config, blame: &mut impl Blame) {
     if config.spawner.driver != Driver::Docker {
         return;
     }
-    let options = &config.options;
-    let chooses = !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some();
-    for (option, what, remedy) in super::docker::problems(&config.spawner, chooses) {
+    for (option, what, remedy) in super::docker::problems(&config.spawner, chooses_images(config)) {
         blame(&format!("spawner.docker.{option}"), &what, remedy);
     }
+}
+
+fn kubernetes(config: &Config, blame: &mut impl Blame) {
+    if config.spawner.driver != Driver::Kubernetes {
+        return;
+    }
+    for (option, what, remedy) in super::kubernetes::problems(&config.spawner, chooses_images(config)) {
+        blame(&format!("spawner.kubernetes.{option}"), &what, remedy);
+    }
+    if !config.spawner.devices.is_empty() {
+        let what = "names devices, and in a cluster its scheduler gives them out";
+        blame("spawner.devices", what, "Leave it out: GPUs of [options] are asked of the cluster by number");
+    }
+}
+
+fn chooses_images(config: &Config) -> bool {
+    let options = &config.options;
+    !options.images.is_empty() || !options.profile_list.is_empty() || options.profile_list_file.is_some()
 }
 
 /// One device under two names would be given to two servers.
@@ -307,6 +324,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
     let mut say = |text: String| warnings.push(text);
     super::rules::compile(config).notes.into_iter().for_each(&mut say);
+    super::collaboration::warnings(config).into_iter().for_each(&mut say);
     let auth = &config.auth;
     let has = |lists: &[&BTreeSet<String>]| lists.iter().any(|list| !list.is_empty());
     let by_group = has(&[&auth.allowed_groups, &auth.admin_groups]);
@@ -349,6 +367,9 @@ pub fn warnings(config: &Config) -> Vec<String> {
     super::proxy::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+    }
+    if config.spawner.driver == Driver::Kubernetes {
+        super::kubernetes::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
     }
     let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
     if !hub.bind_url.is_loopback() && !encrypted {

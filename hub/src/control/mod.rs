@@ -1,8 +1,9 @@
 //! The hub's end of the protocol with the proxies: the route stream, acknowledgements, activity.
 //!
-//! Served on a unix socket in the data directory. Every request carries the token that hub and proxies share.
+//! Served on a unix socket in the data directory, and where `proxy.control_address` says. Every request carries the token that hub and proxies share.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +38,15 @@ struct Control {
     epoch: String,
 }
 
-/// Serves the proxies on a unix socket. A socket left by an earlier hub is replaced.
-pub async fn serve(app: Arc<App>, token: Secret, socket: &Path) -> anyhow::Result<ActixServer> {
-    let epoch = app.store.epoch().await?;
+/// Serves the proxies on a unix socket, and at an address for those on other machines. A socket left by an earlier hub is
+/// replaced.
+pub async fn serve(
+    app: Arc<App>,
+    token: Secret,
+    socket: &Path,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<ActixServer> {
+    let epoch = app.keeper.recipe().hub.clone();
     let control = web::Data::new(Control { app, token, epoch });
     let _ = std::fs::remove_file(socket);
     let server = HttpServer::new(move || {
@@ -58,6 +65,10 @@ pub async fn serve(app: Arc<App>, token: Secret, socket: &Path) -> anyhow::Resul
         .bind_uds(socket)
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     restrict(socket)?;
+    let server = match address {
+        Some(address) => server.bind(address).with_context(|| format!("cannot listen on {address} for proxies"))?,
+        None => server,
+    };
     Ok(server.run())
 }
 
@@ -88,8 +99,8 @@ async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::
     let known =
         if wanted.epoch == control.epoch { wanted.since.and_then(|since| i64::try_from(since).ok()) } else { None };
     let changes = control.app.keeper.signals().follow_routes();
-    let proxy = wanted.into_inner().proxy;
-    let follower = Follower { changes, control, proxy, known, started: false };
+    let silent = Some(wanted.into_inner().proxy).filter(|_| !request.headers().contains_key(wire::ACKNOWLEDGES_HEADER));
+    let follower = Follower { changes, control, silent, known, started: false };
     let lines = stream::unfold(follower, |mut follower| async move {
         let line = follower.next().await?;
         let mut text = serde_json::to_vec(&line).ok()?;
@@ -102,7 +113,8 @@ async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::
 /// One proxy's place in the numbering of routes.
 struct Follower {
     control: web::Data<Control>,
-    proxy: String,
+    /// The name of a proxy of before, which does not acknowledge heartbeats: that it is connected has to do.
+    silent: Option<String>,
     changes: tokio::sync::watch::Receiver<u64>,
     /// The revision the proxy has; `None` when it needs a snapshot.
     known: Option<i64>,
@@ -131,10 +143,11 @@ impl Follower {
             tokio::select! {
                 changed = self.changes.changed() => changed.ok()?,
                 () = tokio::time::sleep(LOOK) => {}
+                // The proxy acknowledges it, and is known by that to be there: one whose machine has died holds up no server.
                 () = tokio::time::sleep_until(deadline) => {
-                    // Only a proxy that is connected may hold up a server that becomes ready.
-                    let (store, now) = (&self.control.app.store, self.control.app.now());
-                    if let Err(error) = store.saw_proxy(&self.proxy, now).await {
+                    if let Some(proxy) = &self.silent
+                        && let Err(error) = self.control.app.store.saw_proxy(proxy, self.control.app.now()).await
+                    {
                         tracing::warn!("a connected proxy could not be recorded: {error}");
                     }
                     return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
@@ -183,7 +196,9 @@ async fn acknowledge(request: HttpRequest, control: web::Data<Control>, ack: web
         return Err(Problem::conflict("These routes are of another database"));
     }
     let revision = i64::try_from(ack.revision).map_err(|_| Problem::bad("There is no such revision"))?;
-    control.app.store.ack(&ack.proxy, revision, control.app.now()).await?;
+    if !control.app.store.ack(&ack.proxy, revision, control.app.now()).await? {
+        return Err(Problem::conflict("This database has not given out that revision"));
+    }
     control.app.keeper.signals().acknowledged();
     Ok(HttpResponse::NoContent().finish())
 }
@@ -198,7 +213,7 @@ async fn doubt(request: HttpRequest, control: web::Data<Control>, doubt: web::Js
 /// about is not confirmed, for its port may be another person's by now.
 async fn is_there(app: &App, doubt: &wire::Doubt) -> Result<bool, Problem> {
     let servers = app.store.active_servers().await?;
-    let own = |server: &&Server| app.paths.server(&server.user_name, &server.name) == doubt.prefix;
+    let own = |server: &&Server| app.paths.server_route(&server.user_name, &server.name) == doubt.prefix;
     let Some(server) = servers.iter().find(own) else { return Ok(false) };
     if crate::task::routes::route_of(server, app.keeper.recipe()).target != doubt.target {
         return Ok(false);

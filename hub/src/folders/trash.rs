@@ -1,5 +1,6 @@
 //! What becomes of the folders of people who are deleted: kept in the trash, with a date, and removed after that.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use hub_core::clock::Time;
+use hub_core::id::UserId;
 use hub_core::name;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,9 @@ pub struct Entry {
     pub name: String,
     /// Who it was.
     pub user: String,
+    /// The same by number; absent in what was put there before that was noted.
+    #[serde(default)]
+    pub user_id: Option<UserId>,
     /// When.
     pub deleted_at: Time,
     /// When it is removed; absent for never.
@@ -37,7 +42,7 @@ pub struct Entry {
 }
 
 /// Moves a person's folders to the trash. `None` when there are none.
-pub fn put(root: &Path, paths: &[PathBuf], user: &str, now: Time, days: u32) -> Result<Option<Entry>> {
+pub fn put(root: &Path, paths: &[PathBuf], (user, id): (&str, UserId), now: Time, days: u32) -> Result<Option<Entry>> {
     let mut there = Vec::new();
     for path in paths {
         if exists(&root.join(path))? {
@@ -48,7 +53,8 @@ pub fn put(root: &Path, paths: &[PathBuf], user: &str, now: Time, days: u32) -> 
         return Ok(None);
     }
     let remove_at = end(now, days);
-    let mut entry = Entry { name: String::new(), user: user.to_owned(), deleted_at: now, remove_at, paths: there };
+    let (name, user_id) = (String::new(), Some(id));
+    let mut entry = Entry { name, user: user.to_owned(), user_id, deleted_at: now, remove_at, paths: there };
     let trash = root.join(FOLDER);
     DirBuilder::new().recursive(true).mode(0o700).create(&trash)?;
     entry.name = new_folder(&trash, &name_of(user, now))?;
@@ -169,12 +175,12 @@ fn check(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes for good what is due, and what an earlier removal left. Returns what was removed now.
-pub fn empty(root: &Path, now: Time) -> Result<Vec<Entry>> {
+/// Removes for good what is due, but for some entries, and what an earlier removal left. Returns what was removed now.
+pub fn empty(root: &Path, now: Time, stay: &BTreeSet<String>) -> Result<Vec<Entry>> {
     let trash = root.join(FOLDER);
     let mut removed = Vec::new();
     for entry in list(root)? {
-        if entry.remove_at.is_none_or(|end| now < end) {
+        if entry.remove_at.is_none_or(|end| now < end) || stay.contains(&entry.name) {
             continue;
         }
         // Away under another name first: half of it is nothing to restore.
@@ -194,6 +200,12 @@ pub fn empty(root: &Path, now: Time) -> Result<Vec<Entry>> {
 mod tests {
     use super::*;
     use chrono::DateTime;
+
+    const ANNA: (&str, UserId) = ("anna", UserId(1));
+
+    fn none() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 
     fn at(days: i64) -> Time {
         DateTime::UNIX_EPOCH + TimeDelta::days(days)
@@ -217,11 +229,11 @@ mod tests {
     fn what_is_in_the_trash_can_be_restored_until_its_day() {
         let root = root();
         let root = root.path();
-        let entry = put(root, &paths(), "anna", at(1), 30).unwrap().unwrap();
+        let entry = put(root, &paths(), ANNA, at(1), 30).unwrap().unwrap();
         assert_eq!(entry.remove_at, Some(at(31)));
         assert!(!root.join("users/anna").exists() && root.join("users/bob/x").exists());
         assert_eq!(list(root).unwrap(), std::slice::from_ref(&entry));
-        assert_eq!(empty(root, at(30)).unwrap(), []);
+        assert_eq!(empty(root, at(30), &none()).unwrap(), []);
         assert_eq!(restore(root, &entry.name).unwrap(), entry);
         assert_eq!(fs::read_to_string(root.join("users/anna/x")).unwrap(), "users/anna");
         assert_eq!(fs::read_to_string(root.join("shared/anna/x")).unwrap(), "shared/anna");
@@ -232,10 +244,12 @@ mod tests {
     fn after_its_day_it_is_gone_and_nothing_else_is() {
         let root = root();
         let root = root.path();
-        let early = put(root, &paths(), "anna", at(1), 30).unwrap().unwrap();
-        let never = put(root, &["users/bob".into()], "bob", at(1), 0).unwrap().unwrap();
-        assert_eq!(empty(root, at(31)).unwrap(), [early]);
-        assert_eq!(empty(root, at(9999)).unwrap(), []);
+        let early = put(root, &paths(), ANNA, at(1), 30).unwrap().unwrap();
+        let stay = [early.name.clone()].into();
+        let never = put(root, &["users/bob".into()], ("bob", UserId(2)), at(1), 0).unwrap().unwrap();
+        assert_eq!(empty(root, at(31), &stay).unwrap(), []);
+        assert_eq!(empty(root, at(31), &none()).unwrap(), [early]);
+        assert_eq!(empty(root, at(9999), &none()).unwrap(), []);
         assert_eq!(list(root).unwrap(), [never]);
         assert_eq!(fs::read_dir(root.join("trash")).unwrap().count(), 1);
     }
@@ -244,7 +258,7 @@ mod tests {
     fn a_removal_that_was_cut_off_is_finished() {
         let root = root();
         fs::create_dir_all(root.path().join("trash/going-x/users/carl")).unwrap();
-        empty(root.path(), at(0)).unwrap();
+        empty(root.path(), at(0), &none()).unwrap();
         assert!(!root.path().join("trash/going-x").exists());
     }
 
@@ -252,13 +266,13 @@ mod tests {
     fn somebody_new_of_the_same_name_keeps_what_is_theirs() {
         let root = root();
         let root = root.path();
-        let first = put(root, &paths(), "anna", at(1), 30).unwrap().unwrap();
+        let first = put(root, &paths(), ANNA, at(1), 30).unwrap().unwrap();
         fs::create_dir_all(root.join("users/anna")).unwrap();
         fs::write(root.join("users/anna/new"), "new").unwrap();
         let error = restore(root, &first.name).unwrap_err();
         assert!(error.to_string().contains("has files by now"), "{error}");
         assert!(!root.join("shared/anna").exists(), "nothing was moved");
-        let second = put(root, &paths(), "anna", at(1), 30).unwrap().unwrap();
+        let second = put(root, &paths(), ANNA, at(1), 30).unwrap().unwrap();
         assert_ne!(first.name, second.name);
         fs::create_dir_all(root.join("users/anna")).unwrap();
         restore(root, &first.name).unwrap();
@@ -272,7 +286,7 @@ mod tests {
     #[test]
     fn who_has_no_folders_leaves_nothing_and_odd_names_find_nothing() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(put(root.path(), &paths(), "anna", at(0), 30).unwrap(), None);
+        assert_eq!(put(root.path(), &paths(), ANNA, at(0), 30).unwrap(), None);
         assert!(!root.path().join("trash").exists());
         for odd in ["", "..", "../users", "a/b", "nothing"] {
             restore(root.path(), odd).unwrap_err();
@@ -284,7 +298,7 @@ mod tests {
     fn an_entry_that_is_removed_is_gone_before_its_day() {
         let root = root();
         let root = root.path();
-        let entry = put(root, &paths(), "anna", at(1), 0).unwrap().unwrap();
+        let entry = put(root, &paths(), ANNA, at(1), 0).unwrap().unwrap();
         assert!(has(root, &entry.name).unwrap());
         assert_eq!(remove(root, &entry.name).unwrap(), entry);
         assert!(!has(root, &entry.name).unwrap() && root.join("users/bob/x").exists());

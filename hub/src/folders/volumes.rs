@@ -4,10 +4,11 @@
 //! has decided what becomes of it.
 
 use hub_core::clock::Time;
+use hub_core::id::UserId;
 use hub_store::{Store, StoreError, TrashedVolume};
 use serde_json::Value;
 use spawner_docker::Docker;
-use spawners::Unreachable;
+use spawners::{Plan, Unreachable};
 
 use crate::config::Config;
 use crate::config::spawner::Driver;
@@ -28,7 +29,9 @@ impl Volumes {
         }
         let engine = Docker::new(config.spawner.docker.driver("")).ok()?;
         let source = |words: &std::collections::BTreeMap<String, Value>| {
-            ["source", "name", "volume"].iter().find_map(|key| words.get(*key)?.as_str().map(str::to_owned))
+            let text = |keys: &[&str]| keys.iter().find_map(|key| words.get(*key)?.as_str().map(str::to_owned));
+            let volume = text(&["source", "name", "volume"])?;
+            Some(text(&["subpath", "sub_path"]).map_or(volume.clone(), |part| format!("{volume}/{part}")))
         };
         let chosen = config.options.volumes.iter().filter_map(|volume| source(&volume.mount)).collect();
         Some(Self { engine, chosen })
@@ -43,23 +46,38 @@ impl Volumes {
         all
     }
 
+    /// The names of those that a server which is about to start has for writing, and that are its person's alone: of the
+    /// configuration, of a profile, or chosen.
+    pub fn of_plan(&self, plan: &Plan) -> Vec<String> {
+        self.engine.volumes_of_plan(plan)
+    }
+
     /// Whether people have any.
     pub fn are_had(&self) -> bool {
         !self.names("somebody", [""]).is_empty()
     }
 
-    /// Puts a person's into the trash, under the name of an entry; tells which there were.
+    /// Puts a person's into the trash, under the name of an entry: those that servers of theirs were ever given, and those
+    /// that the configuration gives them. Tells which there were, without those that are in the trash already.
     pub async fn put(&self, store: &Store, away: &Away<'_>) -> Result<Vec<String>, StoreError> {
         let mut there = Vec::new();
-        for volume in self.names(away.user, away.servers.iter().map(String::as_str).chain([""])) {
+        let mut all = self.names(away.user, away.servers.iter().map(String::as_str).chain([""]));
+        all.extend(store.volumes_of(away.user_id).await?);
+        all.sort();
+        all.dedup();
+        all.retain(|volume| !away.keep.contains(volume));
+        for volume in all {
+            // Who had the name before may have left one that somebody new was given by hand.
+            if store.is_volume_of_another(away.user_id, &volume).await? {
+                continue;
+            }
             // An engine that cannot be asked may have it.
             if self.engine.has_volume(&volume).await.unwrap_or(true) {
                 there.push(volume);
             }
         }
         let rows: Vec<TrashedVolume> = there.iter().map(|volume| away.row(volume)).collect();
-        store.trash_volumes(&rows).await?;
-        Ok(there)
+        store.trash_volumes(&rows).await
     }
 
     /// Removes one for good. Whatever it was in is to be told of it.
@@ -72,6 +90,8 @@ impl Volumes {
 pub struct Away<'a> {
     /// Who.
     pub user: &'a str,
+    /// The same by number.
+    pub user_id: UserId,
     /// The names of their servers.
     pub servers: &'a [String],
     /// The name of the entry in the trash.
@@ -80,6 +100,8 @@ pub struct Away<'a> {
     pub now: Time,
     /// Until when; absent for ever.
     pub remove_at: Option<Time>,
+    /// Volumes that stay with them.
+    pub keep: &'a [String],
 }
 
 impl Away<'_> {
@@ -88,6 +110,7 @@ impl Away<'_> {
             volume: volume.to_owned(),
             entry: self.entry.to_owned(),
             user: self.user.to_owned(),
+            user_id: Some(self.user_id),
             deleted_at: self.now,
             remove_at: self.remove_at,
         }

@@ -57,6 +57,12 @@ impl AuthStates {
         Ok(opened.and_then(|(sealed, opened)| Some((sealed, serde_json::from_slice(&opened.plain).ok()?))))
     }
 
+    /// Decrypts what [`Self::seal`] made; `None` without a key that fits.
+    pub fn unseal(&self, sealed: &[u8]) -> Option<Value> {
+        let opened = self.0.as_ref()?.open(sealed)?;
+        serde_json::from_slice(&opened.plain).ok()
+    }
+
     /// Encrypts a state with the first key, where there is one.
     pub fn seal(&self, state: &Value, now: Time) -> Option<Vec<u8>> {
         self.0.as_ref().map(|keys| keys.seal(state.to_string().as_bytes(), now, &mut rand::rng()))

@@ -1,11 +1,14 @@
 //! Where a request came from: address, scheme and host as the browser sees them.
 //!
 //! The proxy in front replaces what clients claim, so its `X-Forwarded-*` headers are believed when the connection comes
-//! from this machine or from a configured address.
+//! from this machine or from a configured address or network, or when the request carries the proof of a proxy of this hub:
+//! where several hubs stand behind one address, no hub knows whom the connections come from.
 
 use std::net::IpAddr;
 
 use actix_web::HttpRequest;
+
+use specola_proxy::wire::PROOF_HEADER;
 
 use crate::app::App;
 
@@ -25,7 +28,8 @@ impl Origin {
     pub fn of(request: &HttpRequest, app: &App) -> Self {
         let peer = request.peer_addr().map(|peer| peer.ip());
         let configured = &app.config.hub.trusted_downstream_ips;
-        let trusted = peer.is_none_or(|peer| is_trusted(peer, configured));
+        let is_ours = |address: IpAddr| is_trusted(address, configured);
+        let trusted = peer.is_none_or(is_ours) || is_passed_on(request, app);
         let forwarded = |name: &str| if trusted { first(request, name) } else { None };
         let public = app.config.hub.public_url.as_ref().and_then(|url| url::Url::parse(url.as_str()).ok());
         let (scheme, host) = match public.as_ref().and_then(|url| url.host_str().map(|host| (url, host))) {
@@ -38,7 +42,7 @@ impl Origin {
                 first(request, "host").unwrap_or_default(),
             ),
         };
-        let address = if trusted { client(&chain(request), configured).or(peer) } else { peer };
+        let address = if trusted { client(&chain(request), is_ours).or(peer) } else { peer };
         Self { scheme, host, address: address.map(|address| address.to_string()).unwrap_or_default() }
     }
 
@@ -54,8 +58,15 @@ impl Origin {
     }
 }
 
+/// Whether a proxy with the token of this hub has passed it on.
+fn is_passed_on(request: &HttpRequest, app: &App) -> bool {
+    let shown = request.headers().get(PROOF_HEADER).and_then(|value| value.to_str().ok());
+    shown.is_some_and(|shown| app.proxy_proof.matches(shown))
+}
+
 fn is_trusted(peer: IpAddr, configured: &[String]) -> bool {
-    peer.is_loopback() || configured.iter().any(|address| address.parse() == Ok(peer))
+    let holds = |network: &String| network.parse::<specola_proxy::Cidr>().is_ok_and(|network| network.contains(peer));
+    peer.is_loopback() || configured.iter().any(holds)
 }
 
 /// The addresses in `X-Forwarded-For`, in their order.
@@ -66,12 +77,12 @@ fn chain(request: &HttpRequest) -> Vec<String> {
 
 /// Each proxy adds the address it was asked from at the end, so the client's is the last that is no proxy's of ours.
 /// What stands before it is the client's own claim.
-fn client(chain: &[String], configured: &[String]) -> Option<IpAddr> {
+fn client(chain: &[String], is_ours: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let mut client = None;
     for element in chain.iter().rev() {
         let Ok(address) = element.parse() else { break };
         client = Some(address);
-        if !is_trusted(address, configured) {
+        if !is_ours(address) {
             break;
         }
     }
@@ -92,13 +103,15 @@ mod tests {
     fn a_client_cannot_choose_the_address_it_is_known_by() {
         let of = |chain: &str| {
             let chain: Vec<String> = chain.split(',').map(|element| element.trim().to_owned()).collect();
-            client(&chain, &["192.0.2.1".to_owned()]).map(|address| address.to_string())
+            let configured = ["192.0.2.1".to_owned(), "198.18.0.0/15".to_owned()];
+            client(&chain, |address| is_trusted(address, &configured)).map(|address| address.to_string())
         };
         for (chain, address) in [
             ("203.0.113.9", Some("203.0.113.9")),
             ("198.51.100.1, 203.0.113.9", Some("203.0.113.9")),
             ("198.51.100.1, 203.0.113.9, 192.0.2.1", Some("203.0.113.9")),
             ("203.0.113.9, 192.0.2.1, 127.0.0.1", Some("203.0.113.9")),
+            ("203.0.113.9, 198.19.255.1, 198.18.0.7", Some("203.0.113.9")),
             ("127.0.0.1", Some("127.0.0.1")),
             ("198.51.100.1, unknown", None),
             ("", None),

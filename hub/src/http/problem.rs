@@ -155,11 +155,13 @@ impl From<StoreError> for Problem {
             }
             StoreError::ReadOnly(_) => {
                 tracing::error!("database: {error}");
-                Self::new(
+                let told = Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "The hub's database cannot be written, so nothing can be saved.",
                 )
-                .advise("Tell the people who run this hub. Your files and running servers are not affected.")
+                .advise("Tell the people who run this hub. Your files and running servers are not affected.");
+                // A server that is replaced by another is read-only for a while; a file is until somebody does something.
+                if error.may_pass() { told.retry_after(10) } else { told }
             }
             StoreError::Full(_) => {
                 tracing::error!("database: {error}");
@@ -172,6 +174,26 @@ impl From<StoreError> for Problem {
                 Self::bad("The request holds a value that cannot be saved: too long, out of range, or with a NUL")
             }
             other => Self::internal("database", other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_will_be_back_is_told_with_when_to_come_again() {
+        let context = |source| hub_store::Context { doing: "INSERT".to_owned(), source };
+        let standby = || sqlx::Error::Io(std::io::ErrorKind::ReadOnlyFilesystem.into());
+        for error in [
+            StoreError::Busy(context(sqlx::Error::PoolTimedOut)),
+            StoreError::Unreachable(context(sqlx::Error::BeginFailed)),
+            StoreError::ReadOnly(context(standby())),
+        ] {
+            let answer = Problem::from(error).error_response();
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
         }
     }
 }

@@ -47,7 +47,7 @@ pub(crate) struct Run {
     /// How often it was asked in vain since the last progress.
     waits: u32,
     /// Whether this run has had a try already. A deadline may have passed while no hub was at work, or none that could
-    /// write: that alone must not fail a server.
+    /// write: it begins anew.
     pub attended: bool,
     /// When the spawner was first asked to stop it.
     stopping: Option<Instant>,
@@ -254,10 +254,9 @@ impl Inner {
 
     /// Whether at least one proxy is connected, and all that are have this revision.
     pub(super) async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
-        let heard_since = self.now() - self.settings.proxy_silence;
-        let proxies = self.store.list_proxies().await?;
-        let mut connected = proxies.iter().filter(|proxy| proxy.seen_at > heard_since).peekable();
-        Ok(connected.peek().is_some() && connected.all(|proxy| proxy.revision >= revision))
+        let now = self.now();
+        let connected = self.store.connected_proxies(now, now - self.settings.proxy_silence).await?;
+        Ok(!connected.is_empty() && connected.iter().all(|proxy| proxy.revision >= revision))
     }
 
     async fn advance(&self, server: &Server, phase: Phase, deadline: Option<clock::Time>) -> Result<bool> {
@@ -320,8 +319,8 @@ impl Inner {
 
     async fn finish(&self, server: &Server, run: &mut Run) -> Result<Step> {
         breakpoint::pass("finish.before");
-        self.note_stop(server).await;
-        let changed = self.store.finish(server.id, &self.holder, server.generation, self.now()).await?;
+        let (id, generation, question) = (server.id, server.generation, self.of_stop(server));
+        let changed = self.store.finish(id, &self.holder, generation, question.as_ref(), self.now()).await?;
         breakpoint::pass("finish.after");
         if changed {
             tracing::info!(user = server.user_name, server = server.name, "stopped");
@@ -330,7 +329,6 @@ impl Inner {
                 metrics::stopped(true, begun.elapsed());
                 events::server_action("stop", server, self.now());
             }
-            self.stop_is_over(server).await;
             self.wake_waiting().await;
             self.signals.progressed();
         }

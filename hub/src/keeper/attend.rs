@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hub_store::Server;
-use tokio::time::sleep;
+use hub_core::life::Phase;
+use hub_store::{Server, StoreError};
+use tokio::time::{Instant, sleep};
 
-use super::{Inner, LEASE};
+use super::{Inner, LEASE, LEASE_DELTA};
 
 /// How a long act ended.
 pub(crate) enum Attended<T> {
@@ -41,21 +42,47 @@ impl Inner {
     async fn watch(&self, server: &Server) -> Ended {
         // The deadline may be put off meanwhile.
         let mut until_check = self.until_check(server);
+        // When the lease was had last, by a clock that nobody sets; and whether it could not be renewed since.
+        let (mut had, mut away) = (Instant::now(), false);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return Ended::Lost,
                 () = self.signals.changed(server.id) => {}
                 () = sleep(until_check) => {}
             }
-            match self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await {
+            let asked = Instant::now();
+            match self.store.renew(server.id, &self.holder, server.generation, self.now(), LEASE_DELTA).await {
                 Ok(Some(fresh)) if fresh.desired != server.desired => return Ended::Overtaken,
-                Ok(Some(fresh)) if self.is_overdue(&fresh) => return Ended::Overtaken,
-                Ok(Some(fresh)) => until_check = self.until_check(&fresh),
+                Ok(Some(fresh)) => {
+                    had = asked;
+                    let was_away = std::mem::take(&mut away);
+                    // What passed while the database was away is no fault of the server.
+                    if self.is_overdue(&fresh) && !(was_away && self.allow_more_time(&fresh).await.is_ok()) {
+                        return Ended::Overtaken;
+                    }
+                    until_check = self.until_check(&fresh);
+                }
                 Ok(None) => return Ended::Lost,
-                // Another hub may take the server over once the lease has run out; the generation guards the row.
-                Err(error) => tracing::warn!(server = %server.id, "cannot renew the lease: {error}"),
+                // Another hub has the server by now, or is about to.
+                Err(_) if self.store.is_shared() && had.elapsed() > LEASE => return Ended::Lost,
+                Err(error) => {
+                    away = true;
+                    tracing::warn!(server = %server.id, "cannot renew the lease: {error}");
+                }
             }
         }
+    }
+
+    /// A deadline that passed while no hub could be at work begins anew: that alone must not fail a server.
+    pub(crate) async fn allow_more_time(&self, server: &Server) -> Result<(), StoreError> {
+        let limit = match server.phase {
+            Phase::Starting => self.settings.start_timeout,
+            Phase::Waiting | Phase::Routing => self.settings.http_timeout,
+            // A stop that was late is forced.
+            Phase::Stopped | Phase::Ready | Phase::Stopping => return Ok(()),
+        };
+        let until = self.now() + limit;
+        self.store.begin_deadline_anew(server.id, server.generation, until).await.map(drop)
     }
 
     pub(crate) fn is_overdue(&self, server: &Server) -> bool {

@@ -21,13 +21,17 @@ pub fn of_person(config: &MountsConfig, offers: &[Offer], user: &str, groups: &[
             for group in meant(bucket, groups) {
                 // The first of two with one name: what a person finds must not depend on more than the configuration.
                 if let Some(mount) = mount(config, offer, bucket, user, group)
-                    && !all.iter().any(|other| other.name == mount.name)
+                    && !all.iter().any(|other| other.path() == mount.path())
                 {
                     all.push(mount);
                 }
             }
         }
     }
+    // What is in a folder that the person does not have is not there either.
+    let around: Vec<String> =
+        all.iter().filter(|mount| mount.within.is_none() && mount.read_only).map(Mount::path).collect();
+    all.retain(|mount| mount.within.as_ref().is_none_or(|within| around.contains(within)));
     all
 }
 
@@ -46,7 +50,7 @@ fn mount(config: &MountsConfig, offer: &Offer, bucket: &BucketConfig, user: &str
     let group = group.trim_matches('/');
     let fill = |text: &str| text.replace("{username}", user).replace("{group}", group);
     let name = bucket.folder.replace("{username}", &name::safe_part(user)).replace("{group}", &name::safe_part(group));
-    let name = folder_name(config, &name)?;
+    let (within, name) = folder_name(config, &name)?;
     let (filled, prefix) = (fill(&bucket.bucket), fill(&bucket.prefix));
     let whole = prefix.split('/').all(|part| !matches!(part, "." | ".."));
     if !is_bucket(&filled) || !whole || prefix.contains(|char: char| char.is_control()) {
@@ -56,6 +60,7 @@ fn mount(config: &MountsConfig, offer: &Offer, bucket: &BucketConfig, user: &str
     let store = &offer.config;
     Some(Mount {
         name,
+        within,
         bucket: filled,
         prefix: prefix.trim_matches('/').to_owned(),
         // One's own may be missing before the first visit; that of others is for others to make.
@@ -77,12 +82,17 @@ fn mount(config: &MountsConfig, offer: &Offer, bucket: &BucketConfig, user: &str
     })
 }
 
-/// The one part of a path that a folder has below the folder of all buckets; nothing when it is elsewhere.
-pub fn folder_name(config: &MountsConfig, folder: &str) -> Option<String> {
+/// The last part of a folder's path below the folder of all buckets, and the one before it where there is one; nothing when
+/// it is elsewhere.
+pub fn folder_name(config: &MountsConfig, folder: &str) -> Option<(Option<String>, String)> {
     let below = Path::new(folder).strip_prefix(&config.target).ok()?;
-    let mut parts = below.components();
-    let name = parts.next()?.as_os_str().to_str()?.to_owned();
-    parts.next().is_none().then_some(name)
+    let mut parts = below.components().map(|part| part.as_os_str().to_str().map(str::to_owned));
+    let (first, second) = (parts.next()??, parts.next());
+    match (second, parts.next()) {
+        (None, _) => Some((None, first)),
+        (Some(second), None) => Some((Some(first), second?)),
+        (Some(_), Some(_)) => None,
+    }
 }
 
 /// Whether a bucket of S3 can have this name.
@@ -142,6 +152,26 @@ mod tests {
         assert_eq!(seen(&[offer(elsewhere, &[])], "anna", &[]), Vec::<String>::new());
         let twice = vec![bucket("one", "/s3/data", &[]), bucket("two", "/s3/data", &[])];
         assert_eq!(seen(&[offer(twice, &[])], "anna", &[]), ["data=one"]);
+    }
+
+    #[test]
+    fn a_part_of_ones_own_is_in_a_folder_that_can_only_be_read() {
+        let whole = |read_only, groups: &[&str]| BucketConfig { read_only, ..bucket("scratch", "/s3/scratch", groups) };
+        let own = || BucketConfig { prefix: "{username}/".into(), ..bucket("scratch", "/s3/scratch/{username}", &[]) };
+        let of = |buckets| {
+            let config = MountsConfig { enabled: true, ..MountsConfig::default() };
+            let mounts = of_person(&config, &[offer(buckets, &[])], "anna", &[]);
+            let line = |mount: &Mount| (mount.path(), mount.prefix.clone(), mount.read_only);
+            mounts.iter().map(line).collect::<Vec<_>>()
+        };
+        let both = [("scratch/anna".to_owned(), "anna".to_owned(), false), ("scratch".to_owned(), String::new(), true)];
+        assert_eq!(of(vec![own(), whole(true, &[])]), both, "whichever is written first");
+        assert_eq!(of(vec![own()]), []);
+        assert_eq!(of(vec![own(), whole(true, &["chiefs"])]), [], "who does not have the one does not have the other");
+        let writable = of(vec![own(), whole(false, &[])]);
+        assert_eq!(writable, [("scratch".to_owned(), String::new(), false)]);
+        let beside = of(vec![own(), whole(true, &[]), bucket("anna", "/s3/{username}", &[])]);
+        assert_eq!(beside.len(), 3, "the same name elsewhere is another folder: {beside:?}");
     }
 
     #[test]

@@ -251,6 +251,7 @@ mod tests {
             generation: Generation(1),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         let mut plan = Plan::new(identity, "/user/anna/", Vec::new());
         plan.environment = vec![(OF_LIBRARY.into(), "0,1,2".into()), ("A".into(), "b".into())];

@@ -12,11 +12,11 @@ use hub_store::Server;
 use serde_json::{Value, json};
 use spawners::Plan;
 
+use super::Inner;
 use super::act::{Run, Step};
 use super::attend::Attended;
 use super::devices::Lease;
 use super::prepare::{Recipe, granted};
-use super::{Inner, LEASE};
 use crate::hook::SILENT;
 use crate::hook::before::{self, Said, Situation};
 use crate::options::lacking;
@@ -83,7 +83,7 @@ impl Inner {
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
         self.tell_login(&mut plan, server, token).await?;
-        let refusal = match self.held_in_trash(&plan).await? {
+        let refusal = match self.note_volumes(&plan, server.user_id).await? {
             Some(refusal) => Err(refusal),
             None => self.lay_folders(&mut plan, groups).await,
         };
@@ -105,6 +105,7 @@ impl Inner {
         };
         let caps = granted.caps;
         recipe.lay(granted);
+        recipe.join_people(&server.user_name);
         if let Some(what) = lacking(self.driver.abilities(), &recipe.chosen) {
             return Ok(Verdict::Impossible("not_supported", format!("This hub cannot start {what}.")));
         }
@@ -147,15 +148,13 @@ impl Inner {
         format!("{}:{}", self.recipe.hub, server.id)
     }
 
-    /// Notes, before a stop comes to its end, that it is to be told: noted afterwards, a crash could swallow it. Trouble
-    /// is logged only, since nothing may hold up a stop.
-    pub(crate) async fn note_stop(&self, server: &Server) {
-        if self.settings.hooks.post_stop.is_none() {
-            return;
-        }
+    /// What the hook after a stop is to be told, where there is one. It is noted with the end of the stop: before, it might
+    /// never come to that, and afterwards a crash could swallow it.
+    pub(crate) fn of_stop(&self, server: &Server) -> Option<Value> {
+        self.settings.hooks.post_stop.as_ref()?;
         let failure =
             server.failure.as_ref().map(|failure| json!({ "code": failure["code"], "message": failure["message"] }));
-        let question = json!({
+        Some(json!({
             "specola": callout::VERSION,
             "call": "post_stop",
             "user": { "name": server.user_name },
@@ -166,21 +165,7 @@ impl Inner {
                 "generation": server.generation,
             },
             "failure": failure,
-        });
-        let noted = self.store.note_after_stop(server.id, server.generation, &question, self.now() + LEASE).await;
-        if let Err(error) = noted {
-            tracing::error!(user = server.user_name, server = server.name, "hooks.post_stop will not be told: {error}");
-        }
-    }
-
-    /// Lets a noted stop be told at once.
-    pub(crate) async fn stop_is_over(&self, server: &Server) {
-        if self.settings.hooks.post_stop.is_none() {
-            return;
-        }
-        if let Err(error) = self.store.after_stop_is_due(server.id, server.generation, self.now()).await {
-            tracing::warn!(user = server.user_name, server = server.name, "hooks.post_stop is told later: {error}");
-        }
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Makes the folders of a server before it starts, and puts them into its plan.
 
+use hub_core::id::UserId;
 use hub_store::StoreError;
 use nix::unistd::{Gid, Uid, User};
 use spawners::Plan;
@@ -14,11 +15,16 @@ const FOLDERS: &str = "SPECOLA_FOLDERS";
 type Refusal = (&'static str, String);
 
 impl Inner {
-    /// Why a server cannot have the volumes of its person's name: they are of somebody who was deleted.
-    pub(crate) async fn held_in_trash(&self, plan: &Plan) -> Result<Option<Refusal>, StoreError> {
+    /// Notes the volumes that a server is about to get, so that they go with its person; or why it cannot have them: they are
+    /// in the trash, of somebody who had the name before.
+    pub(crate) async fn note_volumes(&self, plan: &Plan, user: UserId) -> Result<Option<Refusal>, StoreError> {
         let Some(volumes) = &self.settings.layout.volumes else { return Ok(None) };
-        let names = volumes.names(&plan.identity.user, [plan.identity.server.as_str()]);
-        let Some(entry) = self.store.trash_entry_of(&names).await? else { return Ok(None) };
+        let names = volumes.of_plan(plan);
+        let Some(entry) = self.store.trash_entry_of(&names).await? else {
+            // Before they are made: whatever comes between, none is left to nobody.
+            self.store.note_volumes(user, &names).await?;
+            return Ok(None);
+        };
         tracing::error!(
             user = plan.identity.user,
             entry,
@@ -33,10 +39,13 @@ impl Inner {
     pub(crate) async fn lay_folders(&self, plan: &mut Plan, groups: &[String]) -> Result<(), Refusal> {
         let (layout, user) = (&self.settings.layout, plan.identity.user.clone());
         let found = folders::of_person(&layout.folders, &user, groups);
-        plan.mounts = buckets::of_person(&layout.mounts, &layout.offers, &user, groups);
+        // Buckets take keys, and these a login.
+        if !self.recipe.is_collaboration(&user) {
+            plan.mounts = buckets::of_person(&layout.mounts, &layout.offers, &user, groups);
+        }
         // For the agent in the lab, which tells how they are from inside.
         let seen: Vec<String> =
-            plan.mounts.iter().map(|mount| format!("{}/{}", layout.mounts.target, mount.name)).collect();
+            plan.mounts.iter().map(|mount| format!("{}/{}", layout.mounts.target, mount.path())).collect();
         if !seen.is_empty() {
             plan.environment.push((FOLDERS.to_owned(), seen.join(":")));
         }

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use hub_core::clock::{Clock, Time};
-use hub_core::id::SpawnerId;
-use hub_core::life::{self, Phase};
+use hub_core::id::{SpawnerId, UserId};
+use hub_core::life::{self, Desired, Phase};
 use hub_store::{Server, Store, StoreError};
 use spawners::{Identity, Sight, Spawner};
 use tokio::runtime::Handle;
@@ -42,6 +42,10 @@ use crate::hook::Hooks;
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
 const LEASE_SECONDS: u64 = 15;
 const LEASE_DELTA: TimeDelta = TimeDelta::seconds(LEASE_SECONDS as i64);
+/// Deleting what is left of a server may take so long.
+const REMOVAL: TimeDelta = TimeDelta::minutes(1);
+/// How often it is tried again to have a server that somebody is about to let go.
+const RELEASE: Duration = Duration::from_millis(50);
 /// How often rows are searched for work that nobody told of.
 const SCAN: Duration = Duration::from_secs(1);
 /// A spawner that takes longer to look counts as one that cannot be asked. Shorter than the lease.
@@ -55,6 +59,15 @@ const AT_ONCE: u32 = 256;
 pub fn state_of(server: &Server) -> &serde_json::Value {
     static NOTHING: serde_json::Value = serde_json::Value::Null;
     server.state.as_ref().unwrap_or(&NOTHING)
+}
+
+/// How a driver knows an account. A database may give the number of one that is gone to a new one, and never with the time
+/// at which that one was made.
+pub fn account(id: UserId, created: Option<Time>) -> String {
+    match created {
+        Some(created) => format!("{id}-{}", created.timestamp_micros()),
+        None => id.to_string(),
+    }
 }
 
 /// What the keeper is told by the configuration.
@@ -170,6 +183,33 @@ impl Keeper {
         self.0.tracker.spawn_on(async move { inner.take_up(server).await }, &self.0.runtime);
     }
 
+    /// Takes a server that is stopped and not wanted, so that no hub starts it until it is deleted or [`Keeper::let_go`]. `None`
+    /// when it is in use, or somebody works on it.
+    pub async fn hold_at_rest(&self, id: SpawnerId) -> Result<Option<Server>, StoreError> {
+        let inner = &self.0;
+        let deadline = tokio::time::Instant::now() + LEASE;
+        loop {
+            match inner.store.claim(id, &inner.remover(), inner.now(), REMOVAL).await? {
+                Some(server) if server.phase == Phase::Stopped && server.desired == Desired::Stopped => {
+                    return Ok(Some(server));
+                }
+                Some(_) => return self.let_go(id).await.map(|()| None),
+                None if tokio::time::Instant::now() > deadline => return Ok(None),
+                // Whoever has just stopped it lets go in a moment.
+                None if inner.store.server_by_id(id).await?.is_some() => tokio::time::sleep(RELEASE).await,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Gives back what [`Keeper::hold_at_rest`] took.
+    pub async fn let_go(&self, id: SpawnerId) -> Result<(), StoreError> {
+        let inner = &self.0;
+        inner.store.hand_over(id, &inner.remover(), inner.now()).await?;
+        self.nudge(id);
+        Ok(())
+    }
+
     /// Reads the end of what a server wrote; empty when it cannot be had.
     pub async fn log_tail(&self, server: &Server) -> String {
         self.0.log_tail(server).await
@@ -199,8 +239,9 @@ impl Inner {
         self.clock.now()
     }
 
-    fn lease_end(&self) -> Time {
-        self.now() + LEASE
+    /// Under another name than that by which servers are kept: whoever keeps them has to wait.
+    fn remover(&self) -> String {
+        format!("{}:removes", self.holder)
     }
 
     pub(crate) fn identity(&self, server: &Server) -> Identity {
@@ -210,6 +251,7 @@ impl Inner {
             generation: server.generation,
             user: server.user_name.clone(),
             server: server.name.clone(),
+            account: Some(account(server.user_id, server.user_created)),
         }
     }
 
@@ -307,7 +349,7 @@ impl Inner {
 
     /// Gives the lease back. Returns false when the intent changed at the last moment, so that there is more to do.
     async fn rest(&self, server: &Server) -> Result<bool, StoreError> {
-        let fresh = self.store.renew(server.id, &self.holder, server.generation, self.lease_end()).await?;
+        let fresh = self.store.renew(server.id, &self.holder, server.generation, self.now(), LEASE_DELTA).await?;
         match fresh {
             Some(fresh) if fresh.desired != server.desired || fresh.phase != server.phase => Ok(false),
             // Whoever changes the row from here on makes it due, and that outlives the release.
@@ -318,7 +360,7 @@ impl Inner {
 
     /// Lets another hub, or the next life of this one, go on at once with what was begun.
     async fn hand_over(&self, server: &Server) {
-        if let Err(error) = self.store.release(server.id, &self.holder, Some(self.now())).await {
+        if let Err(error) = self.store.hand_over(server.id, &self.holder, self.now()).await {
             tracing::warn!(user = server.user_name, server = server.name, "left until the lease runs out: {error}");
         }
     }
@@ -326,7 +368,11 @@ impl Inner {
     async fn step(&self, server: &Server, run: &mut act::Run) -> anyhow::Result<Step> {
         let sight = self.look(server).await;
         let seen = sight.as_ref().map_or(life::Seen::Unknown, Sight::seen);
-        let overdue = std::mem::replace(&mut run.attended, true) && self.is_overdue(server);
+        let mut overdue = self.is_overdue(server);
+        if !std::mem::replace(&mut run.attended, true) && overdue {
+            self.allow_more_time(server).await?;
+            overdue = false;
+        }
         let act = life::next(server.phase, server.desired, seen, overdue);
         tracing::debug!(
             user = server.user_name, server = server.name, generation = %server.generation,

@@ -11,6 +11,7 @@ use hub_store::{HUB_CLIENT, NewToken, OAuthClient, Server, TokenOwner};
 use rand::Rng;
 use spawners::{Identity, Plan};
 
+use crate::config::CollaborationConfig;
 use crate::config::spawner::OidcVariable;
 use crate::http::url::{Paths, client_of_server, server_prefix};
 use crate::storage::Offer;
@@ -72,6 +73,8 @@ pub struct Recipe {
     pub provider: Option<String>,
     /// Object stores that people have keys of.
     pub storage: Vec<Offer>,
+    /// Labs for working together.
+    pub collaboration: Vec<CollaborationConfig>,
     /// What was chosen and granted, for what only drivers have a word for.
     pub chosen: Resolved,
 }
@@ -164,6 +167,20 @@ impl Recipe {
         self.chosen = chosen;
     }
 
+    /// Whether this is the account of a lab for working together: it has no login, so nothing that takes one.
+    pub fn is_collaboration(&self, user: &str) -> bool {
+        self.collaboration.iter().any(|one| one.name == user)
+    }
+
+    /// Makes it a lab for working together, if the account is that of one.
+    pub fn join_people(&mut self, user: &str) {
+        let Some(one) = self.collaboration.iter().find(|one| one.name == user) else { return };
+        self.args.extend(one.arguments());
+        if let Some(folder) = &one.notebook_dir {
+            self.notebook_dir.clone_from(folder);
+        }
+    }
+
     /// Brings limits that something raised afterwards down to what the policies allow at most.
     pub fn bound(&mut self, caps: &Amounts) {
         if let Some(most) = caps.memory {
@@ -236,6 +253,7 @@ mod tests {
             id: SpawnerId(1),
             user_id: hub_core::id::UserId(1),
             user_name: "anna".into(),
+            user_created: None,
             name: String::new(),
             display_name: None,
             state: None,
@@ -256,6 +274,7 @@ mod tests {
             plan: None,
             url: None,
             changed_at: None,
+            memory_full: None,
         }
     }
 
@@ -266,6 +285,7 @@ mod tests {
             generation: Generation(1),
             user: "anna".into(),
             server: String::new(),
+            account: None,
         };
         recipe.plan(&server(), identity, &Secret::new("t"))
     }

@@ -11,7 +11,7 @@ use crate::storage::{Offer, environment};
 impl Inner {
     /// Adds the variables; what the configuration sets itself stays.
     pub(crate) async fn tell_storage(&self, plan: &mut Plan, server: &Server, token: &Secret) -> Result<()> {
-        if self.recipe.storage.is_empty() {
+        if self.recipe.storage.is_empty() || self.recipe.is_collaboration(&server.user_name) {
             return Ok(());
         }
         let groups = self.store.groups_of(server.user_id).await?;

@@ -83,7 +83,7 @@ pub enum Verdict {
         /// Whether to administer the hub; `None` where nobody says.
         admin: Option<bool>,
     },
-    /// In `blocked_users`.
+    /// In `blocked_users`, or under a name that is no person's.
     Blocked,
     /// Nothing lets them in.
     NotListed,
@@ -93,13 +93,15 @@ impl Rules {
     /// Takes the rules out of the configuration. The error is that of `username_pattern`.
     pub fn new(auth: &AuthConfig) -> Result<Self, regex::Error> {
         let map = auth.username_map.clone();
-        let names = |list: &BTreeSet<String>| list.iter().map(|name| UserName::normalise(name, &map)).collect();
+        let names = |list: &BTreeSet<String>| -> BTreeSet<String> {
+            list.iter().map(|name| UserName::normalise(name, &map)).collect()
+        };
         // JupyterHub matches from the beginning, not to the end.
         let pattern = auth.username_pattern.as_deref().filter(|pattern| !pattern.is_empty());
         Ok(Self {
             allowed: names(&auth.allowed_users),
             admins: names(&auth.admin_users),
-            blocked: names(&auth.blocked_users),
+            blocked: names(&auth.blocked_users).into_iter().chain(auth.reserved_users.iter().cloned()).collect(),
             groups: GroupRules::new(&auth.allowed_groups, &auth.admin_groups),
             allow_all: auth.allows_all(),
             allow_existing: auth.allows_existing_users(),

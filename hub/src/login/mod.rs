@@ -41,6 +41,7 @@ pub use self::password::Passwords;
 use self::post_auth::PostAuth;
 use self::throttle::Throttles;
 pub use self::turn::Turns;
+use crate::collaboration;
 use crate::config::auth::Authenticator;
 use crate::config::{AuthConfig, HooksConfig};
 use crate::hook::person::Person;
@@ -238,8 +239,14 @@ impl Login {
         let Some(name) = self.name_of(names, &person) else {
             return Err("the login method told a name that cannot be a user's".to_owned());
         };
-        let known = store.user(name.as_str()).await.map_err(said)?.is_some();
-        let outcome = match self.admit(name, known, person, must_change) {
+        let known = store.user(name.as_str()).await.map_err(said)?;
+        if let Some(user) = &known
+            && collaboration::is_account(store, user).await.map_err(said)?
+        {
+            tracing::warn!(name = user.name, "login refused: it is the account of a lab for working together");
+            return Ok(Outcome::Refused(Refusal::NotAllowed));
+        }
+        let outcome = match self.admit(name, known.is_some(), person, must_change) {
             Outcome::Welcome(identity) => self.post_auth.ask(identity, address).await?,
             refused => refused,
         };

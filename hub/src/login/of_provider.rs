@@ -9,6 +9,7 @@ use hub_store::{Store, User};
 use super::allow::Verdict;
 use super::oidc::{self, Claims, Known};
 use super::{Account, Identity, Login, Outcome, Refusal, said, shown};
+use crate::collaboration;
 use crate::config::hub::RoleConfig;
 use hub_core::policy::group::GroupRule;
 
@@ -59,6 +60,16 @@ impl Login {
             && self.is_of_somebody_else(store, user, claims).await?
         {
             tracing::warn!(name = user.name, provider = claims.provider, "the name came with another subject before");
+            return Ok(Outcome::Refused(Refusal::NameTaken));
+        }
+        if let Some(user) = &user
+            && collaboration::is_account(store, user).await.map_err(said)?
+        {
+            tracing::warn!(
+                name = user.name,
+                provider = claims.provider,
+                "it is the account of a lab for working together"
+            );
             return Ok(Outcome::Refused(Refusal::NameTaken));
         }
         let verdict = self.rules.readmit(&names.hub, user.is_some(), claims);

@@ -155,9 +155,7 @@ impl Passwords {
         let (user, _) = store.invite(&hashed, now).await?.ok_or(SetError::Invite)?;
         // Everything that can be refused is refused before the invitation is used up.
         let fresh = self.prepared(store, user, password).await?;
-        let user = store.take_invite(&hashed, now).await?.ok_or(SetError::Invite)?;
-        store.set_password(user, &fresh, false, now).await?;
-        Ok(user)
+        store.accept_invite(&hashed, &fresh, now).await?.ok_or(SetError::Invite)
     }
 
     async fn prepared(&self, store: &Store, user: UserId, password: &Secret) -> Result<Secret, SetError> {

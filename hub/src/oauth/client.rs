@@ -56,9 +56,14 @@ impl Client {
     }
 
     /// Whether the operator or the ownership makes asking superfluous.
-    pub fn is_trusted_by(&self, caller: &Caller) -> bool {
+    pub fn is_trusted_by(&self, app: &App, caller: &Caller) -> bool {
         match &self.behind {
-            Behind::Server(server, _) => caller.user().is_some_and(|user| user.id == server.user_id),
+            Behind::Server(server, _) => {
+                let is_own = caller.user().is_some_and(|user| user.id == server.user_id);
+                // The operator put the lab up for them; what it may ask for beyond who they are, they are asked about.
+                let is_theirs = app.config.collaboration_of(&server.user_name).is_some();
+                is_own || (is_theirs && self.row.allowed_scopes.is_empty())
+            }
             Behind::Service(service) => service.spec.oauth_no_confirm == Some(true),
         }
     }

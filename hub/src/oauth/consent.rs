@@ -99,7 +99,7 @@ pub async fn is_needed(
     caller: &Caller,
     granted: &BTreeSet<RawScope>,
 ) -> Result<bool, Problem> {
-    if client.is_trusted_by(caller) {
+    if client.is_trusted_by(app, caller) {
         return Ok(false);
     }
     let Some(user) = caller.user() else { return Ok(true) };

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use chrono::TimeDelta;
+use hub_core::clock::Time;
 use hub_core::secret::Secret;
 use hub_core::{pkce, token};
 use hub_store::{Code, NewToken, TokenOwner};
@@ -45,22 +46,62 @@ pub async fn exchange(app: web::Data<App>, bytes: web::Bytes) -> Answer {
     let Some(code) = field("code").filter(|code| !code.is_empty()) else {
         return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Missing code parameter."));
     };
-    let taken = app.store.take_code(code, &client.row.identifier, app.now()).await?;
-    let Some(taken) = taken else {
-        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code is wrong, used or expired"));
-    };
+    let lifetime = lifetime(&app)?;
+    let asked = Asked { redirect_uri: field("redirect_uri"), verifier: field("code_verifier") };
+    let (identifier, now) = (&client.row.identifier, app.now());
+    let secret = token::generate_oauth(&mut rand::rng());
     // The code is used up by a mistake too: whoever makes one may have stolen it.
-    if taken.redirect_uri.as_deref() != field("redirect_uri") {
-        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Mismatching redirect URI."));
+    let decide = |code: Code| match asked.fault(&code) {
+        Some((error, description)) => (Decided::Refused(error, description), None),
+        None => {
+            let new = new_token(identifier, code, &secret, now + lifetime, now);
+            (Decided::Given { scope: new.scopes.join(" "), session: new.session_id.clone() }, Some(new))
+        }
+    };
+    match app.store.exchange_code(code, identifier, now, decide).await? {
+        None => Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code is wrong, used or expired")),
+        Some((Decided::Refused(error, description), _)) => Ok(refuse(StatusCode::BAD_REQUEST, error, description)),
+        Some((Decided::Given { scope, session }, id)) => {
+            if let (Some(id), Some(session)) = (id, session)
+                && app.store.session(&session).await?.is_some_and(|session| !session.is_valid(now))
+            {
+                // The person has logged out since the code was made. Asked after the token is there: a log-out that
+                // comes later deletes it.
+                app.store.delete_token(id).await?;
+                let description = "The login that the code was made in has ended";
+                return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", description));
+            }
+            Ok(given(&secret, &scope, lifetime))
+        }
     }
-    let verifier = field("code_verifier");
-    if taken.code_challenge.is_some() && verifier.is_none() {
-        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request", "Code verifier required."));
+}
+
+/// What becomes of a code that was there.
+enum Decided {
+    /// A token was made of it, in this session, if that is known.
+    Given { scope: String, session: Option<String> },
+    /// An error as RFC 6749 wants it, and a sentence.
+    Refused(&'static str, &'static str),
+}
+
+/// What comes with a code.
+struct Asked<'f> {
+    redirect_uri: Option<&'f str>,
+    verifier: Option<&'f str>,
+}
+
+impl Asked<'_> {
+    /// Why the code is not theirs who bring it: an error as RFC 6749 wants it, and a sentence.
+    fn fault(&self, code: &Code) -> Option<(&'static str, &'static str)> {
+        if code.redirect_uri.as_deref() != self.redirect_uri {
+            return Some(("invalid_request", "Mismatching redirect URI."));
+        }
+        if code.code_challenge.is_some() && self.verifier.is_none() {
+            return Some(("invalid_request", "Code verifier required."));
+        }
+        let is_proven = is_proven(code, self.verifier);
+        (!is_proven).then_some(("invalid_grant", "The code verifier does not fit the challenge"))
     }
-    if !is_proven(&taken, verifier) {
-        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The code verifier does not fit the challenge"));
-    }
-    issue(&app, &client, taken).await
 }
 
 fn is_proven(code: &Code, verifier: Option<&str>) -> bool {
@@ -76,43 +117,34 @@ fn is_proven(code: &Code, verifier: Option<&str>) -> bool {
     pkce::verify(challenge, verifier)
 }
 
-async fn issue(app: &App, client: &Client, code: Code) -> Answer {
+/// How long a token is good.
+fn lifetime(app: &App) -> Result<TimeDelta, Problem> {
     let seconds = match app.config.hub.oauth_token_expires_in {
         0 => cookies::login_age(app).num_seconds(),
         seconds => i64::try_from(seconds).unwrap_or(i64::MAX),
     };
-    let lifetime =
-        TimeDelta::try_seconds(seconds).ok_or_else(|| Problem::internal("token", "lifetime out of range"))?;
-    let now = app.now();
-    let mut random = rand::rng();
-    let secret = token::generate_oauth(&mut random);
-    let scope = code.scopes.join(" ");
-    let new = NewToken {
+    TimeDelta::try_seconds(seconds).ok_or_else(|| Problem::internal("token", "lifetime out of range"))
+}
+
+fn new_token(client_id: &str, code: Code, secret: &Secret, expires_at: Time, now: Time) -> NewToken {
+    NewToken {
         owner: TokenOwner::User(code.user_id),
-        hashed: Secret::new(token::hash(secret.expose(), token::GENERATED_ROUNDS, &mut random)),
+        hashed: Secret::new(token::hash(secret.expose(), token::GENERATED_ROUNDS, &mut rand::rng())),
         prefix: token::prefix(secret.expose()).to_owned(),
-        client_id: client.row.identifier.clone(),
+        client_id: client_id.to_owned(),
         session_id: code.session_id.filter(|session| !session.is_empty()),
         note: String::new(),
         scopes: code.scopes,
-        expires_at: Some(now + lifetime),
+        expires_at: Some(expires_at),
         now,
-    };
-    let id = app.store.insert_token(&new).await?;
-    if let Some(session) = &new.session_id
-        && app.store.session(session).await?.is_some_and(|session| !session.is_valid(now))
-    {
-        // The person has logged out since the code was made. Asked after the token is there: a log-out that comes
-        // later deletes it.
-        app.store.delete_token(id).await?;
-        return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_grant", "The login that the code was made in has ended"));
     }
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(
-        json!({
-            "access_token": secret.expose(),
-            "expires_in": seconds,
-            "token_type": "Bearer",
-            "scope": scope,
-        }),
-    ))
+}
+
+fn given(secret: &Secret, scope: &str, lifetime: TimeDelta) -> HttpResponse {
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).insert_header(("Pragma", "no-cache")).json(json!({
+        "access_token": secret.expose(),
+        "expires_in": lifetime.num_seconds(),
+        "token_type": "Bearer",
+        "scope": scope,
+    }))
 }

@@ -162,6 +162,6 @@ async fn content(request: &HttpRequest, app: &App, caller: &Caller, group: &Grou
 }
 
 fn shown(app: &App, of: &Server) -> Running {
-    let row = server::shown(app, &of.user_name, &of.name, Some(of));
+    let row = server::shown(app, &of.user_name, &of.name, Some(of), None);
     Running { label: row.label(&pages::words::ENGLISH).to_owned(), url: row.open }
 }

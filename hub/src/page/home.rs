@@ -5,14 +5,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::scope::Scope;
 use hub_store::{Server, User};
 use pages::Home;
-use pages::home::{NamedServers, Service};
+use pages::home::{Leaving, NamedServers, Service};
 
-use super::{Form, href, may, person, see_other, server, shared, show, surround};
+use super::{Form, href, may, person, see_other, server, shared, show, surround, together};
 use crate::app::App;
 use crate::audit::Actor;
+use crate::folders::people;
 use crate::http::{Answer, Caller, Problem};
 use crate::intent;
 use crate::service::board::Shown;
+use crate::task::cull;
 
 /// `GET /home`
 pub async fn show_home(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -32,10 +34,11 @@ async fn page(
 ) -> Answer {
     let user = caller.user().ok_or_else(Problem::not_found)?;
     let all = app.store.servers_of(&[user.id]).await?;
+    let told = app.labs.of(&app.store, &all, app.now()).await?;
     let of = |name: &str| all.iter().find(|server| server.name == name);
     let shown = |name: &str, of: Option<&Server>| pages::server::Server {
         ends: of.and_then(|of| server::ending(app, of, &caller.groups)),
-        ..shared::offer(app, caller, of, server::shown(app, &user.name, name, of))
+        ..shared::offer(app, caller, of, server::shown(app, &user.name, name, of, of.and_then(|of| told.get(&of.id))))
     };
     let limit = Some(app.config.hub.named_server_limit_per_user).filter(|limit| *limit > 0);
     let named = app.config.hub.allow_named_servers.then(|| NamedServers {
@@ -47,14 +50,22 @@ async fn page(
     let page = Home {
         frame,
         owner: user.name.clone(),
+        leaving: leaving(app, user, &caller.groups),
         default: shown("", of("")),
         has_options: app.rules.is_some(),
         named,
+        together: together::of(app, caller).await?,
         shares: shared::with_me(app, caller).await?,
         services: app.services.of(caller).iter().map(|shown| tile(app, shown)).collect(),
         error,
     };
     show(&page, status, cookie)
+}
+
+/// When the culler will delete who looks, and what becomes of their files.
+fn leaving(app: &App, user: &User, groups: &[String]) -> Option<Leaving> {
+    let end = cull::end_of(app, user, groups)?;
+    Some(Leaving { at: end.at, unless_used: end.by_idleness, files: people::what_becomes_of_own(app, end.at) })
 }
 
 /// A service in the list.
@@ -81,6 +92,10 @@ pub async fn act(request: HttpRequest, app: web::Data<App>, bytes: web::Bytes) -
         "leave" => {
             let owner = form.get("owner").unwrap_or_default();
             shared::leave(&app, &by, &caller, owner, name).await.map(|()| see_other(&app.paths.hub("home")))
+        }
+        "stop" if form.get("owner").is_some() => {
+            let owner = form.get("owner").unwrap_or_default();
+            together::stop(&app, &by, &caller, owner).await.map(|()| see_other(&app.paths.hub("home")))
         }
         action => perform(&app, (&caller, by), user, action, name).await,
     };
@@ -123,13 +138,10 @@ async fn perform(
         "stop" | "delete" => {
             allowed(Scope::DeleteServers)?;
             let server = app.store.server(user.id, name).await?.ok_or_else(Problem::not_found)?;
-            intent::want_stopped(app, &by, &server).await?;
             if action == "delete" && !name.is_empty() {
-                if intent::wait_for(app, server.id, intent::Until::Stopped).await? {
-                    intent::remove(app, &by, server.id).await?;
-                } else {
-                    intent::remove_later(app.clone(), by, server.id);
-                }
+                intent::stop_and_remove(app, &by, &server).await?;
+            } else {
+                intent::want_stopped(app, &by, &server).await?;
             }
             Ok(see_other(&app.paths.hub("home")))
         }

@@ -1,6 +1,7 @@
 //! Logging in: the page with the ways there are, the form for a name and a password, and what follows when it is right.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use hub_core::secret::Secret;
 use pages::Login;
@@ -19,6 +20,9 @@ use crate::login::{Identity, Outcome};
 
 /// So much of a name is shown again after a wrong password.
 const ECHOED: usize = 32;
+
+/// After so many seconds it is worth another try, when logging in does not work.
+const COME_AGAIN: u16 = 10;
 
 /// `GET /hub`
 pub async fn with_slash(request: HttpRequest, app: web::Data<App>) -> Answer {
@@ -83,7 +87,11 @@ pub fn again(request: &HttpRequest, app: &App, status: StatusCode, username: &st
         error,
         insecure: !Origin::of(request, app).is_secure_context(),
     };
-    show(&page, status, cookie)
+    let mut response = show(&page, status, cookie)?;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(COME_AGAIN));
+    }
+    Ok(response)
 }
 
 /// `POST /login`

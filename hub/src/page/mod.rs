@@ -21,6 +21,7 @@ pub mod share;
 pub mod shared;
 pub mod spawn;
 pub mod statics;
+pub mod together;
 pub mod token;
 pub mod user;
 

@@ -66,6 +66,8 @@ async fn come_back(request: &HttpRequest, app: &App, provider: &Provider, attemp
         let trouble = Trouble::Broken("it sent people back with neither code nor error".to_owned());
         return failed(request, app, provider, &trouble).await;
     };
+    // The code is good once. While the database is away it is not spent, so that the same address does later.
+    app.store.ping().await?;
     match provider.finish(attempt, &Secret::new(code), app.now()).await {
         Ok(known) => judge(request, app, provider, attempt, &known).await,
         Err(trouble) => failed(request, app, provider, &trouble).await,

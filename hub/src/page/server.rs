@@ -7,7 +7,7 @@ use hub_store::Server;
 use pages::Href;
 use pages::folder::{Folder, FolderState};
 use pages::inside::{Inside, Lack, Thing};
-use pages::server::{Ending, Failure, Server as Shown, State};
+use pages::server::{Ending, Failure, MemoryFull, Server as Shown, State};
 use pages::words::ENGLISH;
 use spawner_mounts::{Health, State as Mounted};
 
@@ -19,19 +19,20 @@ use crate::intent;
 use crate::labs::{Part, Status};
 use crate::task::cull;
 
-/// One server, running or not; `None` for a default server that was never made.
-pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>) -> Shown {
+/// One server, running or not; `None` for a default server that was never made. `told` is what it tells of itself.
+pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>, told: Option<&Status>) -> Shown {
     let at = Places { paths: &app.paths, user, name };
-    let told = server.filter(|server| view::is_ready(server)).and_then(|server| app.labs.of(server, app.now()));
+    let told = told.filter(|_| server.is_some_and(view::is_ready));
     Shown {
         name: name.to_owned(),
         display_name: server.and_then(own_name),
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
         summary: None,
-        folders: server.map(|server| folders(app, server, told.as_ref())).unwrap_or_default(),
-        inside: told.as_ref().map(inside),
+        folders: server.map(|server| folders(app, server, told)).unwrap_or_default(),
+        inside: told.map(inside),
         last_activity: server.and_then(|server| server.last_activity),
         ends: None,
+        memory_full: server.filter(|server| view::is_ready(server)).and_then(memory_full),
         open: at.open(),
         start: at.page("spawn"),
         pending: at.page("spawn-pending"),
@@ -46,6 +47,10 @@ pub fn ending(app: &App, server: &Server, groups: &[String]) -> Option<Ending> {
     // Offered in the second half of the time: before that it would be noise.
     let half = rules.timeout_for(groups).is_some_and(|timeout| end.at - app.now() < timeout / 2);
     Some(Ending { at: end.at, unless_used: end.by_idleness, soon: half })
+}
+
+fn memory_full(server: &Server) -> Option<MemoryFull> {
+    server.memory_full.map(|full| MemoryFull { at: full.at, limit: full.limit })
 }
 
 /// The name that people see, where it says more than the name in the address.
@@ -79,6 +84,7 @@ fn folders(app: &App, server: &Server, told: Option<&Status>) -> Vec<Folder> {
             Mounted::Ready => FolderState::Ready,
             Mounted::Uploading { files } => FolderState::Uploading(files),
             Mounted::Behind { files } => FolderState::Behind(files),
+            Mounted::Full { files } => FolderState::Full(files),
             Mounted::Broken { reason } => FolderState::Broken(reason),
             Mounted::Draining { files } => FolderState::Draining(files),
             Mounted::Kept { files, bytes } => FolderState::Kept(files, bytes),

@@ -13,6 +13,10 @@ const AGENT: usize = 255;
 
 /// Opens a session and gives its cookies to a response. Its id is always a new one, whatever the browser sent.
 pub async fn open(request: &HttpRequest, app: &App, user: &User, mut response: HttpResponse) -> Answer {
+    // Whichever way leads here: who works in a lab for working together is somebody else.
+    if app.config.collaboration_of(&user.name).is_some() {
+        return Err(Problem::forbidden("Nobody can log in under this name"));
+    }
     let origin = Origin::of(request, app);
     let session_id = token::generate_id(&mut rand::rng());
     let now = app.now();

@@ -165,7 +165,7 @@ async fn page(
     let (frame, cookie) = surround(request, app, Some(caller), "share").parts();
     let status = shown.error.as_ref().map_or(StatusCode::OK, Problem::status);
     let (owner, name) = (&mine.server.user_name, &mine.server.name);
-    let row = server::shown(app, owner, name, Some(&mine.server));
+    let row = server::shown(app, owner, name, Some(&mine.server), None);
     let page = Sharing {
         frame,
         owner: Some(owner.clone()).filter(|owner| owner != caller.name()),

@@ -51,7 +51,7 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     }
     let options = options(form_pairs(request.query_string()));
     // Where there is something to choose, it is asked, unless the link has the answers.
-    let asks = app.rules.is_some() && options.is_none();
+    let asks = app.rules.is_some() && options.is_none() && app.config.collaboration_of(&user.name).is_none();
     if asks || asks_first(&request, &app, options.is_some()) {
         // Another site's link may open this page, but the start is a click of the person's own.
         return ask(&request, &app, &caller, (&user, &name), options.as_ref(), None).await;
@@ -127,7 +127,7 @@ async fn ask(
     let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
     let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
     let of = Some(user.name.clone()).filter(|name| name != caller.name());
-    let questions = match &app.rules {
+    let questions = match app.rules.as_ref().filter(|_| app.config.collaboration_of(&user.name).is_none()) {
         Some(rules) => {
             let person = crate::options::person(app, user).await?;
             let kept = app.store.server(user.id, name).await?.and_then(|server| server.user_options);

@@ -84,6 +84,7 @@ mod tests {
             id: SpawnerId(1),
             user_id: UserId(1),
             user_name: "ann".to_owned(),
+            user_created: None,
             name: String::new(),
             display_name: None,
             state: None,
@@ -104,6 +105,7 @@ mod tests {
             plan: some(plan),
             url: None,
             changed_at: None,
+            memory_full: None,
         }
     }
 

@@ -128,5 +128,11 @@ async fn person(store: &Store, config: &Config, name: &str, now: Time) -> Result
         return Ok(user.id);
     }
     let cookie_id = token::generate_id(&mut rand::rng());
-    Ok(store.create_user(name.as_str(), false, &cookie_id, now).await?.id)
+    match store.create_user(name.as_str(), false, &cookie_id, now).await {
+        // Another hub starts at the same time and was quicker.
+        Err(StoreError::Conflict(context)) => {
+            Ok(store.user(name.as_str()).await?.ok_or(StoreError::Conflict(context))?.id)
+        }
+        made => Ok(made?.id),
+    }
 }

@@ -10,6 +10,8 @@ use crate::login::oidc::http::{Answer, Client};
 
 /// The version of the interface, which all of them have.
 const VERSION: &str = "2011-06-15";
+/// What the error code for a role that is not there has in it.
+pub const NO_ROLE: &str = "NoSuchEntity";
 /// So much of an answer that is not understood goes into the log.
 const SHOWN: usize = 160;
 
@@ -54,6 +56,9 @@ pub enum Trouble {
     /// It does not answer, not in time, or says that it cannot at present.
     #[error("it cannot be reached: {0}")]
     Away(String),
+    /// Nobody whom the hub believes vouches for its certificate, or the certificate is for another.
+    #[error("its certificate is not trusted: {0}")]
+    Untrusted(String),
     /// It answers what no object store should.
     #[error("it answers what cannot be used: {0}")]
     Broken(String),
@@ -62,6 +67,8 @@ pub enum Trouble {
 impl From<HttpTrouble> for Trouble {
     fn from(trouble: HttpTrouble) -> Self {
         match trouble {
+            // rustls: `invalid peer certificate: …`.
+            HttpTrouble::Unreachable(what) if what.contains("peer certificate") => Self::Untrusted(what),
             HttpTrouble::Unreachable(what) => Self::Away(what),
             other => Self::Broken(other.to_string()),
         }
@@ -147,7 +154,8 @@ fn refusal(answer: &Answer, text: &str) -> Trouble {
     match told.code {
         _ if answer.is_out_of_order() => Trouble::Away(format!("it answers {}", answer.status)),
         Some(code) if passes(&code) => Trouble::Away(format!("{code} ({words})")),
-        Some(code) if matches!(answer.status.as_u16(), 400 | 401 | 403) => {
+        // Ceph says with 404 that there is no such role.
+        Some(code) if matches!(answer.status.as_u16(), 400 | 401 | 403) || code.contains(NO_ROLE) => {
             Trouble::Denied { code: callout::excerpt(code.as_bytes(), SHOWN), words }
         }
         _ => {
@@ -249,6 +257,7 @@ mod tests {
             (502, "<html>".into(), "away"),
             (429, String::new(), "away"),
             (403, "<html>no</html>".into(), "broken"),
+            (404, ceph("NoSuchEntity"), "denied NoSuchEntity"),
             (404, aws("NoSuchKey"), "broken"),
             (302, String::new(), "broken"),
         ] {
@@ -256,6 +265,7 @@ mod tests {
             let told = match trouble {
                 Trouble::Denied { code, .. } => format!("denied {code}"),
                 Trouble::Away(_) => "away".to_owned(),
+                Trouble::Untrusted(_) => "untrusted".to_owned(),
                 Trouble::Broken(_) => "broken".to_owned(),
             };
             assert_eq!(told, expected, "{status} {text}");

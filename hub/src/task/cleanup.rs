@@ -33,6 +33,7 @@ async fn once(app: &App) -> Result<(), StoreError> {
     crate::folders::people::empty_trash(app).await;
     let (store, now) = (&app.store, app.now());
     store.purge_expired(now).await?;
+    store.purge_upstream_others(now).await?;
     store.purge_events(now - KEPT).await?;
     store.purge_announcements(now - ANNOUNCED).await?;
     if let days @ 1.. = app.config.audit.keep_days {

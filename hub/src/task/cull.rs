@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use hub_core::clock::Time;
-use hub_core::cull::{Away, Reason, Rules, Running};
+use hub_core::cull::{Away, End, Reason, Rules, Running};
 use hub_core::id::{SpawnerId, UserId};
 use hub_store::{Judged, Server, Store, StoreError, User};
 use serde_json::json;
@@ -19,12 +19,13 @@ use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::intent::{self, Until};
 use crate::keeper::{Keeper, state_of};
+use crate::task::removal;
 
 /// So many servers or users are looked at together.
 const PART: u32 = 200;
 /// The longest that a new hub waits before its first look.
 const SETTLE: Duration = Duration::from_secs(600);
-/// Named servers that are to be deleted are waited for so long; those that take longer go at the next look.
+/// Named servers that are to be deleted are waited for so long; those that take longer go when they have stopped.
 const STOPPING: Duration = Duration::from_secs(60);
 /// The turn of the look among several hubs.
 const TURN: &str = "cull";
@@ -64,7 +65,6 @@ async fn in_turn(app: &App, rules: &Rules, period: Duration) -> anyhow::Result<(
 
 /// One look at everybody who may have been away for too long.
 pub async fn once(app: &App, rules: &Rules) -> anyhow::Result<()> {
-    remove_marked(app).await?;
     let remove = app.config.culler.remove_named_servers;
     let stopped = servers(&app.store, app.driver.as_ref(), &app.keeper, rules, remove).await?;
     for Culled { server, reason } in &stopped {
@@ -79,7 +79,7 @@ pub async fn once(app: &App, rules: &Rules) -> anyhow::Result<()> {
                 tracing::warn!(user = server.user_name, server = server.name, "culler: {problem}");
             }
         }
-        remove_marked(app).await?;
+        removal::once(app).await?;
     }
     if app.config.culler.cull_users {
         users(app, rules).await?;
@@ -101,7 +101,7 @@ pub struct Culled {
 }
 
 /// Who culls, for the audit.
-fn actor() -> Actor {
+pub fn actor() -> Actor {
     Actor::part("culler")
 }
 
@@ -142,6 +142,13 @@ pub fn running(server: &Server) -> Running {
     Running { named: !server.name.is_empty(), started: server.started, last_activity: server.last_activity }
 }
 
+/// When a person who is there now will be deleted, if they do nothing from now on; nothing where people are not.
+pub fn end_of(app: &App, user: &User, groups: &[String]) -> Option<End> {
+    let rules = app.config.culler.rules().filter(|_| app.config.culler.cull_users)?;
+    let last_activity = Some(user.last_activity.map_or(app.now(), |active| active.max(app.now())));
+    rules.end_of_user(&Away { admin: user.admin, created: user.created, last_activity }, groups)
+}
+
 /// The groups of users, where any rule asks for them.
 async fn groups_of(store: &Store, rules: &Rules, users: &[UserId]) -> Result<HashMap<UserId, Vec<String>>, StoreError> {
     if rules.group_timeouts.is_empty() {
@@ -166,16 +173,6 @@ async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
     }
 }
 
-/// Deletes named servers that were culled and have stopped.
-async fn remove_marked(app: &App) -> Result<(), StoreError> {
-    for server in app.store.culled_servers().await? {
-        if let Err(problem) = intent::remove(app, &actor(), server.id).await {
-            tracing::warn!(user = server.user_name, server = server.name, "not deleted: {problem}");
-        }
-    }
-    Ok(())
-}
-
 /// Deletes users who are away and have no server in use.
 async fn users(app: &App, rules: &Rules) -> Result<(), StoreError> {
     let mut after = UserId(0);
@@ -195,6 +192,10 @@ async fn users(app: &App, rules: &Rules) -> Result<(), StoreError> {
 }
 
 async fn delete_user(app: &App, rules: &Rules, user: &User, groups: &[String]) -> Result<(), StoreError> {
+    // Not somebody who could be away.
+    if app.config.collaboration_of(&user.name).is_some() {
+        return Ok(());
+    }
     // Read again: somebody may have come back while others were deleted.
     let Some(user) = app.store.user_by_id(user.id).await? else { return Ok(()) };
     let away = Away { admin: user.admin, created: user.created, last_activity: user.last_activity };

@@ -1,5 +1,5 @@
 //! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
-//! activity, clean-up, usage.
+//! activity, clean-up, servers to be deleted, usage.
 
 pub mod after_stop;
 pub mod cleanup;
@@ -8,6 +8,8 @@ pub mod front;
 pub mod measure;
 pub mod providers;
 pub mod proxy_process;
+pub mod removal;
+pub mod replicas;
 pub mod routes;
 pub mod seen;
 pub mod survey;

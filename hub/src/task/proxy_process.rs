@@ -35,6 +35,10 @@ pub struct ProxyProcess {
     pub listen: String,
     /// Where requests go that no route matches: the hub.
     pub default_target: String,
+    /// Where the hub tells routes, when it is on another machine.
+    pub control_url: Option<String>,
+    /// The file with the token that hub and proxy share, where it is not the one that is made here.
+    pub token: Option<PathBuf>,
     /// Further arguments of `specola proxy`.
     pub more: Vec<String>,
     /// Stands for what a running proxy must have been started with to be kept; `None` for plain HTTP.
@@ -68,7 +72,7 @@ impl ProxyProcess {
     }
 
     fn token_file(&self) -> PathBuf {
-        self.folder.join("token")
+        self.token.clone().unwrap_or_else(|| self.folder.join("token"))
     }
 
     /// Where the proxy writes its log.
@@ -76,7 +80,7 @@ impl ProxyProcess {
         self.folder.join("proxy.log")
     }
 
-    /// Makes the folder and, once, the token that hub and proxy share. Returns the token.
+    /// Makes the folder and, once, the token that hub and proxy share, unless it was made elsewhere. Returns the token.
     pub fn prepare(&self) -> Result<String> {
         DirBuilder::new()
             .recursive(true)
@@ -84,6 +88,12 @@ impl ProxyProcess {
             .create(&self.folder)
             .with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
         let path = self.token_file();
+        if self.token.is_some() {
+            let token = std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read proxy.token_file, {}", path.display()))?;
+            anyhow::ensure!(!token.trim().is_empty(), "proxy.token_file, {}, is empty", path.display());
+            return Ok(token.trim().to_owned());
+        }
         match std::fs::read_to_string(&path) {
             Ok(token) if !token.trim().is_empty() => Ok(token.trim().to_owned()),
             // One that an older version did not come to write.
@@ -169,8 +179,16 @@ impl ProxyProcess {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut line: Vec<OsString> =
             ["proxy", "--listen", &self.listen, "--default-target", &self.default_target].map(OsString::from).into();
+        match &self.control_url {
+            Some(url) => {
+                // What it acknowledges is its own, also where another runs on the same machine.
+                let host = nix::unistd::gethostname().unwrap_or_default();
+                line.extend(["--hub-url".into(), url.into(), "--name".into()]);
+                line.push(format!("{}:{}", host.to_string_lossy(), self.listen).into());
+            }
+            None => line.extend(["--hub-socket".into(), self.control_socket().into()]),
+        }
         for (name, file) in [
-            ("--hub-socket", self.control_socket()),
             ("--token-file", self.token_file()),
             ("--admin-socket", self.admin_socket()),
             ("--snapshot", self.folder.join("routes.json")),

@@ -45,8 +45,12 @@ fn note<K: Eq + Hash>(times: &Times<K>, id: K, at: Time) {
     times.lock().unwrap_or_else(PoisonError::into_inner).insert(id, at);
 }
 
-fn take<K>(times: &Times<K>) -> Vec<(K, Time)> {
-    std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+/// In order, so that many transactions are not about the same rows as those of another hub.
+fn take<K: Ord>(times: &Times<K>) -> Vec<(K, Time)> {
+    let mut taken: Vec<_> =
+        std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect();
+    taken.sort_unstable();
+    taken
 }
 
 /// Runs until told to stop; writes what is left then.
@@ -63,13 +67,15 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// Writes all there is; what fails does not take the rest with it. The error is the last one.
 async fn write(app: &App) -> Result<(), StoreError> {
     let (tokens, users) = (take(&app.seen.tokens), take(&app.seen.users));
+    let mut written = Ok(());
     for some in tokens.chunks(TOGETHER) {
-        app.store.touch(some, &[]).await?;
+        written = app.store.touch(some, &[]).await.and(written);
     }
     for some in users.chunks(TOGETHER) {
-        app.store.touch(&[], some).await?;
+        written = app.store.touch(&[], some).await.and(written);
     }
-    Ok(())
+    written
 }

@@ -7,23 +7,23 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
-use hub_store::{Server, Store};
-use spawners::{Owned, Sight, Spawner, Stop};
+use hub_store::{Server, Store, StoreError};
+use spawners::{MemoryFull, News, Owned, Sight, Spawner, Stop};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::keeper::{Keeper, state_of};
 
-/// Nudges of a driver that wait to be heard.
-const NUDGES: usize = 1024;
+/// News of a driver that wait to be heard.
+const NEWS: usize = 1024;
 
 /// So many servers are looked at at the same time: a spawner that asks another program takes a while for each.
 const LOOKS: usize = 16;
 
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
-    let (sender, mut nudges) = mpsc::channel::<SpawnerId>(NUDGES);
+    let (sender, mut news) = mpsc::channel::<News>(NEWS);
     let watching = {
         let (driver, stop) = (app.driver.clone(), stop.clone());
         tokio::spawn(async move { driver.watch(sender, stop).await })
@@ -35,8 +35,13 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            nudge = nudges.recv(), if listening => match nudge {
-                Some(server) => app.keeper.nudge(server),
+            heard = news.recv(), if listening => match heard {
+                Some(News::Look(server)) => app.keeper.nudge(server),
+                Some(News::MemoryFull(full)) => {
+                    if let Err(error) = note(&app.store, &full).await {
+                        tracing::warn!(user = full.server.user, "a full memory is not told: {error}");
+                    }
+                }
                 None => listening = false,
             },
             _ = ticks.tick() => {
@@ -50,6 +55,18 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
         }
     }
     let _ = watching.await;
+}
+
+/// Notes that the memory of a server was full, if it was in its present run. Tells whether that was new.
+pub async fn note(store: &Store, full: &MemoryFull) -> Result<bool, StoreError> {
+    let Some(row) = store.server_by_id(full.server.spawner).await? else { return Ok(false) };
+    // What is kept from start to start has the generation of its first.
+    let of_this_run = match full.kept {
+        true => row.started.is_some_and(|started| started <= full.at),
+        false => full.server.generation == row.generation,
+    };
+    let found = hub_store::MemoryFull { at: full.at, limit: full.limit };
+    Ok(of_this_run && store.note_memory_full(row.id, row.generation, &found).await?)
 }
 
 /// Nudges every ready server that is gone, clears away what belongs to no row, and puts routes right.

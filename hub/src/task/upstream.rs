@@ -1,7 +1,7 @@
 //! Renews people's tokens before they end, and asks identity providers who is still let in, of those who are about.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures_util::StreamExt;
@@ -13,6 +13,8 @@ use crate::upstream::Refused;
 
 /// How often it is looked who is due.
 const PERIOD: Duration = Duration::from_millis(500);
+/// How often it is looked whether the database still has what it took.
+const LOOK: Duration = Duration::from_secs(3);
 /// Whoever used a token within this time is about.
 pub const ABOUT: TimeDelta = TimeDelta::hours(1);
 /// So many are renewed at once, and taken up at one look.
@@ -24,9 +26,16 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     if app.login.providers().is_empty() {
         return;
     }
+    let mut looked = Instant::now();
     loop {
         if let Err(error) = once(&app).await {
             tracing::warn!("tokens of people are not renewed at present: {error}");
+        }
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            if let Err(error) = app.upstream.keep_again().await {
+                tracing::warn!("whether the database has lost tokens of people is not known at present: {error}");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -39,7 +48,7 @@ async fn once(app: &App) -> Result<(), hub_store::StoreError> {
     let now = app.now();
     let due = app.store.due_upstreams(now, now - ABOUT, MOST).await?;
     let looks = due.into_iter().map(|user| async move {
-        match app.upstream.check(user, TimeDelta::zero()).await {
+        match app.upstream.check_due(user).await {
             // What cannot be mended is told by the row, and to the log when it was found.
             Ok(()) | Err(Refused::Failed(_) | Refused::NotAdmitted | Refused::Target(_)) => {}
             Err(Refused::NotKept) => {

@@ -15,6 +15,8 @@ const AGAIN: TimeDelta = TimeDelta::seconds(10);
 pub enum Code {
     /// The refresh token is used up, has expired or was revoked: only a login helps.
     SignInNeeded,
+    /// The access token has ended, and the provider gave nothing to renew it with: the session goes on without.
+    TokenEnded,
     /// The account is suspended at the provider.
     Suspended,
     /// The provider's usage policy has to be accepted.
@@ -44,6 +46,10 @@ impl Failure {
             Code::SignInNeeded => {
                 (format!("{name} gives no more credentials for this login. Log in again to get fresh ones."), None)
             }
+            Code::TokenEnded => (
+                format!("{name} gives credentials for a while only, and yours have ended. Log in again for more."),
+                None,
+            ),
             Code::Suspended => (format!("Your account at {name} is suspended. Ask the people who run {name}."), None),
             Code::UsagePolicy => (
                 format!("{name} wants its usage policy accepted before it gives more credentials."),
@@ -60,21 +66,22 @@ impl Failure {
     /// Whether asking the provider again is of no use yet; `since` is when this was found out.
     pub fn stands(&self, since: Time, now: Time) -> bool {
         match self.code {
-            Code::SignInNeeded | Code::Suspended => true,
+            Code::SignInNeeded | Code::TokenEnded | Code::Suspended => true,
             Code::UsagePolicy | Code::Refused => now - since < AGAIN,
             Code::Unreachable => now - since < TimeDelta::seconds(1),
         }
     }
 
-    /// Whether the person should be told on every page: not of what passes by itself.
+    /// Whether the person should be told on every page: not of what passes by itself, nor of what comes with every login
+    /// and is for programs alone.
     pub fn is_shown(&self) -> bool {
-        self.code != Code::Unreachable
+        !matches!(self.code, Code::Unreachable | Code::TokenEnded)
     }
 
     /// How long until the hub tries again by itself; `None` where only the person can do something.
     pub fn pause(&self, failures: u32) -> Option<TimeDelta> {
         match self.code {
-            Code::SignInNeeded | Code::Suspended => None,
+            Code::SignInNeeded | Code::TokenEnded | Code::Suspended => None,
             Code::UsagePolicy => Some(TimeDelta::seconds(60)),
             Code::Unreachable => Some(TimeDelta::seconds(5 << failures.min(6))),
             Code::Refused => Some(TimeDelta::seconds(60 << failures.min(6))),

@@ -3,10 +3,12 @@
 //!
 //! One refresh of a person at a time: in this process by turns, among hubs by a lease. Whatever a provider gave is kept
 //! before it is handed out, because the refresh token before it may be dead; what the database does not take is kept in
-//! memory, and tried again (`unkept`). Where a refresh ends the access tokens of before, it waits for a moment in which nobody
+//! memory, and tried again (`unkept`); what it took and lost again, because another one took its place, is put there once more
+//! (`written`), and until that is over no refresh token is given up for dead (`doubts`). Where a refresh ends the access tokens of before, it waits for a moment in which nobody
 //! was given one (`quiet`), and none of before is handed out after it (`Kept::is_outlived`, `others`). It is done apart from the request that asked: a browser that goes away must not take
 //! the only good refresh token with it.
 
+mod doubts;
 mod failure;
 mod flights;
 mod kept;
@@ -18,6 +20,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod unkept;
+mod written;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
@@ -33,6 +36,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::doubts::Doubts;
 pub use self::failure::{Code, Failure};
 use self::flights::{Flights, Part};
 pub use self::kept::Kept;
@@ -40,12 +44,16 @@ use self::others::{Good, Others};
 use self::quiet::Quiet;
 pub use self::renew::next_look;
 use self::unkept::Unkept;
+use self::written::Written;
 use crate::app::App;
 use crate::http::Problem;
 use crate::login::Turns;
 
 /// A hub that died in the middle of a refresh holds nobody's tokens for longer.
 const LEASE: TimeDelta = TimeDelta::seconds(45);
+/// Who has not given a lease back may be cut off with the only good refresh token: so long it is waited for them after that,
+/// once the database answers. Longer than they wait before they ask it again (`unkept`), with the time that takes.
+const NOTICE: TimeDelta = TimeDelta::seconds(30);
 /// How often it is looked whether another hub is done.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long another hub is waited for.
@@ -122,6 +130,8 @@ pub struct Broker {
     flights: Flights<(UserId, Want, TimeDelta), Access>,
     news: broadcast::Sender<UserId>,
     unkept: Unkept,
+    written: Written,
+    doubts: Doubts,
     tracker: TaskTracker,
     stop: CancellationToken,
     runtime: Handle,
@@ -138,6 +148,8 @@ impl Broker {
             flights: Flights::default(),
             news: broadcast::Sender::new(NEWS),
             unkept: Unkept::default(),
+            written: Written::default(),
+            doubts: Doubts::default(),
             tracker,
             stop,
             runtime: Handle::current(),
@@ -223,6 +235,20 @@ impl Broker {
         self.apart(async move { check(&app, user, age).await }).await
     }
 
+    /// Asks the provider about somebody who is due. Where another hub does, or has just done so, there is nothing to do.
+    pub async fn check_due(&self, user: UserId) -> Result<(), Refused> {
+        let app = self.app()?;
+        self.apart(async move { check_due(&app, user).await }).await
+    }
+
+    /// Puts what a database has lost of what was kept lately into it again.
+    pub async fn keep_again(&self) -> Result<(), StoreError> {
+        match self.app() {
+            Ok(app) => written::look(&app).await,
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The provider that somebody comes from, by its name in the configuration; `None` where nothing is kept.
     pub async fn provider(&self, user: UserId) -> Result<Option<String>, StoreError> {
         let Ok(app) = self.app() else { return Ok(None) };
@@ -302,7 +328,7 @@ async fn ready(app: &App, user: UserId, want: &Want, at_least: TimeDelta) -> Res
     let access = if want.id_token {
         renew::id_of(app, &kept, at_least)
     } else if !want.is_plain() {
-        app.upstream.others.get(user, &kept, want, now, Good { at_least, of_last_refresh: !endures })
+        others::get(app, user, &kept, want, Good { at_least, of_last_refresh: !endures }).await?
     } else if kept.is_good(now, at_least) && (endures || !kept.is_outlived()) {
         renew::access_of(app, &kept)
     } else {
@@ -355,16 +381,36 @@ async fn check(app: &Arc<App>, user: UserId, age: TimeDelta) -> Result<(), Refus
     outcome
 }
 
+async fn check_due(app: &Arc<App>, user: UserId) -> Result<(), Refused> {
+    let _turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
+    if !claim(app, user, LEASE).await? {
+        return Ok(());
+    }
+    // Other hubs look for who is due as well: one of them may have been quicker.
+    let outcome = match app.store.upstream(user).await {
+        Ok(Some(upstream)) if upstream.due_at.is_some_and(|due| due <= app.now()) => renew::check(app, user).await,
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
+    };
+    release(app, user).await;
+    outcome
+}
+
 async fn is_checked(app: &App, user: UserId, age: TimeDelta) -> Result<bool, Refused> {
     let checked = app.store.upstream(user).await?.and_then(|upstream| upstream.checked_at);
     Ok(checked.is_some_and(|at| app.now() - at < age))
+}
+
+/// Takes the lease, or prolongs it. False while another hub has it.
+async fn claim(app: &App, user: UserId, lease: TimeDelta) -> Result<bool, StoreError> {
+    app.store.claim_upstream(user, &app.holder, lease, NOTICE).await
 }
 
 /// Takes the lease, after whichever hub has it.
 async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if app.store.claim_upstream(user, &app.holder, LEASE).await? {
+        if claim(app, user, LEASE).await? {
             return Ok(());
         }
         if tokio::time::Instant::now() > deadline {
@@ -379,8 +425,7 @@ async fn hold(app: &App, user: UserId) -> Result<(), Refused> {
 async fn hold_on(app: &App, user: UserId) -> Result<(), Refused> {
     let limits = app.login.providers().iter().map(|provider| provider.config().timeout.duration());
     let longest = limits.max().and_then(|limit| TimeDelta::from_std(limit).ok()).unwrap_or_default();
-    let held = app.store.claim_upstream(user, &app.holder, LEASE + longest * 2).await?;
-    if held { Ok(()) } else { Err(busy()) }
+    if claim(app, user, LEASE + longest * 2).await? { Ok(()) } else { Err(busy()) }
 }
 
 /// Gives the lease back, unless what it brought is still to be kept: another hub would use the refresh token before it.

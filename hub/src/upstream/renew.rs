@@ -9,7 +9,7 @@ use hub_store::User;
 use serde_json::json;
 
 use super::store::Keeping;
-use super::{Access, Code, Failure, Kept, Refused, Want, busy, hold_on, quiet, store, unkept};
+use super::{Access, Code, Failure, Kept, Refused, Want, busy, hold_on, others, quiet, store, unkept, written};
 use crate::admission;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
@@ -20,6 +20,10 @@ use crate::page::session;
 
 /// A token that is nearly over is still handed out while the provider does not answer.
 const LAST_MOMENTS: TimeDelta = TimeDelta::seconds(2);
+
+const NO_REFRESH_TOKEN: &str = "there is no refresh token";
+
+const IN_DOUBT: &str = "the refresh token is not good any more, and another hub may have a better one";
 
 /// How long until a provider that did not say who somebody is is asked again, at least.
 const PAUSE: TimeDelta = TimeDelta::seconds(30);
@@ -35,10 +39,23 @@ pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<A
             return Err(busy());
         }
         let kept = store::kept(app, user).await?.ok_or(Refused::NotKept)?;
+        if written::is_lost(app, user, &kept).await? {
+            continue;
+        }
         let provider = provider_of(app, &kept).ok_or(Refused::NotKept)?;
         let Some(refresh_token) = kept.refresh_token() else {
-            return Err(fail(app, user, provider, Code::SignInNeeded, "there is no refresh token").await?);
+            if !want.is_plain() || want.id_token {
+                return Err(no_target(user, provider, NO_REFRESH_TOKEN));
+            }
+            // For as long as was asked for it is not good, but there is no other.
+            if kept.is_good(app.now(), LAST_MOMENTS) {
+                return access_of(app, &kept).ok_or(Refused::NotKept);
+            }
+            return Err(ended(app, user, provider).await?);
         };
+        if app.upstream.doubts.has(user, &refresh_token) {
+            return failed(app, user, want, provider, &kept, Code::Unreachable, IN_DOUBT).await;
+        }
         if quiet.is_none() && ends_tokens(app, &kept) {
             let moment = quiet::moment(kept.life());
             quiet = Some(app.upstream.quiet.begin(user, moment, app.store.is_shared()).await);
@@ -61,9 +78,20 @@ pub(super) async fn renew(app: &Arc<App>, user: UserId, want: &Want) -> Result<A
             if other.is_some() {
                 continue;
             }
+            if app.store.is_shared() && app.upstream.doubts.begin(user, &refresh_token) {
+                return failed(app, user, want, provider, &kept, Code::Unreachable, IN_DOUBT).await;
+            }
         }
         return refused(app, user, want, provider, &kept, error).await;
     }
+}
+
+/// What follows when an access token has ended that nothing renews. JupyterHub ends the session here. A provider that never
+/// gives a refresh token would end everybody's once in each life of an access token, and nothing was refused.
+async fn ended(app: &Arc<App>, user: UserId, provider: &Provider) -> Result<Refused, Refused> {
+    let is_strict = app.config.auth.auth_refresh_strict == Some(true);
+    let code = if is_strict { Code::SignInNeeded } else { Code::TokenEnded };
+    fail(app, user, provider, code, NO_REFRESH_TOKEN).await
 }
 
 /// Asks the provider about somebody, with the access token at hand if it is good.
@@ -79,6 +107,9 @@ pub(super) async fn check(app: &Arc<App>, user: UserId) -> Result<(), Refused> {
         return Ok(());
     }
     // It was refused: a provider may end access tokens before their time.
+    if kept.refresh_token().is_none() {
+        return Err(ended(app, user, provider).await?);
+    }
     renew(app, user, &Want::default()).await.map(drop)
 }
 
@@ -147,12 +178,13 @@ async fn renewed(
     if !want.is_plain() {
         let next = tokens.refresh_token.as_ref();
         let state = kept.rotated(next, app.now());
-        if let Some(rotated) = Kept::new(kept.sealed.clone(), state.clone()) {
-            app.upstream.others.remember(user, &rotated, want.clone(), access.clone(), app.now());
-        }
+        let rotated = Kept::new(kept.sealed.clone(), state.clone());
         if next.is_some() || provider.config().ends_tokens() {
             store::keep(app, user, kept, state).await;
             app.upstream.tell(user);
+        }
+        if let Some(rotated) = rotated {
+            others::remember(app, user, &rotated, want, &access).await;
         }
         return Ok(access);
     }
@@ -255,7 +287,20 @@ async fn refused(
         RefreshError::Unreachable(_) => Code::Unreachable,
         RefreshError::Other(_) => Code::Refused,
     };
-    let failed = fail(app, user, provider, code, &error.to_string()).await?;
+    failed(app, user, want, provider, kept, code, &error.to_string()).await
+}
+
+/// What follows when there is no fresh token: the one at hand, if it will do for the moment.
+async fn failed(
+    app: &Arc<App>,
+    user: UserId,
+    want: &Want,
+    provider: &Provider,
+    kept: &Kept,
+    code: Code,
+    cause: &str,
+) -> Result<Access, Refused> {
+    let failed = fail(app, user, provider, code, cause).await?;
     let is_alive = !(ends_tokens(app, kept) && kept.is_outlived());
     let at_hand = want.is_plain() && code == Code::Unreachable && is_alive && kept.is_good(app.now(), LAST_MOMENTS);
     at_hand.then(|| access_of(app, kept)).flatten().ok_or(failed)
@@ -275,11 +320,15 @@ async fn fail(app: &Arc<App>, user: UserId, provider: &Provider, code: Code, cau
     let failure = Failure::new(code, provider.config());
     let before = app.store.upstream(user).await?.unwrap_or_default();
     let due = failure.pause(before.failures).map(|pause| app.now() + pause);
-    app.store.upstream_failed(user, &json!(failure), app.now(), due).await?;
     tracing::warn!(user = person.name, provider = provider.name(), ?code, "tokens are not renewed: {cause}");
     let known = before.failure.and_then(|known| serde_json::from_value::<Failure>(known).ok());
-    if known.is_none_or(|known| known.code != code) {
+    let is_new = known.is_none_or(|known| known.code != code);
+    if is_new {
+        // First: what is recorded is never done again, and this may be done twice.
         follow(app, &person, code).await?;
+    }
+    app.store.upstream_failed(user, &json!(failure), app.now(), due).await?;
+    if is_new {
         app.upstream.tell(user);
     }
     Ok(Refused::Failed(failure))
@@ -294,9 +343,9 @@ async fn follow(app: &Arc<App>, person: &User, code: Code) -> Result<(), Refused
             session::end_all(app, person).await?;
         }
         Code::Suspended => admission::refuse(app, &by, person, "suspended at the identity provider").await?,
-        Code::UsagePolicy | Code::Unreachable | Code::Refused => {}
+        Code::TokenEnded | Code::UsagePolicy | Code::Unreachable | Code::Refused => {}
     }
-    if code != Code::Unreachable {
+    if !matches!(code, Code::Unreachable | Code::TokenEnded) {
         app.audited(&by, Act::UserTokensLost, Object::User(&person.name), json!({ "why": code })).await;
     }
     Ok(())

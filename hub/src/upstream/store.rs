@@ -49,7 +49,10 @@ pub async fn failure(app: &App, user: UserId) -> Result<Option<(Failure, Time)>,
 /// token that is good: it is never given up here.
 pub async fn keep(app: &Arc<App>, user: UserId, before: &Kept, state: Value) -> Keeping {
     match put(app, user, before, &state).await {
-        Ok(true) => Keeping::Done,
+        Ok(true) => {
+            app.upstream.written.note(app, user, before.clone(), state);
+            Keeping::Done
+        }
         Ok(false) => Keeping::Superseded,
         Err(error) => {
             unkept::hold(app, user, Held { before: before.clone(), state }, &error);

@@ -1,5 +1,7 @@
 //! What becomes of fresh tokens that the database does not take, with a real database that refuses.
 
+mod told;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -82,7 +84,7 @@ impl House {
         );
         std::fs::write(&path, settings).unwrap();
         let environment = Environment::from([(CRYPT_KEY.to_owned(), "5f".repeat(32))]);
-        let parts = start::assemble(Config::load(Some(&path), &environment).unwrap()).await.unwrap();
+        let parts = start::assemble(Config::load(Some(&path), &environment).unwrap()).await.unwrap().unwrap();
         let ada = parts.app.store.create_user("ada", false, "cookie", parts.app.now()).await.unwrap().id;
         let house = Self { parts, provider, ada, folder };
         house.log_in("r1").await;
@@ -95,10 +97,14 @@ impl House {
 
     /// What a login keeps; the access token has just ended.
     async fn log_in(&self, refresh_token: &str) {
-        let state = json!({
+        self.keep(json!({
             "access_token": "a1", "refresh_token": refresh_token, "token_response": { "expires_in": 60 },
             "specola": { "provider": "iam", "sub": "s", "expires_at": self.app().now().to_rfc3339() },
-        });
+        }))
+        .await;
+    }
+
+    async fn keep(&self, state: Value) {
         let (states, store) = (&self.app().hooks.auth_states, &self.app().store);
         states.write(store, self.ada, Some(&AuthState(state)), self.app().now()).await.unwrap();
     }
@@ -135,10 +141,10 @@ impl House {
         opened.unwrap().1["refresh_token"].clone()
     }
 
-    async fn database(&self, sql: &'static str) {
+    async fn database(&self, sql: &str) {
         let path = self.folder.path().join("data/jupyterhub.sqlite");
         let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-        connection.execute(sql).await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await.unwrap();
     }
 
     async fn until_kept(&self, refresh_token: &str) {
@@ -207,13 +213,20 @@ async fn fresh_tokens_that_the_database_refuses_are_handed_out_meanwhile_and_kep
     assert_eq!(house.token().await, "a2");
     assert_eq!((house.kept().await, house.token().await, house.refreshes()), (json!("r1"), "a2".to_owned(), 1));
     // Another hub does not use the refresh token that is spent, for as long as this one goes on.
-    let other = house.app().store.claim_upstream(house.ada, "another hub", TimeDelta::seconds(1)).await;
+    let other =
+        house.app().store.claim_upstream(house.ada, "another hub", TimeDelta::seconds(1), TimeDelta::zero()).await;
     assert!(!other.unwrap());
     house.database(TAKE).await;
     house.until_kept("r2").await;
     assert_eq!((house.token().await, house.refreshes()), ("a2".to_owned(), 1));
     let deadline = Instant::now() + PATIENCE;
-    while !house.app().store.claim_upstream(house.ada, "another hub", TimeDelta::seconds(1)).await.unwrap() {
+    while !house
+        .app()
+        .store
+        .claim_upstream(house.ada, "another hub", TimeDelta::seconds(1), TimeDelta::zero())
+        .await
+        .unwrap()
+    {
         assert!(Instant::now() < deadline, "the lease is given back");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -375,6 +388,29 @@ async fn who_waits_for_the_next_token_hears_of_it_at_once_and_of_nothing_else() 
     house.stop().await;
     let known = house.app().upstream.next(house.ada, TimeDelta::seconds(0), PATIENCE, |_| true);
     assert!(tokio::time::timeout(Duration::from_secs(5), known).await.is_ok(), "a hub that stops keeps nobody waiting");
+}
+
+/// Every hub looks for who is due. What another one has done meanwhile, or does, is not done again.
+#[tokio::test]
+async fn who_is_due_is_asked_about_unless_another_hub_does_or_has_done_so() {
+    let house = House::new().await;
+    let (app, now) = (house.app(), house.app().now());
+    let asked = || (house.refreshes(), house.provider.asked("/userinfo").len());
+    let (lease, notice) = (TimeDelta::seconds(30), TimeDelta::zero());
+    app.store.upstream_good(house.ada, now, Some(now)).await.unwrap();
+    assert!(app.store.claim_upstream(house.ada, "another hub", lease, notice).await.unwrap());
+    app.upstream.check_due(house.ada).await.unwrap();
+    assert_eq!(asked(), (0, 0), "another hub does");
+    app.store.upstream_good(house.ada, now, Some(now + TimeDelta::hours(1))).await.unwrap();
+    assert!(app.store.release_upstream(house.ada, "another hub").await.unwrap());
+    app.upstream.check_due(house.ada).await.unwrap();
+    assert_eq!(asked(), (0, 0), "another hub has done so");
+    assert!(app.store.claim_upstream(house.ada, "another hub", lease, notice).await.unwrap(), "nobody has the lease");
+    assert!(app.store.release_upstream(house.ada, "another hub").await.unwrap());
+    app.store.upstream_good(house.ada, now, Some(now)).await.unwrap();
+    app.upstream.check_due(house.ada).await.unwrap();
+    assert_eq!(asked(), (1, 1));
+    assert!(app.store.upstream(house.ada).await.unwrap().unwrap().due_at.unwrap() > app.now());
 }
 
 #[tokio::test]

@@ -10,12 +10,13 @@ use hub_store::StoreError;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Kept, LEASE, release, store};
+use super::{Kept, LEASE, claim, release, store};
 use crate::app::App;
 
-/// How long it is waited before the database is asked again; longer from time to time.
+/// How long it is waited before the database is asked again; longer from time to time. When it is back, other hubs wait
+/// for this one (`NOTICE`).
 const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(3);
 /// After this time they are given up: whoever repairs the database for longer has other worries.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -70,7 +71,9 @@ pub fn hold(app: &Arc<App>, user: UserId, held: Held, error: &StoreError) {
 pub async fn settle(app: &App, user: UserId) -> Result<(), StoreError> {
     let Some(Held { before, state }) = app.upstream.unkept.get(user) else { return Ok(()) };
     // If there is nothing to put it over any more, somebody has logged in anew, or is gone.
-    store::put(app, user, &before, &state).await?;
+    if store::put(app, user, &before, &state).await? {
+        app.upstream.written.note(app, user, before, state);
+    }
     app.upstream.unkept.lock().remove(&user);
     Ok(())
 }
@@ -107,7 +110,7 @@ async fn again(app: &App, user: UserId) -> Result<(), String> {
         return Ok(());
     }
     // Other hubs wait for as long as this goes on, if the database takes that much.
-    if let Err(error) = app.store.claim_upstream(user, &app.holder, LEASE).await {
+    if let Err(error) = claim(app, user, LEASE).await {
         tracing::debug!(%user, "{error}");
     }
     settle(app, user).await.map_err(|error| error.to_string())?;

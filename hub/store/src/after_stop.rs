@@ -2,6 +2,7 @@
 //!
 //! Rows belong to no server's row, which may be deleted meanwhile.
 
+use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::Store;
@@ -21,33 +22,15 @@ pub struct AfterStop {
 }
 
 impl Store {
-    /// Notes that a stop is to be told from `due_at` on. One that is noted already stays as it is.
-    pub async fn note_after_stop(
-        &self,
-        id: SpawnerId,
-        generation: Generation,
-        question: &serde_json::Value,
-        due_at: Time,
-    ) -> Result<()> {
-        let sql = "INSERT INTO specola_after_stop (spawner_id, generation, question, attempts, due_at)
-                   VALUES ($1, $2, $3, 0, $4) ON CONFLICT (spawner_id, generation) DO NOTHING";
-        self.pool.execute(sql, params![id, generation, question, due_at]).await?;
-        Ok(())
-    }
-
-    /// Brings a noted stop forward: it has come to its end.
-    pub async fn after_stop_is_due(&self, id: SpawnerId, generation: Generation, now: Time) -> Result<bool> {
-        let sql = "UPDATE specola_after_stop SET due_at = $3
-                   WHERE spawner_id = $1 AND generation = $2 AND attempts = 0 AND due_at > $3";
-        self.changed(sql, params![id, generation, now]).await
-    }
-
     /// Takes up to `max` that are due, and counts the attempt. Nobody else gets them before `until`.
     pub async fn claim_after_stop(&self, now: Time, until: Time, max: u32) -> Result<Vec<AfterStop>> {
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE specola_after_stop SET due_at = $2, attempts = attempts + 1
-                   WHERE id IN (SELECT id FROM specola_after_stop WHERE due_at <= $1 ORDER BY due_at, id LIMIT $3)
-                   AND due_at <= $1 RETURNING id, spawner_id, question, attempts";
+        let (present, end) = (self.pool.present("$1"), self.pool.relative("$1", "$2"));
+        let sql = format!(
+            "UPDATE specola_after_stop SET due_at = {end}, attempts = attempts + 1
+             WHERE id IN (SELECT id FROM specola_after_stop WHERE due_at <= {present} ORDER BY due_at, id LIMIT $3)
+             AND due_at <= {present} RETURNING id, spawner_id, question, attempts"
+        );
         let rows = tx.rows(sql, params![now, until, max]).await?;
         let claimed = rows.iter().map(after_stop).collect::<Result<Vec<AfterStop>>>()?;
         tx.commit().await?;
@@ -63,6 +46,23 @@ impl Store {
     pub async fn forget_after_stop(&self, id: i64) -> Result<bool> {
         self.changed("DELETE FROM specola_after_stop WHERE id = $1", params![id]).await
     }
+}
+
+/// Notes, within the transaction that ends a stop, what is to be told of it at once. `present` is the instant by which that is
+/// measured, made of `$4`.
+pub(crate) async fn note(
+    tx: &mut Tx,
+    present: &str,
+    id: SpawnerId,
+    generation: Generation,
+    question: &serde_json::Value,
+    now: Time,
+) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO specola_after_stop (spawner_id, generation, question, attempts, due_at)
+         VALUES ($1, $2, $3, 0, {present}) ON CONFLICT (spawner_id, generation) DO NOTHING"
+    );
+    tx.execute(sql, params![id, generation, question, now]).await.map(drop)
 }
 
 fn after_stop(row: &Row) -> Result<AfterStop> {

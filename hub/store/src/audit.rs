@@ -74,7 +74,7 @@ impl Store {
     /// Deletes the acts from before an instant, the only ones that the database lets go; returns how many. The mark
     /// that allows it never moves back.
     pub async fn purge_audit(&self, before: Time) -> Result<u64> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.pool.patient().begin().await?;
         let mark = "INSERT INTO specola_meta (name, value) VALUES ('audit_kept_since', $1)
                     ON CONFLICT (name) DO UPDATE SET value = excluded.value
                     WHERE excluded.value > specola_meta.value";

@@ -97,6 +97,12 @@ impl Candidate {
         self.survey.has(table)
     }
 
+    /// The names of all groups.
+    pub async fn groups(&mut self) -> Result<Vec<String>> {
+        let rows = self.tx.rows("SELECT name FROM groups ORDER BY name", params![]).await?;
+        rows.iter().map(|row| row.get("name")).collect()
+    }
+
     /// What is wrong with it, as sentences: columns that are missing, damage, rows that refer to nothing.
     pub async fn faults(&mut self) -> Result<Vec<String>> {
         let sqlite = matches!(self.tx, Tx::Sqlite(_));

@@ -1,7 +1,8 @@
 //! Leases: which hub works on a server at the moment, so that no two do.
 //!
 //! A claim takes `due_at` away. An intent written meanwhile sets it again, and `release` keeps the earlier of that and
-//! its own: no wish is lost. A hub that dies holds its servers until the lease runs out; then they are due by that.
+//! its own: no wish is lost. A hub that dies holds its servers until the lease runs out; then they are due by that. Where
+//! hubs on several machines share a database, its clock measures all of this (see `Leases`).
 
 use crate::database::Tx;
 use crate::error::Result;
@@ -16,13 +17,16 @@ impl Store {
     /// Takes up to `max` servers that are due and that nobody holds, the longest waiting first.
     pub async fn claim_due(&self, holder: &str, now: Time, lease: TimeDelta, max: u32) -> Result<Vec<Server>> {
         let mut tx = self.pool.begin().await?;
+        let (present, end) = (self.pool.present("$2"), self.pool.relative("$2", "$3"));
         // The outer condition repeats the inner one: PostgreSQL checks it again on a row that another hub has just
         // changed.
-        let sql = "UPDATE specola_servers SET held_by = $1, held_until = $3, due_at = NULL
-                   WHERE spawner_id IN (SELECT spawner_id FROM specola_servers
-                       WHERE (due_at <= $2 AND held_until IS NULL) OR held_until <= $2
-                       ORDER BY COALESCE(due_at, held_until) LIMIT $4)
-                   AND (held_until IS NULL OR held_until <= $2) RETURNING spawner_id";
+        let sql = format!(
+            "UPDATE specola_servers SET held_by = $1, held_until = {end}, due_at = NULL
+             WHERE spawner_id IN (SELECT spawner_id FROM specola_servers
+                 WHERE (due_at <= {present} AND held_until IS NULL) OR held_until <= {present}
+                 ORDER BY COALESCE(due_at, held_until) LIMIT $4)
+             AND (held_until IS NULL OR held_until <= {present}) RETURNING spawner_id"
+        );
         let rows = tx.rows(sql, params![holder, now, now + lease, max]).await?;
         let ids = rows.iter().map(|row| row.get("spawner_id")).collect::<Result<Vec<SpawnerId>>>()?;
         let condition = "WHERE s.id = ANY($1) ORDER BY s.id";
@@ -38,8 +42,11 @@ impl Store {
         if !crate::adopt::ensure_row(&mut tx, id, now).await? {
             return Ok(None);
         }
-        let sql = "UPDATE specola_servers SET held_by = $2, held_until = $4, due_at = NULL
-                   WHERE spawner_id = $1 AND (held_until IS NULL OR held_until <= $3 OR held_by = $2)";
+        let (present, end) = (self.pool.present("$3"), self.pool.relative("$3", "$4"));
+        let sql = format!(
+            "UPDATE specola_servers SET held_by = $2, held_until = {end}, due_at = NULL
+             WHERE spawner_id = $1 AND (held_until IS NULL OR held_until <= {present} OR held_by = $2)"
+        );
         let claimed = tx.execute(sql, params![id, holder, now, now + lease]).await? > 0;
         fresh(tx, id, claimed).await
     }
@@ -51,12 +58,15 @@ impl Store {
         id: SpawnerId,
         holder: &str,
         generation: Generation,
-        until: Time,
+        now: Time,
+        lease: TimeDelta,
     ) -> Result<Option<Server>> {
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE specola_servers SET held_until = $4
-                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3";
-        let renewed = tx.execute(sql, params![id, holder, generation, until]).await? > 0;
+        let end = self.pool.relative("$4", "$5");
+        let sql = format!(
+            "UPDATE specola_servers SET held_until = {end} WHERE spawner_id = $1 AND held_by = $2 AND generation = $3"
+        );
+        let renewed = tx.execute(sql, params![id, holder, generation, now, now + lease]).await? > 0;
         fresh(tx, id, renewed).await
     }
 
@@ -68,9 +78,23 @@ impl Store {
         self.changed(sql, params![id, holder, due_at]).await
     }
 
+    /// Lets go of a server that is not at rest: another hub goes on at once.
+    pub async fn hand_over(&self, id: SpawnerId, holder: &str, now: Time) -> Result<bool> {
+        let present = self.pool.present("$3");
+        let sql = format!(
+            "UPDATE specola_servers SET held_by = NULL, held_until = NULL,
+             due_at = CASE WHEN due_at < {present} THEN due_at ELSE {present} END
+             WHERE spawner_id = $1 AND held_by = $2"
+        );
+        self.changed(sql, params![id, holder, now]).await
+    }
+
     /// Makes everything a hub held due at once: for a hub that knows an earlier life of it has ended.
     pub async fn release_all(&self, holder: &str, now: Time) -> Result<u64> {
-        let sql = "UPDATE specola_servers SET held_by = NULL, held_until = NULL, due_at = $2 WHERE held_by = $1";
+        let sql = format!(
+            "UPDATE specola_servers SET held_by = NULL, held_until = NULL, due_at = {} WHERE held_by = $1",
+            self.pool.present("$2")
+        );
         self.pool.execute(sql, params![holder, now]).await
     }
 }

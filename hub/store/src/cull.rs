@@ -20,8 +20,11 @@ pub struct Judged {
 impl Store {
     /// Takes the turn of some periodic work until `until`; tells whether it was free. Of several hubs one gets it.
     pub async fn take_turn(&self, name: &str, now: Time, until: Time) -> Result<bool> {
-        let sql = "INSERT INTO specola_turns (name, next_at) VALUES ($1, $3)
-                   ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE specola_turns.next_at <= $2";
+        let (present, end) = (self.pool.present("$2"), self.pool.relative("$2", "$3"));
+        let sql = format!(
+            "INSERT INTO specola_turns (name, next_at) VALUES ($1, {end})
+             ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE specola_turns.next_at <= {present}"
+        );
         self.changed(sql, params![name, now, until]).await
     }
 
@@ -46,8 +49,11 @@ impl Store {
     /// judged. With `remove` it is marked to be deleted afterwards. Tells whether the stop was recorded.
     pub async fn want_idle_stopped(&self, judged: &Judged, remove: bool, now: Time) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE specola_servers SET desired = 'stopped', due_at = $3, changed_at = $3
-                   WHERE spawner_id = $1 AND generation = $2 AND desired = 'running' AND phase = 'ready'";
+        let sql = format!(
+            "UPDATE specola_servers SET desired = 'stopped', due_at = {}, changed_at = $3
+             WHERE spawner_id = $1 AND generation = $2 AND desired = 'running' AND phase = 'ready'",
+            self.pool.present("$3")
+        );
         if tx.execute(sql, params![judged.id, judged.generation, now]).await? == 0 {
             return Ok(false);
         }
@@ -59,25 +65,31 @@ impl Store {
             return Ok(false);
         }
         if remove {
-            let sql = "INSERT INTO specola_culled (spawner_id, generation) VALUES ($1, $2)
-                       ON CONFLICT (spawner_id) DO UPDATE SET generation = excluded.generation";
+            let sql = "INSERT INTO specola_culled (spawner_id, generation) VALUES ($1, $2) ON CONFLICT (spawner_id)
+                       DO UPDATE SET generation = excluded.generation, asked_by = NULL";
             tx.execute(sql, params![judged.id, judged.generation]).await?;
         }
         tx.commit().await?;
         Ok(true)
     }
 
-    /// Servers that were marked to be deleted and have stopped. Marks of those started again are taken away.
-    pub async fn culled_servers(&self) -> Result<Vec<Server>> {
+    /// Servers that were marked to be deleted and have stopped, with who wanted that; nothing where the culler did. Marks of
+    /// those started again are taken away.
+    pub async fn marked_servers(&self) -> Result<Vec<(Server, Option<serde_json::Value>)>> {
+        if self.pool.row("SELECT spawner_id FROM specola_culled LIMIT 1", params![]).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let sql = "DELETE FROM specola_culled WHERE NOT EXISTS (SELECT 1 FROM specola_servers p
                    WHERE p.spawner_id = specola_culled.spawner_id AND p.generation = specola_culled.generation
                    AND p.desired = 'stopped')";
         self.pool.execute(sql, params![]).await?;
+        let columns = COLUMNS.replacen("SELECT ", "SELECT c.asked_by, ", 1);
         let sql = format!(
-            "{COLUMNS}JOIN specola_culled c ON c.spawner_id = s.id WHERE p.phase = 'stopped' AND s.server_id IS NULL
+            "{columns}JOIN specola_culled c ON c.spawner_id = s.id WHERE p.phase = 'stopped' AND s.server_id IS NULL
              ORDER BY s.id"
         );
-        self.pool.rows(sql, params![]).await?.iter().map(server).collect()
+        let rows = self.pool.rows(sql, params![]).await?;
+        rows.iter().map(|row| Ok((server(row)?, row.json_option("asked_by")?))).collect()
     }
 
     /// Users without a server in use who were not active since the one instant, or made before the other, by id; a

@@ -5,11 +5,14 @@
 //! only then.
 
 use crate::error::{Result, StoreError};
+use crate::postgres::{Lent, Server};
 use crate::row::Row;
+use crate::store::Leases;
 use crate::value::Value;
 use crate::version;
-use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, SqlStr, Sqlite};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, Sqlite};
 use std::borrow::Cow;
+use tokio::time::timeout;
 
 /// A cheap clone around the pools of one database.
 #[derive(Clone)]
@@ -19,13 +22,13 @@ pub(crate) enum Pool {
         writer: sqlx::SqlitePool,
         readers: sqlx::SqlitePool,
     },
-    Postgres(sqlx::PgPool),
+    Postgres(Server),
 }
 
 /// A write transaction. Dropped without `commit`, it is rolled back.
 pub(crate) enum Tx {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Lent),
 }
 
 /// The text of a statement: a constant, or one put together from constants.
@@ -37,9 +40,17 @@ macro_rules! fetch {
         let query = sqlx::query(sql_str(sqlite_text($sql)));
         $params.into_iter().fold(query, |query, value| value.bind_sqlite(query)).fetch_all($executor).await
     }};
-    (postgres $executor:expr, $sql:expr, $params:expr) => {{
+    (postgres $lent:expr, $sql:expr, $params:expr) => {{
         let query = sqlx::query(sql_str($sql));
-        $params.into_iter().fold(query, |query, value| value.bind_postgres(query)).fetch_all($executor).await
+        let query = $params.into_iter().fold(query, |query, value| value.bind_postgres(query));
+        let patience = $lent.patience;
+        match $lent.connection() {
+            Ok(connection) => {
+                let done = timeout(patience, query.fetch_all(connection)).await;
+                $lent.judge(done)
+            }
+            Err(error) => Err(error),
+        }
     }};
 }
 
@@ -49,11 +60,28 @@ macro_rules! execute {
         let query = $params.into_iter().fold(query, |query, value| value.bind_sqlite(query));
         query.execute($executor).await.map(|done| done.rows_affected())
     }};
-    (postgres $executor:expr, $sql:expr, $params:expr) => {{
+    (postgres $lent:expr, $sql:expr, $params:expr) => {{
         let query = sqlx::query(sql_str($sql));
         let query = $params.into_iter().fold(query, |query, value| value.bind_postgres(query));
-        query.execute($executor).await.map(|done| done.rows_affected())
+        let patience = $lent.patience;
+        match $lent.connection() {
+            Ok(connection) => {
+                let done = timeout(patience, query.execute(connection)).await;
+                $lent.judge(done).map(|done| done.rows_affected())
+            }
+            Err(error) => Err(error),
+        }
     }};
+}
+
+/// Runs one statement on a connection of PostgreSQL that is taken for it.
+macro_rules! lent {
+    ($server:expr, $run:ident, $sql:expr, $params:expr) => {
+        match $server.lend().await {
+            Ok(mut lent) => $run!(postgres lent, $sql, $params),
+            Err(error) => Err(error),
+        }
+    };
 }
 
 impl Pool {
@@ -63,7 +91,7 @@ impl Pool {
         let told = sql.clone();
         match self {
             Self::Sqlite { readers, .. } => fetch!(sqlite readers, sql, params).map(sqlite_rows),
-            Self::Postgres(pool) => fetch!(postgres pool, sql, params).map(postgres_rows),
+            Self::Postgres(server) => lent!(server, fetch, sql, params).map(postgres_rows),
         }
         .map_err(|error| self.error(&told, error))
     }
@@ -79,7 +107,7 @@ impl Pool {
         let told = sql.clone();
         let written = match self {
             Self::Sqlite { writer, .. } => fetch!(sqlite writer, sql, params).map(sqlite_rows),
-            Self::Postgres(pool) => fetch!(postgres pool, sql, params).map(postgres_rows),
+            Self::Postgres(server) => lent!(server, fetch, sql, params).map(postgres_rows),
         };
         version::written();
         written.map_err(|error| self.error(&told, error))
@@ -96,7 +124,7 @@ impl Pool {
         let told = sql.clone();
         let written = match self {
             Self::Sqlite { writer, .. } => execute!(sqlite writer, sql, params),
-            Self::Postgres(pool) => execute!(postgres pool, sql, params),
+            Self::Postgres(server) => lent!(server, execute, sql, params),
         };
         version::written();
         written.map_err(|error| self.error(&told, error))
@@ -106,7 +134,7 @@ impl Pool {
     pub(crate) async fn begin(&self) -> Result<Tx> {
         match self {
             Self::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Tx::Postgres),
+            Self::Postgres(server) => server.begin().await.map(Tx::Postgres),
         }
         .map_err(|error| self.error("begin", error))
     }
@@ -129,6 +157,34 @@ impl Pool {
         }
     }
 
+    /// The same database, with more time for each statement: for work on many rows.
+    pub(crate) fn patient(&self) -> Self {
+        match self {
+            Self::Sqlite { .. } => self.clone(),
+            Self::Postgres(server) => Self::Postgres(server.patient()),
+        }
+    }
+
+    /// The present instant where hubs compare it, as an expression: leases, turns, and what is due. `now` is the argument
+    /// that has the caller's. Clocks of two machines may differ by more than a lease lasts, so that of a shared database
+    /// counts; that of the statement's beginning, which an index can be searched by.
+    pub(crate) fn present(&self, now: &'static str) -> &'static str {
+        match self {
+            Self::Postgres(server) if server.leases == Leases::ByDatabase => {
+                "(statement_timestamp() AT TIME ZONE 'UTC')"
+            }
+            _ => now,
+        }
+    }
+
+    /// Another instant where hubs compare it: as far from `present` as the argument `at` is from the argument `now`.
+    pub(crate) fn relative(&self, now: &'static str, at: &'static str) -> Cow<'static, str> {
+        match self.present(now) {
+            own if own == now => at.into(),
+            by_database => format!("({by_database} + ({at} - {now}))").into(),
+        }
+    }
+
     /// Closes every connection once what runs on it is done.
     pub(crate) async fn close(&self) {
         match self {
@@ -136,15 +192,15 @@ impl Pool {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.close().await,
         }
     }
 
-    /// A pool without a single connection did not time out because it is busy.
+    /// A pool that has lost its server did not time out because it is busy.
     fn error(&self, doing: &str, error: sqlx::Error) -> StoreError {
         match (self, StoreError::new(doing, error)) {
-            (Self::Postgres(pool), StoreError::Busy(context))
-                if pool.size() == 0 && matches!(context.source, sqlx::Error::PoolTimedOut) =>
+            (Self::Postgres(server), StoreError::Busy(context))
+                if matches!(context.source, sqlx::Error::PoolTimedOut) && server.is_away() =>
             {
                 StoreError::Unreachable(context)
             }
@@ -159,7 +215,7 @@ impl Tx {
         let told = sql.clone();
         match self {
             Self::Sqlite(tx) => fetch!(sqlite &mut **tx, sql, params).map(sqlite_rows),
-            Self::Postgres(tx) => fetch!(postgres &mut **tx, sql, params).map(postgres_rows),
+            Self::Postgres(lent) => fetch!(postgres lent, sql, params).map(postgres_rows),
         }
         .map_err(|error| StoreError::new(&told, error))
     }
@@ -173,7 +229,7 @@ impl Tx {
         let told = sql.clone();
         match self {
             Self::Sqlite(tx) => execute!(sqlite &mut **tx, sql, params),
-            Self::Postgres(tx) => execute!(postgres &mut **tx, sql, params),
+            Self::Postgres(lent) => execute!(postgres lent, sql, params),
         }
         .map_err(|error| StoreError::new(&told, error))
     }
@@ -183,7 +239,7 @@ impl Tx {
         let told = sql.clone();
         match self {
             Self::Sqlite(tx) => sqlx::raw_sql(sql_str(sql)).execute(&mut **tx).await.map(drop),
-            Self::Postgres(tx) => sqlx::raw_sql(sql_str(sql)).execute(&mut **tx).await.map(drop),
+            Self::Postgres(lent) => lent.run(sqlx::raw_sql(sql_str(sql))).await,
         }
         .map_err(|error| StoreError::new(&told, error))
     }
@@ -191,7 +247,7 @@ impl Tx {
     pub(crate) async fn commit(self) -> Result<()> {
         let committed = match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(lent) => lent.commit().await,
         };
         version::written();
         committed.map_err(|error| StoreError::new("commit", error))

@@ -67,6 +67,23 @@ impl StoreError {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Busy(_) | Self::Unreachable(_))
     }
+
+    /// Whether a database server may do it later without anybody's changing the configuration: it is away, busy, or a
+    /// standby that may be promoted. A wrong password or name of a database is nothing to wait for.
+    pub fn may_pass(&self) -> bool {
+        let context = match self {
+            Self::Busy(context) | Self::Unreachable(context) | Self::ReadOnly(context) => context,
+            _ => return false,
+        };
+        match &context.source {
+            sqlx::Error::Database(error) => {
+                error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+                    && !matches!(error.code().as_deref(), Some("28000" | "28P01" | "3D000"))
+            }
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => false,
+            _ => true,
+        }
+    }
 }
 
 type Make = fn(Context) -> StoreError;
@@ -84,10 +101,29 @@ fn kind(source: &sqlx::Error) -> Make {
             None => StoreError::Other,
         },
         sqlx::Error::PoolTimedOut => StoreError::Busy,
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            StoreError::Unreachable
-        }
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => StoreError::Unreachable,
         _ => StoreError::Other,
+    }
+}
+
+/// Whether an error tells that its connection is of no more use, or leads to a server that has changed under it: other
+/// connections of that age lead to the same one.
+pub(crate) fn ends_connections(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| match &*code {
+            // 0A000: statements that were prepared before the tables changed, as on every connection of that age.
+            "25006" | "25P03" | "25P04" | "0A000" => true,
+            "57014" => false,
+            code => matches!(code.get(..2), Some("08" | "57" | "58")),
+        }),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => true,
+        _ => false,
     }
 }
 
@@ -113,13 +149,18 @@ fn postgres_kind(code: &str) -> Make {
         "23503" => StoreError::Missing,
         "25006" => StoreError::ReadOnly,
         "53100" => StoreError::Full,
-        "40001" | "40P01" | "55P03" | "57014" | "53300" => StoreError::Busy,
+        "55P03" | "57014" => StoreError::Busy,
         "28000" | "28P01" | "3D000" => StoreError::Unreachable,
+        // Left in a transaction for too long, or a server that is just starting or stopping.
+        "25P03" | "25P04" | "55000" => StoreError::Unreachable,
+        // A snapshot that is too old, or a plan made before a hub of another version changed the tables: the next try
+        // makes a new one, on another connection.
+        "72000" | "0A000" => StoreError::Busy,
+        "XX001" | "XX002" => corrupt,
         _ => match code.get(..2) {
             Some("08" | "57" | "58") => StoreError::Unreachable,
-            Some("53") => StoreError::Busy,
+            Some("40" | "53") => StoreError::Busy,
             Some("22" | "23") => StoreError::Invalid,
-            Some("XX") => corrupt,
             _ => StoreError::Other,
         },
     }
@@ -210,6 +251,12 @@ mod tests {
             ("53100", "Full"),
             ("57P01", "Unreachable"),
             ("57P03", "Unreachable"),
+            ("25P03", "Unreachable"),
+            ("25P04", "Unreachable"),
+            ("55000", "Unreachable"),
+            ("40003", "Busy"),
+            ("72000", "Busy"),
+            ("0A000", "Busy"),
             ("08006", "Unreachable"),
             ("28P01", "Unreachable"),
             ("25006", "ReadOnly"),
@@ -218,9 +265,16 @@ mod tests {
             ("23514", "Invalid"),
             ("22001", "Invalid"),
             ("XX001", "Corrupt"),
+            ("XX002", "Corrupt"),
+            ("XX000", "Other"),
             ("42P01", "Other"),
         ] {
             assert_eq!(name(postgres_kind(code)), kind, "{code}");
         }
+        for error in [sqlx::Error::Protocol("an answer that is none".to_owned()), sqlx::Error::BeginFailed] {
+            assert_eq!(name(super::kind(&error)), "Unreachable", "{error}");
+            assert!(ends_connections(&error), "{error}");
+        }
+        assert!(!ends_connections(&sqlx::Error::RowNotFound));
     }
 }

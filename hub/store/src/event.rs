@@ -61,7 +61,7 @@ impl Store {
 
     /// Deletes events from before an instant; returns how many.
     pub async fn purge_events(&self, before: Time) -> Result<u64> {
-        self.pool.execute("DELETE FROM specola_events WHERE at < $1", params![before]).await
+        self.pool.patient().execute("DELETE FROM specola_events WHERE at < $1", params![before]).await
     }
 }
 

@@ -87,9 +87,14 @@ impl Store {
         let sql = "DELETE FROM specola_events WHERE spawner_id = $1
                    AND generation > (SELECT p.generation FROM specola_servers p WHERE p.spawner_id = $1)";
         tx.execute(sql, params![id]).await?;
-        let sql = "UPDATE specola_servers SET desired = 'running', due_at = $2, failure = NULL, plan = $3,
-                   changed_at = $2 WHERE spawner_id = $1";
+        let sql = format!(
+            "UPDATE specola_servers SET desired = 'running', due_at = {}, failure = NULL, plan = $3, changed_at = $2
+             WHERE spawner_id = $1",
+            self.pool.present("$2")
+        );
         tx.execute(sql, params![id, now, plan]).await?;
+        // A start wins over a wish that it be deleted, also if it is stopped again before anybody has looked.
+        tx.execute("DELETE FROM specola_culled WHERE spawner_id = $1", params![id]).await?;
         if options.is_some() {
             tx.execute("UPDATE spawners SET user_options = $2 WHERE id = $1", params![id, options]).await?;
         }
@@ -100,27 +105,52 @@ impl Store {
     /// Asks for a server to stop, also while it starts.
     pub async fn want_stopped(&self, id: SpawnerId, now: Time) -> Result<WantStopped> {
         let mut tx = self.pool.begin().await?;
-        let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantStopped::Gone) };
-        match (desired, phase) {
-            (Desired::Stopped, Phase::Stopped) => return Ok(WantStopped::AlreadyStopped),
-            (Desired::Stopped, _) => return Ok(WantStopped::AlreadyStopping),
-            (Desired::Running, _) => {}
-        }
-        let sql = "UPDATE specola_servers SET desired = 'stopped', due_at = $2, changed_at = $2 WHERE spawner_id = $1";
-        tx.execute(sql, params![id, now]).await?;
-        if phase == Phase::Stopped {
-            // Nothing was made yet, so that nothing is left to be stopped.
-            device::release(&mut tx, id, false, now).await?;
-        }
+        let wanted = want_stopped(&mut tx, self.pool.present("$2"), id, now).await?;
         tx.commit().await?;
-        Ok(WantStopped::Accepted)
+        Ok(wanted)
+    }
+
+    /// Asks for a server to stop, and to be deleted once it has, unless somebody starts it again first. `by` is who wants
+    /// that, in the hub's own form.
+    pub async fn want_removed(&self, id: SpawnerId, by: &serde_json::Value, now: Time) -> Result<WantStopped> {
+        let mut tx = self.pool.begin().await?;
+        let wanted = want_stopped(&mut tx, self.pool.present("$2"), id, now).await?;
+        let sql = "INSERT INTO specola_culled (spawner_id, generation, asked_by)
+                   SELECT p.spawner_id, p.generation, $2 FROM specola_servers p WHERE p.spawner_id = $1
+                   ON CONFLICT (spawner_id) DO UPDATE SET generation = excluded.generation,
+                   asked_by = excluded.asked_by";
+        tx.execute(sql, params![id, by]).await?;
+        tx.commit().await?;
+        Ok(wanted)
     }
 
     /// Makes somebody look at a server soon, for a watch that saw it change. Tells whether there is one.
     pub async fn nudge(&self, id: SpawnerId, now: Time) -> Result<bool> {
-        let sql = "UPDATE specola_servers SET due_at = $2 WHERE spawner_id = $1 AND (due_at IS NULL OR due_at > $2)";
+        let present = self.pool.present("$2");
+        let sql = format!(
+            "UPDATE specola_servers SET due_at = {present} WHERE spawner_id = $1 AND (due_at IS NULL OR due_at > {present})"
+        );
         self.changed(sql, params![id, now]).await
     }
+}
+
+/// `present` is the instant by which leases are measured, made of `$2`.
+async fn want_stopped(tx: &mut Tx, present: &str, id: SpawnerId, now: Time) -> Result<WantStopped> {
+    let Some((desired, phase)) = locked(tx, id, now).await? else { return Ok(WantStopped::Gone) };
+    match (desired, phase) {
+        (Desired::Stopped, Phase::Stopped) => return Ok(WantStopped::AlreadyStopped),
+        (Desired::Stopped, _) => return Ok(WantStopped::AlreadyStopping),
+        (Desired::Running, _) => {}
+    }
+    let sql = format!(
+        "UPDATE specola_servers SET desired = 'stopped', due_at = {present}, changed_at = $2 WHERE spawner_id = $1"
+    );
+    tx.execute(sql, params![id, now]).await?;
+    if phase == Phase::Stopped {
+        // Nothing was made yet, so that nothing is left to be stopped.
+        device::release(tx, id, false, now).await?;
+    }
+    Ok(WantStopped::Accepted)
 }
 
 /// What is recorded of a server, with its row locked until the transaction ends.

@@ -1,6 +1,7 @@
 //! Invitations: links by which a user sets the first password, each good for one time.
 
 use crate::error::Result;
+use crate::password;
 use crate::store::Store;
 use crate::value::params;
 use hub_core::clock::Time;
@@ -22,10 +23,16 @@ impl Store {
         row.map(|row| Ok((row.get("user_id")?, row.get("expires_at")?))).transpose()
     }
 
-    /// Uses an invitation up and tells whom it was for. Of two that try, one succeeds.
-    pub async fn take_invite(&self, hashed: &Secret, now: Time) -> Result<Option<UserId>> {
+    /// Uses an invitation up to set the password of whom it was for, by its hash: both or neither. Tells whom. Of two that
+    /// try, one succeeds.
+    pub async fn accept_invite(&self, hashed: &Secret, password: &Secret, now: Time) -> Result<Option<UserId>> {
+        let mut tx = self.pool.begin().await?;
         let sql = "UPDATE specola_invites SET used_at = $2
                    WHERE hashed = $1 AND used_at IS NULL AND expires_at > $2 RETURNING user_id";
-        self.pool.write_row(sql, params![hashed, now]).await?.map(|row| row.get("user_id")).transpose()
+        let Some(row) = tx.row(sql, params![hashed, now]).await? else { return Ok(None) };
+        let user = row.get("user_id")?;
+        password::set(&mut tx, user, password, false, now).await?;
+        tx.commit().await?;
+        Ok(Some(user))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::database::Tx;
 use crate::error::{Result, StoreError};
-use crate::store::Store;
+use crate::store::{Store, returned};
 use crate::value::params;
 
 const SELECT: &str = "SELECT value FROM specola_meta WHERE name = $1";
@@ -17,6 +17,13 @@ impl Store {
     /// Reads a fact.
     pub async fn meta(&self, name: &str) -> Result<Option<String>> {
         self.pool.row(SELECT, params![name]).await?.map(|row| row.get("value")).transpose()
+    }
+
+    /// Writes a fact, unless there is one of this name; returns what is written there.
+    pub async fn ensure_meta(&self, name: &str, value: &str) -> Result<String> {
+        let sql = "INSERT INTO specola_meta (name, value) VALUES ($1, $2)
+                   ON CONFLICT (name) DO UPDATE SET value = specola_meta.value RETURNING value";
+        returned(self.pool.write_row(sql, params![name, value]).await?, "value")
     }
 
     /// Writes a fact.

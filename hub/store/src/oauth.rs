@@ -4,11 +4,12 @@ use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::Store;
+use crate::token::{self, NewToken};
 use crate::value::params;
 use hub_core::clock::Time;
-use hub_core::id::UserId;
+use hub_core::id::{TokenId, UserId};
 use hub_core::secret::Secret;
-use hub_core::token;
+use hub_core::token as hashes;
 
 /// The client of the hub itself, which its own tokens belong to.
 pub const HUB_CLIENT: &str = "jupyterhub";
@@ -80,7 +81,7 @@ impl Store {
                    code_challenge, code_challenge_method) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         let values = params![
             &code.client_id,
-            token::hash_code(code.code.expose()),
+            hashes::hash_code(code.code.expose()),
             now.timestamp() + CODE_SECONDS,
             &code.redirect_uri,
             &code.session_id,
@@ -92,27 +93,49 @@ impl Store {
         self.pool.execute(sql, values).await.map(drop)
     }
 
-    /// Takes a code away from the database and returns it, if it was there for this client and had not expired.
-    /// Of two that ask at once, one gets it.
-    pub async fn take_code(&self, code: &str, client_id: &str, now: Time) -> Result<Option<Code>> {
-        // One that JupyterHub made stands there in clear. A hash that somebody read in the database is not such a one.
-        let plain = Some(code).filter(|code| token::is_plain_code(code));
-        let sql = "DELETE FROM oauth_codes WHERE (code = $1 OR code = $3) AND client_id = $2 RETURNING user_id,
-                   redirect_uri, session_id, scopes, code_challenge, code_challenge_method, expires_at";
-        let values = params![token::hash_code(code), client_id, plain];
-        let Some(row) = self.pool.write_row(sql, values).await? else { return Ok(None) };
-        let fresh = row.get::<Option<i64>>("expires_at")?.is_none_or(|until| until > now.timestamp());
-        let Some(user_id) = row.get("user_id")? else { return Ok(None) };
-        let code = Code {
-            user_id,
-            redirect_uri: row.get("redirect_uri")?,
-            session_id: row.get("session_id")?,
-            scopes: row.scopes("scopes")?,
-            code_challenge: row.get("code_challenge")?,
-            code_challenge_method: row.get("code_challenge_method")?,
+    /// Takes a code away from the database, and records the token that `decide` makes of it: all of it or nothing, so that
+    /// a code is never used up for nothing. `None` where there is no such code of this client, or it had expired. Of two
+    /// that ask at once, one gets it. What `decide` refuses is used up as well.
+    pub async fn exchange_code<T>(
+        &self,
+        code: &str,
+        client_id: &str,
+        now: Time,
+        decide: impl FnOnce(Code) -> (T, Option<NewToken>),
+    ) -> Result<Option<(T, Option<TokenId>)>> {
+        let mut tx = self.pool.begin().await?;
+        let Some(found) = take(&mut tx, code, client_id, now).await? else {
+            // One that had expired is gone.
+            tx.commit().await?;
+            return Ok(None);
         };
-        Ok(Some(code).filter(|_| fresh))
+        let (decided, token) = decide(found);
+        let id = match &token {
+            Some(token) => Some(token::insert(&mut tx, token).await?),
+            None => None,
+        };
+        tx.commit().await?;
+        Ok(Some((decided, id)))
     }
+}
+
+async fn take(tx: &mut Tx, code: &str, client_id: &str, now: Time) -> Result<Option<Code>> {
+    // One that JupyterHub made stands there in clear. A hash that somebody read in the database is not such a one.
+    let plain = Some(code).filter(|code| hashes::is_plain_code(code));
+    let sql = "DELETE FROM oauth_codes WHERE (code = $1 OR code = $3) AND client_id = $2 RETURNING user_id,
+               redirect_uri, session_id, scopes, code_challenge, code_challenge_method, expires_at";
+    let Some(row) = tx.row(sql, params![hashes::hash_code(code), client_id, plain]).await? else { return Ok(None) };
+    let fresh = row.get::<Option<i64>>("expires_at")?.is_none_or(|until| until > now.timestamp());
+    let Some(user_id) = row.get("user_id")? else { return Ok(None) };
+    let code = Code {
+        user_id,
+        redirect_uri: row.get("redirect_uri")?,
+        session_id: row.get("session_id")?,
+        scopes: row.scopes("scopes")?,
+        code_challenge: row.get("code_challenge")?,
+        code_challenge_method: row.get("code_challenge_method")?,
+    };
+    Ok(Some(code).filter(|_| fresh))
 }
 
 /// Creates or replaces a client within a transaction.

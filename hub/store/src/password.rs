@@ -1,5 +1,6 @@
 //! Passwords of the built-in log-in. Hashing and checking happen elsewhere.
 
+use crate::database::Tx;
 use crate::error::Result;
 use crate::store::Store;
 use crate::value::params;
@@ -28,14 +29,21 @@ impl Store {
 
     /// Sets the password of a user. `Missing` when there is no such user.
     pub async fn set_password(&self, user: UserId, hash: &Secret, must_change: bool, now: Time) -> Result<()> {
-        let sql = "INSERT INTO specola_passwords (user_id, hash, must_change, changed_at) VALUES ($1, $2, $3, $4)
-                   ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, must_change = excluded.must_change,
-                   changed_at = excluded.changed_at";
-        self.pool.execute(sql, params![user, hash, must_change, now]).await.map(drop)
+        let mut tx = self.pool.begin().await?;
+        set(&mut tx, user, hash, must_change, now).await?;
+        tx.commit().await
     }
 
     /// Deletes the password of a user: no log-in with one until another is set.
     pub async fn delete_password(&self, user: UserId) -> Result<bool> {
         self.changed("DELETE FROM specola_passwords WHERE user_id = $1", params![user]).await
     }
+}
+
+/// Sets a password within a transaction.
+pub(crate) async fn set(tx: &mut Tx, user: UserId, hash: &Secret, must_change: bool, now: Time) -> Result<()> {
+    let sql = "INSERT INTO specola_passwords (user_id, hash, must_change, changed_at) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash, must_change = excluded.must_change,
+               changed_at = excluded.changed_at";
+    tx.execute(sql, params![user, hash, must_change, now]).await.map(drop)
 }

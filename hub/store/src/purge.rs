@@ -24,7 +24,7 @@ impl Store {
         let codes = "DELETE FROM oauth_codes WHERE expires_at <= $1";
         Ok(Purged {
             tokens: self.purge("api_tokens", now).await?,
-            codes: self.pool.execute(codes, params![now.timestamp()]).await?,
+            codes: self.pool.patient().execute(codes, params![now.timestamp()]).await?,
             shares: self.purge("shares", now).await?,
             share_codes: self.purge("share_codes", now).await?,
             invites: self.purge("specola_invites", now).await?,
@@ -33,6 +33,6 @@ impl Store {
     }
 
     async fn purge(&self, table: &'static str, now: Time) -> Result<u64> {
-        self.pool.execute(format!("DELETE FROM {table} WHERE expires_at <= $1"), params![now]).await
+        self.pool.patient().execute(format!("DELETE FROM {table} WHERE expires_at <= $1"), params![now]).await
     }
 }

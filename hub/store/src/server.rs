@@ -18,6 +18,8 @@ pub struct Server {
     pub id: SpawnerId,
     pub user_id: UserId,
     pub user_name: String,
+    /// When the user's account was made.
+    pub user_created: Option<Time>,
     /// Empty for the default server.
     pub name: String,
     pub display_name: Option<String>,
@@ -45,6 +47,17 @@ pub struct Server {
     /// Where it answers, without a path: `http://127.0.0.1:45123`.
     pub url: Option<String>,
     pub changed_at: Option<Time>,
+    /// When a process of it was ended, in its present run, because its memory was full.
+    pub memory_full: Option<MemoryFull>,
+}
+
+/// A server's memory was full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryFull {
+    /// The last time.
+    pub at: Time,
+    /// How much it may have, in bytes, if that is known.
+    pub limit: Option<u64>,
 }
 
 /// A row of `servers`.
@@ -72,13 +85,13 @@ impl Address {
 }
 
 /// A running server without a row of ours is JupyterHub's: taken as ready.
-pub(crate) const COLUMNS: &str = "SELECT s.id, s.user_id, u.name AS user_name, s.name, s.display_name, s.state,
-    s.user_options, s.started, s.last_activity, s.oauth_client_id, v.id AS server_id, v.proto, v.ip, v.port, v.base_url,
+pub(crate) const COLUMNS: &str = "SELECT s.id, s.user_id, u.name AS user_name, u.created AS user_created, s.name,
+    s.display_name, s.state, s.user_options, s.started, s.last_activity, s.oauth_client_id, v.id AS server_id, v.proto, v.ip, v.port, v.base_url,
     v.cookie_name,
     COALESCE(p.desired, CASE WHEN s.server_id IS NULL THEN 'stopped' ELSE 'running' END) AS desired,
     COALESCE(p.phase, CASE WHEN s.server_id IS NULL THEN 'stopped' ELSE 'ready' END) AS phase,
     COALESCE(p.generation, 0) AS generation, p.due_at, p.deadline_at, p.held_by, p.held_until, p.failure, p.driver,
-    p.plan, p.url, p.changed_at
+    p.plan, p.url, p.changed_at, p.memory_full_at, p.memory_full_limit
     FROM spawners s JOIN users u ON u.id = s.user_id LEFT JOIN servers v ON v.id = s.server_id
     LEFT JOIN specola_servers p ON p.spawner_id = s.id ";
 
@@ -222,6 +235,21 @@ impl Store {
     }
 }
 
+/// What of a driver's state outlives a start. By the name of its claim a server finds its files again; KubeSpawner keeps it
+/// too when it clears its state.
+const LASTING: [&str; 1] = ["pvc_name"];
+
+/// The state that is left to a server between two starts.
+pub(crate) async fn lasting_state(tx: &mut Tx, id: SpawnerId) -> Result<serde_json::Value> {
+    let row = tx.row("SELECT state FROM spawners WHERE id = $1", params![id]).await?;
+    let mut state = match row.map(|row| row.json("state")).transpose()? {
+        Some(serde_json::Value::Object(state)) => state,
+        _ => serde_json::Map::new(),
+    };
+    state.retain(|name, _| LASTING.contains(&name.as_str()));
+    Ok(state.into())
+}
+
 /// The condition on the row `$1` of `spawners` that nothing of it exists, and nothing is wanted.
 const AT_REST: &str = "server_id IS NULL AND NOT EXISTS (SELECT 1 FROM specola_servers p WHERE p.spawner_id = $1
     AND (p.phase <> 'stopped' OR p.desired = 'running'))";
@@ -242,6 +270,7 @@ pub(crate) fn server(row: &Row) -> Result<Server> {
         id: row.get("id")?,
         user_id: row.get("user_id")?,
         user_name: row.get::<Option<String>>("user_name")?.unwrap_or_default(),
+        user_created: row.get("user_created")?,
         name: row.get::<Option<String>>("name")?.unwrap_or_default(),
         display_name: row.get("display_name")?,
         state: row.json_option("state")?,
@@ -262,11 +291,18 @@ pub(crate) fn server(row: &Row) -> Result<Server> {
         plan: row.json_option("plan")?,
         url: row.get("url")?,
         changed_at: row.get("changed_at")?,
+        memory_full: memory_full(row)?,
     };
     if server.url.is_none() {
         server.url = server.address.as_ref().map(Address::url);
     }
     Ok(server)
+}
+
+fn memory_full(row: &Row) -> Result<Option<MemoryFull>> {
+    let Some(at) = row.get("memory_full_at")? else { return Ok(None) };
+    let limit = row.get::<Option<i64>>("memory_full_limit")?.and_then(|limit| u64::try_from(limit).ok());
+    Ok(Some(MemoryFull { at, limit }))
 }
 
 /// The address of a row that joins `servers`, with its id as `server_id`.

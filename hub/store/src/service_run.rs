@@ -24,10 +24,13 @@ pub struct ServiceState {
 impl Store {
     /// Takes a service, so that no other hub runs its process, or holds on to it. Whether it is ours.
     pub async fn claim_service(&self, id: ServiceId, holder: &str, now: Time, lease: TimeDelta) -> Result<bool> {
-        let sql = "INSERT INTO specola_services (service_id, held_by, held_until, changed_at) VALUES ($1, $2, $4, $3)
-                   ON CONFLICT (service_id) DO UPDATE SET held_by = excluded.held_by, held_until = excluded.held_until
-                   WHERE specola_services.held_by IS NULL OR specola_services.held_by = $2
-                   OR specola_services.held_until <= $3";
+        let (present, end) = (self.pool.present("$3"), self.pool.relative("$3", "$4"));
+        let sql = format!(
+            "INSERT INTO specola_services (service_id, held_by, held_until, changed_at) VALUES ($1, $2, {end}, $3)
+             ON CONFLICT (service_id) DO UPDATE SET held_by = excluded.held_by, held_until = excluded.held_until
+             WHERE specola_services.held_by IS NULL OR specola_services.held_by = $2
+             OR specola_services.held_until <= {present}"
+        );
         self.changed(sql, params![id, holder, now, now + lease]).await
     }
 
@@ -49,7 +52,10 @@ impl Store {
 
     /// What is known of all services.
     pub async fn service_states(&self) -> Result<Vec<ServiceState>> {
-        let rows = self.pool.rows("SELECT * FROM specola_services ORDER BY service_id", params![]).await?;
+        let rows = self
+            .pool
+            .rows("SELECT service_id, answers, detail, changed_at FROM specola_services ORDER BY service_id", params![])
+            .await?;
         let state = |row: &crate::row::Row| {
             Ok(ServiceState {
                 id: row.get("service_id")?,

@@ -5,7 +5,7 @@ use crate::claim::fresh;
 use crate::database::Tx;
 use crate::error::Result;
 use crate::oauth::{self, HUB_CLIENT, OAuthClient};
-use crate::server::{Address, Server};
+use crate::server::{self, Address, MemoryFull, Server};
 use crate::store::{Store, returned};
 use crate::token::{self, NewToken};
 use crate::value::params;
@@ -43,7 +43,7 @@ impl Store {
     pub async fn prepare(&self, id: SpawnerId, holder: &str, prepared: &Prepared) -> Result<Option<Server>> {
         let mut tx = self.pool.begin().await?;
         let sql = "UPDATE specola_servers SET phase = 'starting', generation = generation + 1, deadline_at = $3,
-                   driver = $4, url = NULL, changed_at = $5 WHERE spawner_id = $1 AND held_by = $2
+                   driver = $4, url = NULL, memory_full_at = NULL, memory_full_limit = NULL, changed_at = $5 WHERE spawner_id = $1 AND held_by = $2
                    AND desired = 'running' AND phase IN ('stopped', 'starting')";
         let values = params![id, holder, prepared.deadline_at, &prepared.driver, prepared.now];
         if tx.execute(sql, values).await? == 0 {
@@ -57,9 +57,10 @@ impl Store {
         let token = token::insert(&mut tx, &prepared.token).await?;
         let sql = "UPDATE specola_servers SET token_id = $2 WHERE spawner_id = $1";
         tx.execute(sql, params![id, token]).await?;
+        let left = server::lasting_state(&mut tx, id).await?;
         let sql = "UPDATE spawners SET oauth_client_id = $2, started = $3, last_activity = $3,
-                   state = CASE WHEN $4 THEN state ELSE '{}' END WHERE id = $1";
-        let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state];
+                   state = CASE WHEN $4 THEN state ELSE $5 END WHERE id = $1";
+        let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state, &left];
         let changed = tx.execute(sql, values).await? > 0;
         user_was_there(&mut tx, id, prepared.now).await?;
         fresh(tx, id, changed).await
@@ -121,6 +122,23 @@ impl Store {
         let sql = "UPDATE specola_servers SET deadline_at = $3
                    WHERE spawner_id = $1 AND generation = $2 AND phase = 'starting'";
         self.changed(sql, params![id, generation, deadline_at]).await
+    }
+
+    /// Begins the deadline anew of a server on its way up, which passed while nobody could be at work.
+    pub async fn begin_deadline_anew(&self, id: SpawnerId, generation: Generation, deadline_at: Time) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET deadline_at = $3
+                   WHERE spawner_id = $1 AND generation = $2 AND phase IN ('starting', 'waiting', 'routing')";
+        self.changed(sql, params![id, generation, deadline_at]).await
+    }
+
+    /// Records that the memory of a server was full, in this run of it. What happened before what is known already
+    /// changes nothing.
+    pub async fn note_memory_full(&self, id: SpawnerId, generation: Generation, full: &MemoryFull) -> Result<bool> {
+        let limit = full.limit.and_then(|limit| i64::try_from(limit).ok());
+        let sql = "UPDATE specola_servers SET memory_full_at = $3, memory_full_limit = $4
+                   WHERE spawner_id = $1 AND generation = $2 AND phase <> 'stopped'
+                   AND (memory_full_at IS NULL OR memory_full_at < $3)";
+        self.changed(sql, params![id, generation, full.at, limit]).await
     }
 
     /// The token that `prepare` recorded for a server, while it has one.

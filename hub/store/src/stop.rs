@@ -1,8 +1,10 @@
 //! The way of a server down, as the keeper records it, guarded as the way up.
 
+use crate::after_stop;
 use crate::device;
 use crate::error::Result;
 use crate::oauth::HUB_CLIENT;
+use crate::server;
 use crate::start::user_was_there;
 use crate::store::Store;
 use crate::value::params;
@@ -39,8 +41,16 @@ impl Store {
         self.changed(sql, params![id, holder, generation, deadline_at, now]).await
     }
 
-    /// Records that nothing is left of a server: token, OAuth client, address and devices go, phase `stopped`.
-    pub async fn finish(&self, id: SpawnerId, holder: &str, generation: Generation, now: Time) -> Result<bool> {
+    /// Records that nothing is left of a server: token, OAuth client, address, devices and what it told of itself go, phase
+    /// `stopped`. `question` is to be told to a hook because of that.
+    pub async fn finish(
+        &self,
+        id: SpawnerId,
+        holder: &str,
+        generation: Generation,
+        question: Option<&serde_json::Value>,
+        now: Time,
+    ) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         // The token's id is needed below, so it is taken out of the row last.
         let sql = "UPDATE specola_servers SET changed_at = $4 WHERE spawner_id = $1 AND held_by = $2
@@ -64,10 +74,15 @@ impl Store {
         tx.execute(sql, params![id, HUB_CLIENT]).await?;
         let sql = "DELETE FROM servers WHERE id IN (SELECT server_id FROM spawners WHERE id = $1)";
         tx.execute(sql, params![id]).await?;
+        let left = server::lasting_state(&mut tx, id).await?;
         let sql = "UPDATE spawners SET server_id = NULL, oauth_client_id = NULL, started = NULL, last_activity = $2,
-                   state = '{}' WHERE id = $1";
-        tx.execute(sql, params![id, now]).await?;
+                   state = $3 WHERE id = $1";
+        tx.execute(sql, params![id, now, &left]).await?;
         user_was_there(&mut tx, id, now).await?;
+        tx.execute("DELETE FROM specola_labs WHERE spawner_id = $1", params![id]).await?;
+        if let Some(question) = question {
+            after_stop::note(&mut tx, self.pool.present("$4"), id, generation, question, now).await?;
+        }
         let sql = "UPDATE specola_servers SET phase = 'stopped', deadline_at = NULL, url = NULL, token_id = NULL
                    WHERE spawner_id = $1";
         tx.execute(sql, params![id]).await?;

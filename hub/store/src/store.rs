@@ -3,13 +3,14 @@
 use crate::candidate::looking;
 use crate::database::{Pool, Tx};
 use crate::error::{OpenError, Result, StoreError};
+use crate::postgres::{Server, Use};
 use crate::schema;
 use crate::url::{self, Target};
 use crate::value::params;
 use hub_core::clock::Time;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::Connection;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,17 +33,43 @@ pub struct OpenOptions {
     pub busy_timeout: Duration,
     /// Connections that read (SQLite, besides the one that writes), or all connections (PostgreSQL).
     pub connections: u32,
+    /// How long PostgreSQL may be silent: a statement that takes longer has failed, and its connection is not used again.
+    pub patience: Duration,
+    /// Whose clock leases, turns and what is due are measured by.
+    pub leases: Leases,
+}
+
+/// Whose clock counts where several hubs compare instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases {
+    /// That of the database, where hubs on several machines share one (PostgreSQL). On SQLite the caller's.
+    ByDatabase,
+    /// The caller's: for a test that moves time.
+    ByCaller,
 }
 
 impl OpenOptions {
-    /// Five seconds of patience and eight connections.
+    /// Five seconds for a lock, ten for an answer, and ten connections.
     pub fn new(now: Time) -> Self {
-        Self { now, busy_timeout: Duration::from_secs(5), connections: 8 }
+        Self {
+            now,
+            busy_timeout: Duration::from_secs(5),
+            connections: 10,
+            patience: Duration::from_secs(10),
+            leases: Leases::ByDatabase,
+        }
     }
 }
 
-/// The number that guards the making of tables among hubs that start at once; any constant does.
+/// The numbers that guard the making of tables, and what a start brings into them, among hubs that start at once; any
+/// constants do.
 const SCHEMA_LOCK: i64 = 0x5bec_01a0;
+const START_LOCK: i64 = 0x5bec_01a1;
+
+/// Held while no other hub on the same PostgreSQL holds one.
+pub struct Alone {
+    _lock: Option<Tx>,
+}
 
 impl Store {
     /// Opens a database by its SQLAlchemy URL. A new one gets all tables, one of JupyterHub 6.1 gets Specola's
@@ -55,7 +82,7 @@ impl Store {
                 log.push("-wal");
                 (sqlite_pool(&path, &options).await?, Some(Arc::new(log.into())))
             }
-            Target::Postgres(connect) => (postgres_pool(*connect, &options).await?, None),
+            Target::Postgres(connect) => (Pool::Postgres(Server::open(*connect, &options, Use::Serve).await?), None),
         };
         let store = Self { pool, log };
         match store.prepare_database(options.now).await {
@@ -65,6 +92,18 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// Waits until no other hub does what must not be done by two at once. `Busy` when one does it for long.
+    pub async fn alone(&self) -> Result<Alone> {
+        if !self.is_shared() {
+            return Ok(Alone { _lock: None });
+        }
+        let mut tx = self.pool.begin().await?;
+        // Nothing happens on this connection meanwhile. Not for ever: a hub that vanishes must not keep the others.
+        tx.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'", params![]).await?;
+        tx.execute("SELECT pg_advisory_xact_lock($1)", params![START_LOCK]).await?;
+        Ok(Alone { _lock: Some(tx) })
     }
 
     /// Waits for what runs, then closes every connection. SQLite's write-ahead log is folded into the file.
@@ -86,18 +125,24 @@ impl Store {
     }
 
     async fn prepare_database(&self, now: Time) -> Result<(), OpenError> {
-        let mut tx = self.pool.begin().await?;
+        self.ping().await?;
+        let mut tx = self.pool.patient().begin().await?;
         if matches!(tx, Tx::Postgres(_)) {
             tx.execute("SELECT pg_advisory_xact_lock($1)", params![SCHEMA_LOCK]).await?;
         }
-        let missing = schema::judge(&schema::survey(&mut tx).await?)?;
+        let survey = schema::survey(&mut tx).await?;
+        let missing = schema::judge(&survey)?;
+        if let Some(version) = survey.newer() {
+            tracing::info!(version, "a newer Specola has used this database, and leaves it open for this one");
+        }
         schema::complete(&mut tx, &missing).await?;
         crate::meta::ensure_epoch(&mut tx).await?;
         crate::role::ensure_default_roles(&mut tx).await?;
         crate::oauth::ensure_hub_client(&mut tx).await?;
         crate::adopt::adopt(&mut tx, now).await?;
         crate::token::note_highest_id(&mut tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(self.number_routes().await?)
     }
 }
 
@@ -166,14 +211,9 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
     Ok(Pool::Sqlite { writer, readers })
 }
 
+/// Opens a database of PostgreSQL to look at it, or to change all of it.
 pub(crate) async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Result<Pool> {
-    let milliseconds = options.busy_timeout.as_millis().to_string();
-    let connect = connect.options([("lock_timeout", milliseconds.as_str()), ("timezone", "UTC")]);
-    // The pool would try again until its timeout; a first connection of our own tells at once what is wrong.
-    let first = connect.connect().await.map_err(|error| StoreError::new("connect", error))?;
-    first.close().await.map_err(|error| StoreError::new("connect", error))?;
-    let pool = PgPoolOptions::new().max_connections(options.connections.max(1)).acquire_timeout(options.busy_timeout);
-    Ok(Pool::Postgres(pool.connect_lazy_with(connect)))
+    Ok(Pool::Postgres(Server::open(connect, options, Use::Work).await?))
 }
 
 /// Reads a column of the row that an `INSERT … RETURNING` gives back.

@@ -130,12 +130,16 @@ impl Store {
 
     /// Records the use of many tokens and the activity of many users at once; only ever moves forward.
     pub async fn touch(&self, tokens: &[(TokenId, Time)], users: &[(UserId, Time)]) -> Result<()> {
+        // Each in order of id: two hubs never wait for each other's rows.
+        let (mut tokens, mut users) = (tokens.to_vec(), users.to_vec());
+        tokens.sort_unstable();
+        users.sort_unstable();
         let mut tx = self.pool.begin().await?;
         for (id, at) in tokens {
-            tx.execute(TOUCH, params![*id, *at]).await?;
+            tx.execute(TOUCH, params![id, at]).await?;
         }
         for (id, at) in users {
-            tx.execute(user::TOUCH, params![*id, *at]).await?;
+            tx.execute(user::TOUCH, params![id, at]).await?;
         }
         tx.commit().await
     }

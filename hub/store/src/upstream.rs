@@ -66,15 +66,32 @@ impl Store {
     }
 
     /// Takes somebody's tokens for one hub, or holds on to them. False when another one has them.
-    pub async fn claim_upstream(&self, user: UserId, holder: &str, lease: TimeDelta) -> Result<bool> {
+    ///
+    /// One that did not give them back may hold what the database was not there to take: when its lease has run out it
+    /// gets `notice` more, from the moment that anybody asks, and only then they are another's.
+    pub async fn claim_upstream(
+        &self,
+        user: UserId,
+        holder: &str,
+        lease: TimeDelta,
+        notice: TimeDelta,
+    ) -> Result<bool> {
         let (now, until) = (self.pool.now(), self.pool.in_seconds("$3"));
         let sql = format!(
             "INSERT INTO specola_upstream (user_id, held_by, held_until) VALUES ($1, $2, {until})
-             ON CONFLICT (user_id) DO UPDATE SET held_by = $2, held_until = excluded.held_until
-             WHERE specola_upstream.held_until IS NULL OR specola_upstream.held_until <= {now}
-                OR specola_upstream.held_by = $2"
+             ON CONFLICT (user_id) DO UPDATE SET held_by = $2, held_until = excluded.held_until, noticed = FALSE
+             WHERE specola_upstream.held_until IS NULL OR specola_upstream.held_by = $2
+                OR (specola_upstream.noticed AND specola_upstream.held_until <= {now})"
         );
-        self.changed(sql, params![user, holder, lease.num_seconds()]).await
+        if self.changed(sql, params![user, holder, lease.num_seconds()]).await? {
+            return Ok(true);
+        }
+        let sql = format!(
+            "UPDATE specola_upstream SET noticed = TRUE, held_until = {until}
+             WHERE user_id = $1 AND held_by <> $2 AND NOT noticed AND held_until <= {now}"
+        );
+        self.pool.execute(sql, params![user, holder, notice.num_seconds()]).await?;
+        Ok(false)
     }
 
     /// Whether another hub has somebody's tokens.
@@ -87,7 +104,8 @@ impl Store {
 
     /// Lets go of somebody's tokens.
     pub async fn release_upstream(&self, user: UserId, holder: &str) -> Result<bool> {
-        let sql = "UPDATE specola_upstream SET held_by = NULL, held_until = NULL WHERE user_id = $1 AND held_by = $2";
+        let sql = "UPDATE specola_upstream SET held_by = NULL, held_until = NULL, noticed = FALSE
+                   WHERE user_id = $1 AND held_by = $2";
         self.changed(sql, params![user, holder]).await
     }
 

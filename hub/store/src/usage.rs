@@ -77,7 +77,7 @@ impl Store {
 
     /// Deletes looks from before an instant; returns how many rows went.
     pub async fn purge_usage(&self, before: Time) -> Result<u64> {
-        self.pool.execute("DELETE FROM specola_usage WHERE at < $1", params![before.timestamp()]).await
+        self.pool.patient().execute("DELETE FROM specola_usage WHERE at < $1", params![before.timestamp()]).await
     }
 }
 

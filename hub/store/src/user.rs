@@ -6,6 +6,7 @@ use crate::role;
 use crate::row::Row;
 use crate::server::ACTIVE;
 use crate::store::Store;
+use crate::upstream_other;
 use crate::value::{Value, params};
 use hub_core::clock::Time;
 use hub_core::id::UserId;
@@ -141,9 +142,20 @@ impl Store {
         })
     }
 
-    /// Gives a user another name. `Conflict` when it is taken.
+    /// Gives a user another name, and forgets which volumes were noted to be theirs under the old one. False when there is no
+    /// such user, or one of their servers is not stopped. `Conflict` when the name is taken.
     pub async fn rename_user(&self, id: UserId, name: &str) -> Result<bool> {
-        self.changed("UPDATE users SET name = $2 WHERE id = $1", params![id, name]).await
+        let mut tx = self.pool.begin().await?;
+        let sql = format!(
+            "UPDATE users SET name = $2 WHERE id = $1
+                AND NOT EXISTS (SELECT 1 FROM spawners WHERE user_id = $1 AND id IN ({ACTIVE}))"
+        );
+        let renamed = tx.execute(sql, params![id, name]).await? > 0;
+        if renamed {
+            tx.execute("DELETE FROM specola_volumes WHERE user_id = $1", params![id]).await?;
+        }
+        tx.commit().await?;
+        Ok(renamed)
     }
 
     /// Sets the admin flag, and the role `admin` with it.
@@ -175,9 +187,22 @@ impl Store {
         Ok(row.map(|row| row.get("encrypted_auth_state")).transpose()?.flatten())
     }
 
-    /// Writes the authenticator's state of a user, encrypted by the caller.
+    /// Reads the states of several users at once; of who has none, nothing.
+    pub async fn auth_states_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, Vec<u8>)>> {
+        let sql = "SELECT id, encrypted_auth_state FROM users WHERE id = ANY($1) AND encrypted_auth_state IS NOT NULL";
+        let rows = self.pool.rows(sql, params![ids]).await?;
+        rows.iter().map(|row| Ok((row.get("id")?, row.get("encrypted_auth_state")?))).collect()
+    }
+
+    /// Writes the authenticator's state of a user at a login, encrypted by the caller. What belonged to the login before
+    /// goes.
     pub async fn set_auth_state(&self, id: UserId, encrypted: Option<&[u8]>) -> Result<bool> {
-        self.changed("UPDATE users SET encrypted_auth_state = $2 WHERE id = $1", params![id, encrypted]).await
+        let mut tx = self.pool.begin().await?;
+        let sql = "UPDATE users SET encrypted_auth_state = $2 WHERE id = $1";
+        let changed = tx.execute(sql, params![id, encrypted]).await? > 0;
+        upstream_other::forget(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(changed)
     }
 
     /// Writes another encryption of the authenticator's state, unless somebody wrote a state meanwhile.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hub_core::clock::Time;
-use hub_store::{OpenOptions, Store};
+use hub_store::{Leases, OpenOptions, Store};
 use sqlx::{ConnectOptions, Connection, Executor};
 use tempfile::TempDir;
 
@@ -63,8 +63,12 @@ impl Database {
 
     /// Opens it as a hub does, with less patience for a lock.
     pub async fn open(&self) -> Store {
-        let options =
-            OpenOptions { busy_timeout: Duration::from_millis(300), connections: 4, ..OpenOptions::new(at(0)) };
+        let options = OpenOptions {
+            busy_timeout: Duration::from_millis(300),
+            connections: 4,
+            leases: Leases::ByCaller,
+            ..OpenOptions::new(at(0))
+        };
         let deadline = std::time::Instant::now() + crate::harness::PATIENCE;
         loop {
             match Store::open(&self.url, options.clone()).await {

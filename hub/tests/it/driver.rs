@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use hub_core::id::{Generation, SpawnerId};
 use serde_json::Value;
 use spawners::fake::{Fake, World};
-use spawners::{Abilities, Identity, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable};
+use spawners::{
+    Abilities, Identity, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -70,8 +72,8 @@ impl Spawner for Driver {
         self.fake.list_owned().await
     }
 
-    async fn watch(&self, nudge: mpsc::Sender<SpawnerId>, stop: CancellationToken) {
-        self.fake.watch(nudge, stop).await;
+    async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken) {
+        self.fake.watch(news, stop).await;
     }
 
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {

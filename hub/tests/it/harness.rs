@@ -15,6 +15,7 @@ use spawners::fake::World;
 use specola::http::url::Paths;
 use specola::keeper::devices::DeviceSettings;
 use specola::keeper::failure::Failure;
+use specola::keeper::folders::Layout;
 use specola::keeper::prepare::Recipe;
 use specola::keeper::signals::Signals;
 use specola::keeper::{Keeper, Settings};
@@ -81,6 +82,8 @@ pub struct House {
     pub server: SpawnerId,
     /// What hubs that are started from now on lease.
     pub devices: DeviceSettings,
+    /// Which folders and volumes hubs that are started from now on know of.
+    pub layout: Arc<Layout>,
 }
 
 impl House {
@@ -91,7 +94,17 @@ impl House {
         let hub = serde_json::json!({ "hub": true });
         store.put_route("/", "http://127.0.0.1:8081", &hub).await.unwrap();
         let clock = Hands(Arc::new(Mutex::new(at(10))));
-        Self { database, store, clock, world, lab, user, server, devices: DeviceSettings::default() }
+        Self {
+            database,
+            store,
+            clock,
+            world,
+            lab,
+            user,
+            server,
+            devices: DeviceSettings::default(),
+            layout: Arc::default(),
+        }
     }
 
     /// Starts a hub. Two with one holder are two lives of the same.
@@ -207,7 +220,7 @@ impl Hub {
         let (driver, clock) = (Driver::new(&house.world, &house.lab.url), house.clock.clone());
         let parts = (driver.clone(), holder.to_owned(), tracker.clone(), stop.clone());
         // Connections belong to the runtime they are made in.
-        let (database, devices) = (house.database.clone(), house.devices.clone());
+        let (database, devices, layout) = (house.database.clone(), house.devices.clone(), house.layout.clone());
         let store = runtime.spawn(async move { database.open().await }).await.unwrap();
         let (there, proxy_id) = (store.clone(), format!("proxy of {holder}"));
         let keeper = runtime.spawn(async move {
@@ -216,7 +229,7 @@ impl Hub {
                 there.clone(),
                 Arc::new(clock.clone()),
                 Arc::new(driver),
-                Settings { devices, ..settings() },
+                Settings { devices, layout, ..settings() },
                 recipe(),
                 holder,
                 signals.clone(),
@@ -321,6 +334,7 @@ pub fn recipe() -> Recipe {
         tokens_in_shared_servers: false,
         provider: None,
         storage: Vec::new(),
+        collaboration: Vec::new(),
         chosen: hub_core::policy::Resolved::default(),
     }
 }

@@ -14,10 +14,13 @@ mod failure;
 mod harness;
 mod lab;
 mod life;
+// With what the store's own tests need besides.
+#[allow(dead_code)]
 #[path = "../../store/tests/it/postgres.rs"]
 mod postgres;
 mod routes;
 mod survey;
 mod takeover;
 mod trouble;
+mod volumes;
 mod web;

@@ -1,11 +1,13 @@
 //! What the survey notices: servers that died, and things that no row knows.
 
+use chrono::TimeDelta;
 use hub_core::clock::Clock;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
 use serde_json::Value;
 use spawners::contract::Paper;
-use spawners::{Identity, Plan, Spawner};
+use spawners::{Identity, MemoryFull, Plan, Spawner};
+use specola::task::survey;
 
 use crate::database::{Database, both};
 use crate::harness::{House, Hub};
@@ -16,6 +18,7 @@ both!(
     what_a_late_hub_made_for_a_stopped_server_is_stopped,
     what_belongs_to_no_row_is_stopped,
     what_a_start_is_making_is_left_alone,
+    a_full_memory_is_noted_where_it_was_of_this_run,
 );
 
 /// Makes something in the world, as a hub does that comes late.
@@ -85,4 +88,28 @@ async fn what_a_start_is_making_is_left_alone(database: Database) {
     hub.survey().await.unwrap();
     house.expect_ready().await;
     assert!(house.row().await.started.is_some_and(|started| started <= house.clock.now()));
+}
+
+async fn a_full_memory_is_noted_where_it_was_of_this_run(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    let row = house.expect_ready().await;
+    let (now, server) = (row.started.unwrap(), hub.keeper.identity(&row));
+    let full = |seconds, kept, generation| MemoryFull {
+        server: Identity { generation: Generation(generation), ..server.clone() },
+        kept,
+        at: now + TimeDelta::seconds(seconds),
+        limit: Some(1 << 30),
+    };
+    let noted = async |full: &MemoryFull| survey::note(&house.store, full).await.unwrap();
+    assert!(!noted(&full(5, false, 0)).await, "of an earlier run");
+    assert!(!noted(&full(-1, true, 0)).await, "before it was started again");
+    let stranger = Identity { spawner: SpawnerId(house.server.0 + 1000), ..server.clone() };
+    assert!(!noted(&MemoryFull { server: stranger, ..full(5, false, 1) }).await, "of nobody");
+    assert_eq!(house.row().await.memory_full, None);
+    // A clock of another machine may be behind.
+    assert!(noted(&full(-1, false, 1)).await);
+    assert!(noted(&full(5, true, 0)).await, "of what was kept, and was started again");
+    assert_eq!(house.row().await.memory_full.map(|full| full.at), Some(now + TimeDelta::seconds(5)));
 }

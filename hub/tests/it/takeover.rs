@@ -182,7 +182,7 @@ async fn a_late_writer_of_an_old_generation_changes_nothing(database: Database) 
     assert!(!store.advance(id, "late", generation, Phase::Waiting, None, at(9)).await.unwrap());
     assert!(!store.fail(id, "late", generation, &json!({}), at(9)).await.unwrap());
     assert!(!store.begin_stop(id, "late", generation, at(99), at(9)).await.unwrap());
-    assert!(!store.finish(id, "late", generation, at(9)).await.unwrap());
+    assert!(!store.finish(id, "late", generation, None, at(9)).await.unwrap());
     let identity = hub.keeper.identity(&old);
     hub.driver.stop(&identity, &serde_json::Value::Null, Stop { force: true }).await.unwrap();
     store.release(id, "late", None).await.unwrap();

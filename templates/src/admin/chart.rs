@@ -10,7 +10,8 @@ use hub_core::clock::Time;
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 220;
 const LEFT: u32 = 0;
-const RIGHT: u32 = 960;
+/// The scale is right of it, beside what is now.
+const RIGHT: u32 = 880;
 const TOP: u32 = 28;
 const BOTTOM: u32 = 188;
 
@@ -272,8 +273,8 @@ mod tests {
         ]);
         assert_eq!(drawn.description, "At most 4 at once.");
         let paths: Vec<_> = drawn.layers.iter().map(|layer| (layer.colour, layer.path.as_str())).collect();
-        assert_eq!(paths[0], (1, "M0 188V28H240V108H480V188zM720 188V28H960V188z"), "the topmost is drawn first");
-        assert_eq!(paths[1], (0, "M0 188V108H480V188zM720 188V188H960V188z"));
+        assert_eq!(paths[0], (1, "M0 188V28H220V108H440V188zM660 188V28H880V188z"), "the topmost is drawn first");
+        assert_eq!(paths[1], (0, "M0 188V108H440V188zM660 188V188H880V188z"));
         assert_eq!(drawn.rules.first(), Some(&Mark { at: 188, label: "0".into() }));
         assert_eq!(drawn.rules.last(), Some(&Mark { at: 28, label: "4".into() }));
     }
@@ -319,10 +320,18 @@ mod tests {
         #[test]
         fn any_values_are_drawn_within_the_plot(values in proptest::collection::vec(proptest::option::of(0..i64::MAX / 8), 1..20)) {
             let drawn = chart(&[series("a", &values), series("b", &values)]);
+            let numbers = |text: &str| -> Vec<u32> { text.split(' ').map(|number| number.parse().unwrap()).collect() };
             for layer in &drawn.layers {
-                for number in layer.path.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty()) {
-                    let number: u32 = number.parse().unwrap();
-                    proptest::prop_assert!((LEFT..=RIGHT).contains(&number), "{}", layer.path);
+                for (at, command) in layer.path.match_indices(['M', 'H', 'V']) {
+                    let rest = &layer.path[at + 1..];
+                    let end = rest.find(|next: char| next.is_ascii_alphabetic()).unwrap();
+                    let is_within = match (command, numbers(&rest[..end]).as_slice()) {
+                        ("M", [x, y]) => (LEFT..=RIGHT).contains(x) && (TOP..=BOTTOM).contains(y),
+                        ("H", [x]) => (LEFT..=RIGHT).contains(x),
+                        ("V", [y]) => (TOP..=BOTTOM).contains(y),
+                        _ => false,
+                    };
+                    proptest::prop_assert!(is_within, "{}", layer.path);
                 }
             }
         }

@@ -147,9 +147,9 @@ fn a_page_with_all_it_loads_is_light() {
     for (name, html, elements) in pages() {
         let loaded = elements.iter().flat_map(|element| [element.get("href"), element.get("src")]).flatten();
         let named = loaded.filter_map(|url| url.strip_prefix("/hub/static/")?.split('?').next());
-        // The stylesheet loads the background of quiet pages; scripts import the shared one.
+        // The stylesheet loads the background of quiet pages; scripts import the shared ones.
         let quiet = elements.iter().any(|element| element.name == "body" && element.get("class") == Some("quiet"));
-        let files: HashSet<&str> = named.chain(quiet.then_some("trails.svg")).chain(["hub.js"]).collect();
+        let files: HashSet<&str> = named.chain(quiet.then_some("trails.svg")).chain(["hub.js", "image.js"]).collect();
         let weight = |file: &&str| static_file(file).unwrap_or_else(|| panic!("{name}: no {file}")).gzip.len();
         let total = html.len() + files.iter().map(weight).sum::<usize>();
         assert!(total < MOST, "{name}: {total} bytes");

@@ -3,9 +3,10 @@
 use super::{HOSTILE, admin, ago, hostile, path, student};
 use crate::Home;
 use crate::folder::{Folder, FolderState};
-use crate::home::{NamedServers, Service, Share};
+use crate::home::{Leaving, NamedServers, Service, Share, Together};
 use crate::inside::{Inside, Lack, Thing};
-use crate::server::{Ending, Failure, Server, State};
+use crate::server::{Ending, Failure, MemoryFull, Server, State};
+use crate::words::ENGLISH;
 
 /// The failure of a server that ran out of memory.
 pub(crate) fn failure() -> Failure {
@@ -48,6 +49,7 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         summary: Some(summary.to_owned()).filter(|summary| !summary.is_empty()),
         folders: Vec::new(),
         inside: None,
+        memory_full: None,
         last_activity: None,
         ends: None,
         open: path("user/lbassi/").join(name),
@@ -55,6 +57,17 @@ fn server(name: &str, state: State, summary: &str) -> Server {
         pending: path("hub/spawn-pending/lbassi/").join(name),
         share: Some(path("hub/share/lbassi/").join(name)),
     }
+}
+
+fn together(account: &str, title: &str, state: State) -> Together {
+    let server = Server {
+        open: path("user/").join(account).join("/"),
+        start: path("hub/spawn/").join(account),
+        pending: path("hub/spawn-pending/").join(account),
+        share: None,
+        ..server("", state, "")
+    };
+    Together { account: account.to_owned(), title: title.to_owned(), description: None, server }
 }
 
 fn folder(path: &str, state: FolderState) -> Folder {
@@ -69,10 +82,12 @@ fn full() -> Home {
         folder("/s3/scratch", FolderState::Ready),
         folder("/s3/cygno-analysis", FolderState::Broken("The storage main does not answer at the moment".to_owned())),
         folder("/s3/cygno-sim", FolderState::Behind(1)),
+        folder("/s3/cygno-data", FolderState::Full(2)),
     ];
     let lack = Lack { what: Thing::Keys("main".to_owned()), why: "The object store does not answer.".to_owned() };
     default.folders[3].unseen = Some("it does not answer".to_owned());
     default.inside = Some(Inside { ready: false, lacks: vec![lack] });
+    default.memory_full = Some(MemoryFull { at: ago(600), limit: Some(4 << 30) });
     default.ends = Some(Ending { at: ago(-1500), unless_used: true, soon: true });
     let mut stopped = server("thesis", State::Stopped, "R and Stan, 4 cores, 16 GB");
     stopped.display_name = Some("Thesis figures".to_owned());
@@ -94,9 +109,15 @@ fn full() -> Home {
     Home {
         frame: student(),
         owner: "lbassi".to_owned(),
+        leaving: Some(leaving(ENGLISH.leaving_files_kept)),
         default,
         has_options: true,
         named: Some(NamedServers { servers, limit: Some(6), typed: String::new() }),
+        together: vec![
+            together("collaboration", "Collaborative-Jupyter", State::Ready { since: ago(4000) }),
+            together("thesis-lab", "Theses", State::Starting { since: ago(9), step: None }),
+            together("cygno", "CYGNO", State::Stopped),
+        ],
         shares: vec![
             Share {
                 owner: "mlolli".to_owned(),
@@ -128,13 +149,19 @@ fn full() -> Home {
     }
 }
 
+fn leaving(files: &str) -> Leaving {
+    Leaving { at: ago(-86_400 * 29), unless_used: true, files: files.to_owned() }
+}
+
 fn first_time() -> Home {
     Home {
         frame: admin(),
         owner: "admin".to_owned(),
+        leaving: None,
         default: server("", State::Stopped, ""),
         has_options: false,
         named: None,
+        together: Vec::new(),
         shares: Vec::new(),
         services: Vec::new(),
         error: None,
@@ -156,9 +183,16 @@ pub(crate) fn samples() -> Vec<(&'static str, Home)> {
     let hostile = Home {
         frame: hostile(),
         owner: text(),
+        leaving: Some(leaving(HOSTILE)),
         default: Server { name: String::new(), ..bad.clone() },
         has_options: true,
         named: Some(NamedServers { servers: vec![bad, starting], limit: Some(2), typed: text() }),
+        together: vec![Together {
+            account: text(),
+            title: text(),
+            description: Some(text()),
+            server: server(HOSTILE, State::Failed(hostile_failure()), HOSTILE),
+        }],
         shares: vec![Share {
             owner: text(),
             server: text(),

@@ -67,8 +67,13 @@ fn devices() -> Vec<Section> {
 
 fn extras() -> Section {
     let queue = vec![choice("Standard", "", &[]), choice("Exam", "", &[])];
-    let text =
-        Input::Text { value: String::new(), placeholder: "OMP_NUM_THREADS=2".to_owned(), required: false, most: 200 };
+    let text = Input::Text {
+        value: String::new(),
+        placeholder: "OMP_NUM_THREADS=2".to_owned(),
+        required: false,
+        most: 200,
+        check: None,
+    };
     let hours = Input::Number { value: 8.0, least: 1.0, most: Some(24.0), step: 1.0, unit: "hours".to_owned() };
     let fields = vec![
         field("queue", "Queue", Input::List(queue)),
@@ -99,6 +104,7 @@ fn simple() -> Vec<Section> {
         placeholder: "harbor.example.org/cygno/NAME:TAG".to_owned(),
         required: false,
         most: 400,
+        check: Some(r#"{"listed": [], "from": [{"registries": ["*"], "digest": false}], "told": {}}"#.to_owned()),
     };
     let plain = |label: &str, selected| Choice { sentence: None, selected, ..choice(label, "", &[]) };
     let ask = Offer::Ask("For members of /users/cygno. Ask to join.".to_owned());
@@ -125,7 +131,8 @@ fn profiles() -> Vec<Section> {
         let other = Choice { opens: Some(typed.to_owned()), told: false, ..plain("Other…", false) };
         Input::List(vec![plain("Python", true), plain("R", false), other])
     };
-    let text = || Input::Text { value: String::new(), placeholder: String::new(), required: false, most: 400 };
+    let text =
+        || Input::Text { value: String::new(), placeholder: String::new(), required: false, most: 400, check: None };
     let of = |value: &str, label: &str| {
         let name = format!("profile-option-{value}--image");
         let typed = format!("{name}--unlisted-choice");
@@ -169,7 +176,7 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
         Input::Cards(vec![bad_choice.clone()]),
         Input::List(vec![bad_choice.clone()]),
         Input::Several(vec![bad_choice]),
-        Input::Text { value: text(), placeholder: text(), required: true, most: 9 },
+        Input::Text { value: text(), placeholder: text(), required: true, most: 9, check: Some(text()) },
         Input::Number { value: 0.5, least: 0.5, most: None, step: 0.5, unit: text() },
         Input::Check { checked: false },
     ];

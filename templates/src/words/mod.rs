@@ -49,12 +49,14 @@ table! {
     logged_out, logged_out_running, logged_out_stopped, log_in_again, provider_logout,
     // Home
     home_title, open, start, stop, watch, delete, delete_ask, delete_yes, try_again, my_server_empty, named_title, named_help,
-    named_limit, named_full, named_empty, new_server, new_server_label, shares_title, share_of, share_default, services_title,
-    service_silent, folder_file, folder_files, folder_ready, folder_uploading, folder_behind, folder_broken, folder_draining,
+    named_limit, named_full, named_empty, new_server, new_server_label, together_title, together_help, shares_title, share_of, share_default, services_title,
+    service_silent, folder_file, folder_files, folder_ready, folder_uploading, folder_behind, folder_full, folder_broken, folder_draining,
     folder_kept, folder_unseen, folders_of, inside_ready, inside_token, inside_keys, inside_lacks,
+    leaving, leaving_unless_used, leaving_files_kept, leaving_files_to_trash, leaving_files_until,
+    memory_full_when, memory_full, memory_full_of,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,
-    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_only_with,
+    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_own_image_good, spawn_only_with,
     spawn_free, spawn_none_free, spawn_one_waits, spawn_some_wait, spawn_left, spawn_left_of,
     // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,

@@ -159,6 +159,15 @@ fn valid_digest(digest: &str) -> bool {
     digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(hexadecimal))
 }
 
+/// What is told of an image of one's own that has to be named by its digest, and is not.
+pub const UNDIGESTED: &str = "An image of your own has to be named by its digest: NAME@sha256:…";
+
+/// What is told of an image of one's own that comes from elsewhere.
+pub fn elsewhere(allowances: &[&ImageAllowance]) -> String {
+    let from: Vec<&str> = allowances.iter().flat_map(|one| &one.registries).map(String::as_str).collect();
+    format!("An image of your own has to come from {}.", from.join(" or "))
+}
+
 /// Where images of one's own may come from: registries and paths in them, compared by whole parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageAllowance {

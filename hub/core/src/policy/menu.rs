@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::amount::{Amounts, Dimension};
 use super::decide::Decision;
+use super::image::ImageAllowance;
 use super::making::{OTHER, OWN_IMAGE, UNLISTED, profile_field};
 use super::profile::{Profile, ProfileOption};
 use super::request::{cores_value, memory_text};
@@ -72,6 +73,15 @@ pub struct Choice {
     pub ask: Option<String>,
 }
 
+/// By what an image of one's own is judged, to be told while it is typed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnImages {
+    /// Names and references of the list, which may be typed too.
+    pub listed: Vec<String>,
+    /// Where others may come from; any of them will do.
+    pub allowances: Vec<ImageAllowance>,
+}
+
 /// An answer of one's own.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Typed {
@@ -87,6 +97,9 @@ pub struct Typed {
     pub value: String,
     /// Where an image may come from.
     pub from: Vec<String>,
+    /// The whole rule, where it is an image by itself.
+    #[serde(skip)]
+    pub own: Option<OwnImages>,
     /// Whether it is chosen at first.
     pub selected: bool,
 }
@@ -169,6 +182,7 @@ impl Menu<'_> {
             field: Some(unlisted.display_name.clone()),
             value: typed_before.to_owned(),
             from: Vec::new(),
+            own: None,
             selected: !typed_before.is_empty() || offered.is_empty(),
         });
         Question {
@@ -199,6 +213,8 @@ impl Menu<'_> {
         });
         let choices: Vec<Choice> = named.collect();
         let own = self.standing.own_images();
+        let offered = self.standing.rules.images.iter().filter(|image| self.standing.offers_image(image));
+        let listed_names = offered.flat_map(|image| [image.name.clone(), image.reference.clone()]).collect();
         let listed = choices.iter().any(|choice| choice.selected);
         let value = if listed { "" } else { chosen };
         let typed = (!own.is_empty()).then(|| Typed {
@@ -208,6 +224,7 @@ impl Menu<'_> {
             field: None,
             value: value.to_owned(),
             from: own.iter().flat_map(|allowance| allowance.registries.iter().cloned()).collect(),
+            own: Some(OwnImages { listed: listed_names, allowances: own.iter().copied().cloned().collect() }),
             selected: !value.is_empty(),
         });
         let nothing = choices.is_empty() && typed.is_none();

@@ -36,6 +36,10 @@ pub fn check(config: &Config) -> Vec<Finding> {
         let own = provider.ca_file.as_deref();
         files.extend(own.map(|file| (format!("authorities of {}", provider.name), file)));
     }
+    for storage in &config.storage {
+        let own = storage.ca_file.as_deref();
+        files.extend(own.map(|file| (format!("authorities of the storage {}", storage.name), file)));
+    }
     if files.is_empty() {
         return vec![Finding::skipped("certificates", "the configuration names none")];
     }

@@ -18,6 +18,7 @@ mod report;
 mod storage;
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -34,6 +35,10 @@ pub struct Doctor {
     /// Make this check only, also where the configuration has no use for it. Can be repeated.
     #[arg(long, value_name = "CHECK")]
     only: Vec<Check>,
+    /// A file with an access token of somebody's, as labs have it in `BEARER_TOKEN_FILE`: the roles of object stores are
+    /// taken with it.
+    #[arg(long, value_name = "FILE")]
+    token: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -86,8 +91,8 @@ impl Check {
         }
     }
 
-    /// `asked`: it was named, so that "not needed" is no answer.
-    async fn make(self, config: &Config, asked: bool) -> Vec<Finding> {
+    /// `asked`: it was named, so that "not needed" is no answer. `token`: a file with somebody's.
+    async fn make(self, config: &Config, asked: bool, token: Option<&Path>) -> Vec<Finding> {
         match self {
             Self::Config => of_config(config),
             Self::Database => database::check(config).await,
@@ -95,7 +100,7 @@ impl Check {
             Self::Certificate => certificate::check(config),
             Self::Provider => provider::check(config).await,
             Self::Clock => clock::check(config).await,
-            Self::Storage => storage::check(config).await,
+            Self::Storage => storage::check(config, token).await,
             Self::Engine => engine::check(config, asked).await,
             Self::Fuse => fuse::check(config, asked).await,
             Self::Gpu => gpu::check(config, asked).await,
@@ -113,7 +118,7 @@ pub async fn run(arguments: Doctor) -> Result<()> {
             let asked = !arguments.only.is_empty();
             let all = Check::value_variants();
             for check in if asked { &arguments.only } else { all } {
-                let made = check.make(&config, asked).await;
+                let made = check.make(&config, asked, arguments.token.as_deref()).await;
                 findings.extend(made.into_iter().map(|finding| (check.name(), finding)));
             }
         }

@@ -3,11 +3,14 @@
 use super::docker_spawner;
 use super::read::Setting;
 
+/// Authenticators of oauthenticator, by a part of their names.
+const PROVIDERS: [&str; 7] = ["oauth", "openid", "google", "github", "globus", "cilogon", "keycloak"];
+
 /// One sentence for an operator.
 pub fn instead(setting: &Setting) -> &'static str {
     let chosen = setting.plain.as_str().unwrap_or_default().to_lowercase();
     match (setting.class.as_str(), setting.trait_name.as_str()) {
-        ("JupyterHub", "authenticator_class") if chosen.contains("oauth") || chosen.contains("openid") => {
+        ("JupyterHub", "authenticator_class") if PROVIDERS.iter().any(|name| chosen.contains(name)) => {
             "Write [[auth.providers]] with the same client and groups (docs/login.md)."
         }
         ("JupyterHub", "authenticator_class") if chosen.contains("native") => {
@@ -61,7 +64,10 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("SwarmSpawner", _) => {
             "There is no driver for Swarm: with the bridge it keeps its own configuration (docs/hooks.md)."
         }
-        ("KubeSpawner", _) => "Kubernetes is no driver yet.",
+        ("KubeSpawner", "modify_pod_hook") => "Use spawner.kubernetes.modify_pod, a JSON Patch (docs/kubernetes.md).",
+        ("KubeSpawner", _) => {
+            "There is no such option of [spawner.kubernetes]; docs/kubernetes.md has those there are."
+        }
         ("JupyterHub" | "Spawner" | "Authenticator", _) => {
             "See docs/configuration.md for what there is; without it the default counts."
         }

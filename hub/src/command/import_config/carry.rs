@@ -84,12 +84,14 @@ fn new_name(docker: Option<Place>, name: &str) -> &str {
 }
 
 impl Carried {
-    /// What DockerSpawner starts when nobody chose is what is chosen at first; and it runs the image's own command.
+    /// What DockerSpawner starts when nobody chose is what is chosen at first; and it runs the image's own command, as
+    /// KubeSpawner does.
     fn whole_images(&mut self) {
         let of = |key: &str| self.options.iter().find(|(known, ..)| known == key);
         let image = of("spawner.docker.image").map(|(_, value, _)| value.clone());
-        let is_docker = of("spawner.driver").filter(|(_, driver, _)| driver.as_str() == Some("docker"));
-        let own_command = is_docker.filter(|_| of("spawner.cmd").is_none()).map(|(_, _, setting)| setting.clone());
+        let driver = of("spawner.driver");
+        let of_images = driver.filter(|(_, driver, _)| matches!(driver.as_str(), Some("docker" | "kubernetes")));
+        let own_command = of_images.filter(|_| of("spawner.cmd").is_none()).map(|(_, _, setting)| setting.clone());
         if let Some(setting) = own_command {
             self.add("spawner.cmd", json!([]), setting);
         }
@@ -189,6 +191,7 @@ fn class_choice(class: &str, name: &str, value: &Value) -> Option<(&'static str,
             ("spawner.local.mode", json!("folders"))
         }
         ("spawner_class", "docker" | "dockerspawner") => ("spawner.driver", json!("docker")),
+        ("spawner_class", "kube" | "kubernetes" | "kubespawner") => ("spawner.driver", json!("kubernetes")),
         _ => return None,
     })
 }
@@ -206,6 +209,7 @@ fn key_of(shape: &Shape, class: &str, name: &str) -> Option<String> {
         "LocalProcessSpawner" | "SimpleLocalProcessSpawner" => &["spawner.local", "spawner"],
         "DockerSpawner" => &["spawner.docker", "spawner"],
         "KubeSpawner" if name == "profile_list" => &["options"],
+        "KubeSpawner" => &["spawner.kubernetes", "spawner"],
         "ConfigurableHTTPProxy" => &["proxy"],
         "PeriodicMetricsCollector" => &["metrics"],
         _ => &[],

@@ -71,12 +71,12 @@ async fn of_a_hub_on_kubernetes_what_has_a_place_is_carried() {
             "GenericOAuthenticator.client_secret",
             "JupyterHub.authenticator_class",
             "JupyterHub.hub_bind_url",
-            "JupyterHub.spawner_class",
-            "KubeSpawner.image",
             "KubeSpawner.pre_spawn_hook",
         ]
     );
     assert!(!config.options.profile_list.is_empty(), "profiles are written as they stand");
+    assert_eq!((config.spawner.driver.as_str(), config.spawner.cmd.len()), ("kubernetes", 0));
+    assert_eq!(config.spawner.kubernetes.shape.image.as_deref(), Some("quay.io/jupyter/base-notebook:latest"));
     assert!(left["KubeSpawner.pre_spawn_hook"].contains("the function pre_spawn"), "{left:?}");
     assert!(left["KubeSpawner.pre_spawn_hook"].contains("[hooks.pre_spawn]"), "{left:?}");
     assert!(!format!("{left:?}").contains("never-shown"), "a secret is told");

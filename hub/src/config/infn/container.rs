@@ -4,11 +4,13 @@
 use serde_json::{Map, Value, json};
 
 use super::ENDPOINT;
-use super::read::{NO_IMAGE, Reading, listed};
+use super::read::{NO_IMAGE, Reading, listed, truth};
 use super::variable::Given;
 
 /// The folder of servers that all others are in.
 pub const WORKSPACE: &str = "/jupyter-workspace";
+/// The folder that the people of the lab for everybody work in.
+const TOGETHER: &str = "collaborativefolder";
 /// The network of hub, proxy and servers, and the hub's name in it.
 const NETWORK: &str = "jupyterhub";
 const HUB: &str = "jupyterhub";
@@ -27,20 +29,38 @@ const IDLE: u32 = 7200;
 /// What becoming another user in the container takes, as `start.sh` of docker-stacks does.
 const CAPABILITIES: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"];
 /// Those that say nothing to a driver without containers.
-const OF_CONTAINERS: [&str; 10] = [
+const OF_CONTAINERS: [&str; 9] = [
     "DOCKER_NETWORK_NAME",
     "DOCKER_SPAWN_CMD",
     "POST_START_CMD",
     "JUPYTER_POST_START_CMD",
     "DOCKER_NOTEBOOK_MOUNT_DIR",
     "JUPYTER_WITH_CVMFS",
-    "JUPYTER_COLLAB_SERVICE",
     "SPAWNED_IMAGE",
     "CVMFS_SNAPSHOTTER",
     "WITH_S3FUSE",
 ];
 
 impl Reading<'_> {
+    /// INFN's lab for everybody: here as the server of an account, in which everybody is who they are.
+    pub(super) fn together(&mut self) {
+        if self.flag("JUPYTER_COLLAB_SERVICE") != Some(true) {
+            return;
+        }
+        let mut lab = json!({ "name": "collaboration", "display_name": "Collaborative-Jupyter" });
+        if let Some(root) = self.workspace().filter(|_| self.ground.has_containers() && !self.ground.has_folders) {
+            lab["notebook_dir"] = format!("{root}/{TOGETHER}").into();
+        }
+        self.set("collaboration", vec![lab], "JUPYTER_COLLAB_SERVICE");
+    }
+
+    /// The folder of servers that the machine's are mounted into, where they are.
+    fn workspace(&self) -> Option<&str> {
+        let given = self.get("DOCKER_NOTEBOOK_DIR");
+        let is_mounted = self.ground.is_theirs() || given.is_some() || self.get("DOCKER_NOTEBOOK_MOUNT_DIR").is_some();
+        is_mounted.then(|| given.map_or(WORKSPACE, |given| given.text.trim_end_matches('/')))
+    }
+
     /// Everything about containers.
     pub(super) fn containers(&mut self) {
         if let Some(given) = self.get("DNS_NAME") {
@@ -157,23 +177,18 @@ impl Reading<'_> {
             self.blame(&given.from, "has to be a path from the root, without a colon", "Such as /jupyter-workspace");
             return;
         }
-        let together = self.flag("JUPYTER_COLLAB_SERVICE") == Some(true);
         if self.ground.is_theirs() || prefix.is_some() || workspace.is_some() {
             let from = prefix.or(workspace).map_or(ENDPOINT, |given| given.from.as_str());
             let mount = |folder: &str, target: &str| {
                 (format!("{below}/jupyter-mounts/{folder}"), Value::String(format!("{root}/{target}")))
             };
             let mut own = vec![mount("shared/{username}", "shared/{username}"), mount("users/{username}", "private")];
-            if together {
-                own.push(mount("collaborativefolder", "collaborativefolder"));
+            // What is wrong with it was told there.
+            if self.get("JUPYTER_COLLAB_SERVICE").is_some_and(|given| truth(&given.text) == Some(true)) {
+                own.push(mount(TOGETHER, TOGETHER));
             }
             self.set("spawner.docker.read_only_volumes", Map::from_iter([mount("shared", "shared")]), from);
             self.set("spawner.docker.volumes", Map::from_iter(own), from);
-        }
-        if together {
-            self.note(
-                "JUPYTER_COLLAB_SERVICE gives servers the folder collaborativefolder, and no service: everybody would work under one token; people share their servers instead",
-            );
         }
         if cvmfs {
             // What is mounted there later comes along.

@@ -95,6 +95,7 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
     let driver = at(document, "spawner.driver").map(|driver| match driver.as_str() {
         Some("docker") => Driver::Docker,
         Some("external") => Driver::External,
+        Some("kubernetes") => Driver::Kubernetes,
         _ => Driver::Local,
     });
     let mut can = super::rules::abilities(driver.unwrap_or(Driver::Docker));
@@ -102,7 +103,8 @@ pub fn underlay(document: &mut Document, environment: &Environment, problems: &m
     can.gpus |= has_devices;
     let hub_port = at(document, "hub.hub_port").and_then(Value::as_u64);
     let hub_port = hub_port.unwrap_or_else(|| HubConfig::default().hub_port.into());
-    let said = read::read(&variables, read::Ground { driver, can, has_devices, hub_port });
+    let has_folders = has_folders(document);
+    let said = read::read(&variables, read::Ground { driver, can, has_folders, has_devices, hub_port });
     problems.extend(said.problems);
     taken.notes.extend(said.notes);
     taken.claim = said.claim;
@@ -131,7 +133,7 @@ fn overruled(document: &Document) -> impl Fn(&str) -> bool + use<> {
     let any = |keys: &[&str]| keys.iter().any(|key| at(document, key).is_some());
     // Menus of two origins side by side would be neither's, and so with folders.
     let options = any(&["options"]);
-    let folders = any(&["folders", VOLUMES, READ_ONLY_VOLUMES, "spawner.docker.mounts"]);
+    let folders = has_folders(document);
     // Who says where the hub listens says how it is reached, or means the same.
     let address = any(&["hub.hub_ip"]);
     move |key| {
@@ -139,6 +141,11 @@ fn overruled(document: &Document) -> impl Fn(&str) -> bool + use<> {
             || (folders && [VOLUMES, READ_ONLY_VOLUMES].contains(&key))
             || (address && key == "hub.hub_connect_url")
     }
+}
+
+/// Whether somebody wrote which folders servers have.
+fn has_folders(document: &Document) -> bool {
+    ["folders", VOLUMES, READ_ONLY_VOLUMES, "spawner.docker.mounts"].iter().any(|key| at(document, key).is_some())
 }
 
 /// What a document says for a key.

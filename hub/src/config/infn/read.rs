@@ -16,6 +16,8 @@ pub struct Ground {
     pub driver: Option<Driver>,
     /// What can be done there.
     pub can: Abilities,
+    /// Whether folders of servers are configured, so that those of the variables are left out.
+    pub has_folders: bool,
     /// Whether GPUs are named without a variable.
     pub has_devices: bool,
     /// The port of the hub's own API.
@@ -67,6 +69,7 @@ pub fn read(variables: &Variables, ground: Ground) -> Said {
     reading.images(ground.can);
     reading.sizes(ground.can);
     reading.servers();
+    reading.together();
     reading.containers();
     reading.object_store();
     reading.passed_over();
@@ -315,7 +318,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn truth(text: &str) -> Option<bool> {
+pub(super) fn truth(text: &str) -> Option<bool> {
     match text.to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" | "t" | "y" => Some(true),
         "false" | "0" | "no" | "off" | "none" | "f" | "n" => Some(false),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use spawners::Abilities;
 
 use super::read::{Ground, Said, read};
-use super::variable::Variables;
+use super::variable::{KNOWN, Variables};
 use crate::config::spawner::Driver;
 use crate::config::{Config, Environment};
 
@@ -20,7 +20,8 @@ fn environment(more: &[(&str, &str)]) -> Environment {
 }
 
 /// What is read where nothing but the variables says what the hub is.
-const THEIRS: Ground = Ground { driver: None, can: Abilities::ALL, has_devices: false, hub_port: 8081 };
+const THEIRS: Ground =
+    Ground { driver: None, can: Abilities::ALL, has_folders: false, has_devices: false, hub_port: 8081 };
 
 fn said(environment: &Environment, ground: Ground) -> Said {
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
@@ -382,6 +383,41 @@ fn each_can_be_a_file_and_not_both() {
     assert!(!told.contains("and here") && !told.contains("from a file"));
 }
 
+/// Whatever a variable becomes, a file says it as the variable does.
+#[test]
+fn every_variable_can_be_a_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("value");
+    std::fs::write(&path, " what is said\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for name in KNOWN {
+        let file = format!("{name}_FILE");
+        let read = |environment: &Environment| {
+            let (mut problems, mut notes) = (Vec::new(), Vec::new());
+            let variables = Variables::of(environment, &mut problems, &mut notes);
+            let given = variables.get(name).map(|given| (given.text.clone(), given.from.clone()));
+            (given, problems.iter().map(ToString::to_string).collect::<Vec<_>>(), notes)
+        };
+        let mut environment = Environment::from([(file.clone(), path.display().to_string())]);
+        let (given, problems, notes) = read(&environment);
+        // That one is read for every hub, in one place: see `each_can_be_a_file_and_not_both`.
+        let elsewhere = name == "JUPYTERHUB_CRYPT_KEY";
+        assert_eq!(given, (!elsewhere).then(|| ("what is said".to_owned(), file.clone())), "{name}");
+        assert!(problems.is_empty() && notes.is_empty(), "{name}: {problems:?} {notes:?}");
+        environment.insert(name.to_owned(), "and here".to_owned());
+        let (given, problems, _) = read(&environment);
+        let expected = format!("environment {file}: and {name} are both set");
+        assert!(problems.len() == 1 && problems[0].starts_with(&expected), "{name}: {problems:?}");
+        assert!(given.is_none() && !problems[0].contains("what is said"), "{name}");
+        environment.remove(name);
+        environment.insert(file.clone(), folder.path().join("none").display().to_string());
+        let (given, problems, _) = read(&environment);
+        let is_told = problems.len() == 1 && problems[0].contains(&file);
+        assert!(given.is_none() && (is_told || elsewhere), "{name}: {problems:?}");
+    }
+}
+
 #[test]
 fn each_variable_of_containers_can_be_a_file_too() {
     use std::os::unix::fs::PermissionsExt;
@@ -428,7 +464,6 @@ fn what_is_not_done_is_named_with_the_reason_when_it_is_wanted() {
         let warnings = load(more).unwrap().warnings();
         assert!(warnings.iter().any(|line| line.starts_with(start)), "{start}: {warnings:?}");
     };
-    told(&[("JUPYTER_COLLAB_SERVICE", "True")], "JUPYTER_COLLAB_SERVICE gives servers the folder");
     told(&[("CVMFS_SNAPSHOTTER", "true")], "CVMFS_SNAPSHOTTER is not used: it is for Kubernetes");
     told(&[("WITH_S3FUSE", "true")], "WITH_S3FUSE gives servers neither /dev/fuse nor SYS_ADMIN");
     told(&[("S3_BUCKET", "a")], "S3_BUCKET counts only with S3_ENDPOINT");
@@ -450,13 +485,37 @@ fn what_is_not_done_is_named_with_the_reason_when_it_is_wanted() {
     assert!(!named("COLLAB") && !named("SNAPSHOTTER") && !named("S3FUSE"), "{warnings:?}");
 }
 
+/// INFN's lab for everybody under one token is the server of an account, which nobody is.
+#[test]
+fn the_lab_for_everybody_is_one_in_which_everybody_is_who_they_are() {
+    let wanted = [("JUPYTER_COLLAB_SERVICE", "True"), ("JUPYTER_IMAGE_LIST", "a,b")];
+    let config = load(&wanted).unwrap();
+    let lab = config.collaboration_of("collaboration").unwrap();
+    assert_eq!(lab.title(), "Collaborative-Jupyter");
+    assert_eq!(lab.notebook_dir.as_deref(), Some("/jupyter-workspace/collaborativefolder"));
+    assert!(lab.groups.is_empty(), "everybody who is let in");
+    assert!(config.hub.extra_user_scopes.contains(&"access:servers!server=collaboration/".to_owned()));
+    assert!(config.taken().iter().any(|(key, from)| key == "collaboration" && from == "JUPYTER_COLLAB_SERVICE"));
+    assert!(config.auth.reserved_users.contains("collaboration") && config.auth.blocked_users.is_empty());
+    // Where nothing is mounted by the variables it opens where all servers do.
+    let local = load(&[("JUPYTER_COLLAB_SERVICE", "True"), ("SPECOLA_SPAWNER__DRIVER", "local")]).unwrap();
+    assert_eq!(local.collaboration_of("collaboration").unwrap().notebook_dir, None);
+    // What is configured wins, and says which image has what it takes.
+    let own = r#"[{"name": "cygno", "options": {"img": "lab-collaborative:1", "gpu": 0}}]"#;
+    let config = load(&[wanted.as_slice(), &[("SPECOLA_COLLABORATION", own), ("WITH_GPU", "true")]].concat()).unwrap();
+    assert_eq!((config.collaboration.len(), config.collaboration_of("cygno").is_some()), (1, true));
+    assert!(load(&[("JUPYTER_COLLAB_SERVICE", "False")]).unwrap().collaboration.is_empty());
+}
+
 #[test]
 fn folders_that_are_configured_take_the_place_of_infns() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("specola.toml");
     std::fs::write(&file, "[folders]\nroot = \"/jupyter-mounts\"\n[hub]\nhub_ip = \"10.0.0.1\"\n").unwrap();
-    let config = Config::load(Some(&file), &environment(&[("JUPYTER_WITH_CVMFS", "true")])).unwrap();
+    let more = [("JUPYTER_WITH_CVMFS", "true"), ("JUPYTER_COLLAB_SERVICE", "true")];
+    let config = Config::load(Some(&file), &environment(&more)).unwrap();
     let docker = &config.spawner.docker;
     assert_eq!((docker.volumes.len(), docker.read_only_volumes.len()), (0, 1), "/cvmfs is no such folder");
+    assert_eq!(config.collaboration_of("collaboration").unwrap().notebook_dir, None, "there is no such folder");
     assert_eq!(config.hub.hub_url(), "http://10.0.0.1:8081");
 }

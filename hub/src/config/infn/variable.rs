@@ -8,7 +8,7 @@ use crate::config::problem::{Origin, Problem};
 use crate::config::secret_file;
 
 /// The variables that are known.
-const KNOWN: [&str; 38] = [
+pub(super) const KNOWN: [&str; 38] = [
     "OAUTH_ENDPOINT",
     "OAUTH_CALLBACK_URL",
     "IAM_CLIENT_ID",

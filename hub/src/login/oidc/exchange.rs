@@ -127,7 +127,7 @@ async fn a_login_at_github_goes_through_the_pages_of_the_hub() {
     );
     std::fs::write(&path, settings).unwrap();
     let config = crate::config::Config::load(Some(&path), &crate::config::Environment::new()).unwrap();
-    let parts = crate::start::assemble(config).await.unwrap();
+    let parts = crate::start::assemble(config).await.unwrap().unwrap();
     let service = site::init_service(crate::http::server::application(parts.app.clone())).await;
     let mut jar: HashMap<String, String> = HashMap::new();
     let mut get = async |path: &str| {

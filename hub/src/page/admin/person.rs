@@ -151,12 +151,7 @@ async fn remove(app: &web::Data<App>, by: &Actor, caller: &Caller, person: &Pers
         return Err(Problem::bad("Cannot delete the default server"));
     }
     let server = person.server(name).ok_or_else(Problem::not_found)?;
-    intent::want_stopped(app, by, server).await?;
-    if intent::wait_for(app, server.id, intent::Until::Stopped).await? {
-        return intent::remove(app, by, server.id).await;
-    }
-    intent::remove_later(app.clone(), by.clone(), server.id);
-    Ok(())
+    intent::stop_and_remove(app, by, server).await.map(drop)
 }
 
 async fn page(request: &HttpRequest, app: &App, caller: &Caller, person: &Person, told: Told) -> Answer {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hub_core::policy::menu::{Question, Typed};
+use hub_core::policy::image::{ImageError, UNDIGESTED, elsewhere};
+use hub_core::policy::menu::{OwnImages, Question, Typed};
 use hub_core::policy::{self, About, Amounts, Dimension, Person, Refusal, Rules, Standing};
 use pages::spawn::{Choice, Field, Input, Offer, Section};
 use pages::words::{Words, fill};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use spawners::Abilities;
 
 use crate::http::Problem;
@@ -151,7 +152,11 @@ impl Form<'_> {
             let of = typed.field.as_deref().unwrap_or(self.words.spawn_own_image);
             let example = typed.from.iter().find(|from| *from != "*");
             let example = example.map(|from| format!("{}/NAME:TAG", from.trim_end_matches('/'))).unwrap_or_default();
-            fields.push(self.field(&typed.name, of, text(&typed.value, example)));
+            let mut input = text(&typed.value, example);
+            if let Input::Text { check, .. } = &mut input {
+                *check = typed.own.as_ref().map(image_check);
+            }
+            fields.push(self.field(&typed.name, of, input));
         }
         fields
     }
@@ -238,7 +243,25 @@ fn section(title: &str, fields: Vec<Field>) -> Section {
 }
 
 fn text(value: &str, placeholder: String) -> Input {
-    Input::Text { value: value.to_owned(), placeholder, required: false, most: LONGEST_OPTION }
+    Input::Text { value: value.to_owned(), placeholder, required: false, most: LONGEST_OPTION, check: None }
+}
+
+/// The rule for an image of one's own with the sentences of its refusals, for the page's script. The judge is the start.
+fn image_check(own: &OwnImages) -> String {
+    let from = own.allowances.iter().map(|one| json!({ "registries": one.registries, "digest": one.require_digest }));
+    let mistakes = [
+        ("empty", ImageError::Empty),
+        ("long", ImageError::TooLong),
+        ("registry", ImageError::Registry),
+        ("repository", ImageError::Repository),
+        ("tag", ImageError::Tag),
+        ("digest", ImageError::Digest),
+    ];
+    let mut told: BTreeMap<&str, String> =
+        mistakes.into_iter().map(|(key, mistake)| (key, format!("{mistake}."))).collect();
+    told.insert("elsewhere", elsewhere(&own.allowances.iter().collect::<Vec<_>>()));
+    told.insert("undigested", UNDIGESTED.to_owned());
+    json!({ "listed": own.listed, "from": from.collect::<Vec<_>>(), "told": told }).to_string()
 }
 
 fn silent(value: &str, label: &str) -> Choice {
@@ -267,7 +290,6 @@ mod tests {
     use hub_core::policy::rule::{Grant, Matching, Named, Names};
     use hub_core::policy::{Image, Policy};
     use pages::words::ENGLISH;
-    use serde_json::json;
 
     fn rules() -> Rules {
         let image = |name: &str| Image {

@@ -30,24 +30,48 @@ const OLDER_REVISIONS: [&str; 12] = [
 
 const JUPYTERHUB: &str = include_str!("jupyterhub.sql");
 
-/// What brings Specola's tables from version n to n + 1. Only ever appended to.
-const STEPS: [&str; 15] = [
-    include_str!("specola.sql"),
-    include_str!("audit.sql"),
-    include_str!("scale.sql"),
-    include_str!("census.sql"),
-    include_str!("sharing.sql"),
-    include_str!("cull.sql"),
-    include_str!("after_stop.sql"),
-    include_str!("services.sql"),
-    include_str!("announcement.sql"),
-    include_str!("identity.sql"),
-    include_str!("upstream.sql"),
-    include_str!("admin.sql"),
-    include_str!("reservation.sql"),
-    include_str!("device.sql"),
-    include_str!("trash.sql"),
+/// What brings Specola's tables from one version to the next.
+struct Step {
+    sql: &'static str,
+    /// Takes away or changes what hubs of versions before use, which must not run on it any more.
+    contracts: bool,
+}
+
+impl Step {
+    /// Only adds: hubs of versions before neither see nor mind it.
+    const fn expands(sql: &'static str) -> Self {
+        Self { sql, contracts: false }
+    }
+}
+
+/// What brings Specola's tables from version n to n + 1. Only ever appended to. How hubs of two versions share a database:
+/// docs/decisions/0012.
+const STEPS: [Step; 19] = [
+    Step::expands(include_str!("specola.sql")),
+    Step::expands(include_str!("audit.sql")),
+    Step::expands(include_str!("scale.sql")),
+    Step::expands(include_str!("census.sql")),
+    Step::expands(include_str!("sharing.sql")),
+    Step::expands(include_str!("cull.sql")),
+    Step::expands(include_str!("after_stop.sql")),
+    Step::expands(include_str!("services.sql")),
+    Step::expands(include_str!("announcement.sql")),
+    Step::expands(include_str!("identity.sql")),
+    Step::expands(include_str!("upstream.sql")),
+    Step::expands(include_str!("admin.sql")),
+    Step::expands(include_str!("reservation.sql")),
+    Step::expands(include_str!("device.sql")),
+    Step::expands(include_str!("trash.sql")),
+    Step::expands(include_str!("volume.sql")),
+    Step::expands(include_str!("memory.sql")),
+    Step::expands(include_str!("hubs.sql")),
+    Step::expands(include_str!("together.sql")),
 ];
+
+/// The lowest version that may use a database on which these steps were done.
+fn needed(steps: &[Step]) -> i64 {
+    (1i64..).zip(steps).filter(|(_, step)| step.contracts).map(|(version, _)| version).last().unwrap_or(1)
+}
 
 /// Tables that only JupyterHub's schema has under these names together.
 pub(crate) const JUPYTERHUB_TABLES: [&str; 16] = [
@@ -75,9 +99,16 @@ pub(crate) struct Survey {
     pub(crate) tables: Vec<String>,
     pub(crate) alembic: Option<String>,
     pub(crate) specola: Option<i64>,
+    /// The lowest version that may still use it, where a hub has noted that.
+    pub(crate) needs: Option<i64>,
 }
 
 impl Survey {
+    /// The version of Specola's tables, where it is newer than those that this hub knows.
+    pub(crate) fn newer(&self) -> Option<i64> {
+        self.specola.filter(|found| *found > STEPS.len() as i64)
+    }
+
     /// Whether there is a table of this name.
     pub(crate) fn has(&self, table: &str) -> bool {
         self.tables.iter().any(|name| name == table)
@@ -97,7 +128,8 @@ pub(crate) fn judge(survey: &Survey) -> Result<Missing, OpenError> {
     let has = |table: &str| survey.has(table);
     let known = STEPS.len() as i64;
     let specola = survey.specola.unwrap_or(0);
-    if specola > known {
+    // Every newer hub notes which ones may stay.
+    if specola > known && survey.needs.is_none_or(|needs| needs > known) {
         return Err(OpenError::NewerSpecola { found: specola, known });
     }
     match survey.alembic.as_deref() {
@@ -121,21 +153,31 @@ pub(crate) async fn survey(tx: &mut Tx) -> Result<Survey> {
     let rows = tx.rows(tables, params![]).await?;
     let tables = rows.iter().map(|row| row.get("name")).collect::<Result<Vec<String>>>()?;
     let has = |name: &str| tables.iter().any(|table| table == name);
-    let text = |row: Option<Row>, column| row.map(|row| row.get::<String>(column)).transpose();
+    let text = |row: Row| row.get::<String>("version_num");
     let alembic = match has("alembic_version") {
-        true => text(tx.row("SELECT version_num FROM alembic_version", params![]).await?, "version_num")?,
+        true => tx.row("SELECT version_num FROM alembic_version", params![]).await?.map(text).transpose()?,
         false => None,
     };
-    let specola = match has("specola_meta") {
-        true => {
-            text(tx.row("SELECT value FROM specola_meta WHERE name = 'schema_version'", params![]).await?, "value")?
-        }
-        false => None,
-    };
-    let number = |text: String| {
-        text.parse().map_err(|_| StoreError::Corrupt("specola_meta holds no readable schema_version".to_owned()))
-    };
-    Ok(Survey { specola: specola.map(number).transpose()?, alembic, tables })
+    let (mut specola, mut needs) = (None, None);
+    if has("specola_meta") {
+        specola = number(tx, "schema_version").await?;
+        needs = number(tx, "schema_needs").await?;
+    }
+    Ok(Survey { specola, needs, alembic, tables })
+}
+
+/// A fact of `specola_meta` that is a number.
+async fn number(tx: &mut Tx, name: &str) -> Result<Option<i64>> {
+    let row = tx.row("SELECT value FROM specola_meta WHERE name = $1", params![name]).await?;
+    let text: Option<String> = row.map(|row| row.get("value")).transpose()?;
+    let unreadable = |_| StoreError::Corrupt(format!("specola_meta holds no readable {name}"));
+    text.map(|text| text.parse().map_err(unreadable)).transpose()
+}
+
+async fn write_number(tx: &mut Tx, name: &str, number: i64) -> Result<()> {
+    let sql = "INSERT INTO specola_meta (name, value) VALUES ($1, $2)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    tx.execute(sql, params![name, number.to_string()]).await.map(drop)
 }
 
 /// Creates what is missing. All or nothing: both databases roll back definitions too.
@@ -145,14 +187,13 @@ pub(crate) async fn complete(tx: &mut Tx, missing: &Missing) -> Result<()> {
         let stamp = "INSERT INTO alembic_version (version_num) VALUES ($1) ON CONFLICT DO NOTHING";
         tx.execute(stamp, params![ALEMBIC_HEAD]).await?;
     }
-    for (version, step) in (1i64..).zip(STEPS).filter(|(version, _)| *version > missing.specola) {
-        tx.script(dialect(tx, step)).await?;
-        tx.execute(
-            "INSERT INTO specola_meta (name, value) VALUES ('schema_version', $1)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            params![version.to_string()],
-        )
-        .await?;
+    for (version, step) in (1i64..).zip(&STEPS).filter(|(version, _)| *version > missing.specola) {
+        tx.script(dialect(tx, step.sql)).await?;
+        write_number(tx, "schema_version", version).await?;
+    }
+    // A newer hub knows better.
+    if missing.specola <= STEPS.len() as i64 {
+        write_number(tx, "schema_needs", needed(&STEPS)).await?;
     }
     Ok(())
 }
@@ -225,7 +266,25 @@ mod tests {
 
     fn holds(tables: &[&str], alembic: Option<&str>, specola: Option<i64>) -> Survey {
         let tables = tables.iter().map(|table| table.to_string()).collect();
-        Survey { tables, alembic: alembic.map(str::to_owned), specola }
+        Survey { tables, alembic: alembic.map(str::to_owned), specola, needs: None }
+    }
+
+    #[test]
+    fn a_hub_stays_until_a_step_takes_away_what_it_uses() {
+        let newer = |needs| Survey { needs, ..holds(&["alembic_version", "users"], Some(ALEMBIC_HEAD), Some(99)) };
+        let known = STEPS.len() as i64;
+        for needs in [1, known] {
+            let survey = newer(Some(needs));
+            assert_eq!(judge(&survey).unwrap(), Missing { jupyterhub: false, specola: 99 });
+            assert_eq!(survey.newer(), Some(99));
+        }
+        for needs in [Some(known + 1), Some(99), None] {
+            assert!(matches!(judge(&newer(needs)), Err(OpenError::NewerSpecola { found: 99, .. })), "{needs:?}");
+        }
+        let (expands, contracts) = (|| Step::expands(""), || Step { sql: "", contracts: true });
+        assert_eq!(needed(&[expands(), expands()]), 1);
+        assert_eq!(needed(&[expands(), contracts(), expands()]), 2);
+        assert_eq!(needed(&[contracts(), expands(), contracts(), expands()]), 3);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One user at a time.
 
-use crate::harness::{Database, at, both, server, user};
+use crate::harness::{Database, at, both, server, user, want_running};
 use hub_store::StoreError;
 use serde_json::{Value, json};
 
@@ -54,6 +54,18 @@ async fn activity_only_moves_forward(Database { store, .. }: Database) {
     assert_eq!(store.user("ann").await.unwrap().unwrap().last_activity, Some(at(50)));
 }
 
+async fn nobody_gets_another_name_whose_server_is_not_stopped(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await;
+    let lab = server(&store, ann.id, "").await;
+    want_running(&store, lab.id).await;
+    assert!(!store.rename_user(ann.id, "anna").await.unwrap());
+    crate::servers::bring_up(&store, lab.id).await;
+    assert!(!store.rename_user(ann.id, "anna").await.unwrap());
+    let bea = user(&store, "bea").await;
+    assert!(store.rename_user(bea.id, "anna").await.unwrap(), "it is no matter of hers");
+    assert_eq!(store.user_by_id(ann.id).await.unwrap().unwrap().name, "ann");
+}
+
 async fn nothing_is_left_of_a_deleted_user(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await;
     let lab = server(&store, ann.id, "").await;
@@ -79,6 +91,7 @@ both!(
     a_name_or_cookie_that_is_taken_is_a_conflict,
     a_user_changes_name_information_cookie_and_state,
     activity_only_moves_forward,
+    nobody_gets_another_name_whose_server_is_not_stopped,
     nothing_is_left_of_a_deleted_user,
     a_name_longer_than_the_column_is_refused_by_postgresql,
 );

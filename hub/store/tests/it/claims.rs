@@ -59,7 +59,7 @@ async fn a_lease_is_respected_until_it_runs_out(Database { store, .. }: Database
     assert!(store.claim(ids[0], "hub-1", at(30), LEASE).await.unwrap().is_some(), "its own holder may claim again");
     assert_eq!(due(&store, "hub-2", 59, 9).await, []);
     assert_eq!(due(&store, "hub-2", 60, 9).await, ids, "a dead hub's server is due when its lease is over");
-    assert_eq!(store.renew(ids[0], "hub-1", Generation(0), at(99)).await.unwrap(), None);
+    assert_eq!(store.renew(ids[0], "hub-1", Generation(0), at(69), LEASE).await.unwrap(), None);
     assert!(!store.release(ids[0], "hub-1", None).await.unwrap());
     assert!(store.claim(SpawnerId(999), "hub-1", at(1), LEASE).await.unwrap().is_none());
 }
@@ -68,7 +68,7 @@ async fn a_lease_can_be_renewed_and_shows_the_row_as_it_is(Database { store, .. 
     let ids = wanted(&store, &["a"]).await;
     due(&store, "hub-1", 1, 9).await;
     store.set_server_options(ids[0], Some(&json!({"new": 1}))).await.unwrap();
-    let fresh = store.renew(ids[0], "hub-1", Generation(0), at(200)).await.unwrap().unwrap();
+    let fresh = store.renew(ids[0], "hub-1", Generation(0), at(170), LEASE).await.unwrap().unwrap();
     assert_eq!((fresh.held_until, fresh.user_options), (Some(at(200)), Some(json!({"new": 1}))));
 }
 

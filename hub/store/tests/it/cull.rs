@@ -4,7 +4,8 @@ use crate::harness::{Database, at, both, server, user, want_running};
 use chrono::TimeDelta;
 use hub_core::id::{SpawnerId, UserId};
 use hub_core::life::Desired;
-use hub_store::{Judged, Server, Store};
+use hub_store::{Judged, Server, Store, WantStopped};
+use serde_json::json;
 
 async fn running(store: &Store, user: UserId, name: &str) -> Server {
     let id = server(store, user, name).await.id;
@@ -25,7 +26,7 @@ async fn let_stop(store: &Store, id: SpawnerId) {
     let lease = TimeDelta::seconds(30);
     let held = store.claim(id, "hub-1", at(100), lease).await.unwrap().unwrap();
     assert!(store.begin_stop(id, "hub-1", held.generation, at(200), at(100)).await.unwrap());
-    assert!(store.finish(id, "hub-1", held.generation, at(101)).await.unwrap());
+    assert!(store.finish(id, "hub-1", held.generation, None, at(101)).await.unwrap());
     store.release(id, "hub-1", None).await.unwrap();
 }
 
@@ -92,19 +93,43 @@ async fn a_marked_server_is_found_once_it_has_stopped_and_not_if_it_started_agai
     for lab in [&gone, &back] {
         assert!(store.want_idle_stopped(&judged(lab), true, at(50)).await.unwrap());
     }
-    assert_eq!(store.culled_servers().await.unwrap(), []);
+    assert_eq!(store.marked_servers().await.unwrap(), []);
     for lab in [&gone, &back] {
         let_stop(&store, lab.id).await;
     }
     want_running(&store, back.id).await;
-    let names: Vec<String> = store.culled_servers().await.unwrap().into_iter().map(|server| server.name).collect();
+    let names: Vec<String> = store.marked_servers().await.unwrap().into_iter().map(|(server, _)| server.name).collect();
     assert_eq!(names, ["gone"]);
     crate::servers::bring_up(&store, back.id).await;
     store.want_stopped(back.id, at(300)).await.unwrap();
     let_stop(&store, back.id).await;
-    assert_eq!(store.culled_servers().await.unwrap().len(), 1, "a stop by its owner deletes nothing");
+    assert_eq!(store.marked_servers().await.unwrap().len(), 1, "a stop by its owner deletes nothing");
     assert!(store.delete_server(gone.id).await.unwrap());
-    assert_eq!(store.culled_servers().await.unwrap(), []);
+    assert_eq!(store.marked_servers().await.unwrap(), []);
+}
+
+async fn a_wish_to_delete_stands_with_the_wish_to_stop_until_somebody_starts_it(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let (gone, back) = (running(&store, ann, "gone").await, running(&store, ann, "back").await);
+    let by = json!({ "who": "user:ann" });
+    for lab in [&gone, &back] {
+        assert_eq!(store.want_removed(lab.id, &by, at(50)).await.unwrap(), WantStopped::Accepted);
+        assert_eq!(store.want_removed(lab.id, &by, at(51)).await.unwrap(), WantStopped::AlreadyStopping);
+        assert_eq!(store.marked_servers().await.unwrap(), [], "not before it has stopped");
+    }
+    for lab in [&gone, &back] {
+        let_stop(&store, lab.id).await;
+    }
+    // Started, and called off before anything was done: in the same generation.
+    want_running(&store, back.id).await;
+    assert_eq!(store.want_stopped(back.id, at(300)).await.unwrap(), WantStopped::Accepted);
+    let marked = store.marked_servers().await.unwrap();
+    let marked: Vec<_> = marked.iter().map(|(server, by)| (server.name.as_str(), by.as_ref())).collect();
+    assert_eq!(marked, [("gone", Some(&by))]);
+    // One that has stopped already, whose deletion its asker did not come to.
+    assert_eq!(store.want_removed(back.id, &by, at(301)).await.unwrap(), WantStopped::AlreadyStopped);
+    assert_eq!(store.marked_servers().await.unwrap().len(), 2);
+    assert_eq!(store.want_removed(SpawnerId(999), &by, at(1)).await.unwrap(), WantStopped::Gone);
 }
 
 async fn users_are_found_who_are_away_and_have_no_server_in_use(Database { store, .. }: Database) {
@@ -132,6 +157,7 @@ both!(
     a_turn_is_given_to_one_hub,
     only_ready_servers_that_are_idle_or_old_are_found,
     a_stop_holds_only_if_nothing_happened_since,
+    a_wish_to_delete_stands_with_the_wish_to_stop_until_somebody_starts_it,
     a_marked_server_is_found_once_it_has_stopped_and_not_if_it_started_again,
     users_are_found_who_are_away_and_have_no_server_in_use,
 );

@@ -138,7 +138,7 @@ async fn a_device_is_free_again_when_the_stop_is_confirmed_and_not_before(Databa
     let waits = lease(&store, servers[1], &[(GPU, 1)], &known, at(1201)).await;
     assert_eq!(place(&waits), (1, 1), "it is still being stopped");
     assert_eq!(store.settle_devices().await.unwrap(), 0);
-    assert!(store.finish(servers[0], HOLDER, up.generation, at(1202)).await.unwrap());
+    assert!(store.finish(servers[0], HOLDER, up.generation, None, at(1202)).await.unwrap());
     assert_eq!(store.devices_of(servers[0]).await.unwrap(), Devices::new());
     assert_eq!(held(lease(&store, servers[1], &[(GPU, 1)], &known, at(1203)).await), ["GPU-1"]);
     // The next one is told how long that was: 1200 seconds, of which three have passed.

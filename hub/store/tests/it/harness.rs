@@ -3,7 +3,7 @@
 use hub_core::clock::Time;
 use hub_core::id::{SpawnerId, UserId};
 use hub_core::secret::Secret;
-use hub_store::{HUB_CLIENT, NewToken, OpenOptions, Server, StartLimits, Store, TokenOwner, User, WantRunning};
+use hub_store::{HUB_CLIENT, Leases, NewToken, OpenOptions, Server, StartLimits, Store, TokenOwner, User, WantRunning};
 use serde_json::json;
 use sqlx::{Connection, Executor, Row};
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub fn at(seconds: i64) -> Time {
 }
 
 pub fn options() -> OpenOptions {
-    OpenOptions { connections: 3, ..OpenOptions::new(at(0)) }
+    OpenOptions { connections: 3, leases: Leases::ByCaller, ..OpenOptions::new(at(0)) }
 }
 
 /// As `options`, for a test that waits for an error.

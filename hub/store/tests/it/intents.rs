@@ -41,7 +41,8 @@ async fn a_stop_wins_over_a_start_under_way(Database { store, .. }: Database) {
     assert_eq!(store.want_stopped(lab.id, at(6)).await.unwrap(), WantStopped::AlreadyStopping);
     assert_eq!(want(&store, lab.id, FREE).await, WantRunning::Stopping);
     assert!(!store.fail(lab.id, "hub-1", starting.generation, &json!("late"), at(7)).await.unwrap());
-    let told = store.renew(lab.id, "hub-1", starting.generation, at(60)).await.unwrap().unwrap();
+    let told =
+        store.renew(lab.id, "hub-1", starting.generation, at(30), TimeDelta::seconds(30)).await.unwrap().unwrap();
     assert_eq!((told.desired, told.failure), (Desired::Stopped, None));
     assert_eq!(store.prepare(lab.id, "hub-1", &prepared).await.unwrap(), None, "it is not wanted any more");
 }

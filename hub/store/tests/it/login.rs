@@ -20,17 +20,25 @@ async fn a_password_is_set_replaced_and_deleted(Database { store, .. }: Database
     assert!(matches!(nobody, Err(StoreError::Missing(_))), "{nobody:?}");
 }
 
-async fn an_invitation_is_good_for_one_time(Database { store, .. }: Database) {
-    let ann = user(&store, "ann").await.id;
+async fn an_invitation_is_good_for_one_time(database: Database) {
+    let store = &database.store;
+    let ann = user(store, "ann").await.id;
     let (one, two) = (Secret::new("one"), Secret::new("two"));
     store.insert_invite(&one, ann, at(100)).await.unwrap();
     store.insert_invite(&two, ann, at(10)).await.unwrap();
     assert_eq!(store.invite(&one, at(50)).await.unwrap().map(|(user, _)| user), Some(ann));
-    assert_eq!(store.take_invite(&one, at(50)).await.unwrap(), Some(ann));
-    assert_eq!(store.take_invite(&one, at(51)).await.unwrap(), None);
+    let accept = async |invite: &Secret, now| store.accept_invite(invite, &Secret::new("$argon2id$own"), now).await;
+    // What cannot be set uses nothing up.
+    database.hand("ALTER TABLE specola_passwords RENAME TO elsewhere").await;
+    accept(&one, at(49)).await.unwrap_err();
+    database.hand("ALTER TABLE elsewhere RENAME TO specola_passwords").await;
+    assert_eq!(accept(&one, at(50)).await.unwrap(), Some(ann));
+    let password = store.password(ann).await.unwrap().unwrap();
+    assert!(password.hash.matches("$argon2id$own") && !password.must_change && password.changed_at == at(50));
+    assert_eq!(accept(&one, at(51)).await.unwrap(), None);
     assert_eq!(store.invite(&one, at(51)).await.unwrap(), None);
-    assert_eq!(store.take_invite(&two, at(10)).await.unwrap(), None, "it has run out");
-    assert_eq!(store.take_invite(&Secret::new("three"), at(1)).await.unwrap(), None);
+    assert_eq!(accept(&two, at(10)).await.unwrap(), None, "it has run out");
+    assert_eq!(accept(&Secret::new("three"), at(1)).await.unwrap(), None);
     let twice = store.insert_invite(&one, ann, at(100)).await;
     assert!(matches!(twice, Err(StoreError::Conflict(_))), "{twice:?}");
 }

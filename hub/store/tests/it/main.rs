@@ -5,6 +5,7 @@
 
 mod harness;
 mod postgres;
+mod relay;
 
 mod accounts;
 mod after_stop;
@@ -14,10 +15,12 @@ mod census;
 mod claims;
 mod cull;
 mod devices;
+mod failover;
 mod groups;
 mod identities;
 mod intents;
 mod jupyterhub;
+mod labs;
 mod lists;
 mod login;
 mod membership;

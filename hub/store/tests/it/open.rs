@@ -80,11 +80,29 @@ async fn other_versions_are_refused_with_the_remedy(Database { store, url, .. }:
     let none = refused("DELETE FROM alembic_version").await;
     assert!(matches!(none, OpenError::NoVersion), "{none:?}");
     let newer = "INSERT INTO alembic_version VALUES ('f460b0348206');
-                 UPDATE specola_meta SET value = '99' WHERE name = 'schema_version'";
+                 UPDATE specola_meta SET value = '99' WHERE name IN ('schema_version', 'schema_needs')";
     let newer = refused(newer).await;
     assert!(matches!(newer, OpenError::NewerSpecola { found: 99, .. }), "{newer:?}");
     let odd = refused("UPDATE specola_meta SET value = 'x' WHERE name = 'schema_version'").await;
     assert!(matches!(odd, OpenError::Store(StoreError::Corrupt(_))), "{odd:?}");
+}
+
+async fn a_hub_works_on_what_a_newer_one_has_only_added_to(Database { store, url, .. }: Database) {
+    user(&store, "ann").await;
+    assert_eq!(store.meta("schema_needs").await.unwrap().as_deref(), Some("1"), "all steps so far only add");
+    store.close().await;
+    let newer = "UPDATE specola_meta SET value = '99' WHERE name = 'schema_version';
+                 UPDATE specola_meta SET value = '7' WHERE name = 'schema_needs';
+                 ALTER TABLE specola_servers ADD COLUMN of_a_newer_version TEXT;
+                 CREATE TABLE specola_of_a_newer_version (id BIGINT PRIMARY KEY)";
+    outside(&url, newer).await;
+    let store = Store::open(&url, options()).await.unwrap();
+    let ann = store.user("ann").await.unwrap().unwrap();
+    let lab = server(&store, ann.id, "").await;
+    want_running(&store, lab.id).await;
+    crate::servers::bring_up(&store, lab.id).await;
+    let left = [store.meta("schema_version").await.unwrap(), store.meta("schema_needs").await.unwrap()];
+    assert_eq!(left, [Some("99".to_owned()), Some("7".to_owned())], "what the newer one noted stays");
 }
 
 async fn a_server_that_jupyterhub_left_running_is_adopted(Database { store, url, .. }: Database) {
@@ -107,7 +125,7 @@ async fn a_server_that_jupyterhub_left_running_is_adopted(Database { store, url,
     store.want_stopped(lab.id, at(1)).await.unwrap();
     store.claim(lab.id, "hub-1", at(1), chrono::TimeDelta::seconds(9)).await.unwrap().unwrap();
     assert!(store.begin_stop(lab.id, "hub-1", lab.generation, at(9), at(2)).await.unwrap());
-    assert!(store.finish(lab.id, "hub-1", lab.generation, at(3)).await.unwrap());
+    assert!(store.finish(lab.id, "hub-1", lab.generation, None, at(3)).await.unwrap());
     let tokens = store.tokens_of(hub_store::TokenOwner::User(ann.id), at(3)).await.unwrap();
     assert_eq!(tokens.len(), 0, "the token that JupyterHub gave it is revoked");
 }
@@ -246,6 +264,7 @@ both!(
     an_opened_database_keeps_everything_over_a_second_opening,
     hubs_that_open_a_new_database_at_once_all_succeed,
     other_versions_are_refused_with_the_remedy,
+    a_hub_works_on_what_a_newer_one_has_only_added_to,
     a_server_that_jupyterhub_left_running_is_adopted,
     what_jupyterhub_did_while_it_had_the_database_is_followed,
     bad_rows_are_impossible,

@@ -13,8 +13,14 @@ const SCRIPT: &str = r#"
 set -e
 dir=$(mktemp -d /tmp/hub-store-pg.XXXXXX)
 trap 'rm -rf "$dir"' EXIT
-"$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$dir/initdb.log" 2>&1 ||
-    { cat "$dir/initdb.log" >&2; exit 1; }
+if [ -z "$FROM" ]; then
+    "$BIN/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$dir/made.log" 2>&1 ||
+        { cat "$dir/made.log" >&2; exit 1; }
+else
+    "$BIN/pg_basebackup" -h "$FROM" -U postgres -D "$dir/data" -X stream -c fast -N >"$dir/made.log" 2>&1 ||
+        { cat "$dir/made.log" >&2; exit 1; }
+    touch "$dir/data/standby.signal"
+fi
 "$BIN/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
     -c full_page_writes=off -c max_connections=300 >"$dir/log" 2>&1 &
 pid=$!
@@ -30,11 +36,35 @@ kill -INT $pid
 wait $pid || true
 "#;
 
-struct Cluster {
-    directory: PathBuf,
+/// A cluster that runs.
+pub struct Cluster {
+    /// Where its socket is.
+    pub directory: PathBuf,
     bin: PathBuf,
     /// Holds the script's standard input open.
     _child: Child,
+}
+
+impl Cluster {
+    /// One for a test alone.
+    pub fn own() -> Option<Self> {
+        start(None)
+    }
+
+    /// A standby that has everything of this moment, and hears of nothing that comes after.
+    pub fn standby(&self) -> Self {
+        start(Some(&self.directory)).expect("it has the programs of the first")
+    }
+
+    /// How a store is told a database of it.
+    pub fn url(&self, name: &str) -> String {
+        url(&self.directory, name)
+    }
+}
+
+/// How a store is told a database behind a socket in a folder.
+pub fn url(directory: &Path, name: &str) -> String {
+    format!("postgresql://postgres@/{name}?host={}", directory.display())
 }
 
 /// Makes an empty database and returns its URL. `None`, with a line that says so, where PostgreSQL is not installed.
@@ -46,7 +76,7 @@ pub fn new_database() -> Option<String> {
 pub fn made_of(template: &str) -> Option<String> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let cluster = CLUSTER.get_or_init(start).as_ref()?;
+    let cluster = CLUSTER.get_or_init(|| start(None)).as_ref()?;
     let name = format!("store_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let made = Command::new(cluster.bin.join("createdb"))
         .arg("-h")
@@ -55,10 +85,10 @@ pub fn made_of(template: &str) -> Option<String> {
         .status()
         .expect("createdb runs");
     assert!(made.success(), "createdb failed");
-    Some(format!("postgresql://postgres@/{name}?host={}", cluster.directory.display()))
+    Some(cluster.url(&name))
 }
 
-fn start() -> Option<Cluster> {
+fn start(from: Option<&Path>) -> Option<Cluster> {
     let Some(bin) = programs() else {
         let required = std::env::var("SPECOLA_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
         assert!(!required, "SPECOLA_REQUIRE_POSTGRES=1, and no initdb is installed");
@@ -80,7 +110,8 @@ fn start() -> Option<Cluster> {
         }
     };
     // A group of its own, so that an interrupt from the terminal does not end the script before its clean-up.
-    let command = command.env("BIN", &bin).current_dir("/").process_group(0);
+    let from = from.map(Path::as_os_str).unwrap_or_default();
+    let command = command.env("BIN", &bin).env("FROM", from).current_dir("/").process_group(0);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the script starts");
     let mut line = String::new();
     let output = child.stdout.take().expect("a pipe");

@@ -91,7 +91,7 @@ async fn what_is_taken_is_free_again_when_the_stop_is_confirmed_and_not_before(D
     assert!(full(want(&store, labs[1], 1000, 0, one()).await), "it is stopping");
     let only_group = vec![of("g", amounts(None, Some(1000), None))];
     assert!(matches!(want(&store, labs[1], 1, 0, only_group).await, WantRunning::OverQuota(_)));
-    assert!(store.finish(labs[0], HOLDER, running.generation, at(23)).await.unwrap());
+    assert!(store.finish(labs[0], HOLDER, running.generation, None, at(23)).await.unwrap());
     assert_eq!(store.taken_by(ann).await.unwrap(), Amounts { memory: Some(0), ..amounts(Some(0), Some(0), Some(0)) });
     assert_eq!(want(&store, labs[1], 1000, 0, one()).await, WantRunning::Accepted);
 }

@@ -74,6 +74,9 @@ async fn revisions_of_many_writers_are_all_different(Database { store, .. }: Dat
 }
 
 async fn proxies_that_are_alive_and_behind_are_known(Database { store, .. }: Database) {
+    for number in 1..=6 {
+        put(&store, "/user/ann/", &format!("http://a:{number}")).await;
+    }
     store.ack("one", 3, at(10)).await.unwrap();
     store.ack("two", 5, at(20)).await.unwrap();
     store.ack("dead", 1, at(0)).await.unwrap();

@@ -5,7 +5,9 @@ use chrono::TimeDelta;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
-use hub_store::{Address, Arrived, NewToken, OAuthClient, Prepared, Server, Store, TokenOwner, WantStopped};
+use hub_store::{
+    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, Store, TokenOwner, WantStopped,
+};
 use serde_json::json;
 
 const HOLDER: &str = "hub-1";
@@ -59,7 +61,7 @@ pub async fn fail(store: &Store, id: SpawnerId) {
     let failure = json!({"message": "It ended before it was ready."});
     assert!(store.fail(id, HOLDER, generation, &failure, at(3)).await.unwrap());
     assert!(store.begin_stop(id, HOLDER, generation, at(90), at(4)).await.unwrap());
-    assert!(store.finish(id, HOLDER, generation, at(5)).await.unwrap());
+    assert!(store.finish(id, HOLDER, generation, None, at(5)).await.unwrap());
 }
 
 async fn a_server_is_made_once_and_found(Database { store, .. }: Database) {
@@ -119,6 +121,34 @@ async fn a_server_at_rest_can_be_renamed_to_a_free_name(Database { store, .. }: 
     assert!(!store.rename_server(SpawnerId(999), "d").await.unwrap());
 }
 
+async fn a_full_memory_is_noted_for_the_run_it_was_in(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    let full = |seconds| MemoryFull { at: at(seconds), limit: Some(4 << 30) };
+    let noted = async || store.server_by_id(lab).await.unwrap().unwrap().memory_full;
+    assert!(!store.note_memory_full(lab, Generation(0), &full(1)).await.unwrap(), "it does not run");
+    want_running(&store, lab).await;
+    bring_up(&store, lab).await;
+    assert!(!store.note_memory_full(lab, Generation(0), &full(6)).await.unwrap(), "that run is over");
+    assert_eq!(noted().await, None);
+    assert!(store.note_memory_full(lab, Generation(1), &full(7)).await.unwrap());
+    assert!(!store.note_memory_full(lab, Generation(1), &full(7)).await.unwrap(), "it is known");
+    assert!(!store.note_memory_full(lab, Generation(1), &full(6)).await.unwrap(), "a later one is known");
+    assert_eq!(noted().await, Some(full(7)));
+    let unlimited = MemoryFull { at: at(8), limit: None };
+    assert!(store.note_memory_full(lab, Generation(1), &unlimited).await.unwrap());
+    assert_eq!(noted().await, Some(unlimited));
+    // The next run knows nothing of it.
+    store.want_stopped(lab, at(9)).await.unwrap();
+    store.claim(lab, HOLDER, at(9), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    assert!(store.begin_stop(lab, HOLDER, Generation(1), at(90), at(9)).await.unwrap());
+    assert!(store.finish(lab, HOLDER, Generation(1), None, at(9)).await.unwrap());
+    assert!(store.release(lab, HOLDER, None).await.unwrap());
+    want_running(&store, lab).await;
+    bring_up(&store, lab).await;
+    assert_eq!(noted().await, None);
+}
+
 async fn a_server_goes_up_with_token_client_and_address(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     let lab = server(&store, ann, "").await.id;
@@ -146,10 +176,10 @@ async fn nothing_is_left_of_a_server_that_went_down(Database { store, .. }: Data
     let one = Generation(1);
     assert!(!store.begin_stop(lab, HOLDER, one, at(40), at(11)).await.unwrap(), "nobody holds it");
     store.claim(lab, HOLDER, at(11), TimeDelta::seconds(30)).await.unwrap().unwrap();
-    assert!(!store.finish(lab, HOLDER, one, at(12)).await.unwrap(), "it has not begun to stop");
+    assert!(!store.finish(lab, HOLDER, one, None, at(12)).await.unwrap(), "it has not begun to stop");
     assert!(store.begin_stop(lab, HOLDER, one, at(40), at(12)).await.unwrap());
     assert_eq!(store.want_stopped(lab, at(12)).await.unwrap(), WantStopped::AlreadyStopping);
-    assert!(store.finish(lab, HOLDER, one, at(13)).await.unwrap());
+    assert!(store.finish(lab, HOLDER, one, None, at(13)).await.unwrap());
     let down = store.server_by_id(lab).await.unwrap().unwrap();
     assert_eq!((down.phase, down.desired, down.generation), (Phase::Stopped, Desired::Stopped, one));
     assert_eq!((down.address, down.url, down.started, down.oauth_client_id), (None, None, None, None));
@@ -176,6 +206,30 @@ async fn a_start_that_was_lost_begins_again_with_another_token(Database { store,
     assert!(!store.save_state(lab, Generation(1), &json!({})).await.unwrap(), "the first attempt is too late");
 }
 
+async fn the_name_of_its_claim_is_left_to_a_server(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    want_running(&store, lab).await;
+    bring_up(&store, lab).await;
+    let state = json!({"pod_name": "jupyter-ann", "namespace": "labs", "pvc_name": "home-of-ann"});
+    let left = Some(json!({"pvc_name": "home-of-ann"}));
+    assert!(store.save_state(lab, Generation(1), &state).await.unwrap());
+    store.want_stopped(lab, at(10)).await.unwrap();
+    store.claim(lab, HOLDER, at(11), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    assert!(store.begin_stop(lab, HOLDER, Generation(1), at(40), at(12)).await.unwrap());
+    assert!(store.finish(lab, HOLDER, Generation(1), None, at(13)).await.unwrap());
+    let down = store.server_by_id(lab).await.unwrap().unwrap();
+    assert_eq!(down.state, left);
+    // Also where JupyterHub has left all of it.
+    assert!(store.save_state(lab, Generation(1), &state).await.unwrap());
+    store.release(lab, HOLDER, None).await.unwrap();
+    want_running(&store, lab).await;
+    store.claim(lab, HOLDER, at(14), TimeDelta::seconds(30)).await.unwrap().unwrap();
+    let up = store.prepare(lab, HOLDER, &prepared(&down, "again")).await.unwrap().unwrap();
+    assert_eq!(up.state, left);
+    assert_eq!(up.user_created, Some(at(0)));
+}
+
 async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     let lab = server(&store, ann, "").await.id;
@@ -187,6 +241,12 @@ async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Datab
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(900)));
     assert!(store.arrive(lab, HOLDER, Generation(1), &arrived(1)).await.unwrap());
     assert!(!store.put_off(lab, Generation(1), at(990)).await.unwrap(), "it has started");
+    // A deadline that nobody could attend begins anew for whatever is on its way up, and for nothing else.
+    assert!(store.begin_deadline_anew(lab, Generation(1), at(990)).await.unwrap());
+    assert!(!store.begin_deadline_anew(lab, Generation(0), at(991)).await.unwrap());
+    assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(990)));
+    assert!(store.begin_stop(lab, HOLDER, Generation(1), at(20), at(9)).await.unwrap());
+    assert!(!store.begin_deadline_anew(lab, Generation(1), at(999)).await.unwrap(), "it stops");
 }
 
 async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }: Database) {
@@ -202,8 +262,8 @@ async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }
         assert!(!store.advance(lab, holder, generation, Phase::Ready, None, at(9)).await.unwrap());
         assert!(!store.fail(lab, holder, generation, &json!("x"), at(9)).await.unwrap());
         assert!(!store.begin_stop(lab, holder, generation, at(9), at(9)).await.unwrap());
-        assert!(!store.finish(lab, holder, generation, at(9)).await.unwrap());
-        assert_eq!(store.renew(lab, holder, generation, at(99)).await.unwrap(), None);
+        assert!(!store.finish(lab, holder, generation, None, at(9)).await.unwrap());
+        assert_eq!(store.renew(lab, holder, generation, at(69), TimeDelta::seconds(30)).await.unwrap(), None);
     }
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap(), before);
     let skipped = store.advance(lab, HOLDER, Generation(1), Phase::Ready, None, at(9)).await.unwrap();
@@ -222,7 +282,7 @@ async fn a_failure_is_recorded_unless_a_stop_was_asked_for(Database { store, .. 
     let failed = store.server_by_id(lab).await.unwrap().unwrap();
     assert_eq!((failed.desired, failed.failure.as_ref()), (Desired::Stopped, Some(&failure)));
     assert!(store.begin_stop(lab, HOLDER, Generation(1), at(20), at(9)).await.unwrap());
-    assert!(store.finish(lab, HOLDER, Generation(1), at(10)).await.unwrap());
+    assert!(store.finish(lab, HOLDER, Generation(1), None, at(10)).await.unwrap());
     let stopped = store.server_by_id(lab).await.unwrap().unwrap();
     assert_eq!(stopped.failure, Some(failure), "people can still read why");
     want_running(&store, lab).await;
@@ -244,9 +304,11 @@ both!(
     of_many_who_make_a_server_at_once_all_get_the_same,
     names_and_options_can_be_changed_and_a_stopped_server_deleted,
     a_server_at_rest_can_be_renamed_to_a_free_name,
+    a_full_memory_is_noted_for_the_run_it_was_in,
     a_server_goes_up_with_token_client_and_address,
     nothing_is_left_of_a_server_that_went_down,
     a_start_that_was_lost_begins_again_with_another_token,
+    the_name_of_its_claim_is_left_to_a_server,
     only_a_start_under_way_is_given_more_time,
     who_comes_late_or_holds_no_lease_changes_nothing,
     a_failure_is_recorded_unless_a_stop_was_asked_for,

@@ -2,17 +2,17 @@
 
 use crate::harness::{Database, at, both, new_token, server, user, want_running};
 use chrono::TimeDelta;
-use hub_store::{NewSession, TokenOwner, Upstream};
+use hub_store::{NewSession, NewUpstreamOther, TokenOwner, Upstream};
 use serde_json::json;
 
 /// What a hub takes for the time plays no part: clocks of two machines may differ by more than a lease.
 async fn one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database(database: Database) {
     let (store, ada) = (&database.store, user(&database.store, "ada").await.id);
-    let (lease, over) = (TimeDelta::seconds(30), TimeDelta::seconds(-1));
+    let (lease, over, notice) = (TimeDelta::seconds(30), TimeDelta::seconds(-1), TimeDelta::seconds(30));
     assert_eq!(store.upstream(ada).await.unwrap(), None);
-    assert!(store.claim_upstream(ada, "one", lease).await.unwrap());
-    assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
-    assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "the same hub may hold on");
+    assert!(store.claim_upstream(ada, "one", lease, notice).await.unwrap());
+    assert!(!store.claim_upstream(ada, "two", lease, notice).await.unwrap());
+    assert!(store.claim_upstream(ada, "one", lease, notice).await.unwrap(), "the same hub may hold on");
     assert!(!store.is_upstream_held(ada, "one").await.unwrap() && store.is_upstream_held(ada, "two").await.unwrap());
     let left = "SELECT CAST(CAST(held_until > $NOW AND held_until < $SOON AS integer) AS text) FROM specola_upstream";
     let (now, soon) = match database.url.starts_with("sqlite") {
@@ -23,10 +23,16 @@ async fn one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database(d
     assert!(!store.release_upstream(ada, "two").await.unwrap());
     assert!(store.release_upstream(ada, "one").await.unwrap());
     assert!(!store.is_upstream_held(ada, "two").await.unwrap(), "it was given back");
-    assert!(store.claim_upstream(ada, "two", over).await.unwrap());
+    assert!(store.claim_upstream(ada, "two", over, notice).await.unwrap());
     assert!(!store.is_upstream_held(ada, "one").await.unwrap(), "it is over");
-    assert!(store.claim_upstream(ada, "one", lease).await.unwrap(), "a hub that died holds nothing for ever");
-    assert!(!store.claim_upstream(ada, "two", lease).await.unwrap());
+    // It did not give them back: it has this long to come for them, whatever time has passed meanwhile.
+    assert!(!store.claim_upstream(ada, "one", lease, notice).await.unwrap(), "it has notice");
+    assert!(!store.claim_upstream(ada, "one", lease, over).await.unwrap(), "once");
+    assert!(store.is_upstream_held(ada, "one").await.unwrap());
+    assert!(store.claim_upstream(ada, "two", over, notice).await.unwrap(), "it is back in time");
+    assert!(!store.claim_upstream(ada, "one", lease, over).await.unwrap(), "notice again, which is over at once");
+    assert!(store.claim_upstream(ada, "one", lease, notice).await.unwrap(), "a hub that died holds nothing for ever");
+    assert!(!store.claim_upstream(ada, "two", lease, notice).await.unwrap());
 }
 
 async fn failures_are_counted_until_something_is_good(Database { store, .. }: Database) {
@@ -75,7 +81,7 @@ async fn only_people_who_are_about_are_due(Database { store, url, directory }: D
     want_running(&store, server.id).await;
     let database = Database { store: store.clone(), url, directory };
     database.hand("UPDATE specola_servers SET phase = 'starting'").await;
-    assert!(store.claim_upstream(held, "another", TimeDelta::seconds(30)).await.unwrap());
+    assert!(store.claim_upstream(held, "another", TimeDelta::seconds(30), TimeDelta::zero()).await.unwrap());
     store.insert_token(&new_token(TokenOwner::User(script), "of a script")).await.unwrap();
     database.hand(&format!("UPDATE api_tokens SET last_activity = '{}'", at(8).format("%F %T%.6f"))).await;
     assert_eq!(store.due_upstreams(at(10), at(5), 10).await.unwrap(), [script, lab, browser]);
@@ -87,7 +93,44 @@ async fn only_people_who_are_about_are_due(Database { store, url, directory }: D
     );
 }
 
+async fn tokens_for_others_are_kept_until_they_end_or_the_login_does(Database { store, .. }: Database) {
+    let (ada, bob) = (user(&store, "ada").await.id, user(&store, "bob").await.id);
+    let put = async |user, want: &str, got, end| {
+        let (got_at, expires_at) = (at(got), at(end));
+        let new = NewUpstreamOther { user, want, sealed: want.as_bytes(), got_at, expires_at, most: 3 };
+        store.put_upstream_other(new).await.unwrap();
+    };
+    let has = async |user, want: &str, now| {
+        let found = store.upstream_other(user, want, at(now)).await.unwrap();
+        assert!(found.as_ref().is_none_or(|found| found == want.as_bytes()), "{found:?}");
+        found.is_some()
+    };
+    put(ada, "a", 0, 100).await;
+    put(bob, "a", 0, 100).await;
+    assert!(has(ada, "a", 99).await && !has(ada, "a", 100).await && !has(ada, "b", 1).await);
+    for (got, want) in [(1, "b"), (2, "c"), (3, "c"), (4, "d")] {
+        put(ada, want, got, 100).await;
+    }
+    assert!(!has(ada, "a", 5).await, "there are three at most, the newest");
+    assert!(has(ada, "b", 5).await && has(ada, "d", 5).await && has(bob, "a", 5).await);
+    put(ada, "e", 200, 300).await;
+    assert_eq!(store.purge_upstream_others(at(200)).await.unwrap(), 1, "bob's; hers went with the next one");
+    put(bob, "f", 200, 300).await;
+    assert!(store.set_auth_state(ada, Some(b"the next login")).await.unwrap());
+    assert!(!has(ada, "e", 201).await && has(bob, "f", 201).await);
+    assert!(store.delete_user(bob).await.unwrap() && !has(bob, "f", 201).await);
+}
+
+async fn states_of_several_people_are_read_at_once(Database { store, .. }: Database) {
+    let (ada, bob) = (user(&store, "ada").await.id, user(&store, "bob").await.id);
+    store.set_auth_state(ada, Some(&[0, 255, 7])).await.unwrap();
+    assert_eq!(store.auth_states_of(&[ada, bob]).await.unwrap(), [(ada, vec![0, 255, 7])]);
+    assert_eq!(store.auth_states_of(&[bob]).await.unwrap(), []);
+}
+
 both!(
+    tokens_for_others_are_kept_until_they_end_or_the_login_does,
+    states_of_several_people_are_read_at_once,
     one_hub_at_a_time_holds_somebodys_tokens_by_the_clock_of_the_database,
     failures_are_counted_until_something_is_good,
     only_people_who_are_about_are_due,

@@ -98,21 +98,33 @@ async fn each_field_is_shown_by_its_right() {
     let (site, app) = (house.site().await, house.app());
     let group = app.store.create_group("physics", &json!({})).await.unwrap();
     app.store.add_members(group.id, &[house.user("alice").await.id]).await.unwrap();
-    super::cull::running(&app, "alice", "gpu", app.now()).await;
-    // Scopes beside admin-ui, who is shown, and whether the groups, the server, its address, its link and its button are.
-    let table: [(&[&str], &[&str], [bool; 5]); 6] = [
-        (&[], &[], [false; 5]),
-        (&["list:users!user=alice"], &["alice"], [false; 5]),
-        (&["list:users", "read:users:groups"], &["alice", "bob", "root"], [true, false, false, false, false]),
-        (&["list:users!group=physics", "read:servers"], &["alice"], [false, true, false, false, false]),
-        (&["list:users!user=alice", "admin:servers"], &["alice"], [false, true, true, false, true]),
+    super::cull::running(&app, "alice", "gpu", app.now() - chrono::TimeDelta::hours(3)).await;
+    app.store.touch_user(house.user("alice").await.id, app.now()).await.unwrap();
+    // Scopes beside admin-ui, who is shown, and whether the groups, the activity, the server, since when it runs, its
+    // address, its link and its button are.
+    let table: [(&[&str], &[&str], [bool; 7]); 8] = [
+        (&[], &[], [false; 7]),
+        (&["list:users!user=alice"], &["alice"], [false; 7]),
+        (
+            &["list:users", "read:users:groups"],
+            &["alice", "bob", "root"],
+            [true, false, false, false, false, false, false],
+        ),
+        (
+            &["list:users!user=alice", "read:users:activity"],
+            &["alice"],
+            [false, true, false, false, false, false, false],
+        ),
+        (&["list:users", "read:users:activity!user=bob"], &["alice", "bob", "root"], [false; 7]),
+        (&["list:users!group=physics", "read:servers"], &["alice"], [false, false, true, true, false, false, false]),
+        (&["list:users!user=alice", "admin:servers"], &["alice"], [false, false, true, true, true, false, true]),
         (
             &["list:users!user=alice", "read:servers", "access:servers!user=alice"],
             &["alice"],
-            [false, true, false, true, false],
+            [false, false, true, true, false, true, false],
         ),
     ];
-    for (scopes, people, [groups, server, address, link, button]) in table {
+    for (scopes, people, expected) in table {
         let mut bob = with(&house, &site, &[&["admin-ui"], scopes].concat()).await;
         let answer = bob.get(&site, "/hub/admin").await;
         assert_eq!(
@@ -121,9 +133,27 @@ async fn each_field_is_shown_by_its_right() {
             "{scopes:?}"
         );
         let table = answer.text.split("<tbody>").nth(1).unwrap_or_default();
-        let shown = ["physics", ">gpu<", "http://127.0.0.1:", "/user/alice/gpu/", "value=\"alice/gpu\""]
-            .map(|part| table.contains(part));
-        assert_eq!(shown, [groups, server, address, link, button], "{scopes:?}");
+        let row = |name: &str| {
+            let own = table.split("<tr>").find(|row| row.contains(&format!("value=\"{name}\""))).unwrap_or_default();
+            own.split("<td>").map(str::to_owned).collect::<Vec<_>>()
+        };
+        let alice = row("alice");
+        let cell = |number: usize| alice.get(number).map_or("", String::as_str);
+        let shown = [
+            table.contains("physics"),
+            cell(3).contains("<time "),
+            table.contains(">gpu<"),
+            cell(4).contains("<span>started <time ") && cell(4).contains("3 hours ago"),
+            table.contains("http://127.0.0.1:"),
+            table.contains("/user/alice/gpu/"),
+            table.contains("value=\"alice/gpu\""),
+        ];
+        assert_eq!(shown, expected, "{scopes:?}: {alice:?}");
+        // Who administers is seen with the name.
+        assert!(!cell(1).contains("class=\"flag\""), "{scopes:?}");
+        if people.contains(&"root") {
+            assert!(row("root")[1].contains("<span class=\"flag\">Admin</span>"), "{scopes:?}");
+        }
     }
 }
 

@@ -5,12 +5,12 @@ use hub_core::clock::Time;
 use hub_core::id::SpawnerId;
 use hub_core::life::Phase;
 use hub_core::secret::Secret;
-use hub_store::{Address, Arrived, NewToken, OAuthClient, Prepared, StartLimits, TokenOwner};
-use serde_json::Value;
+use hub_store::{Address, Arrived, AuditQuery, NewToken, OAuthClient, Prepared, StartLimits, TokenOwner};
+use serde_json::{Value, json};
 use specola::app::App;
-use specola::task::cull;
+use specola::task::{cull, removal};
 
-use super::house::{Browser, House};
+use super::house::{Browser, House, by_token};
 
 const CULLER: &str = "[culler]\nenabled = true\ntimeout = 3600\ncull_users = true\ncull_admin_users = false\n";
 
@@ -31,6 +31,35 @@ async fn users_who_are_away_are_deleted_and_administrators_kept() {
     {
         assert_eq!(app.store.user(name).await.unwrap().is_some(), there, "{name}");
     }
+}
+
+/// The hub that was asked may be gone before the server has stopped: any other one deletes it then.
+#[actix_web::test]
+async fn a_server_that_is_to_be_deleted_goes_once_it_has_stopped_whoever_was_asked() {
+    let house = House::new().await;
+    let (site, app) = (house.site().await, house.app());
+    let token = house.token("alice", &["inherit".to_owned()]).await;
+    for name in ["gone", "back"] {
+        let id = running(&app, "alice", name, app.now()).await;
+        let path = format!("/hub/api/users/alice/servers/{name}");
+        let answer = by_token(&site, &token, "DELETE", &path, Some(&json!({ "remove": true }))).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        removal::once(&app).await.unwrap();
+        let server = app.store.server_by_id(id).await.unwrap().expect("it has not stopped");
+        let (generation, now) = (server.generation, app.now());
+        assert!(app.store.begin_stop(id, "test", generation, now, now).await.unwrap());
+        assert!(app.store.finish(id, "test", generation, None, now).await.unwrap());
+        assert!(app.store.release(id, "test", None).await.unwrap());
+        if name == "back" {
+            app.store.want_running(id, None, &Value::Null, StartLimits::default(), now).await.unwrap();
+        }
+        removal::once(&app).await.unwrap();
+        assert_eq!(app.store.server_by_id(id).await.unwrap().is_some(), name == "back", "{name}");
+    }
+    let query = AuditQuery { actions: Some(vec!["server.delete".to_owned()]), limit: 9, ..AuditQuery::default() };
+    let acts = app.store.list_audit(&query).await.unwrap();
+    let acts: Vec<_> = acts.items.iter().map(|(_, act)| (act.actor.as_str(), act.object.as_str())).collect();
+    assert_eq!(acts, [("user:alice", "server:alice/gone")], "by who wanted it");
 }
 
 #[actix_web::test]
@@ -58,6 +87,50 @@ async fn home_tells_when_an_idle_server_stops_and_offers_to_keep_it() {
     assert!(page.contains("in 59 minutes") && !page.contains("keep-late"), "{page}");
     let answer = browser.post(&site, "/hub/home", &[("action", "keep"), ("server_name", "none")]).await;
     assert_eq!(answer.status, 404);
+}
+
+#[actix_web::test]
+async fn home_tells_when_an_account_that_nobody_uses_is_deleted_and_what_becomes_of_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let areas = "areas = [{ kind = \"private\", target = \"/home/jovyan\" }]\n";
+    let folders = |days: u32| format!("[folders]\nroot = {:?}\nretention_days = {days}\n{areas}", root.path());
+    let kept = "Files on disks are kept.";
+    let day = |app: &App| (app.now() + TimeDelta::hours(1) + TimeDelta::days(30)).format("%Y-%m-%d").to_string();
+    let (until, ever) = ("removed for good on", "kept until the people who run this site remove them");
+    for (folders, files) in [(String::new(), kept), (folders(30), until), (folders(0), ever)] {
+        let house = House::with(&format!("{CULLER}{folders}")).await;
+        house.set_password("alice", false).await;
+        house.set_password("root", false).await;
+        let (site, app) = (house.site().await, house.app());
+        // Her last visit was long ago; this one counts.
+        app.store.touch_user(house.user("alice").await.id, app.now()).await.unwrap();
+        let before = day(&app);
+        let page = Browser::logged_in(&site, "alice").await.get(&site, "/hub/home").await.text;
+        let told = page.split("class=\"notice leaving\"").nth(1).and_then(|rest| rest.split("</p>").next());
+        let told = told.unwrap_or_else(|| panic!("{page}"));
+        for words in ["Your account and your servers are deleted", "unless you come back before", files] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(told.contains("in 1 hour") || told.contains("in 59 minutes"), "{told}");
+        let dated = told.contains(&before) || told.contains(&day(&app));
+        assert_eq!(dated, files == until, "{told}");
+        let page = Browser::logged_in(&site, "root").await.get(&site, "/hub/home").await.text;
+        assert!(!page.contains("notice leaving"), "administrators stay here");
+    }
+    // Where people stay whatever they do, nothing is told.
+    let house = House::with(&CULLER.replace("cull_users = true", "cull_users = false")).await;
+    house.set_password("alice", false).await;
+    let site = house.site().await;
+    let page = Browser::logged_in(&site, "alice").await.get(&site, "/hub/home").await.text;
+    assert!(!page.contains("notice leaving"), "{page}");
+    // By its age an account ends whatever is done.
+    let house = House::with(&format!("{CULLER}max_age = 1200\n")).await;
+    house.set_password("alice", false).await;
+    let site = house.site().await;
+    let page = Browser::logged_in(&site, "alice").await.get(&site, "/hub/home").await.text;
+    let told = page.split("class=\"notice leaving\"").nth(1).and_then(|rest| rest.split("</p>").next()).unwrap();
+    assert!(told.contains("in 20 minutes") || told.contains("in 19 minutes"), "{told}");
+    assert!(!told.contains("unless"), "{told}");
 }
 
 /// A row of a server as the keeper leaves it, ready and not used since it was started.

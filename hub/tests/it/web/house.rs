@@ -48,7 +48,7 @@ impl House {
         let path = folder.path().join("specola.toml");
         std::fs::write(&path, change(settings(folder.path(), hub))).unwrap();
         let config = Config::load(Some(&path), &Environment::new()).unwrap();
-        let house = Self { parts: start::assemble(config).await.unwrap(), folder };
+        let house = Self { parts: start::assemble(config).await.unwrap().unwrap(), folder };
         for (name, admin) in [("root", true), ("alice", false), ("bob", false)] {
             let app = house.app();
             app.store.create_user(name, admin, &token::generate_id(&mut rand::rng()), app.now()).await.unwrap();

@@ -1,9 +1,15 @@
 //! Users and services with hosts of their own: addresses, cookies, and what the hub answers at those hosts.
 
+use std::path::Path;
+
 use hub_core::cookie;
+use hub_core::secret::Secret;
 use hub_store::Route;
-use serde_json::json;
+use serde_json::{Value, json};
+use specola::control;
 use specola::keeper::prepare::Recipe;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::house::{Browser, House, by_token, request, send};
 
@@ -100,6 +106,51 @@ async fn whoever_asks_at_the_hubs_host_is_sent_to_the_users_and_nowhere_else() {
     assert_eq!((answer.status, answer.header("location")), (302, there));
     let home = alice.get(&site, "/hub/home").await;
     assert!(home.text.contains("href=\"https://alice.hub.example:8443/user/alice/\""), "{}", home.text);
+}
+
+/// A server that refused one connection would be lost for ever, if its route were not known again.
+#[actix_web::test]
+async fn a_doubted_route_is_confirmed_where_the_server_is_there_with_hosts_and_without() {
+    let up = r#"["sh", "-c", "cat > /dev/null; echo '{\"sight\": \"up\", \"url\": \"http://127.0.0.1:1\"}'"]"#;
+    for (hub, prefix) in [(HUB, "alice.hub.example/user/alice/"), ("", "/user/alice/")] {
+        let house = House::changed(hub, |settings| {
+            let external = format!("[spawner]\ndriver = \"external\"\nexternal = {{ command = {up} }}\n");
+            settings.replace("[spawner]\n", &external)
+        })
+        .await;
+        super::oauth::with_server(&house).await;
+        make_ready(&house).await;
+        let socket = house.folder.path().join("control.sock");
+        let served = control::serve(house.app(), Secret::new("between-us"), &socket, None).await.unwrap();
+        let handle = served.handle();
+        actix_web::rt::spawn(served);
+        for (prefix, target, confirmed) in [
+            (prefix, "http://127.0.0.1:1", true),
+            (prefix, "http://127.0.0.1:2", false),
+            ("bob.hub.example/user/alice/", "http://127.0.0.1:1", false),
+        ] {
+            let doubt = json!({ "proxy": "p", "prefix": prefix, "target": target });
+            let verdict = ask_control(&socket, "/routes/doubt", &doubt).await;
+            assert_eq!(verdict, json!({ "confirmed": confirmed }), "{doubt}");
+        }
+        handle.stop(false).await;
+    }
+}
+
+/// What the hub's end answers to a proxy.
+async fn ask_control(socket: &Path, path: &str, body: &Value) -> Value {
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: hub\r\nauthorization: token between-us\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 /// The row as it is while alice's server can be used.

@@ -2,7 +2,7 @@
 
 use super::{IMAGE, Making, OTHER, OWN_IMAGE, not_offered, nothing, nothing_to_ask};
 use crate::policy::choice::Image;
-use crate::policy::image::ImageReference;
+use crate::policy::image::{ImageReference, UNDIGESTED, elsewhere};
 use crate::policy::refusal::{Code, Refusal, shown};
 
 impl<'s> Making<'s> {
@@ -64,13 +64,10 @@ impl<'s> Making<'s> {
         let image = self.parsed("img", asked)?;
         let mut admitting = allowances.iter().filter(|allowance| allowance.admits(&image)).peekable();
         if admitting.peek().is_none() {
-            let from: Vec<&str> = allowances.iter().flat_map(|one| &one.registries).map(String::as_str).collect();
-            let sentence = format!("An image of your own has to come from {}.", from.join(" or "));
-            return Err(Refusal::new(Code::ImageNotAllowed, "img", sentence));
+            return Err(Refusal::new(Code::ImageNotAllowed, "img", elsewhere(&allowances)));
         }
         if !image.has_digest() && admitting.all(|allowance| allowance.require_digest) {
-            let sentence = "An image of your own has to be named by its digest: NAME@sha256:…";
-            return Err(Refusal::new(Code::DigestRequired, "img", sentence));
+            return Err(Refusal::new(Code::DigestRequired, "img", UNDIGESTED));
         }
         Ok(Some(Err(image)))
     }

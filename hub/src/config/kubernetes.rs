@@ -1,0 +1,262 @@
+//! `[spawner.kubernetes]`: servers as pods of a Kubernetes cluster. The names are KubeSpawner's where it has them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use spawner_kubernetes::{Access, Kubernetes, Shape, SlugScheme};
+
+use super::SpawnerConfig;
+use super::unit::Seconds;
+
+/// Servers as pods of a Kubernetes cluster: see [kubernetes.md](kubernetes.md).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct KubernetesConfig {
+    /// A kubeconfig. Without it: `KUBECONFIG`, `~/.kube/config`, else the cluster that the hub is in.
+    #[schemars(extend("format" = "path"))]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig. Without it: its current one.
+    pub context: Option<String>,
+    /// The address of the API server, when it is not the one that is found.
+    pub k8s_api_host: Option<String>,
+    /// Who signed its certificate (PEM), when it is not who is found.
+    #[schemars(extend("format" = "path"))]
+    pub k8s_api_ssl_ca_cert: Option<PathBuf>,
+    /// With `false` whoever answers is believed. For tests.
+    pub k8s_api_verify_ssl: bool,
+    /// How many seconds one request to the API server may take.
+    pub k8s_api_request_timeout: Seconds,
+    /// How many seconds a request is tried again for, when the API server fails or is too busy.
+    pub k8s_api_request_retry_timeout: Seconds,
+    /// The namespace of servers. Without it: the hub's own, or that of the kubeconfig's context.
+    pub namespace: Option<String>,
+    /// Gives each person a namespace of their own, made at their first start. The hub needs rights in all namespaces then.
+    pub enable_user_namespaces: bool,
+    /// Its name. `{hubnamespace}` is where servers would be otherwise.
+    pub user_namespace_template: String,
+    /// Its labels, when it is made.
+    pub user_namespace_labels: BTreeMap<String, String>,
+    /// Its annotations, when it is made.
+    pub user_namespace_annotations: BTreeMap<String, String>,
+    /// How names of people become parts of names: `safe`, or `escape` as KubeSpawner did it before version 7.
+    pub slug_scheme: SlugScheme,
+    /// Finds claims under the names of before too.
+    pub handle_legacy_names: bool,
+    /// The name of a pod.
+    pub pod_name_template: String,
+    /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone.
+    pub ip: String,
+    /// The port servers listen on in their pods.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// How many seconds a server has to end after it was asked to, before it is killed.
+    pub delete_grace_period: Seconds,
+    /// Listens to events of a pod while it comes up, which tell of images that are fetched and of volumes that are not there.
+    pub events_enabled: bool,
+    /// How pods are made.
+    #[serde(flatten)]
+    pub shape: Shape,
+}
+
+impl Default for KubernetesConfig {
+    fn default() -> Self {
+        let own = spawner_kubernetes::Config::new("");
+        Self {
+            kubeconfig: None,
+            context: None,
+            k8s_api_host: None,
+            k8s_api_ssl_ca_cert: None,
+            k8s_api_verify_ssl: own.access.verify,
+            k8s_api_request_timeout: Seconds(own.request_timeout.as_secs_f64()),
+            k8s_api_request_retry_timeout: Seconds(own.retry_timeout.as_secs_f64()),
+            namespace: own.namespace,
+            enable_user_namespaces: own.enable_user_namespaces,
+            user_namespace_template: own.user_namespace_template,
+            user_namespace_labels: own.user_namespace_labels,
+            user_namespace_annotations: own.user_namespace_annotations,
+            slug_scheme: own.slug_scheme,
+            handle_legacy_names: own.handle_legacy_names,
+            pod_name_template: own.pod_name_template,
+            ip: own.ip,
+            port: own.port,
+            delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
+            events_enabled: own.events_enabled,
+            shape: own.shape,
+        }
+    }
+}
+
+impl KubernetesConfig {
+    /// The same as the driver's own type. `hub` is the mark of this hub's database.
+    pub fn driver(&self, hub: &str) -> spawner_kubernetes::Config {
+        spawner_kubernetes::Config {
+            hub: hub.to_owned(),
+            access: Access {
+                kubeconfig: self.kubeconfig.clone(),
+                context: self.context.clone(),
+                host: self.k8s_api_host.clone(),
+                ca_cert: self.k8s_api_ssl_ca_cert.clone(),
+                verify: self.k8s_api_verify_ssl,
+            },
+            request_timeout: self.k8s_api_request_timeout.duration(),
+            retry_timeout: self.k8s_api_request_retry_timeout.duration(),
+            namespace: self.namespace.clone(),
+            enable_user_namespaces: self.enable_user_namespaces,
+            user_namespace_template: self.user_namespace_template.clone(),
+            user_namespace_labels: self.user_namespace_labels.clone(),
+            user_namespace_annotations: self.user_namespace_annotations.clone(),
+            slug_scheme: self.slug_scheme,
+            handle_legacy_names: self.handle_legacy_names,
+            pod_name_template: self.pod_name_template.clone(),
+            ip: self.ip.clone(),
+            port: self.port,
+            delete_grace_period: self.delete_grace_period.duration(),
+            events_enabled: self.events_enabled,
+            shape: self.shape.clone(),
+        }
+    }
+}
+
+/// What is wrong: an option of `[spawner.kubernetes]`, what it is, and what to do.
+pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, String, &'static str)> {
+    let kubernetes = &spawner.kubernetes;
+    let mut problems = Vec::new();
+    let mut blame = |option: &str, what: String, remedy| problems.push((option.to_owned(), what, remedy));
+    if kubernetes.shape.image.is_none() && !chooses_images {
+        let remedy = "Name an image, or let people choose one in [options]";
+        blame("image", "is missing, and there is none to choose in [options]".to_owned(), remedy);
+    }
+    for (option, file) in
+        [("kubeconfig", &kubernetes.kubeconfig), ("k8s_api_ssl_ca_cert", &kubernetes.k8s_api_ssl_ca_cert)]
+    {
+        if let Some(file) = file
+            && let Err(error) = std::fs::File::open(file)
+        {
+            blame(option, format!("cannot be read: {}: {error}", file.display()), "");
+        }
+    }
+    if kubernetes.k8s_api_request_timeout.is_zero() {
+        blame("k8s_api_request_timeout", "has to be more than 0 seconds".to_owned(), "");
+    }
+    if kubernetes.ip.parse::<std::net::IpAddr>().is_err() {
+        blame("ip", "has to be an IP address".to_owned(), "Without it, it is 0.0.0.0");
+    }
+    if let Err(what) = Kubernetes::check(&kubernetes.driver("h")) {
+        let (option, what) = what.split_once(": ").unwrap_or(("extra_pod_config", &what));
+        // What does not belong to one option is told of the pod that all of them make.
+        let option = if option.contains('.') { "extra_pod_config" } else { option };
+        blame(option, format!("is not understood: {what}"), "See docs/kubernetes.md");
+    }
+    problems
+}
+
+/// What is allowed, and worth a second look.
+pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
+    let shape = &spawner.kubernetes.shape;
+    let mut warnings = Vec::new();
+    let host = url::Url::parse(hub_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    if super::address::is_loopback(host.trim_matches(['[', ']'])) {
+        warnings.push(format!(
+            "Pods cannot reach the hub at {hub_url}: set hub.hub_connect_url to the name of its service, such as http://hub.{{namespace}}:8081"
+        ));
+    }
+    if shape.privileged {
+        warnings.push(
+            "Servers are privileged (spawner.kubernetes.privileged): people can do anything on their machine"
+                .to_owned(),
+        );
+    }
+    if shape.allow_privilege_escalation != Some(false) {
+        warnings.push(
+            "Servers can gain rights in their containers (spawner.kubernetes.allow_privilege_escalation)".to_owned(),
+        );
+    }
+    if shape.automount_service_account_token == Some(true) {
+        warnings.push(
+            "Servers can ask the cluster for what their service account may (spawner.kubernetes.automount_service_account_token)"
+                .to_owned(),
+        );
+    }
+    if !spawner.kubernetes.k8s_api_verify_ssl {
+        warnings.push(
+            "Whoever answers in place of the API server is believed (spawner.kubernetes.k8s_api_verify_ssl)".to_owned(),
+        );
+    }
+    if shape.storage_pvc_ensure && shape.volumes.is_empty() {
+        warnings.push(
+            "Claims are made and not mounted (spawner.kubernetes.storage_pvc_ensure): name {pvc_name} in volumes, and the volume in volume_mounts"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(options: Value) -> KubernetesConfig {
+        serde_json::from_value(options).unwrap()
+    }
+
+    fn spawner(options: Value) -> SpawnerConfig {
+        SpawnerConfig { kubernetes: read(options), ..SpawnerConfig::default() }
+    }
+
+    #[test]
+    fn the_defaults_are_the_drivers_own() {
+        let own = spawner_kubernetes::Config::new("mark");
+        assert_eq!(format!("{:?}", KubernetesConfig::default().driver("mark")), format!("{own:?}"));
+        assert_eq!(format!("{:?}", read(json!({})).driver("mark")), format!("{own:?}"));
+    }
+
+    #[test]
+    fn options_of_the_driver_and_of_its_pods_stand_side_by_side() {
+        let config = read(json!({
+            "namespace": "labs", "delete_grace_period": 5, "image": "i", "uid": 1000, "fs_gid": 100,
+            "storage_pvc_ensure": true, "volumes": [{"name": "home", "emptyDir": {}}],
+        }));
+        let driver = config.driver("mark");
+        assert_eq!((driver.namespace.as_deref(), driver.delete_grace_period.as_secs()), (Some("labs"), 5));
+        assert_eq!(
+            (driver.shape.image.as_deref(), driver.shape.uid, driver.shape.fs_gid),
+            (Some("i"), Some(1000), Some(100))
+        );
+        assert_eq!(driver.shape.volumes.iter().count(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_option() {
+        for (options, option) in [
+            (json!({}), "image"),
+            (json!({"image": "i", "kubeconfig": "/no/such/file"}), "kubeconfig"),
+            (json!({"image": "i", "ip": "here"}), "ip"),
+            (json!({"image": "i", "pod_name_template": "{nobody}"}), "pod_name_template"),
+            (json!({"image": "i", "storage_pvc_ensure": true}), "storage_capacity"),
+            (json!({"image": "i", "tolerations": [{"kee": "a"}]}), "extra_pod_config"),
+        ] {
+            let problems = problems(&spawner(options), false);
+            assert_eq!(problems.iter().map(|(option, ..)| option.as_str()).collect::<Vec<_>>(), [option]);
+        }
+        assert_eq!(problems(&spawner(json!({})), true), vec![]);
+    }
+
+    #[test]
+    fn what_servers_should_not_have_by_accident_is_told() {
+        let told = |options: Value| warnings(&spawner(options), "http://hub:8081");
+        assert_eq!(told(json!({})), Vec::<String>::new());
+        for (options, words) in [
+            (json!({"privileged": true}), "are privileged"),
+            (json!({"allow_privilege_escalation": true}), "can gain rights"),
+            (json!({"automount_service_account_token": true}), "can ask the cluster"),
+            (json!({"storage_pvc_ensure": true, "storage_capacity": "1Gi"}), "not mounted"),
+        ] {
+            let told = told(options);
+            assert!(told.len() == 1 && told.iter().all(|warning| warning.contains(words)), "{told:?}");
+        }
+        assert!(warnings(&spawner(json!({})), "http://127.0.0.1:8081")[0].contains("cannot reach the hub"));
+    }
+}
