@@ -5,7 +5,10 @@ prepared=$PWD/target/tests
 skipped=()
 mkdir -p "$prepared"
 
-say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+# With how long it has been going on, in minutes and seconds.
+say() { printf '\033[1m==> %02d:%02d %s\033[0m\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+# What runs beside this ends with it.
+trap 'for one in $(jobs -pr); do kill "$one" 2>/dev/null || true; wait "$one" 2>/dev/null || true; done' EXIT
 note_skip() { skipped+=("$1"); printf 'SKIPPED: %s\n' "$1"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 postgres_binaries() { ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -1; }
@@ -158,6 +161,33 @@ prepare_pebble() {
     fi
 }
 
+# Helm from its Go module: its engine, its schemas and its linter, as tests/helm/render puts them together. Where there is a
+# cluster to install into, the whole of it. Not optimised, which is built faster and is no worse here.
+prepare_helm() {
+    local go wanted name=helm-render
+    go=$(command -v go || ls /usr/local/go/bin/go 2>/dev/null || true)
+    [ -z "${SPECOLA_KUBECONFIG:-}" ] || name=helm
+    wanted="$(cat tests/helm/render/* | cksum)"
+    if [ "$(cat "$prepared/go/$name.complete" 2>/dev/null)" != "$wanted" ] && [ -n "$go" ]; then
+        say "building Helm ($name)"
+        (
+            export GOPATH=$prepared/go GOFLAGS=-modcacherw CGO_ENABLED=0 GOGC=off
+            flags=(-gcflags=all='-N -l' -ldflags='-s -w')
+            if [ $name = helm ]; then
+                "$go" install "${flags[@]}" helm.sh/helm/v3/cmd/helm@v3.22.0
+            else
+                cd tests/helm/render && "$go" build "${flags[@]}" -o "$prepared/go/bin/$name" .
+            fi
+        ) >"$prepared/helm.log" 2>&1 && echo "$wanted" >"$prepared/go/$name.complete" || tail -5 "$prepared/helm.log"
+        rm -rf "$prepared/go/pkg"
+    fi
+    if [ "$(cat "$prepared/go/$name.complete" 2>/dev/null)" = "$wanted" ]; then
+        export SPECOLA_HELM=$prepared/go/bin/$name SPECOLA_REQUIRE_HELM=1
+    else
+        note_skip 'no Helm, which Go would build: the chart is not rendered'
+    fi
+}
+
 # The libraries of tests/provider, an OpenID Connect provider, as its lock file has them.
 prepare_provider() {
     local folder=$prepared/provider lock=tests/provider/package-lock.json
@@ -285,6 +315,7 @@ prepare_docker() {
         note_skip "no image to start servers from: $(tail -1 "$prepared/base.log" 2>/dev/null)"
         return 0
     fi
+    if have prometheus; then export SPECOLA_REQUIRE_PROMETHEUS=1; else note_skip 'no prometheus: metrics are read by nobody else'; fi
     if have docker-registry && have htpasswd; then export SPECOLA_REQUIRE_REGISTRY=1; else note_skip 'no docker-registry: no pull from a real registry'; fi
 }
 
@@ -292,9 +323,7 @@ prepare_docker() {
 start_dockerd() {
     say 'starting a Docker engine'
     dockerd >"$prepared/dockerd.log" 2>&1 &
-    dockerd=$!
-    trap 'kill "$dockerd" 2>/dev/null; wait "$dockerd" 2>/dev/null' EXIT
-    local i
+    local i dockerd=$!
     for i in $(seq 60); do
         docker version >/dev/null 2>&1 && return 0
         kill -0 "$dockerd" 2>/dev/null || return 1

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use http::Method;
 use tests::jupyterhub::Ground;
 use tests::postgres::{Postgres, programs};
 use tests::specola::Options;
-use tests::{Body, JupyterHub, Mark, Specola, need, place};
+use tests::{Body, JupyterHub, Mark, Specola, need, place, until};
+
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_hub_on_postgresql_starts_servers_and_outlives_a_kill() -> Result<()> {
@@ -25,6 +28,39 @@ async fn a_hub_on_postgresql_starts_servers_and_outlives_a_kill() -> Result<()> 
     alice.stop_server("alice").await?;
     assert!(specola.labs().is_empty());
     assert!(!specola.ground.folder.join("jupyterhub.sqlite").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hub_waits_for_its_database_and_can_be_stopped_meanwhile() -> Result<()> {
+    let programs = need!(programs(), "PostgreSQL", "SPECOLA_REQUIRE_POSTGRES");
+    let mut postgres = Postgres::start(&programs)?;
+    let folder = tempfile::tempdir()?;
+    let options = |url: String| Options::default().set("hub", "db_url", &format!("{url:?}"));
+    let mut specola = Specola::on(Ground::new(folder.path())?, options(postgres.url()), Mark::default());
+    let told = |specola: &Specola| specola.log().matches("waits for the database").count();
+
+    postgres.kill();
+    specola.launch(&[])?;
+    until("a line about the wait", SOON, async || Ok((told(&specola) == 1).then_some(()))).await?;
+    ensure!(specola.has_ended()?.is_none());
+    ensure!(specola.stop_hub()?.success(), "{}", specola.log());
+
+    specola.launch(&[])?;
+    until("another line", SOON, async || Ok((told(&specola) == 2).then_some(()))).await?;
+    postgres.run()?;
+    specola.answers().await?;
+    specola.logged_in("alice").await?;
+    ensure!(specola.stop_hub()?.success());
+    specola.proxy()?.kill();
+
+    // What no wait helps is told at once.
+    let nowhere = options(format!("{}nowhere", postgres.url().trim_end_matches("postgres")));
+    let mut mistaken = Specola::on(specola.ground.clone(), nowhere, Mark::default());
+    mistaken.launch(&[])?;
+    ensure!(!mistaken.ended()?.success());
+    ensure!(mistaken.log().contains("\"nowhere\" does not exist"), "{}", mistaken.log());
+    ensure!(told(&mistaken) == 2, "{}", mistaken.log());
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! GPUs, and slices of them: leased to one server at a time, with a queue that outlives a hub, and free again after the stop.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
+use tests::docker::{Engine, docker, image};
 use tests::jupyterhub::PASSWORD;
 use tests::mark::Process;
 use tests::specola::Options;
@@ -17,13 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FLAVOURS: &str = r#"[{ name = "plain", display_name = "Plain", cpu = 1 }, { name = "slice", display_name = "Slice", cpu = 1, gpu = 1 }]"#;
 
 fn options(devices: &str) -> Result<Options> {
-    Ok(Options::default()
-        .small_lab("quick.py")?
+    Ok(leasing(Options::default().small_lab("quick.py")?, devices).set("spawner.local", "interrupt_timeout", "1"))
+}
+
+fn leasing(options: Options, devices: &str) -> Options {
+    options
         .set("hub", "redirect_to_server", "false")
         .set("spawner.devices", "\"nvidia.com/gpu\"", devices)
-        .set("spawner.local", "interrupt_timeout", "1")
         .set("options", "flavours", FLAVOURS)
-        .set("options", "policies", r#"[{ name = "all", grant = { flavours = ["*"] }, quota = { gpu = 1 } }]"#))
+        .set("options", "policies", r#"[{ name = "all", grant = { flavours = ["*"] }, quota = { gpu = 1 } }]"#)
 }
 
 async fn start(session: &mut Session, flavour: &str) -> Result<()> {
@@ -192,6 +196,68 @@ async fn who_waits_for_too_long_is_told_and_has_left_the_queue() -> Result<()> {
     let told = options_of(&mut bob, "bob").await?;
     assert_eq!(told["devices"]["nvidia.com/gpu"], json!({"total": 1, "free": 0, "waiting": 0}));
     assert_eq!(specola.labs().len(), 1);
+    Ok(())
+}
+
+/// How many are free, by the word of the hub.
+async fn free(session: &mut Session, name: &str) -> Result<Value> {
+    Ok(options_of(session, name).await?["devices"]["nvidia.com/gpu"]["free"].clone())
+}
+
+/// Containers of a real engine, and a device of this machine that everybody knows: it stands for a GPU that is given by its
+/// path.
+#[tokio::test]
+async fn a_device_is_in_the_container_that_leased_it_alone_and_goes_to_the_next_in_the_queue() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    need!(Path::new("/dev/fuse").exists().then_some(()), "/dev/fuse", "SPECOLA_REQUIRE_MOUNTS");
+    let specola = Specola::start(leasing(engine.options()?, r#"["/dev/fuse"]"#)).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let mut bob = specola.logged_in("bob").await?;
+    let mut carol = specola.logged_in("carol").await?;
+    // It is there, and can be opened.
+    let has = |name: &str| {
+        let line = "if [ -c /dev/fuse ]; then : </dev/fuse && echo opened; else echo none; fi";
+        docker(&["exec", "--user", "0", &engine.container(name), "sh", "-c", line])
+    };
+    start(&mut alice, "slice").await?;
+    alice.server_ready("alice").await?;
+    assert_eq!(has("alice")?, "opened");
+    start(&mut carol, "plain").await?;
+    carol.server_ready("carol").await?;
+    assert_eq!(has("carol")?, "none");
+    start(&mut bob, "slice").await?;
+    page_says(&mut bob, "/hub/spawn-pending/bob", "Waiting for a GPU: place 1 of 1").await?;
+    let mut containers = engine.containers()?;
+    containers.sort();
+    assert_eq!(containers, ["alice", "carol"].map(|name| engine.container(name)), "nothing is made of who waits");
+
+    alice.stop_server("alice").await?;
+    bob.server_ready("bob").await?;
+    assert_eq!((has("bob")?.as_str(), free(&mut bob, "bob").await?), ("opened", json!(0)));
+    // Its container is killed behind the hub's back: the device is free all the same.
+    docker(&["kill", &engine.container("bob")])?;
+    bob.server_stopped("bob").await?;
+    assert_eq!(free(&mut bob, "bob").await?, 1);
+    start(&mut alice, "slice").await?;
+    alice.server_ready("alice").await?;
+    assert_eq!(has("alice")?, "opened");
+    alice.stop_server("alice").await?;
+    assert_eq!(free(&mut alice, "alice").await?, 1);
+    carol.stop_server("carol").await
+}
+
+#[tokio::test]
+async fn a_gpu_that_the_engine_cannot_give_is_told_and_is_free_again() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let specola = Specola::start(leasing(engine.options()?, r#"["MIG-11111111-2222-3333-4444-555555555555"]"#)).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    start(&mut alice, "slice").await?;
+    alice.server_stopped("alice").await?;
+    let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+    let page = page.text();
+    assert!(page.contains("The machine that runs servers cannot give this server its GPU."), "{page}");
+    assert_eq!(free(&mut alice, "alice").await?, 1);
+    assert_eq!(engine.containers()?, Vec::<String>::new());
     Ok(())
 }
 

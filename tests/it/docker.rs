@@ -1,12 +1,13 @@
 //! Labs in containers of a real engine, through the whole hub.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::{Value, json};
 use tests::docker::{Engine, docker, image, lab_image};
-use tests::{Body, Session, Specola, need, until};
+use tests::registry::{self, Narrow, Registry};
+use tests::{Body, Kernel, Session, Specola, dockerd, need, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -176,6 +177,61 @@ async fn what_cannot_start_is_explained() -> Result<()> {
     Ok(())
 }
 
+/// An image of the engine that goes with the test.
+struct Pulled(String);
+
+impl Drop for Pulled {
+    fn drop(&mut self) {
+        let _ = docker(&["rmi", "--force", &self.0]);
+    }
+}
+
+/// How far a pull is, as it was told last on the page of somebody who waits: megabytes that are there.
+async fn pulled(session: &mut Session, name: &str, image: &str) -> Result<Option<u64>> {
+    let (_, page) = session.follow(&format!("/hub/spawn-pending/{name}")).await?;
+    let (text, told) = (page.text(), format!("Pulling the image {image}: "));
+    let amount = text.rsplit_once(&told).and_then(|(_, rest)| rest.split_once(" of 13 MB"));
+    Ok(amount.and_then(|(done, _)| done.parse().ok()))
+}
+
+/// The time of a start runs when the image is there, and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_that_takes_longer_than_a_start_may_is_waited_for_and_told_in_bytes() -> Result<()> {
+    need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let program = need!(registry::program(false), "docker-registry", "SPECOLA_REQUIRE_REGISTRY");
+    let registry = Registry::start(&program, None)?;
+    registry.publish("slow:1", 12, dockerd::lay)?;
+    let narrow = Narrow::before(&registry, 4 << 20).await?;
+    let image = format!("127.0.0.1:{}/slow:1", narrow.port);
+    let _pulled = Pulled(image.clone());
+    let engine = Engine::new(&image);
+    let limit = Duration::from_secs(8);
+    let options = engine
+        .options()?
+        .set("spawner", "start_timeout", &limit.as_secs().to_string())
+        .set("spawner.docker", "pull_policy", "\"ifnotpresent\"")
+        .set("spawner.docker.read_only_volumes", "\"/usr\"", "\"/usr\"");
+    let specola = Specola::start(options).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let begun = Instant::now();
+    alice.api(Method::POST, "/users/alice/server", Body::Empty).await?.expect(&[201, 202])?;
+    let first = until("bytes of the image", SOON, async || pulled(&mut alice, "alice", &image).await).await?;
+    until("end of the time for a start", SOON, async || Ok((begun.elapsed() > limit * 5 / 4).then_some(()))).await?;
+    let model = alice.api(Method::GET, "/users/alice", Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(model["servers"][""]["pending"], "spawn", "{}", specola.log());
+    assert_eq!(engine.containers()?, Vec::<String>::new(), "it has not begun");
+    // More of it comes, and is told.
+    narrow.widen(8 << 20);
+    until("more bytes of the image", SOON, async || {
+        Ok(pulled(&mut alice, "alice", &image).await?.filter(|now| *now > first))
+    })
+    .await?;
+    narrow.widen(u64::MAX);
+    alice.server_ready("alice").await.with_context(|| specola.log())?;
+    alice.get("/user/alice/").await?.expect(&[200])?;
+    alice.stop_server("alice").await
+}
+
 #[tokio::test]
 async fn an_engine_that_goes_away_takes_no_lab_with_it() -> Result<()> {
     let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
@@ -252,4 +308,39 @@ async fn jupyterlab_in_a_container_works_behind_the_hubs_login() -> Result<()> {
     super::singleuser::a_lab_is_open_to_its_owner_only(&specola.origin()).await?;
     assert_eq!(engine.containers()?, Vec::<String>::new());
     Ok(())
+}
+
+/// A cell that needs too much takes its kernel with it, and not JupyterLab: the person is told on the home page. That a
+/// process was killed so sticks to the container, and is not how it ends.
+#[tokio::test]
+async fn a_kernel_that_needs_too_much_memory_is_told_and_the_lab_lives_on() -> Result<()> {
+    let engine = Engine::new(&need!(lab_image(), "an image with JupyterLab", "SPECOLA_LAB_IMAGE"));
+    let options = engine.options()?.set("spawner", "cmd", "[]").set("spawner", "mem_limit", "\"512M\"");
+    let specola = Specola::start(options).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let token = alice.new_token("alice").await?;
+    alice.start_server("alice").await?;
+    let mut kernel = Kernel::start(&specola.origin(), "/user/alice/", &token).await?;
+    assert!(!alice.get("/hub/home").await?.expect(&[200])?.text().contains("memory-full"));
+    kernel.begin("eaten = []\nwhile True: eaten.append(bytearray(b'x') * (8 << 20))").await?;
+    let words = "A process of this server was ended because the server’s memory (512 MB) was full.";
+    until("the home page tells", SOON, async || {
+        Ok(alice.get("/hub/home").await?.expect(&[200])?.text().contains(words).then_some(()))
+    })
+    .await?;
+    let mut script = alice.with_token(&token);
+    script.get("/user/alice/api/status").await?.expect(&[200]).context("JupyterLab lives on")?;
+    let flag = ["inspect", "--format", "{{.State.Running}}", &engine.container("alice")];
+    assert_eq!(docker(&flag)?, "true");
+
+    script.send(Method::POST, "/user/alice/api/shutdown", Body::Empty).await?.expect(&[200])?;
+    alice.server_stopped("alice").await?;
+    let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+    let (page, home) = (page.text(), alice.get("/hub/home").await?.expect(&[200])?.text());
+    assert!(page.contains("It ended by itself, without an error.") && !page.contains("more memory"), "{page}");
+    assert!(!home.contains("memory-full"), "that run is over");
+    // The next run has nothing to do with it.
+    alice.start_server("alice").await?;
+    assert!(!alice.get("/hub/home").await?.expect(&[200])?.text().contains("memory-full"));
+    alice.stop_server("alice").await
 }

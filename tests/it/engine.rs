@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::Value;
-use tests::docker::{Engine, image};
+use tests::docker::{Engine, image, static_agent};
 use tests::dockerd::{Dockerd, LENT};
 use tests::specola::Options;
 use tests::{Body, Session, Specola, need, place, until};
@@ -25,7 +25,10 @@ struct Apart {
 
 impl Apart {
     async fn start(live_restore: bool) -> Result<Apart> {
-        let dockerd = Dockerd::start(live_restore)?;
+        Apart::on(Dockerd::start(live_restore)?, Options::default()).await
+    }
+
+    async fn on(dockerd: Dockerd, more: Options) -> Result<Apart> {
         dockerd.lend()?;
         let gate = tempfile::tempdir()?;
         let text = |name: &str| format!("{:?}", dockerd.path(name).display().to_string());
@@ -38,7 +41,7 @@ impl Apart {
             .set("spawner.docker", "post_start_cmd", &format!("[\"python3\", \"-c\", {HELD:?}]"))
             .set("spawner.docker.read_only_volumes", "\"/usr\"", "\"/usr\"")
             .set("spawner.docker.read_only_volumes", &format!("{:?}", gate.path().display().to_string()), "\"/gate\"");
-        Ok(Apart { specola: Specola::start(options).await?, dockerd, gate })
+        Ok(Apart { specola: Specola::start(options.and(more)).await?, dockerd, gate })
     }
 
     /// Begins a start, and waits until it is held back in its container. Gives the container.
@@ -139,5 +142,37 @@ async fn the_doctor_asks_an_engine_over_tls_as_the_hub_does() -> Result<()> {
     let found = apart.doctor(&[("SPECOLA_SPAWNER__DOCKER__TLS_CA_FILE", &other)])?;
     let (level, said) = &found["engine"];
     assert!(level == "bad" && said.contains("certificate"), "{found:?}");
+    Ok(())
+}
+
+/// There is no room for a container; then there is, but none for what is put into it before it starts.
+#[tokio::test]
+async fn a_full_disk_of_the_engine_is_told_and_leaves_nothing() -> Result<()> {
+    need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let agent = need!(static_agent(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
+    let with_agent =
+        Options::default().set("spawner.docker", "agent_file", &format!("{:?}", agent.display().to_string()));
+    let apart = Apart::on(Dockerd::small(64)?, with_agent).await?;
+    apart.open()?;
+    let mut alice = apart.specola.logged_in("alice").await?;
+    for (but, doing) in [(0, "create the container"), (1 << 20, "put the lab agent into the container")] {
+        apart.dockerd.fill(but)?;
+        alice.api(Method::POST, "/users/alice/server", Body::Empty).await?;
+        alice.server_stopped("alice").await?;
+        let (_, page) = alice.follow("/hub/spawn-pending/alice").await?;
+        let page = page.text();
+        assert!(
+            page.contains("The disk of the machine that runs servers is full"),
+            "{but}: {page}\n{}",
+            apart.specola.log()
+        );
+        assert!(apart.specola.log().contains(doing), "{doing}: {}", apart.specola.log());
+        assert_eq!(apart.dockerd.containers()?, Vec::<String>::new(), "{but}");
+        apart.dockerd.make_room()?;
+    }
+    alice.start_server("alice").await.with_context(|| apart.specola.log())?;
+    alice.get("/user/alice/").await?.expect(&[200])?;
+    alice.stop_server("alice").await?;
+    assert_eq!(apart.dockerd.containers()?, Vec::<String>::new());
     Ok(())
 }

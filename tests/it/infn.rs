@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::jupyterhub::Ground;
 use tests::mark::Mark;
+use tests::postgres::{Postgres, programs};
 use tests::provider::{self, Installed, Provider};
 use tests::specola::Options;
-use tests::{Body, Session, Specola, need, place};
+use tests::{Body, Session, Specola, need, place, until};
 
 const LOGIN: &str = "/hub/oauth_login?provider=iam";
 const SECRET: &str = "the-secret-of-the-client-of-the-hub";
@@ -35,6 +36,17 @@ fn callback(ground: &Ground) -> String {
     format!("{}/hub/oauth_callback", ground.origin())
 }
 
+/// What the variables tell a hub of its provider.
+fn told(ground: &Ground, provider: &Provider, client: &str, secret: (&str, &str)) -> Options {
+    Options::bare()
+        .variable("OAUTH_ENDPOINT", &format!("{}/", provider.issuer()))
+        .variable("OAUTH_CALLBACK_URL", &callback(ground))
+        .variable("OAUTH_GROUPS", "users beta_testers")
+        .variable("ADMIN_OAUTH_GROUPS", "admins")
+        .variable("IAM_CLIENT_ID", client)
+        .variable(secret.0, secret.1)
+}
+
 impl House {
     /// The hub is not started yet. `secret` stands for IAM_CLIENT_SECRET or what takes its place.
     async fn new(installed: &Installed, client: &str, secret: (&str, &str), more: &[(&str, &str)]) -> Result<House> {
@@ -45,13 +57,7 @@ impl House {
     async fn at(provider: Provider, client: &str, secret: (&str, &str), more: &[(&str, &str)]) -> Result<House> {
         let folder = tempfile::tempdir()?;
         let ground = Ground::new(folder.path())?;
-        let options = Options::bare()
-            .variable("OAUTH_ENDPOINT", &format!("{}/", provider.issuer()))
-            .variable("OAUTH_CALLBACK_URL", &callback(&ground))
-            .variable("OAUTH_GROUPS", "users beta_testers")
-            .variable("ADMIN_OAUTH_GROUPS", "admins")
-            .variable("IAM_CLIENT_ID", client)
-            .variable(secret.0, secret.1);
+        let options = told(&ground, &provider, client, secret);
         let options = more.iter().fold(options, |options, (name, value)| options.variable(name, value));
         let specola = Specola::on(ground, options, Mark::default());
         provider.set_user("anna", json!({"groups": ["users"]})).await?;
@@ -134,6 +140,41 @@ async fn the_variables_of_a_deployment_are_all_a_hub_needs() -> Result<()> {
     Ok(())
 }
 
+/// INFN's lab for everybody, with no token in common: nobody at the provider is its account, whatever they are called there.
+#[tokio::test]
+async fn an_account_at_the_provider_with_the_name_of_the_lab_for_everybody_is_not_that_lab() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let more = [("JUPYTERHUB_CRYPT_KEY", KEY), ("JUPYTER_COLLAB_SERVICE", "True")];
+    let mut house = House::new(&installed, "hub", ("IAM_CLIENT_SECRET", SECRET), &more).await?;
+    let metadata = json!({"client_secret": SECRET, "redirect_uris": [callback(&house.specola.ground)],
+        "scope": "openid profile email offline_access"});
+    house.provider.set_client("hub", metadata).await?;
+    // In the groups, and an administrator by them: no right of theirs makes them the account.
+    house.provider.set_user("collaboration", json!({"groups": ["users", "admins"]})).await?;
+    house.specola.run().await?;
+    let mut anna = house.signed_in("anna").await?;
+    let home = anna.get("/hub/home").await?.expect(&[200])?.text();
+    assert!(home.contains("Collaborative-Jupyter") && home.contains("/hub/spawn/collaboration"), "{home}");
+
+    let mut same = house.specola.session()?;
+    let page = house.provider.sign_in(&mut same, LOGIN, "collaboration").await?.1.expect(&[403])?.text();
+    assert!(!page.contains("Collaborative-Jupyter"), "{page}");
+    same.api(Method::GET, "/user", Body::Empty).await?.expect(&[401, 403])?;
+    // The account is as it was, and nobody is shut out of it.
+    let mut boss = house.signed_in("boss").await?;
+    let account = boss.api(Method::GET, "/users/collaboration", Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(
+        (&account["admin"], &account["groups"], &account["auth_state"]),
+        (&json!(false), &json!([]), &Value::Null)
+    );
+    anna.api(Method::GET, "/users/collaboration", Body::Empty).await?.expect(&[200])?;
+    // Who is in no group is let in nowhere.
+    let mut eve = house.specola.session()?;
+    house.provider.sign_in(&mut eve, LOGIN, "eve").await?.1.expect(&[403])?;
+    eve.api(Method::GET, "/users/collaboration", Body::Empty).await?.expect(&[401, 403])?;
+    Ok(())
+}
+
 /// H12 and H7: what everybody knows is no secret, and without a key of its own the hub keeps no tokens.
 #[tokio::test]
 async fn a_hub_with_the_secrets_of_an_example_or_without_a_key_does_not_start() -> Result<()> {
@@ -191,6 +232,55 @@ async fn a_hub_with_a_registration_access_token_completes_its_client_and_reads_t
     assert!(house.specola.log().contains("is used as it was at the last start"), "{}", house.specola.log());
     house.provider.come_up().await?;
     assert!(!house.specola.log().contains(&token));
+    Ok(())
+}
+
+/// The provider gives another token with each change: what one hub was given, the next one has to know.
+#[tokio::test]
+async fn hubs_on_one_database_complete_their_client_one_after_the_other() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let programs = need!(programs(), "PostgreSQL", "SPECOLA_REQUIRE_POSTGRES");
+    let postgres = Postgres::start(&programs)?;
+    let provider = Provider::start(&installed).await?;
+    let (id, token) = foreign_client(&provider).await?;
+    provider.switch("rotate_registration_token", true).await?;
+    let secret = ("IAM_TOKEN", token.as_str());
+    let common = tempfile::tempdir()?;
+    let cookies = common.path().join("cookie_secret");
+    fs::write(&cookies, "5f".repeat(32))?;
+    fs::set_permissions(&cookies, fs::Permissions::from_mode(0o600))?;
+    // The folders are the last to go.
+    let (mut folders, mut hubs) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let folder = tempfile::tempdir()?;
+        let ground = Ground::new(folder.path())?;
+        let options = told(&ground, &provider, &id, secret)
+            .variable("JUPYTERHUB_CRYPT_KEY", KEY)
+            .variable("SPECOLA_HUB__COOKIE_SECRET_FILE", &cookies.display().to_string())
+            .variable("SPECOLA_HUB__DB_URL", &postgres.url());
+        hubs.push(Specola::on(ground, options, Mark::default()));
+        folders.push(folder);
+    }
+    for hub in &mut hubs {
+        hub.run().await?;
+    }
+    provider.set_user("anna", json!({"groups": ["users"]})).await?;
+    // And each again, whose token the other has ended. All proxies lead to the hub that was started last.
+    for hub in &mut hubs {
+        hub.stop_hub()?;
+        hub.run().await?;
+        let own = format!("127.0.0.1%3A{}%2F", hub.ground.port);
+        until("the way to this hub", std::time::Duration::from_secs(30), async || {
+            let begun = hub.session()?.get(LOGIN).await?;
+            Ok(begun.location().is_some_and(|to| to.contains(&own)).then_some(()))
+        })
+        .await?;
+        let (url, page) = provider.sign_in(&mut hub.session()?, LOGIN, "anna").await?;
+        page.expect(&[200]).with_context(|| format!("at {url}"))?;
+        assert!(!hub.ground.folder.join("oidc-client.json").exists());
+    }
+    let kept = postgres.sql("SELECT value FROM specola_meta WHERE name LIKE 'oidc_client:%'")?;
+    assert!(kept.starts_with("gAAAA") && !kept.contains(&token), "it is encrypted");
     Ok(())
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
+use tests::jupyterhub::PASSWORD;
 use tests::specola::Options;
-use tests::{Body, Session, Specola, place, until};
+use tests::{Body, Browser, Session, Specola, need, place, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -249,6 +250,100 @@ async fn a_server_has_a_gpu_when_its_flavour_has_one_and_an_image_from_where_it_
     }
     let told = refused(&mut alice, Method::POST, "/users/alice/server", json!({"img": "quay.io/ab/x"})).await?;
     assert_eq!((&told["code"], &told["field"]), (&json!("image_not_allowed"), &json!("img")));
+    Ok(())
+}
+
+/// The hub's rule for an image of one's own, and the page's: for each text the sentence of both, or none.
+#[tokio::test]
+async fn an_image_of_ones_own_is_checked_while_it_is_typed_as_the_hub_judges_it() -> Result<()> {
+    let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
+    let folder = tempfile::tempdir()?;
+    let policies = r#"[{ name = "all", grant = { images = ["base"], own_images = ["quay.io/a", "localhost:5000"] } },
+                       { name = "strict", grant = { own_images = ["ghcr.io"], own_images_need_digest = true } }]"#;
+    let images =
+        r#"[{ name = "base", image = "docker.io/lab/base:1" }, { name = "cuda", image = "quay.io/lab/cuda:1" }]"#;
+    let options = noting(folder.path())?.set("options", "images", images).set("options", "policies", &toml(policies));
+    let specola = Specola::start(options).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    browser.log_in(&specola.origin(), "alice", PASSWORD).await?;
+    browser.go(&format!("{}/hub/spawn", specola.origin())).await?;
+    let page = "const [texts, done] = arguments; \
+        const rule = JSON.parse(document.querySelector('[name=img-other]').dataset.image); \
+        import('/hub/static/image.js').then(({ problem }) => done(texts.map(text => problem(text, rule))))";
+    let digest = "0123456789abcdef".repeat(4);
+    let (named, long) = (format!("ghcr.io/x/y@sha256:{digest}"), format!("quay.io/a/{}", "a".repeat(256)));
+    let good = [
+        "quay.io/a/x:2",
+        "quay.io/a",
+        " localhost:5000/b/c ",
+        "Quay.io/a/x__y--z.1",
+        named.as_str(),
+        "docker.io/lab/base:1",
+    ];
+    let bad = [
+        "Python",
+        "python",
+        "a//b",
+        "quay.io/a/",
+        "a b",
+        "quay.io/a/x:",
+        "quay.io/a/x:-1",
+        "quay.io/a/x@sha256:abc",
+        "exämple.org/a",
+        "quay.io:99999/a",
+        "quay.io:/a",
+        "https://quay.io/a",
+        "quay.io/ab/x",
+        "quay.io/lab/cuda:2",
+        "user@host/a",
+        "-x.org/a",
+        "a..b",
+        "a___b",
+        "/a",
+        "ghcr.io/x/y:1",
+        "--privileged",
+        long.as_str(),
+    ];
+    let texts = json!(good.iter().chain(&bad).collect::<Vec<_>>());
+    let told = browser.client.execute_async(page, vec![texts]).await?;
+    let told = told.as_array().context("a verdict for each")?;
+    let (fine, wrong) = told.split_at(good.len());
+    for (text, verdict) in good.iter().zip(fine) {
+        assert_eq!(*verdict, Value::Null, "{text}");
+        let asked =
+            asked_to_start(folder.path(), &mut alice, "alice", json!({"img": ["other"], "img-other": [text]})).await?;
+        assert!(asked["image"].is_string(), "{text}: {asked}");
+    }
+    for (text, verdict) in bad.iter().zip(wrong) {
+        let options = json!({ "img": ["other"], "img-other": [text] });
+        let told = refused(&mut alice, Method::POST, "/users/alice/server", json!({ "user_options": options })).await?;
+        let (hub, page) =
+            (told["message"].as_str().unwrap_or_default(), verdict.as_str().with_context(|| (*text).to_owned())?);
+        assert!(hub.ends_with(page) && page.len() > 20, "{text}: {hub} / {page}");
+    }
+
+    // As somebody types it.
+    browser.go(&format!("{}/hub/spawn", specola.origin())).await?;
+    browser.client.execute("document.querySelector('input[name=img][value=other]').click()", vec![]).await?;
+    browser.fill("input[name=img-other]", "quay.io/ab/x").await?;
+    browser
+        .text("p.refused[role=status]", |text| text.contains("has to come from quay.io/a or localhost:5000"))
+        .await?;
+    let invalid = "return document.querySelector('[name=img-other]').getAttribute('aria-invalid')";
+    assert_eq!(browser.client.execute(invalid, vec![]).await?, json!("true"));
+    for look in tests::browser::LOOKS {
+        browser.look(look).await?;
+        assert!(!browser.scrolls_sideways().await?, "the form is wider than the window when {}", look.name);
+        browser.screenshot(&format!("own-image-{}", look.name)).await?;
+    }
+    browser.look(tests::browser::LOOKS[0]).await?;
+    browser.client.execute("document.querySelector('[name=img-other]').value = ''", vec![]).await?;
+    browser.fill("input[name=img-other]", "quay.io/a/x:2").await?;
+    browser.text("p.help[role=status]:not(.refused)", |text| text.starts_with("The name is as it has to be.")).await?;
+    assert_eq!(browser.client.execute(invalid, vec![]).await?, Value::Null);
+    browser.screenshots("own-image-good").await?;
+    // The button says it, and is never kept from being pressed: the hub is the judge.
+    browser.text("#start", |text| text == "Start quay.io/a/x:2").await?;
     Ok(())
 }
 

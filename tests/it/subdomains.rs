@@ -59,6 +59,8 @@ async fn pages_of_one_person_cannot_read_those_of_another_and_websockets_share_o
         url.host_str() == Some(&format!("{name}.hub.test")) && url.path().starts_with(&format!("/user/{name}/lab"))
     };
     browser.arrives("lab", |url| lab(url, "admin")).await?;
+    // While a page is still coming, what is asked in it has no answer.
+    browser.shown(".jp-LabShell").await?;
     let spoken = "return performance.getEntriesByType('navigation')[0].nextHopProtocol";
     ensure!(browser.client.execute(spoken, vec![]).await? == json!("h2"));
 
@@ -94,6 +96,7 @@ async fn pages_of_one_person_cannot_read_those_of_another_and_websockets_share_o
         Ok(lab(&url, "bob").then_some(url))
     });
     opened.await.with_context(|| specola.log())?;
+    browser.shown(".jp-LabShell").await?;
     // From bob's pages: bob's own things, and nothing of the administrator's, whose cookies the browser has.
     let with_cookies = json!({"credentials": "include"});
     let reads = async |url: String| ask(&browser, &url, with_cookies.clone()).await;

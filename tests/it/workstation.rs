@@ -29,11 +29,11 @@ fn options(engine: &Engine, image: &str) -> Result<tests::specola::Options> {
 }
 
 /// From the hub's log-in page through the provider's form, to the home page.
-async fn sign_in(house: &House, browser: &Browser) -> Result<()> {
+pub(crate) async fn sign_in(house: &House, browser: &Browser, name: &str) -> Result<()> {
     browser.go(&format!("{}/hub/login", house.specola.origin())).await?;
     browser.click(".service-login a").await?;
-    browser.fill("#name", "anna").await?;
-    browser.fill("#password", "anna").await?;
+    browser.fill("#name", name).await?;
+    browser.fill("#password", name).await?;
     browser.click("#sign-in").await?;
     browser.arrives("the home page", |url| url.path() == "/hub/home").await.map(drop)
 }
@@ -61,7 +61,7 @@ async fn a_file_written_in_jupyterlab_in_a_container_is_there_in_the_next_one() 
     let house = House::at(provider, &Entry::by_group(), |entry| entry.and(more)).await?;
     house.provider.set_user("anna", json!({"groups": ["users"]})).await?;
 
-    sign_in(&house, &browser).await?;
+    sign_in(&house, &browser, "anna").await?;
     start(&browser, "256M").await?;
     flow::open_notebook(&browser).await?;
     flow::run_cell(&browser, LIMIT, "268435456").await?;
@@ -79,5 +79,13 @@ async fn a_file_written_in_jupyterlab_in_a_container_is_there_in_the_next_one() 
     browser.go(&format!("{}/user/anna/lab?reset", house.specola.origin())).await?;
     flow::open_notebook(&browser).await?;
     flow::run_cell(&browser, LIMIT, "1073741824").await?;
-    flow::run_cell(&browser, "print(open('/home/jovyan/kept.txt').read() * 2)", "from the firstfrom the first").await
+    flow::run_cell(&browser, "print(open('/home/jovyan/kept.txt').read() * 2)", "from the firstfrom the first").await?;
+
+    // Who administers sees what runs, and where.
+    let boss = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
+    sign_in(&house, &boss, "boss").await?;
+    boss.go(&format!("{}/hub/admin?running=1", house.specola.origin())).await?;
+    let all = ["JupyterLab", "http://127.0.0.1:"];
+    boss.text("#people tbody tr", |text| text.contains("anna") && all.iter().all(|one| text.contains(one))).await?;
+    boss.screenshots("workstation-admin").await
 }

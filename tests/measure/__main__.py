@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import hubs, peers, proxy, scale
+from . import hubs, kubernetes, peers, proxy, scale
 
 SECONDS = 5
 
@@ -71,5 +71,9 @@ match sys.argv[1:]:
     case ["proxy", *count]:
         with tempfile.TemporaryDirectory() as root:
             proxy.report(root, int(count[0]) if count else 7)
+    case ["kubernetes", *counts]:
+        both = [int(count) for count in counts[:-1]] if counts else [500, 1000]
+        with tempfile.TemporaryDirectory() as root:
+            kubernetes.report(root, both, [int(counts[-1]) if counts else 10_000])
     case count:
         main(int(count[0]) if count else 3)

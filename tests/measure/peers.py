@@ -14,13 +14,13 @@ PREFIX = "/user/alice/"
 class Peer:
     """A proxy: how it is started, and what is to be done before it is asked. `api_port` is of a REST API for routes."""
 
-    def __init__(self, name, command, port, api_port=None, environment=None):
-        self.name, self.command, self.port, self.api_port = name, command, port, api_port
+    def __init__(self, name, command, port, api_port=None, environment=None, scheme="http"):
+        self.name, self.command, self.port, self.api_port, self.scheme = name, command, port, api_port, scheme
         self.environment = environment or {}
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}{PREFIX}api"
+        return f"{self.scheme}://127.0.0.1:{self.port}{PREFIX}api"
 
     def ready(self, target):
         if self.api_port:
@@ -40,12 +40,36 @@ def write(folder, name, text):
     return path
 
 
+def certificate(folder):
+    """A certificate and its key, both in one file, of the kind that authorities give today."""
+    path = os.path.join(folder, "certificate.pem")
+    if not os.path.exists(path):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-subj", "/CN=localhost", "-days", "2", "-keyout", path + ".key", "-out", path + ".crt"],
+                       check=True, capture_output=True)
+        with open(path, "w") as file:
+            for part in (".crt", ".key"):
+                file.write(open(path + part).read())
+    return path
+
+
+def secured(make):
+    """The same proxy, speaking TLS to clients."""
+    def made(folder, target):
+        return make(folder, target, certificate(folder))
+    return made
+
+
+def scheme(pem):
+    return "https" if pem else "http"
+
+
 def nothing(folder, target):
     """No proxy at all: what the load and the server cost by themselves."""
     return Peer("no proxy", None, target)
 
 
-def haproxy(folder, target):
+def haproxy(folder, target, pem=None):
     port = machine.free_port()
     path = write(folder, "haproxy.cfg", f"""global
   nbthread 1
@@ -59,14 +83,14 @@ defaults
   option http-keep-alive
   option forwardfor
 listen here
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port}{f" ssl crt {pem} alpn h2,http/1.1" if pem else ""}
   http-reuse always
   server lab 127.0.0.1:{target}
 """)
-    return Peer("haproxy", ["haproxy", "-db", "-f", path], port)
+    return Peer("haproxy", ["haproxy", "-db", "-f", path], port, scheme=scheme(pem))
 
 
-def nginx(folder, target):
+def nginx(folder, target, pem=None):
     port = machine.free_port()
     # A master and its workers write their titles over the mark by which processes are found; one that is both does not.
     path = write(folder, "nginx.conf", f"""daemon off;
@@ -78,13 +102,15 @@ events {{ worker_connections 19900; }}
 http {{
   access_log off;
   tcp_nodelay on;
+  keepalive_requests 1000000;
   client_max_body_size 0;
   client_body_temp_path {folder}/nginx-body;
   proxy_temp_path {folder}/nginx-proxy;
   upstream lab {{ server 127.0.0.1:{target}; keepalive 64; }}
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{" ssl http2" if pem else ""};
+{f"    ssl_certificate {pem}; ssl_certificate_key {pem};" if pem else ""}
     location / {{
       proxy_pass http://lab;
       proxy_http_version 1.1;
@@ -100,7 +126,7 @@ http {{
   }}
 }}
 """)
-    return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port)
+    return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port, scheme=scheme(pem))
 
 
 def chp_command(program, port, api_port):
@@ -108,10 +134,11 @@ def chp_command(program, port, api_port):
             "--log-level", "warn"]
 
 
-def configurable_http_proxy(folder, target):
+def configurable_http_proxy(folder, target, pem=None):
     port, api_port = machine.free_port(), machine.free_port()
     command = chp_command([os.environ["SPECOLA_CHP"]], port, api_port)
-    return Peer("configurable-http-proxy", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
+    command += ["--ssl-cert", pem + ".crt", "--ssl-key", pem + ".key"] if pem else []
+    return Peer("configurable-http-proxy", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN}, scheme(pem))
 
 
 def specola_as_chp(folder, target):
@@ -120,7 +147,7 @@ def specola_as_chp(folder, target):
     return Peer("Specola", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
 
 
-def specola(folder, target):
+def specola(folder, target, pem=None):
     """Finds its route in the snapshot which it keeps for times without a hub."""
     port = machine.free_port()
     token = write(folder, f"token-{port}", TOKEN)
@@ -129,10 +156,14 @@ def specola(folder, target):
     snapshot = {"type": "snapshot", "epoch": "measurement", "revision": 1, "routes": [route]}
     routes = write(folder, f"routes-{port}", json.dumps(snapshot) + "\n")
     return Peer("Specola", [os.environ["SPECOLA_BIN"], "proxy", "--listen", f"127.0.0.1:{port}", "--token-file", token,
-                            "--snapshot", routes, "--max-connections", "9500"], port)
+                            "--snapshot", routes, "--max-connections", "9500",
+                            *(["--ssl-cert", pem + ".crt", "--ssl-key", pem + ".key"] if pem else [])],
+                port, scheme=scheme(pem))
 
 
 ALL = [configurable_http_proxy, nginx, haproxy, specola]
+for make in ALL:
+    make.speaks_http2 = make is not configurable_http_proxy
 
 
 def versions():

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import statistics
 import subprocess
 import time
@@ -115,7 +116,26 @@ def transfers(peer, mark):
 def echo(peer, mark):
     url = peer.url.replace("http:", "ws:", 1)
     seconds, found = spent(mark, lambda: load("echo", url, 1000, 100, SECONDS))
-    return {"message of a websocket, back and forth": seconds / found["answered"] * 1e6, "p99 of a message": found["p99"]}
+    large, many = spent(mark, lambda: load("echo", url, 200, 20, SECONDS, "--size", 65536))
+    return {"message of a websocket, back and forth": seconds / found["answered"] * 1e6, "p99 of a message": found["p99"],
+            "message of 64 KB, back and forth": large / many["answered"] * 1e6}
+
+
+def handshakes(peer, mark):
+    """New connections with a full handshake of TLS 1.3 each, one after the other."""
+    command = ["taskset", "-c", machine.CLIENT, "openssl", "s_time", "-connect", f"127.0.0.1:{peer.port}", "-new",
+               "-time", str(SECONDS)]
+    seconds, done = spent(mark, lambda: subprocess.run(command, check=True, capture_output=True, text=True))
+    return {"handshake of TLS": seconds / int(re.search(r"^(\d+) connections in", done.stdout, re.M)[1]) * 1e6}
+
+
+def multiplexed(peer, mark):
+    """Small answers over HTTP/2: four connections of 25 streams each, over TLS."""
+    command = ["taskset", "-c", machine.CLIENT, "h2load", "-n", "20000", "-c", "4", "-m", "25", peer.url]
+    seconds, done = spent(mark, lambda: subprocess.run(command, check=True, capture_output=True, text=True))
+    if "20000 2xx" not in done.stdout or "Application protocol: h2" not in done.stdout:
+        raise RuntimeError(f"{peer.url}: {done.stdout}")
+    return {"request over HTTP/2": seconds / 20000 * 1e6}
 
 
 SCENARIOS = [small, saturated, browser, close, transfers, echo]
@@ -245,6 +265,11 @@ def both(folder):
 def report(folder, count):
     chance = random.Random(1)
     measured, busy = blocks(folder, count, [peers.nothing, *peers.ALL], SCENARIOS)
+    for scenario, makers in ((handshakes, peers.ALL), (multiplexed, [peer for peer in peers.ALL if peer.speaks_http2])):
+        more, others = blocks(folder, count, [peers.secured(make) for make in makers], [scenario])
+        for name, figures in more.items():
+            measured[name].update(figures)
+        busy = [max(shares) for shares in zip(busy, others)]
     write_down(RAW, measured, busy)
     found, left_out = kept(measured, busy)
     held, changed, (rate, shares) = tunnels(folder), table(folder), both(folder)
@@ -258,13 +283,12 @@ def report(folder, count):
     print(f"\n{'':<40}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in ["no proxy", *names]) +
           f"{'to haproxy':>24}{'to http-proxy':>24}{'to no proxy':>24}")
     for figure in found["Specola"]:
-        row = "".join(f"{number(statistics.median(found[name][figure])):>12}" for name in ["no proxy", *names])
-        for peer in ("haproxy", "configurable-http-proxy"):
-            ratio = ratios(found["Specola"][figure], found[peer][figure], chance)
-            row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio):>24}"
-        # Without a proxy none of its time is used.
-        if ratio := ratios(found["Specola"][figure], found["no proxy"][figure], chance):
-            row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio):>24}"
+        of = lambda name: found[name].get(figure, [])  # noqa: B023, E731
+        row = "".join(f"{number(statistics.median(of(name))) if of(name) else '':>12}" for name in ["no proxy", *names])
+        for peer in ("haproxy", "configurable-http-proxy", "no proxy"):
+            # Without a proxy none of its time is used, and not everybody speaks everything.
+            ratio = ratios(found["Specola"][figure], of(peer), chance)
+            row += f"{'{:.3f} ({:.3f} to {:.3f})'.format(*ratio) if ratio else '':>24}"
         print(f"{figure:<40}{row}")
     print(f"{'KB of memory for an idle websocket':<40}{'':>12}" + "".join(f"{number(held[name]):>12}" for name in names))
     print(f"\n{'Routes':<40}" + "".join(f"{count:>12,}" for count in ROUTES))

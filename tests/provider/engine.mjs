@@ -120,7 +120,7 @@ export function rebuild() {
       revocation: { enabled: true, allowedPolicy: mayRevoke },
       rpInitiatedLogout: { enabled: true, logoutSource: pages.logout, postLogoutSuccessSource: pages.loggedOut },
       registration: { enabled: true, idFactory: () => randomUUID(), secretFactory: () => randomBytes(64).toString('base64url') },
-      registrationManagement: { enabled: true, rotateRegistrationAccessToken: false },
+      registrationManagement: { enabled: true, rotateRegistrationAccessToken: () => settings.rotate_registration_token },
     },
     ttl: {
       AccessToken: () => settings.access_ttl,

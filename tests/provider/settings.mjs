@@ -52,6 +52,8 @@ const DEFAULTS = {
   // Who may register a client: `anyone` or `nobody`; and the scopes that registering leaves out without a word.
   registration: 'anyone',
   restricted_scopes: ['ssh-keys'],
+  // Whether each change of a client gives it another registration access token, and ends the one before.
+  rotate_registration_token: false,
   // Scopes that policy takes away after consent, from everybody.
   denied_scopes: [],
   mfa: false,

@@ -4,6 +4,7 @@
 //! The tests of the driver have this file too, so it uses nothing else of this package.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,6 +40,15 @@ pub struct Dockerd {
 impl Dockerd {
     /// Starts it and waits until it answers.
     pub fn start(live_restore: bool) -> Result<Dockerd> {
+        Dockerd::on(live_restore, None)
+    }
+
+    /// One that keeps all that it has on a disk of so many megabytes.
+    pub fn small(megabytes: u32) -> Result<Dockerd> {
+        Dockerd::on(true, Some(megabytes))
+    }
+
+    fn on(live_restore: bool, megabytes: Option<u32>) -> Result<Dockerd> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = std::process::id().wrapping_mul(7).wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % 250;
         let gateway = format!("10.213.{number}.1");
@@ -50,6 +60,10 @@ impl Dockerd {
         run("ip", &["link", "add", "name", &own.bridge, "type", "bridge"])?;
         run("ip", &["address", "add", &format!("{}/24", own.gateway), "dev", &own.bridge])?;
         run("ip", &["link", "set", &own.bridge, "up"])?;
+        if let Some(megabytes) = megabytes {
+            fs::create_dir(own.path("data"))?;
+            run("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}M"), "tmpfs", &own.text("data")])?;
+        }
         // A containerd of its own that outlives it, as on a machine with a service manager.
         let config = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
@@ -81,6 +95,19 @@ impl Dockerd {
 
     fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
+    }
+
+    /// Fills its disk but for so many bytes, until `make_room`.
+    pub fn fill(&self, but: u64) -> Result<()> {
+        let mut file = File::create(self.path("data/filled"))?;
+        let piece = vec![0; 64 << 10];
+        while let Ok(()) = file.write_all(&piece) {}
+        let size = file.metadata()?.len();
+        Ok(file.set_len(size.saturating_sub(but))?)
+    }
+
+    pub fn make_room(&self) -> Result<()> {
+        Ok(fs::remove_file(self.path("data/filled"))?)
     }
 
     /// Starts it where it was, with all that it had, and waits until it answers.
@@ -135,12 +162,7 @@ impl Dockerd {
     /// Makes the image `LENT`, made in no time: containers of it need the folder `/usr` of this machine.
     pub fn lend(&self) -> Result<()> {
         let root = self.path("lent");
-        for folder in ["usr", "sbin", "tmp", "home/jovyan"] {
-            fs::create_dir_all(root.join(folder))?;
-        }
-        for (link, target) in LINKS {
-            std::os::unix::fs::symlink(target, root.join(link))?;
-        }
+        lay(&root)?;
         let archive = self.text("lent.tar");
         run("tar", &["-C", &root.display().to_string(), "-cf", &archive, "."])?;
         self.docker(&["import", &archive, LENT]).map(drop)
@@ -197,6 +219,17 @@ impl Drop for Dockerd {
             let _ = run("umount", &["-l", point]);
         }
     }
+}
+
+/// Lays the root of an image like `LENT`.
+pub fn lay(root: &Path) -> Result<()> {
+    for folder in ["usr", "sbin", "tmp", "home/jovyan"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    for (link, target) in LINKS {
+        std::os::unix::fs::symlink(target, root.join(link))?;
+    }
+    Ok(())
 }
 
 fn mounted_below(folder: &Path) -> Vec<String> {

@@ -14,9 +14,11 @@ use crate::place;
 use crate::wait::came_true;
 
 pub struct Postgres {
-    server: Child,
+    /// None while it is stopped.
+    server: Option<Child>,
     port: u16,
-    _folder: TempDir,
+    programs: PathBuf,
+    folder: TempDir,
 }
 
 /// The folder of Debian's newest PostgreSQL programs.
@@ -33,24 +35,56 @@ impl Postgres {
             let user = nix::unistd::User::from_name("postgres")?.context("no system user postgres")?;
             chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
         }
-        let data = folder.path().join("data");
-        let made = Postgres::program(programs, "initdb")
+        let mut postgres = Postgres { server: None, port: place::free_port()?, programs: programs.to_owned(), folder };
+        let made = postgres
+            .program("initdb")
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
-            .arg(&data)
+            .arg(postgres.folder.path().join("data"))
             .output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let port = place::free_port()?;
-        let mut command = Postgres::program(programs, "postgres");
-        command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-F", "-k"]).arg(folder.path());
-        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("postgres")?;
-        let postgres = Postgres { server, port, _folder: folder };
+        postgres.run()?;
+        Ok(postgres)
+    }
+
+    /// Starts it, for the first time or again, and waits until it answers.
+    pub fn run(&mut self) -> Result<()> {
+        let port = self.port.to_string();
+        let mut command = self.program("postgres");
+        command.arg("-D").arg(self.folder.path().join("data"));
+        command.args(["-h", "127.0.0.1", "-p", &port, "-F", "-k"]).arg(self.folder.path());
+        command.args(["-c", "max_connections=200"]);
+        self.server = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("postgres")?);
         let ready = || {
-            let mut check = Postgres::program(programs, "pg_isready");
-            check.args(["-h", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut check = self.program("pg_isready");
+            check.args(["-h", "127.0.0.1", "-p", &port]).stdout(Stdio::null()).stderr(Stdio::null());
             check.status().is_ok_and(|status| status.success())
         };
         ensure!(came_true(Duration::from_secs(30), ready), "postgres does not answer");
-        Ok(postgres)
+        Ok(())
+    }
+
+    /// Dies as if the machine had: no session is told, nothing is written that was not (`immediate`).
+    pub fn kill(&mut self) {
+        self.end(Signal::SIGQUIT);
+    }
+
+    /// Runs SQL as its owner, and gives what is printed: rows in lines, columns with `|` between.
+    pub fn sql(&self, text: &str) -> Result<String> {
+        let mut command = self.program("psql");
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-qtAX",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]);
+        let done = command.args(["-c", text, "postgres"]).output()?;
+        ensure!(done.status.success(), "{text}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
     }
 
     /// As JupyterHub is told it: with the driver it has.
@@ -58,8 +92,8 @@ impl Postgres {
         format!("postgresql+psycopg2://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    fn program(programs: &Path, name: &str) -> Command {
-        let program = programs.join(name);
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
         if !place::is_root() {
             return Command::new(program);
         }
@@ -67,15 +101,20 @@ impl Postgres {
         command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program).current_dir("/");
         command
     }
+
+    fn end(&mut self, how: Signal) {
+        let Some(mut server) = self.server.take() else { return };
+        send(server.id().cast_signed(), how);
+        if !came_true(Duration::from_secs(10), || matches!(server.try_wait(), Ok(Some(_)))) {
+            let _ = server.kill();
+        }
+        let _ = server.wait();
+    }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         // "Fast": ends sessions and stops.
-        send(self.server.id().cast_signed(), Signal::SIGINT);
-        if !came_true(Duration::from_secs(10), || matches!(self.server.try_wait(), Ok(Some(_)))) {
-            let _ = self.server.kill();
-        }
-        let _ = self.server.wait();
+        self.end(Signal::SIGINT);
     }
 }

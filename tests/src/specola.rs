@@ -209,11 +209,29 @@ impl Specola {
         }
     }
 
+    /// The hub does nothing until it is let go on, as on a machine that stands still.
+    pub fn hold_hub(&self, is_held: bool) -> Result<()> {
+        let hub = self.hub.as_ref().context("it was not started")?;
+        send(hub.id().cast_signed(), if is_held { Signal::SIGSTOP } else { Signal::SIGCONT });
+        Ok(())
+    }
+
     /// Asks the hub to stop, as a service manager does, and waits for its end.
     pub fn stop_hub(&mut self) -> Result<ExitStatus> {
+        self.ask_to_stop()?;
+        self.ended()
+    }
+
+    /// Asks the hub to stop, and does not wait.
+    pub fn ask_to_stop(&self) -> Result<()> {
         let hub = self.hub.as_ref().context("it was not started")?;
         send(hub.id().cast_signed(), Signal::SIGTERM);
-        self.ended()
+        Ok(())
+    }
+
+    /// Forgets a hub that was seen to have ended.
+    pub fn forget_ended(&mut self) {
+        self.hub = None;
     }
 
     /// Waits for the hub to end by itself.

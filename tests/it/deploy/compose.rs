@@ -1,13 +1,16 @@
 //! `deploy/compose`, started with its one command on a real engine, and the main job done through it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::json;
 use tempfile::TempDir;
 use tests::docker::Passage;
@@ -19,6 +22,8 @@ use super::{base, docker, file, hub, lab, run};
 use crate::mounts::ground::{Store, possible};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What Prometheus and Grafana are told.
+const MONITORING: [&str; 4] = ["prometheus.yml", "datasource.yml", "dashboards.yml", "hub.json"];
 const PASSWORD: &str = "a long one of their own";
 const SECRET: &str = "the-secret-of-the-client-of-the-hub";
 
@@ -35,17 +40,24 @@ impl Deployment {
     /// Copies the files and says what has to differ from test to test, and what this one wants.
     fn new(lab: &str, hub: &str, wanted: &str) -> Result<Deployment> {
         let folder = tempfile::tempdir()?;
-        for name in ["compose.yaml", "buckets.yaml", ".env.example", "specola.toml", "up"] {
+        let files =
+            ["compose.yaml", "buckets.yaml", "folders.yaml", "monitoring.yaml", ".env.example", "specola.toml", "up"];
+        for name in files {
             fs::copy(file("deploy/compose").join(name), folder.path().join(name))?;
+        }
+        fs::create_dir(folder.path().join("monitoring"))?;
+        for name in MONITORING {
+            fs::copy(file("deploy/compose/monitoring").join(name), folder.path().join("monitoring").join(name))?;
         }
         let (port, http) = (place::free_port()?, place::free_port()?);
         let name = format!("specola-compose-{port}");
-        let mounts = folder.path().join("mounts");
+        let (mounts, folders) = (folder.path().join("mounts"), folder.path().join("folders"));
         let own = format!(
             "PUBLIC_URL=https://localhost:{port}\nTLS=self-signed\nHTTPS_PORT={port}\nHTTP_PORT={http}\n\
              HUB_IMAGE={hub}\nLAB_IMAGE={lab}\nCOMPOSE_PROJECT_NAME={name}\nLAB_NETWORK={name}-labs\n\
-             MOUNTS_DIR={}\n{wanted}\n",
-            mounts.display()
+             MOUNTS_DIR={}\nFOLDERS_DIR={}\n{wanted}\n",
+            mounts.display(),
+            folders.display()
         );
         fs::write(folder.path().join(".env"), own)?;
         Ok(Deployment { folder, name, port, http })
@@ -99,6 +111,17 @@ impl Deployment {
         Ok(path)
     }
 
+    /// Puts a certificate for it where files are looked for with `TLS=files`. Gives what to believe then.
+    fn certify(&self) -> Result<PathBuf> {
+        let folder = self.folder.path().join("certificates");
+        fs::create_dir(&folder)?;
+        let key = KeyPair::generate()?;
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
+        fs::write(folder.join("hub.key"), key.serialize_pem())?;
+        fs::write(folder.join("hub.crt"), certificate.pem())?;
+        Ok(folder.join("hub.crt"))
+    }
+
     /// Somebody of this deployment alone: homes and labs are called after people, and other tests have people too.
     fn person(&self) -> String {
         format!("ada{}", self.port)
@@ -125,6 +148,16 @@ impl Deployment {
         let client = json!({"client_secret": SECRET, "redirect_uris": [callback], "scope": scope});
         provider.set_client("hub", client).await?;
         provider.set_user(&self.person(), json!({"groups": ["users"]})).await.map(drop)
+    }
+
+    /// Takes the # from lines of `specola.toml`, from the one that begins so to the next empty one.
+    fn uncomment(&self, beginning: &str) -> Result<()> {
+        let path = self.folder.path().join("specola.toml");
+        let text = fs::read_to_string(&path)?;
+        let (before, rest) = text.split_once(&format!("\n#{beginning}")).with_context(|| text.clone())?;
+        let (lines, after) = rest.split_once("\n\n").context("an empty line")?;
+        let lines: Vec<&str> = lines.split('\n').map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+        Ok(fs::write(&path, format!("{before}\n{beginning}{}\n\n{after}", lines.join("\n")))?)
     }
 
     /// Somebody's lab, by its container.
@@ -179,20 +212,22 @@ async fn favicon(session: &mut Session, person: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<()> {
+async fn one_command_brings_up_a_hub_with_tls_from_files_whose_labs_outlive_it_and_keep_what_is_written() -> Result<()>
+{
     let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
     let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
     need!(place::command("docker-compose").or_else(|| place::command("docker")), "compose", "SPECOLA_REQUIRE_DOCKER");
-    let wanted = format!("COMPOSE_PROFILES=postgres\nPOSTGRES_IMAGE={}", postgres(&base)?);
+    let wanted = format!("TLS=files\nCOMPOSE_PROFILES=postgres\nPOSTGRES_IMAGE={}", postgres(&base)?);
     let deployment = Deployment::new(&lab, &hub()?, &wanted)?;
+    let certificate = deployment.certify()?;
     run(&mut deployment.up())?;
     deployment.is_healthy("hub").await?;
     deployment.is_healthy("proxy").await?;
     let (ada, origin) = (deployment.person(), deployment.origin());
     deployment.add(&ada)?;
 
-    // Log in over TLS with the certificate that the proxy made, and start a lab.
-    let mut session = Session::trusting(&origin, &deployment.certificate()?)?;
+    // Log in over TLS with the certificate of the files, start a lab, and write a file in it.
+    let mut session = Session::trusting(&origin, &certificate)?;
     session.log_in(&ada, PASSWORD).await?.expect(&[302, 303])?;
     ensure!(session.cookie("jupyterhub-session-id").is_some(), "a session");
     session.start_server(&ada).await?;
@@ -200,6 +235,9 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     let status = format!("/user/{ada}/api/status");
     let mut script = session.with_token(&token);
     script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
+    let file = format!("/user/{ada}/api/contents/notes.txt");
+    let notes = json!({"type": "file", "format": "text", "content": "kept"});
+    script.send(Method::PUT, &file, Body::Json(notes)).await?.expect(&[201])?;
     let labs = deployment.lab_of(&ada)?;
     let before = started(&labs)?;
     assert_eq!(
@@ -218,12 +256,22 @@ async fn one_command_brings_up_a_hub_with_tls_whose_labs_outlive_it() -> Result<
     script.send(Method::GET, &status, Body::Empty).await?.expect(&[200])?;
     assert_eq!(started(&labs)?, before);
 
-    // It stops, and its container goes. What the database was is PostgreSQL.
+    // It stops, and its container goes. What was written is in the next one.
     session.stop_server(&ada).await?;
     let gone = docker(&["ps", "--all", "--quiet", "--filter", &format!("id={labs}")])?;
     assert_eq!(gone, "");
+    session.start_server(&ada).await?;
+    ensure!(started(&deployment.lab_of(&ada)?)? != before, "another container");
+    let read = script.send(Method::GET, &file, Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(read["content"], "kept", "{read}");
+    session.stop_server(&ada).await?;
+
+    // What the database was is PostgreSQL.
     let health = run(deployment.up().args(["doctor", "--only", "database", "--only", "engine"]))?;
     ensure!(health.contains("JupyterHub 6.1") && health.contains("API"), "{health}");
+    // GPUs would be those of the engine's machine, not of the hub's container.
+    let gpus = run(deployment.up().args(["doctor", "--only", "gpu"])).map(drop).unwrap_err().to_string();
+    ensure!(gpus.contains("they are on the engine's machine") && gpus.contains("nvidia-ctk"), "{gpus}");
     let secret = fs::read_to_string(deployment.folder.path().join("secrets/postgres_password"))?;
     let said = docker(&["inspect", &hub])?;
     ensure!(!said.contains(secret.trim()), "the password of the database is in nobody's environment");
@@ -282,7 +330,7 @@ fn passage(container: &str, to: &str) -> Result<Passage> {
     Passage::into(container, port, port)
 }
 
-/// With keys of a real object store, for which the hub exchanges people's tokens.
+/// With keys of a real object store, for which the hub exchanges people's tokens; and with folders of the machine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() -> Result<()> {
     let lab = need!(lab(), "the image lab", "SPECOLA_REQUIRE_DOCKER");
@@ -294,8 +342,9 @@ async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() 
     }
     let (provider, gateway) = tokio::try_join!(Provider::start(&installed), Gateway::start())?;
     let store = Store::ceph(&tools, &gateway, &provider).await?;
-    let deployment = Deployment::new(&lab, &hub()?, "COMPOSE_FILE=compose.yaml:buckets.yaml")?;
+    let deployment = Deployment::new(&lab, &hub()?, "COMPOSE_FILE=compose.yaml:buckets.yaml:folders.yaml")?;
     let ada = deployment.person();
+    deployment.uncomment("[[folders.areas]]")?;
     deployment.is_for_people_of(&provider, &store.furnish(provider.issuer(), &[&ada], "/s3")?).await?;
     run(&mut deployment.up())?;
     let (hub, proxy) = (deployment.container("hub")?, deployment.container("proxy")?);
@@ -328,6 +377,18 @@ async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() 
     );
     write("scratch", "scratch").await?;
 
+    // Folders of the machine: her own, a part of what all read, and that of a group.
+    says("echo hers > ~/private/diary && echo hers > /groups/users/data")?;
+    says(&format!("echo hers > /shared/{ada}/notes"))?;
+    let denied = says("echo hers > /shared/beside").map(drop).unwrap_err().to_string();
+    ensure!(denied.contains("Read-only file system"), "{denied}");
+    let folders = deployment.folder.path().join("folders");
+    for path in [format!("users/{ada}/diary"), format!("shared/{ada}/notes"), "groups/users/data".to_owned()] {
+        assert_eq!(fs::read_to_string(folders.join(&path)).with_context(|| path.clone())?, "hers\n");
+        assert_eq!(fs::metadata(folders.join(&path))?.uid(), 1000, "{path}");
+    }
+    assert_eq!(fs::metadata(&folders)?.permissions().mode() & 0o777, 0o700, "nobody else gets there");
+
     // The helpers go with the hub's container, and come with the next to the lab that was there before.
     drop(before);
     docker(&["restart", "--time", "5", &hub])?;
@@ -345,6 +406,79 @@ async fn with_buckets_the_hub_mounts_in_its_container_what_labs_see_in_theirs() 
     })
     .await
     .with_context(|| deployment.logs("hub"))
+}
+
+/// An image that does as the official one of Prometheus, of the program that Debian packages.
+fn prometheus(base: &str, program: &Path) -> Result<String> {
+    let name = "specola-test/prometheus:latest";
+    let folder = tempfile::tempdir()?;
+    fs::copy(program, folder.path().join("prometheus"))?;
+    let lines = format!("FROM {base}\nCOPY prometheus /bin/prometheus\nENTRYPOINT [\"/bin/prometheus\"]\n");
+    fs::write(folder.path().join("Dockerfile"), lines)?;
+    docker(&["build", "--quiet", "--tag", name, &folder.path().display().to_string()])?;
+    Ok(name.to_owned())
+}
+
+/// Every name of JupyterHub's metrics in a text.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+    words.filter(|word| word.starts_with("jupyterhub_")).map(str::to_owned).collect()
+}
+
+/// Grafana is in no package of Debian's: what it would ask is asked of Prometheus.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_beside_the_hub_has_what_the_charts_ask_for_and_may_do_nothing_else() -> Result<()> {
+    let base = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_DOCKER");
+    let program = need!(place::command("prometheus"), "prometheus", "SPECOLA_REQUIRE_PROMETHEUS");
+    let wanted =
+        format!("COMPOSE_FILE=compose.yaml:monitoring.yaml\nPROMETHEUS_IMAGE={}", prometheus(&base, &program)?);
+    let deployment = Deployment::new("no-lab-is-started", &hub()?, &wanted)?;
+    let asks = deployment.folder.path().join("monitoring/prometheus.yml");
+    let often = fs::read_to_string(&asks)?.replace("scrape_interval: 30s", "scrape_interval: 1s");
+    fs::write(&asks, often)?;
+    run(deployment.up().args(["--ansi", "never", "up", "--detach", "hub", "proxy", "prometheus"]))?;
+
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = docker(&["inspect", "--format", address, &deployment.container("prometheus")?])?;
+    let mut session = Session::new(&format!("http://{address}:9090"))?;
+    let up = until("metrics of the hub", PATIENCE, async || {
+        let Ok(answer) = session.get("/api/v1/query?query=up%7Bjob%3D%22hub%22%7D").await else { return Ok(None) };
+        let told: serde_json::Value = answer.json().unwrap_or_default();
+        Ok((told["data"]["result"][0]["value"][1] == "1").then_some(()))
+    });
+    up.await.with_context(|| format!("{}\n{}", deployment.logs("prometheus"), deployment.logs("hub")))?;
+    let charts = fs::read_to_string(file("deploy/compose/monitoring/hub.json"))?;
+    let asked = metrics_in(&charts);
+    ensure!(asked.len() >= 6, "{asked:?}");
+    // Some are counted a moment after the hub came up.
+    until("everything that the charts ask for", PATIENCE, async || {
+        let names = session.get("/api/v1/label/__name__/values").await?.expect(&[200])?.text();
+        let there = metrics_in(&names);
+        Ok(asked.is_subset(&there).then_some(()))
+    })
+    .await
+    .with_context(|| format!("{asked:?}"))?;
+    let charts: serde_json::Value = serde_json::from_str(&charts)?;
+    for chart in charts["panels"].as_array().context("charts")? {
+        for target in chart["targets"].as_array().context("questions")? {
+            let expression = target["expr"].as_str().context("a question")?;
+            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expression).finish();
+            let query = format!("/api/v1/query?{query}");
+            session.get(&query).await?.expect(&[200]).with_context(|| expression.to_owned())?;
+        }
+    }
+
+    // Its token is for that alone; without one, the hub tells nothing.
+    let token = fs::read_to_string(deployment.folder.path().join("secrets/metrics_token"))?;
+    deployment.is_healthy("proxy").await?;
+    let mut script = Session::trusting(&deployment.origin(), &deployment.certificate()?)?.with_token(&token);
+    script.get("/hub/metrics").await?.expect(&[200])?;
+    script.get("/hub/api/users").await?.expect(&[403])?;
+    let mut nobody = Session::trusting(&deployment.origin(), &deployment.certificate()?)?;
+    nobody.get("/hub/metrics").await?.expect(&[403])?;
+    // Grafana, which was not started here, has the hub's address.
+    nobody.get("/services/grafana/").await?.expect(&[503])?;
+    Ok(())
 }
 
 #[test]
@@ -371,6 +505,16 @@ fn both_ways_of_compose_read_the_file() -> Result<()> {
         ensure!(missing.contains("PUBLIC_URL"), "{missing}");
         let whole = config(&[("DOCKER_GID", "999"), ("PUBLIC_URL", "https://hub.example.org")])?;
         for part in ["no-new-privileges", "read_only: true", "999", "https://hub.example.org"] {
+            ensure!(whole.contains(part), "{part} in {whole}");
+        }
+        ensure!(!whole.contains("grafana"), "{whole}");
+        // With everything that is laid over it.
+        for name in ["buckets.yaml", "monitoring.yaml"] {
+            fs::copy(file("deploy/compose").join(name), folder.path().join(name))?;
+        }
+        let files = ("COMPOSE_FILE", "compose.yaml:buckets.yaml:monitoring.yaml");
+        let whole = config(&[("DOCKER_GID", "999"), ("PUBLIC_URL", "https://hub.example.org"), files])?;
+        for part in ["https://hub.example.org/services/grafana/", "prom/prometheus", "SYS_ADMIN", "\"read:metrics\""] {
             ensure!(whole.contains(part), "{part} in {whole}");
         }
     }

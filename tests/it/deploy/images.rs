@@ -13,7 +13,7 @@ use super::{base, build, docker, hub, lab};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The hub listens where containers reach it, and starts them from an image.
-fn containers(engine: &Engine, image: &str) -> Result<Options> {
+pub fn containers(engine: &Engine, image: &str) -> Result<Options> {
     let bridge = tests::docker::gateway()?;
     Ok(Options::default()
         .set("hub", "hub_ip", &format!("{bridge:?}"))

@@ -2,10 +2,13 @@
 //! images: bases are made of Debian's packages.
 
 mod compose;
+mod helm;
 mod images;
 mod infn;
 mod systemd;
+mod together;
 mod tosca;
+mod units;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use http::Method;
 use serde_json::json;
-use tests::object_store::{Moto, Tools, tools};
+use tests::object_store::{Moto, Tools, Veil, tools};
 use tests::specola::Options;
 use tests::{Body, Provider, need, provider, until};
 
 use super::ground::{Disk, PATIENCE, Store, home_says, possible};
-use super::says;
+use super::{in_lab, says};
 use crate::oidc::House;
 use crate::oidc::fresh::with_agent;
 
@@ -133,4 +133,89 @@ async fn uploads_that_do_not_end_in_time_are_kept_and_told_and_go_on_at_the_next
     anna.start_server("anna").await?;
     Store::moto(&tools, &moto).has("anna-own/late", written, PATIENCE).await?;
     home_says(&mut anna, "All saved in the store").await
+}
+
+/// The store has a certificate of an authority of the house.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_over_tls_is_a_folder_where_its_authority_is_named_and_elsewhere_it_is_told_why_not() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    if !possible() {
+        return Ok(());
+    }
+    let moto = Moto::start(&tools).await?;
+    let (veil, other) = (Veil::over(&moto.endpoint()).await?, Veil::over(&moto.endpoint()).await?);
+    let disk = Disk::new()?;
+    let ca_file = disk.path("ca.pem");
+    std::fs::copy(other.ca_file(), &ca_file)?;
+    let store = Store::moto(&tools, &moto).behind(&veil, &format!("ca_file = {:?},", ca_file.display().to_string()));
+    let target = disk.path("s3").display().to_string();
+    let options = Options::default().small_lab("quick.py")?.and(disk.options(&target));
+    let mut house = store.house(Provider::start(&installed).await?, &target, options).await?;
+    let mut anna = house.signed_in("anna").await?;
+    anna.start_server("anna").await?;
+    home_says(&mut anna, "The hub does not trust the certificate of the storage main. Tell the operator").await?;
+    assert!(disk.mounted().is_empty(), "{:?}", disk.mounted());
+    anna.stop_server("anna").await?;
+
+    house.specola.kill_hub();
+    std::fs::copy(veil.ca_file(), &ca_file)?;
+    house.specola.run().await?;
+    anna.start_server("anna").await?;
+    let path = at(&disk, "anna/file");
+    let said = says(&house.specola, "anna", &format!("echo hers > {path} && sha256sum < {path}"))?;
+    store.has("anna-own/file", said.split(' ').next().context("a digest")?, PATIENCE).await?;
+    home_says(&mut anna, "All saved in the store").await?;
+    anna.stop_server("anna").await?;
+    anna.server_stopped("anna").await?;
+    disk.is_clean().await
+}
+
+/// The hub gets keys from an address of its own, which is trusted: it is the helper's look at the store that counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_helper_that_does_not_trust_the_certificate_of_the_store_mounts_nothing_until_it_does() -> Result<()> {
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    if !possible() {
+        return Ok(());
+    }
+    let moto = Moto::start(&tools).await?;
+    let (veil, other) = (Veil::over(&moto.endpoint()).await?, Veil::over(&moto.endpoint()).await?);
+    let disk = Disk::new()?;
+    let ca_file = disk.path("ca.pem");
+    std::fs::copy(other.ca_file(), &ca_file)?;
+    let apart = format!("ca_file = {:?}, sts_endpoint = {:?},", ca_file.display().to_string(), moto.endpoint());
+    let store = Store::moto(&tools, &moto).behind(&veil, &apart);
+    let target = disk.path("s3").display().to_string();
+    let options = Options::default().small_lab("quick.py")?.and(disk.options(&target));
+    let house = store.house(Provider::start(&installed).await?, &target, options).await?;
+    let mut anna = house.signed_in("anna").await?;
+    anna.start_server("anna").await?;
+    let sentence =
+        "Not there. What mounts folders does not trust the certificate of the storage main. Tell the operator.";
+    home_says(&mut anna, sentence).await?;
+    let page = anna.get("/hub/home").await?.expect(&[200])?.text();
+    assert_eq!(page.matches(sentence).count(), 3, "{page}");
+    assert!(disk.mounted().is_empty() && disk.helpers().is_empty(), "{:?}", disk.mounted());
+    let path = at(&disk, "anna/file");
+    assert!(!in_lab(&house.specola, "anna", &format!("echo lost > {path}"))?.status.success());
+    let log = house.specola.log();
+    assert!(
+        log.contains("the certificate of the store is not trusted: certificate signed by unknown authority"),
+        "{log}"
+    );
+    assert!(!log.contains("no keys"), "the hub itself has what it wants: {log}");
+
+    // The right authority comes, and the folders with it: neither hub nor server is started anew.
+    std::fs::copy(veil.ca_file(), &ca_file)?;
+    until("all three", PATIENCE, async || {
+        let page = anna.get("/hub/home").await?.expect(&[200])?.text();
+        Ok((page.matches("All saved in the store").count() == 3).then_some(()))
+    })
+    .await?;
+    let said = says(&house.specola, "anna", &format!("echo hers > {path} && sha256sum < {path}"))?;
+    store.has("anna-own/file", said.split(' ').next().context("a digest")?, PATIENCE).await?;
+    anna.stop_server("anna").await?;
+    anna.server_stopped("anna").await?;
+    disk.is_clean().await
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use tests::docker::{Engine, docker, image};
-use tests::object_store::{Gateway, gateway_is_here, tools};
+use tests::object_store::{Gateway, Moto, gateway_is_here, tools};
 use tests::{Provider, need, provider, until};
 
 use super::ground::{Disk, PATIENCE, Store, home_says, possible};
@@ -62,5 +62,63 @@ async fn h11_a_file_is_whole_in_the_bucket_though_helper_container_and_hub_ended
     house.specola.run().await?;
     store.has("anna-own/big", written, PATIENCE * 4).await.with_context(|| house.specola.log())?;
     anna.server_stopped("anna").await?;
+    disk.is_clean().await
+}
+
+#[tokio::test]
+async fn scratch_is_read_by_all_and_each_writes_in_a_part_of_their_own() -> Result<()> {
+    let engine = Engine::new(&need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER"));
+    let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
+    let tools = need!(tools(), "moto with boto3", "SPECOLA_REQUIRE_OBJECT_STORE");
+    if !possible() {
+        return Ok(());
+    }
+    let moto = Moto::start(&tools).await?;
+    let disk = Disk::new()?;
+    // What others write is soon seen.
+    let options = engine.options()?.and(disk.options("/s3")).set("spawner.mounts", "args", "[\"--dir-cache-time=1s\"]");
+    let store = Store::moto(&tools, &moto).with_own_parts();
+    let house = store.house(Provider::start(&installed).await?, "/s3", options).await?;
+    let (mut anna, mut bob) = (house.signed_in("anna").await?, house.signed_in("bob").await?);
+    anna.start_server("anna").await.with_context(|| house.specola.log())?;
+    bob.start_server("bob").await.with_context(|| house.specola.log())?;
+    let (hers, his) = (engine.container("anna"), engine.container("bob"));
+    assert_eq!(says(&hers, "ls /s3 /s3/scratch")?, "/s3:\nanna\ncygno\nscratch\n\n/s3/scratch:\nanna");
+    let written = says(&hers, "echo hers > /s3/scratch/anna/notes && sha256sum < /s3/scratch/anna/notes")?;
+    store.has("scratch/anna/notes", written.split(' ').next().context("a digest")?, PATIENCE).await?;
+    says(&his, "echo his > /s3/scratch/bob/notes")?;
+    let read = async |container: &str, path: &str, text: &str| {
+        until(path, PATIENCE, async || Ok((says(container, &format!("cat {path} || true"))? == text).then_some(())))
+            .await
+    };
+    read(&his, "/s3/scratch/anna/notes", "hers").await?;
+    read(&hers, "/s3/scratch/bob/notes", "his").await?;
+    let denied = |line: &str| {
+        let refused = says(&his, line).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("Permission denied"), "{line}: {refused}");
+    };
+    let all_denied = || {
+        for line in ["echo x > /s3/scratch/beside", "echo x > /s3/scratch/anna/notes", "mkdir /s3/scratch/carl"] {
+            denied(line);
+        }
+    };
+    all_denied();
+    let page = anna.get("/hub/home").await?.expect(&[200])?.text();
+    assert!(page.contains("/s3/scratch/anna"), "{page}");
+
+    // All helpers die: containers that were there before see both again.
+    disk.kill_helpers();
+    read(&his, "/s3/scratch/anna/notes", "hers").await?;
+    read(&his, "/s3/scratch/bob/notes", "his").await?;
+    until("his part to write in", PATIENCE, async || {
+        Ok(says(&his, "echo again > /s3/scratch/bob/notes").is_ok().then_some(()))
+    })
+    .await?;
+    all_denied();
+    read(&hers, "/s3/scratch/bob/notes", "again").await?;
+    for (browser, name) in [(&mut anna, "anna"), (&mut bob, "bob")] {
+        browser.stop_server(name).await?;
+        browser.server_stopped(name).await?;
+    }
     disk.is_clean().await
 }

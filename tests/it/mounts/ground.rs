@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tests::object_store::{AUDIENCE, Gateway, Moto, Tools, Wanted};
+use tests::object_store::{AUDIENCE, Gateway, Moto, Tools, Veil, Wanted};
 use tests::specola::Options;
 use tests::{Provider, Session, mark, place, until};
 
@@ -92,10 +92,14 @@ pub fn possible() -> bool {
 pub struct Store<'a> {
     tools: &'a Tools,
     endpoint: String,
+    /// Where people and the hub ask it.
+    people: String,
     keys: (&'a str, &'a str),
     thumbprint: Option<String>,
     /// What the configuration says of it besides.
     more: String,
+    /// Scratch can only be read, but for a part of one's own.
+    own_parts: bool,
 }
 
 impl<'a> Store<'a> {
@@ -103,17 +107,40 @@ impl<'a> Store<'a> {
         Store {
             tools,
             endpoint: moto.endpoint(),
+            people: moto.endpoint(),
             keys: ("administrator", "secret"),
             thumbprint: None,
             more: String::new(),
+            own_parts: false,
         }
+    }
+
+    /// The same store, of whose bucket for all each writes a part.
+    pub fn with_own_parts(mut self) -> Store<'a> {
+        self.own_parts = true;
+        self
+    }
+
+    /// The same store over TLS, as its administrator does not use it; `more` is what the configuration says of it besides.
+    pub fn behind(mut self, veil: &Veil, more: &str) -> Store<'a> {
+        (self.people, self.more) = (veil.endpoint(), format!("{}{more}", self.more));
+        self
     }
 
     /// Ceph's, which takes the tokens of a provider.
     pub async fn ceph(tools: &'a Tools, gateway: &'a Gateway, provider: &Provider) -> Result<Store<'a>> {
         let thumbprint = Some(provider.certify_keys().await?);
         let more = format!("dialect = \"ceph\", audience = {AUDIENCE:?},");
-        Ok(Store { tools, endpoint: gateway.endpoint(), keys: gateway.keys(), thumbprint, more })
+        let endpoint = gateway.endpoint();
+        Ok(Store {
+            tools,
+            people: endpoint.clone(),
+            endpoint,
+            keys: gateway.keys(),
+            thumbprint,
+            more,
+            own_parts: false,
+        })
     }
 
     /// Makes the buckets: one of each person's own, which they make themselves, one for all, and one for each group of
@@ -132,14 +159,17 @@ impl<'a> Store<'a> {
         let bucket = |bucket: &str, folder: &str, more: &str| {
             format!("{{ bucket = {bucket:?}, folder = \"{target}/{folder}\", {more} }}")
         };
-        let buckets = [
+        let mut buckets = vec![
             bucket("{username}-own", "{username}", ""),
-            bucket("scratch", "scratch", ""),
+            bucket("scratch", "scratch", if self.own_parts { "read_only = true" } else { "" }),
             bucket("cygno-data", "cygno", "groups = [\"users/cygno\"]"),
         ];
+        if self.own_parts {
+            buckets.push(bucket("scratch", "scratch/{username}", "prefix = \"{username}/\""));
+        }
         Ok(format!(
             "[{{ name = \"main\", endpoint = {:?}, {} roles = [{{ role_arn = {:?}, groups = [] }}], buckets = [{}] }}]",
-            self.endpoint,
+            self.people,
             self.more,
             roles["people"],
             buckets.join(", ")

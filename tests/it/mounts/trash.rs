@@ -84,6 +84,48 @@ async fn a_new_name_takes_the_folders_along() -> Result<()> {
     Ok(())
 }
 
+/// A home that is a part of one volume for all. An engine this old gives no server a part, so what a newer one makes is made
+/// by hand.
+#[tokio::test]
+async fn a_part_of_a_volume_goes_with_its_person_and_the_parts_of_others_stay() -> Result<()> {
+    let base = need!(image(), "a Docker engine", "SPECOLA_REQUIRE_DOCKER");
+    let engine = Engine::new(&base);
+    let all = format!("{}-all", engine.prefix);
+    let mount =
+        format!(r#"[{{ type = "volume", source = {all:?}, target = "/mine", subpath = "homes/{{username}}" }}]"#);
+    let options = engine.options()?.set("spawner.docker", "mounts", &mount);
+    let specola = Specola::start(options).await?;
+    let within = |line: &str| docker(&["run", "--rm", "--volume", &format!("{all}:/all"), &base, "sh", "-c", line]);
+    within(
+        "mkdir -p /all/homes/anna /all/homes/bob && echo secret >/all/homes/anna/diary && echo his >/all/homes/bob/file",
+    )?;
+    let mut admin = specola.logged_in("admin").await?;
+    specola.logged_in("anna").await?;
+    let page = admin.get("/hub/admin/users/anna").await?.expect(&[200])?.text();
+    assert!(page.contains("removed for good on"), "{page}");
+    admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
+    assert_eq!(within("cat /all/homes/anna/diary")?, "secret", "it is kept");
+    let listed = command(&specola, &["trash", "list"])?;
+    assert!(listed.contains(&format!("volume {all}/homes/anna")), "{listed}");
+
+    // Somebody new of the name does not find it, and starts nothing before it is decided what becomes of it.
+    let mut anna = specola.logged_in("anna").await?;
+    anna.api(Method::POST, "/users/anna/server", Body::Empty).await?;
+    anna.server_stopped("anna").await?;
+    let (_, page) = anna.follow("/hub/spawn-pending/anna").await?;
+    assert!(page.text().contains("The files of somebody who had this name before are still kept"), "{}", page.text());
+
+    let entry = listed.split(' ').next().context("a name")?;
+    command(&specola, &["trash", "remove", entry])?;
+    assert_eq!(within("ls /all/homes && cat /all/homes/bob/file")?, "bob\nhis");
+    assert!(command(&specola, &["trash", "list"])?.contains("The trash is empty"));
+    // Who had none leaves none.
+    specola.logged_in("carl").await?;
+    admin.api(Method::DELETE, "/users/carl", Body::Empty).await?.expect(&[204])?;
+    assert!(command(&specola, &["trash", "list"])?.contains("The trash is empty"));
+    Ok(())
+}
+
 /// Homes that are volumes: kept, out of reach for somebody new, and gone after their day.
 #[tokio::test]
 async fn volumes_of_deleted_people_are_kept_for_a_while_and_nobody_new_finds_them() -> Result<()> {
@@ -126,6 +168,24 @@ async fn volumes_of_deleted_people_are_kept_for_a_while_and_nobody_new_finds_the
     specola.logged_in("anna").await?.start_server("anna").await.with_context(|| specola.log())?;
     diary("! test -e /home/jovyan/diary")?;
 
+    // A new name has a volume of its own. What was under the old one is for nobody before it is decided.
+    let new = json!({ "name": "ann" });
+    diary("echo hers > /home/jovyan/diary")?;
+    let mut anna = specola.logged_in("anna").await?;
+    anna.stop_server("anna").await?;
+    admin.api(Method::PATCH, "/users/anna", Body::Json(new)).await?.expect(&[200])?;
+    assert!(there()? && command(&specola, &["trash", "list"])?.contains(&volume));
+    let mut anna = specola.logged_in("anna").await?;
+    anna.api(Method::POST, "/users/anna/server", Body::Empty).await?;
+    anna.server_stopped("anna").await?;
+    let (_, page) = anna.follow("/hub/spawn-pending/anna").await?;
+    assert!(page.text().contains("The files of somebody who had this name before are still kept"), "{}", page.text());
+    let mut ann = specola.logged_in("ann").await?;
+    ann.start_server("ann").await.with_context(|| specola.log())?;
+    docker(&["exec", &engine.container("ann"), "sh", "-c", "! test -e /home/jovyan/diary"])?;
+    command(&specola, &["trash", "remove", &entry(&specola)?])?;
+    anna.start_server("anna").await.with_context(|| specola.log())?;
+
     // And by itself after its day, which is made to have been.
     admin.api(Method::DELETE, "/users/anna", Body::Empty).await?.expect(&[204])?;
     assert!(there()?);
@@ -137,11 +197,11 @@ async fn volumes_of_deleted_people_are_kept_for_a_while_and_nobody_new_finds_the
     specola.reconfigure(options).await?;
     let audit = until("the volume removed", Duration::from_secs(60), async || {
         let audit = command(&specola, &["audit", "--action", "folders."])?;
-        Ok((audit.matches("folders.remove").count() == 2).then_some(audit))
+        Ok((audit.matches("folders.remove").count() == 3).then_some(audit))
     })
     .await?;
     assert!(!there()?);
-    assert_eq!(audit.matches("folders.trash").count(), 3, "{audit}");
+    assert_eq!(audit.matches("folders.trash").count(), 4, "{audit}");
     assert!(audit.contains("folders.restore"), "{audit}");
     Ok(())
 }

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use http::Method;
 use serde_json::json;
 use tests::object_store::{AUDIENCE, Gateway, Wanted, gateway_is_here, tools};
-use tests::{Provider, need, place, provider};
+use tests::{Body, Provider, need, place, provider};
 
 use super::{keys, start_lab, storage, with_storage};
+use crate::doctor::{about, doctor};
 use crate::oidc::fresh::with_agent;
 use crate::oidc::{Entry, House};
 
@@ -38,6 +40,7 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     let sections = [
         storage("main", &endpoint, &of_users, &more),
         storage("cygno", &endpoint, &[("\"users/cygno\"", roles["cygno"].as_str())], &more),
+        storage("lost", &endpoint, &[("\"users\"", "arn:aws:iam:::role/nowhere")], &more),
         storage("by-id", &endpoint, &of_users, &format!("dialect = \"ceph\", token = \"id\", duration = {LIFE}")),
         // The access token is for nobody in particular, and the gateway takes those for somebody it knows.
         storage("wrong", &endpoint, &of_users, &format!("dialect = \"ceph\", duration = {LIFE}")),
@@ -47,6 +50,30 @@ async fn a_real_object_store_is_used_over_many_lives_of_keys_and_opens_what_the_
     let house = House::at(provider, &Entry::by_group(), |options| with_storage(with_agent(options), &sections)).await?;
     house.provider.set_user("anna", json!({"groups": ["users"]})).await?;
     let (_anna, mut client, lab) = start_lab(&house, "anna").await?;
+    let config = house.specola.ground.folder.join("specola.toml");
+    let ask = ["--only", "storage"];
+    let (said, well) = doctor(&config, &ask, &[])?;
+    assert!(well && about(&said, "users at main").1.contains("refuses what is no token"), "{said:#}");
+    // With a token of hers: a role that is there, one that is not, and a token that is for nobody in particular.
+    let token = house.specola.ground.folder.join("token");
+    let path = format!("/user/access-token?audience={AUDIENCE}");
+    let hers = client.api(Method::GET, &path, Body::Empty).await?.expect(&[200])?.json()?;
+    std::fs::write(&token, format!("{}\n", hers["access_token"].as_str().context("a token")?))?;
+    let with = ["--token", &token.display().to_string()];
+    let (said, well) = doctor(&config, &[ask, with].concat(), &[])?;
+    assert!(
+        !well && about(&said, "users at main") == ("ok".to_owned(), format!("{endpoint}/ gives keys ")),
+        "{said:#}"
+    );
+    let (level, text) = about(&said, "nowhere at lost");
+    assert!(level == "bad" && text.contains("role"), "{said:#}");
+    let plain = lab.variable("BEARER_TOKEN_FILE").context("a file")?;
+    let (said, _) = doctor(&config, &[ask, ["--token", plain]].concat(), &[])?;
+    let (level, text) = about(&said, "users at main");
+    assert!(
+        level == "bad" && text.contains("refuses the token: AccessDenied") && text.contains("audience"),
+        "{said:#}"
+    );
     let refused = keys(&mut client, "cygno").await?.expect(&[403])?;
     assert_eq!(refused.json()?["code"], "no_role", "{}", refused.text());
     // Should it answer anything else, the hub's log has its words.

@@ -5,6 +5,7 @@ mod gateway;
 mod minio;
 mod programs;
 mod refusals;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

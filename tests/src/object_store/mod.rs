@@ -3,6 +3,7 @@
 mod gateway;
 mod minio;
 mod moto;
+mod veil;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 pub use gateway::{Gateway, gateway_is_here};
 pub use minio::{Minio, minio};
 pub use moto::Moto;
+pub use veil::Veil;
 
 use crate::place;
 

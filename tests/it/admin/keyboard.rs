@@ -1,4 +1,4 @@
-//! The admin panel in a real browser: by keyboard alone, live over its stream, without scripts, and how it looks.
+//! The panel by keyboard alone, live over its stream.
 
 use anyhow::Result;
 use http::Method;
@@ -8,47 +8,7 @@ use tests::specola::Options;
 use tests::wait::until;
 use tests::{Body, Browser, Specola, need, place};
 
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
-
-fn options() -> Result<Options> {
-    Options::default()
-        .set("hub", "redirect_to_server", "false")
-        .set("spawner.local", "interrupt_timeout", "1")
-        .set("spawner.local", "term_timeout", "1")
-        .small_lab("quick.py")
-}
-
-/// Presses keys wherever the focus is, once. The element in focus may be replaced in between by a row that is told anew: that one had no key yet.
-async fn press(browser: &Browser, keys: &str) -> Result<()> {
-    until("an element in focus", PATIENCE, async || {
-        match browser.client.active_element().await?.send_keys(keys).await {
-            Err(error) if error.is_stale_element_reference() => Ok(None),
-            other => Ok(Some(other)),
-        }
-    })
-    .await??;
-    Ok(())
-}
-
-/// The text of the element in focus, once it is the one that is meant.
-async fn focused(browser: &Browser, text: &str) -> Result<()> {
-    until(text, PATIENCE, async || {
-        let found = browser.client.active_element().await?.text().await?;
-        Ok((found == text).then_some(()))
-    })
-    .await
-}
-
-async fn is_true(browser: &Browser, script: &str) -> Result<()> {
-    let script = format!("return {script}");
-    until(&script, PATIENCE, async || Ok((browser.client.execute(&script, vec![]).await? == json!(true)).then_some(())))
-        .await
-}
-
-const DOWN: &str = "\u{e015}";
-const ENTER: &str = "\u{e007}";
-const TAB: &str = "\u{e004}";
-const ESCAPE: &str = "\u{e00c}";
+use super::{DOWN, ENTER, ESCAPE, PATIENCE, TAB, focused, is_true, options, press, tab_to};
 
 #[tokio::test]
 async fn everything_goes_by_keyboard_and_rows_change_by_themselves() -> Result<()> {
@@ -120,18 +80,6 @@ async fn everything_goes_by_keyboard_and_rows_change_by_themselves() -> Result<(
     browser.arrives("the page of alan", |url| url.path() == "/hub/admin/users/alan").await?;
     browser.text("h1", |text| text == "alan").await?;
     Ok(())
-}
-
-/// Goes on with the tab key to the element with this text or label.
-async fn tab_to(browser: &Browser, wanted: &str) -> Result<()> {
-    const NAME: &str = "const it = document.activeElement; return (it.labels?.[0] ?? it).textContent.trim();";
-    for _ in 0..80 {
-        if browser.client.execute(NAME, vec![]).await? == json!(wanted) {
-            return Ok(());
-        }
-        press(browser, TAB).await?;
-    }
-    anyhow::bail!("the tab key does not lead to {wanted:?}")
 }
 
 #[tokio::test]
@@ -259,10 +207,14 @@ async fn an_administrator_opens_somebodys_server_and_it_is_recorded() -> Result<
     alice.start_server("alice").await?;
     browser.log_in(&specola.origin(), "admin", PASSWORD).await?;
     browser.go(&format!("{}/hub/admin?running=1", specola.origin())).await?;
-    browser.click("tbody a.button").await?;
+    press(&browser, "j").await?;
+    focused(&browser, "alice").await?;
+    tab_to(&browser, "Open").await?;
+    press(&browser, ENTER).await?;
     // Another's server asks first whether it may know who comes.
     browser.arrives("the question", |url| url.path().ends_with("/oauth2/authorize")).await?;
-    browser.click("form button.primary").await?;
+    tab_to(&browser, "Allow").await?;
+    press(&browser, ENTER).await?;
     browser.arrives("JupyterLab", |url| url.path().starts_with("/user/alice/lab")).await?;
     let acts = admin.api(Method::GET, "/audit?action=server.access", Body::Empty).await?.expect(&[200])?.json()?;
     assert_eq!((acts[0]["actor"].as_str(), acts[0]["object"].as_str()), (Some("user:admin"), Some("server:alice/")));
@@ -272,40 +224,101 @@ async fn an_administrator_opens_somebodys_server_and_it_is_recorded() -> Result<
 }
 
 #[tokio::test]
-async fn the_panel_has_its_look_wide_and_narrow_light_and_dark() -> Result<()> {
+async fn names_tokens_services_and_groups_come_and_go_by_keyboard_alone() -> Result<()> {
     let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
     let specola = Specola::start(options()?).await?;
     let mut admin = specola.logged_in("admin").await?;
-    let mut alice = specola.logged_in("alice").await?;
-    let names: Vec<String> = (0..60).map(|number| format!("student-{number:02}@uni-castelvecchio.example")).collect();
-    admin.api(Method::POST, "/users", Body::Json(json!({"usernames": names}))).await?.expect(&[201])?;
-    let group = json!({"users": ["alice", "admin"]});
-    admin.api(Method::POST, "/groups/physics-2026", Body::Json(group)).await?.expect(&[201])?;
-    alice.start_server("alice").await?;
-    alice.new_token("alice").await?;
-    browser.log_in(&specola.origin(), "admin", PASSWORD).await?;
-    for (path, name) in [
-        ("/hub/admin", "admin-people"),
-        ("/hub/admin?q=nobody", "admin-none"),
-        ("/hub/admin/users/alice", "admin-person"),
-        ("/hub/groups", "admin-groups"),
-        ("/hub/groups/physics-2026", "admin-one-group"),
-        ("/hub/admin/services", "admin-services"),
-        ("/hub/admin/roles", "admin-roles"),
-        ("/hub/admin/usage", "admin-usage"),
-        ("/hub/admin/audit", "admin-audit"),
-    ] {
-        browser.go(&format!("{}{path}", specola.origin())).await?;
-        for look in tests::browser::LOOKS {
-            browser.look(look).await?;
-            assert!(!browser.scrolls_sideways().await?, "{name} is wider than the window when {}", look.name);
-            browser.screenshot(&format!("{name}-{}", look.name)).await?;
-        }
-        browser.look(tests::browser::LOOKS[0]).await?;
-    }
-    browser.go(&format!("{}/hub/admin", specola.origin())).await?;
-    browser.click("tbody tr:nth-child(2) input").await?;
-    browser.click("tbody tr:nth-child(3) input").await?;
-    browser.shown("#bulk").await?;
-    browser.screenshots("admin-ticked").await
+    let origin = specola.origin();
+    specola.logged_in("alice").await?.new_token("alice").await?;
+    admin
+        .api(Method::POST, "/services/announcer", Body::Json(json!({"url": "http://127.0.0.1:1"})))
+        .await?
+        .expect(&[201])?;
+    browser.log_in(&origin, "admin", PASSWORD).await?;
+
+    // A person gets another name.
+    browser.go(&format!("{origin}/hub/admin/users/alice")).await?;
+    tab_to(&browser, "User name").await?;
+    press(&browser, "\u{e009}a\u{e000}alicia").await?;
+    tab_to(&browser, "Save").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("the new name", |url| url.path() == "/hub/admin/users/alicia").await?;
+    admin.api(Method::GET, "/users/alice", Body::Empty).await?.expect(&[404])?;
+
+    // Her token is revoked.
+    tab_to(&browser, "Revoke").await?;
+    press(&browser, ENTER).await?;
+    browser.text("main", |text| text.contains("No tokens.")).await?;
+    let tokens = admin.api(Method::GET, "/users/alicia/tokens", Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(tokens, json!({"api_tokens": []}));
+
+    // A service is deleted.
+    browser.go(&format!("{origin}/hub/admin/services")).await?;
+    tab_to(&browser, "Delete").await?;
+    press(&browser, ENTER).await?;
+    is_true(&browser, "!document.querySelector('main').textContent.includes('announcer')").await?;
+    admin.api(Method::GET, "/services/announcer", Body::Empty).await?.expect(&[404])?;
+
+    // A group is made, gets a member, loses the member, and goes.
+    browser.go(&format!("{origin}/hub/groups")).await?;
+    tab_to(&browser, "Name of a new group").await?;
+    press(&browser, "chemistry").await?;
+    press(&browser, ENTER).await?;
+    browser.text("h1", |text| text == "chemistry").await?;
+    tab_to(&browser, "User name of a new member").await?;
+    press(&browser, "alicia").await?;
+    press(&browser, ENTER).await?;
+    browser.text("#members-table tbody th", |text| text == "alicia").await?;
+    tab_to(&browser, "Remove").await?;
+    press(&browser, ENTER).await?;
+    is_true(&browser, "!document.querySelector('#members-table')").await?;
+    let group = admin.api(Method::GET, "/groups/chemistry", Body::Empty).await?.expect(&[200])?.json()?;
+    assert_eq!(group["users"], json!([]));
+    tab_to(&browser, "Delete this group").await?;
+    press(&browser, ENTER).await?;
+    tab_to(&browser, "Yes, delete").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("the groups", |url| url.path() == "/hub/groups").await?;
+    admin.api(Method::GET, "/groups/chemistry", Body::Empty).await?.expect(&[404])?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_used_and_done_is_looked_up_by_keyboard_alone() -> Result<()> {
+    let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
+    let specola = Specola::start(options()?).await?;
+    let mut admin = specola.logged_in("admin").await?;
+    let origin = specola.origin();
+    specola.logged_in("alice").await?.new_token("alice").await?;
+    admin.api(Method::POST, "/groups/physics", Body::Empty).await?.expect(&[201])?;
+    browser.log_in(&origin, "admin", PASSWORD).await?;
+
+    browser.go(&format!("{origin}/hub/admin")).await?;
+    tab_to(&browser, "Usage").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("usage", |url| url.path() == "/hub/admin/usage").await?;
+    tab_to(&browser, "30 days").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("a month of it", |url| url.query() == Some("period=month")).await?;
+    browser.text(".chips a[aria-current]", |text| text == "30 days").await?;
+
+    tab_to(&browser, "Audit").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("the audit", |url| url.path() == "/hub/admin/audit").await?;
+    let shown = "document.querySelector('main').textContent.includes";
+    is_true(&browser, &format!("{shown}('group.create') && {shown}('token.create')")).await?;
+    tab_to(&browser, "Who").await?;
+    press(&browser, "user:alice").await?;
+    tab_to(&browser, "Did what").await?;
+    press(&browser, "token.create").await?;
+    tab_to(&browser, "Search").await?;
+    press(&browser, ENTER).await?;
+    browser.arrives("what alice did", |url| url.query().is_some_and(|query| query.contains("alice"))).await?;
+    is_true(&browser, &format!("!{shown}('group:physics') && {shown}('token.create')")).await?;
+    // A time that is none is said to be none, and what was typed stays.
+    tab_to(&browser, "Since").await?;
+    press(&browser, "yesterday").await?;
+    press(&browser, ENTER).await?;
+    browser.text(".notice.failed", |text| text.contains("since must be a day")).await?;
+    is_true(&browser, "document.querySelector('#since').value === 'yesterday' && document.querySelector('#actor').value === 'user:alice'").await
 }

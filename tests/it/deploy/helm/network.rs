@@ -1,0 +1,94 @@
+//! Who reaches whom.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tests::need;
+
+use super::helm;
+
+/// Whether an address is in a network.
+fn holds(network: &str, address: IpAddr) -> Result<bool> {
+    let (base, bits) = network.split_once('/').context("a network")?;
+    let bits: u32 = bits.parse()?;
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let base: IpAddr = base.parse()?;
+    let mask = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+    Ok(base.is_ipv4() == address.is_ipv4() && number(base) & mask == number(address) & mask)
+}
+
+/// Whether a policy lets its pods go to a port of an address outside of the cluster.
+fn goes_out(policy: &Value, address: &str, port: u16) -> Result<bool> {
+    let address: IpAddr = address.parse()?;
+    for rule in policy["spec"]["egress"].as_array().context("egress")? {
+        let ports = rule["ports"].as_array();
+        if ports.is_some_and(|ports| !ports.iter().any(|one| one["port"] == port)) {
+            continue;
+        }
+        for block in rule["to"].as_array().into_iter().flatten().filter_map(|to| to.get("ipBlock")) {
+            let except = block["except"].as_array().cloned().unwrap_or_default();
+            let excluded = except.iter().filter_map(Value::as_str).map(|network| holds(network, address));
+            if holds(block["cidr"].as_str().context("cidr")?, address)?
+                && !excluded.collect::<Result<Vec<_>>>()?.contains(&true)
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[test]
+fn servers_reach_the_world_in_both_families_and_neither_private_networks_nor_the_clouds_metadata() -> Result<()> {
+    let helm = helm!();
+    let rendered = helm.render(&[], &[])?;
+    let labs = rendered.get("NetworkPolicy", "singleuser")?;
+    let world = ["192.0.2.1", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808"];
+    let private = ["10.1.2.3", "172.20.0.1", "192.168.1.1", "100.64.0.9", "fd12::1", "fe80::1", "::1", "127.0.0.1"];
+    let metadata = ["169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "64:ff9b::a00:1"];
+    for address in world {
+        ensure!(goes_out(labs, address, 443)?, "{address}");
+    }
+    for address in private.iter().chain(&metadata) {
+        ensure!(!goes_out(labs, address, 443)? && !goes_out(labs, address, 80)?, "{address}");
+    }
+    ensure!(goes_out(labs, "10.0.0.10", 53)? && goes_out(labs, "fd00::10", 53)?, "the cluster's DNS");
+    // Each switch by itself.
+    let with = |set: &str, addresses: &[&str]| -> Result<Vec<bool>> {
+        let rendered = helm.render(&[], &["--set", &format!("singleuser.networkPolicy.egressAllowRules.{set}")])?;
+        let policy = rendered.get("NetworkPolicy", "singleuser")?;
+        addresses.iter().map(|address| goes_out(policy, address, 80)).collect()
+    };
+    assert_eq!(
+        with("privateIPs=true", &["10.1.2.3", "fd12::1", "169.254.169.254", "fd00:ec2::254"])?,
+        [true, true, false, false]
+    );
+    assert_eq!(
+        with("cloudMetadataServer=true", &["169.254.169.254", "fd00:ec2::254", "10.1.2.3"])?,
+        [true, true, false]
+    );
+    assert_eq!(with("nonPrivateIPs=false", &["8.8.8.8", "2606:4700::1111"])?, [false, false]);
+    // The proxy goes nowhere but to the hub and to servers, unless it has to order a certificate.
+    let proxy = rendered.get("NetworkPolicy", "proxy")?;
+    ensure!(!goes_out(proxy, "8.8.8.8", 443)? && !goes_out(proxy, "10.1.2.3", 5432)?, "{proxy}");
+    let acme = helm.render(&["everything"], &[])?;
+    ensure!(goes_out(acme.get("NetworkPolicy", "lab-proxy")?, "2606:4700::1111", 443)?);
+    // The route stream is for proxies alone.
+    let hub = rendered.get("NetworkPolicy", "hub")?;
+    let control: Vec<&Value> = hub["spec"]["ingress"]
+        .as_array()
+        .context("ingress")?
+        .iter()
+        .filter(|rule| rule["ports"].as_array().is_none_or(|ports| ports.iter().any(|port| port["port"] == "control")))
+        .collect();
+    assert_eq!(control.len(), 1, "{hub}");
+    assert_eq!(
+        control[0]["from"],
+        json!([{"podSelector": {"matchLabels": {"app": "jupyterhub", "release": "here", "component": "proxy"}}}])
+    );
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Who knows which secret, and what pods may do.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tests::need;
+
+use super::super::file;
+use super::{Rendered, VALUES, helm, name};
+
+#[test]
+fn secrets_are_in_secrets_alone_and_the_proxy_has_but_its_own() -> Result<()> {
+    let helm = helm!();
+    let told = [
+        "0123456789abcdef0123456789abcdef",
+        "fedcba9876543210fedcba9876543210",
+        "the-token-of-the-grader",
+        "the-token-of-hub-and-proxy",
+        "the-password-of-the-registry",
+        "the-password-of-the-database",
+        "the-key-of-the-certificate",
+    ];
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for values in VALUES {
+        let rendered = helm.render(values, &[])?;
+        for object in &rendered.objects {
+            let text = object.to_string();
+            for word in told {
+                ensure!(!text.contains(word), "{word} in {} {}", object["kind"], name(object));
+            }
+            for value in object["data"].as_object().into_iter().flatten().map(|(_, value)| value) {
+                let value = value.as_str().and_then(|value| BASE64_STANDARD.decode(value).ok()).unwrap_or_default();
+                found.extend(told.iter().filter(|word| String::from_utf8_lossy(&value).contains(**word)));
+            }
+        }
+        for proxy in rendered.of("Deployment").filter(|object| name(object).ends_with("proxy")) {
+            let volumes = proxy.pointer("/spec/template/spec/volumes").and_then(Value::as_array).context("volumes")?;
+            let secret = volumes.iter().find(|volume| volume["name"] == "secret").context("its secret")?;
+            let items = secret["secret"]["items"].as_array().context("items")?;
+            ensure!(items.len() == 1 && items[0]["key"] == "hub.config.ConfigurableHTTPProxy.auth_token", "{items:?}");
+            ensure!(
+                proxy.pointer("/spec/template/spec/automountServiceAccountToken") == Some(&json!(false)),
+                "{proxy}"
+            );
+        }
+    }
+    assert_eq!(found.len(), told.len(), "each was given in some of the values: {found:?}");
+    // What nobody gives is made, long enough, and another each time.
+    let (one, other) = (helm.render(&[], &[])?, helm.render(&[], &[])?);
+    for key in ["JupyterHub.cookie_secret", "ConfigurableHTTPProxy.auth_token", "CryptKeeper.keys"] {
+        let of = |rendered: &Rendered| -> Result<Vec<u8>> {
+            let value = &rendered.get("Secret", "hub")?["data"][format!("hub.config.{key}")];
+            Ok(BASE64_STANDARD.decode(value.as_str().context("a text")?)?)
+        };
+        let (one, other) = (of(&one)?, of(&other)?);
+        ensure!(one.len() == 64 && other.len() == 64 && one != other, "{key}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_pod_is_without_rights_but_the_one_that_blocks_with_iptables() -> Result<()> {
+    let helm = helm!();
+    for values in VALUES {
+        let rendered = helm.render(values, &[])?;
+        for (whose, pod) in rendered.pods() {
+            let containers = |of: &str| pod[of].as_array().cloned().unwrap_or_default();
+            // Those that an operator adds are their own business.
+            let ours = containers("initContainers").into_iter().chain(containers("containers"));
+            for container in ours.filter(|one| one["image"] != "busybox:1") {
+                let context = &container["securityContext"];
+                let right = context["runAsNonRoot"] == true
+                    && context["allowPrivilegeEscalation"] == false
+                    && context["readOnlyRootFilesystem"] == true
+                    && context["capabilities"] == json!({"drop": ["ALL"]});
+                let confined = [context, &pod["securityContext"]]
+                    .iter()
+                    .any(|context| context["seccompProfile"]["type"] == "RuntimeDefault");
+                ensure!(right && confined, "{whose} {}: {context}", container["name"]);
+                ensure!(container["resources"].is_object(), "{whose} {}: no resources", container["name"]);
+            }
+            ensure!(pod.pointer("/hostNetwork").is_none(), "{whose}");
+        }
+    }
+    // Servers: blocked by policy; with a privileged container where that is asked for.
+    let config = |values: &[&str], called: &str| -> Result<String> {
+        let rendered = helm.render(values, &[])?;
+        Ok(rendered.get("ConfigMap", called)?["data"]["specola.toml"].as_str().context("a text")?.to_owned())
+    };
+    ensure!(!config(&[], "hub")?.contains("privileged = true"));
+    ensure!(config(&["ipv6"], "here-specola-hub")?.contains("\"ip6tables\""));
+    ensure!(config(&["everything"], "lab-hub")?.contains("\"iptables\""));
+    Ok(())
+}
+#[test]
+fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result<()> {
+    let helm = helm!();
+    let rights: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/rights.json"))?)?;
+    let rules = |rendered: &Rendered, kind: &str, name: &str| -> Result<Value> {
+        Ok(rendered.get(kind, name)?["rules"].clone())
+    };
+    let joined = |parts: &[&str]| -> Value {
+        parts.iter().flat_map(|part| rights[*part].as_array()).flatten().cloned().collect()
+    };
+    assert_eq!(rules(&helm.render(&[], &[])?, "Role", "hub")?, joined(&["servers"]));
+    assert_eq!(rules(&helm.render(&["everything"], &[])?, "Role", "lab-hub")?, joined(&["servers", "services"]));
+    let wide = helm.render(&["postgres"], &[])?;
+    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, joined(&["servers", "namespaces"]));
+    ensure!(wide.get("Role", "hub").is_err());
+    let none = helm.render(&["secret"], &[])?;
+    ensure!(none.of("Role").chain(none.of("ClusterRole")).chain(none.of("ServiceAccount")).next().is_none());
+    assert_eq!(
+        none.get("Deployment", "hub")?.pointer("/spec/template/spec/serviceAccountName"),
+        Some(&json!("theirs"))
+    );
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Several hubs on one PostgreSQL, several proxies, no sticky sessions: whatever dies, somebody goes on.
+
+mod database;
+mod deaths;
+mod people;
+mod together;
+
+use anyhow::Result;
+use tests::Replicas;
+use tests::postgres::{Postgres, programs};
+use tests::specola::Options;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Three hubs, two proxies, a database and people are enough for a machine at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+/// What is at work, alone.
+struct Alone {
+    replicas: Replicas,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl std::ops::Deref for Alone {
+    type Target = Replicas;
+
+    fn deref(&self) -> &Replicas {
+        &self.replicas
+    }
+}
+
+impl std::ops::DerefMut for Alone {
+    fn deref_mut(&mut self) -> &mut Replicas {
+        &mut self.replicas
+    }
+}
+
+/// Three hubs and two proxies; None where PostgreSQL or haproxy is missing.
+async fn replicas(options: Options) -> Result<Option<Alone>> {
+    let Some(programs) = programs() else {
+        anyhow::ensure!(std::env::var_os("SPECOLA_REQUIRE_POSTGRES").is_none(), "PostgreSQL is missing");
+        eprintln!("SKIPPED: PostgreSQL is missing");
+        return Ok(None);
+    };
+    if !std::path::Path::new("/usr/sbin/haproxy").exists() {
+        anyhow::ensure!(std::env::var_os("SPECOLA_REQUIRE_PEERS").is_none(), "haproxy is missing");
+        eprintln!("SKIPPED: haproxy is missing");
+        return Ok(None);
+    }
+    let _one = ONE.lock().await;
+    Ok(Some(Alone { replicas: Replicas::start(Postgres::start(&programs)?, 3, 2, options).await?, _one }))
+}

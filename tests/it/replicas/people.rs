@@ -1,0 +1,147 @@
+//! What people do meanwhile, and what they are answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use tests::{Body, Session, until};
+
+/// Longer than a lease, and than the wait for a database.
+const PATIENCE: Duration = Duration::from_secs(180);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes people, and gives each a session with a token of their own.
+pub async fn people(origin: &str, names: &[String]) -> Result<Vec<Session>> {
+    let mut admin = Session::logged_in(origin, "admin", tests::jupyterhub::PASSWORD).await?;
+    let token = admin.new_token("admin").await?;
+    let mut admin = admin.with_token(&token);
+    admin.api(Method::POST, "/users", Body::Json(json!({ "usernames": names }))).await?.expect(&[201])?;
+    let mut all = Vec::new();
+    for name in names {
+        let answer = admin.api(Method::POST, &format!("/users/{name}/tokens"), Body::Empty).await?;
+        let model = answer.expect(&[201])?.json()?;
+        all.push(Session::new(origin)?.with_token(model["token"].as_str().context("a token")?));
+    }
+    Ok(all)
+}
+
+/// What came of it, over all people.
+#[derive(Default)]
+pub struct Tally {
+    over: AtomicBool,
+    /// Starts that became ready, and stops that ended.
+    pub starts: AtomicU64,
+    pub stops: AtomicU64,
+    /// Requests of any kind.
+    pub polls: AtomicU64,
+    /// Requests that failed with the hub that they were in, and were sent again.
+    pub again: AtomicU64,
+    /// Requests to labs that had been running all the time.
+    pub steady: AtomicU64,
+}
+
+impl Tally {
+    /// Nobody begins anything more.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Asks as a patient client does: what dies under a request, or says that it should be tried again, is asked again.
+pub async fn ask(session: &mut Session, method: Method, path: &str, tally: &Tally) -> Result<Value> {
+    until("an answer", PATIENCE, async || {
+        count(&tally.polls);
+        let answer = match session.api(method.clone(), path, Body::Empty).await {
+            Ok(answer) if answer.status.is_server_error() || answer.status == 429 => None,
+            Ok(answer) => Some(answer),
+            Err(_) => None,
+        };
+        let Some(answer) = answer else {
+            count(&tally.again);
+            tokio::time::sleep(PAUSE).await;
+            return Ok(None);
+        };
+        // Pending, running or stopped already: the answer was lost, the wish was not.
+        let answer = answer.expect(&[200, 201, 202, 204, 400])?;
+        Ok(Some(if answer.body.is_empty() { Value::Null } else { answer.json()? }))
+    })
+    .await
+    .with_context(|| format!("{method} {path}"))
+}
+
+async fn model(session: &mut Session, name: &str, tally: &Tally) -> Result<Value> {
+    let model = ask(session, Method::GET, &format!("/users/{name}"), tally).await?;
+    ensure!(model["name"] == name, "{model}");
+    Ok(model)
+}
+
+/// Asks for a server until it is ready, as a person does who sees that a start failed.
+pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
+    ask(session, Method::POST, &format!("/users/{name}/server"), tally).await?;
+    until("ready server", PATIENCE, async || {
+        let model = model(session, name, tally).await?;
+        match (&model["servers"][""]["ready"], &model["pending"]) {
+            (Value::Bool(true), _) => return Ok(Some(())),
+            (Value::Null, Value::Null) => bail!("the start was given up: {model}"),
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+        Ok(None)
+    })
+    .await
+}
+
+pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
+    ask(session, Method::DELETE, &format!("/users/{name}/server"), tally).await?;
+    until("stopped server", PATIENCE, async || {
+        let model = model(session, name, tally).await?;
+        let gone = model["servers"].as_object().is_none_or(serde_json::Map::is_empty) && model["pending"].is_null();
+        if !gone {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(gone.then_some(()))
+    })
+    .await
+}
+
+/// A ready lab answers through each proxy at once, and it is this person's.
+pub async fn visit(session: &Session, name: &str, proxies: &[String]) -> Result<()> {
+    for proxy in proxies {
+        let said = session.at(proxy)?.get(&format!("/user/{name}/x")).await?.expect(&[200])?.json()?;
+        ensure!(said["user"] == name, "{name} is led to {said}");
+    }
+    Ok(())
+}
+
+/// Starts, uses and stops a server, again and again.
+pub async fn come_and_go(mut session: Session, name: String, proxies: Vec<String>, tally: Arc<Tally>) -> Result<()> {
+    while !tally.is_over() {
+        start(&mut session, &name, &tally).await.with_context(|| format!("{name} starts"))?;
+        count(&tally.starts);
+        visit(&session, &name, &proxies).await.with_context(|| format!("{name} visits"))?;
+        stop(&mut session, &name, &tally).await.with_context(|| format!("{name} stops"))?;
+        count(&tally.stops);
+    }
+    Ok(())
+}
+
+/// Uses a lab that runs all the time: no request may fail, whatever hub dies.
+pub async fn stay(session: Session, name: String, proxies: Vec<String>, tally: Arc<Tally>) -> Result<()> {
+    let mut beat = tokio::time::interval(Duration::from_millis(25));
+    while !tally.is_over() {
+        beat.tick().await;
+        visit(&session, &name, &proxies).await.with_context(|| format!("{name}, who stays"))?;
+        count(&tally.steady);
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! A proxy with a folder of its own, as on another machine: of the hub it has an address and a token.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{Session, place, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// It ends when it is dropped.
+pub struct Elsewhere {
+    child: Child,
+    /// Where browsers find it.
+    pub origin: String,
+    metrics: String,
+}
+
+impl Elsewhere {
+    /// Starts one in a new folder of this name; `hub` and `control` are addresses like `http://127.0.0.1:8081`.
+    pub fn start(name: &str, folder: &Path, token: &str, hub: &str, control: &str) -> Result<Elsewhere> {
+        let folder = folder.join(name);
+        fs::create_dir(&folder)?;
+        let (port, metrics) = (place::free_port()?, format!("127.0.0.1:{}", place::free_port()?));
+        let origin = format!("http://127.0.0.1:{port}");
+        let (file, config) = (folder.join("token"), folder.join("specola.toml"));
+        fs::write(&file, token)?;
+        let text = format!(
+            "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
+             control_url = {control:?}\ntoken_file = {:?}\nmetrics_address = {metrics:?}\n",
+            folder.display().to_string(),
+            file.display().to_string()
+        );
+        fs::write(&config, text)?;
+        let log = fs::File::create(folder.join("log"))?;
+        let mut command = Command::new(place::binary()?);
+        command.args(["serve", "--proxy", "--config"]).arg(&config).current_dir(&folder);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Elsewhere { child: command.spawn()?, origin, metrics: format!("http://{metrics}") })
+    }
+
+    /// What it answers to those who look after it.
+    pub async fn says(&self, path: &str) -> Result<u16> {
+        Ok(Session::new(&self.metrics)?.get(path).await?.status.as_u16())
+    }
+
+    /// Waits until it has its routes.
+    pub async fn is_ready(&self) -> Result<()> {
+        until("a proxy that is ready", SOON, async || Ok((self.says("/ready").await.ok() == Some(200)).then_some(())))
+            .await
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
