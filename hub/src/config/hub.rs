@@ -38,6 +38,8 @@ pub struct HubConfig {
     pub hub_port: u16,
     /// How people's servers reach the hub, when it is not `http://HUB_IP:HUB_PORT`.
     pub hub_connect_url: Option<HttpUrl>,
+    /// The site this hub is at, by its name in `[[sites]]`.
+    pub site: Option<String>,
     /// The address people see, when another proxy stands in front: `https://hub.example.org/BASE/`.
     pub public_url: Option<HttpUrl>,
     /// Gives every user and every service a host of their own below this address, `https://hub.example.org[:PORT]`, so
@@ -208,6 +210,7 @@ impl Default for HubConfig {
             hub_ip: "127.0.0.1".into(),
             hub_port: 8081,
             hub_connect_url: None,
+            site: None,
             public_url: None,
             subdomain_host: None,
             subdomain_hook: SubdomainHook::Idna,

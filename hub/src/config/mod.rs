@@ -32,6 +32,7 @@ pub mod rules;
 pub mod secret_file;
 pub mod service;
 pub mod shape;
+pub mod site;
 pub mod spawner;
 pub mod storage;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use self::pages::PagesConfig;
 pub use self::problem::{ConfigErrors, Problem};
 pub use self::provider::ProviderConfig;
 pub use self::proxy::ProxyConfig;
+pub use self::site::SiteConfig;
 pub use self::spawner::SpawnerConfig;
 pub use self::storage::StorageConfig;
 
@@ -77,6 +79,9 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What a person's server is started with.
     pub spawner: SpawnerConfig,
+    /// Places with an engine or a cluster of their own: see [sites.md](sites.md). Without any, there is one. The environment
+    /// has them all in `SPECOLA_SITES`, as JSON.
+    pub sites: Vec<SiteConfig>,
     /// What people choose before a server starts, and who may: see [options.md](options.md). Without any, nothing is asked.
     pub options: OptionsConfig,
     /// Labs in which people work on the same documents at once: see [operate.md](operate.md#working-together). The
@@ -122,10 +127,11 @@ pub struct Config {
 }
 
 /// The sections in the order of the reference page.
-const SECTIONS: [&str; 15] = [
+const SECTIONS: [&str; 16] = [
     "hub",
     "auth",
     "spawner",
+    "sites",
     "options",
     "collaboration",
     "folders",

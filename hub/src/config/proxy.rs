@@ -75,6 +75,8 @@ pub struct ProxyConfig {
     /// Where a proxy on another machine finds that address (`specola serve --proxy`), such as `http://hub:8001`. Without
     /// it, a proxy gets its routes over a socket in `data_dir`.
     pub control_url: Option<String>,
+    /// The site this proxy is at, by its name in `[[sites]]`. Without it: `hub.site`.
+    pub site: Option<String>,
     /// The file with the token that hub and proxies share. Without it, one is made in `data_dir`.
     #[schemars(extend("format" = "path"))]
     pub token_file: Option<PathBuf>,
@@ -205,6 +207,7 @@ impl Default for ProxyConfig {
             activity_interval: Seconds(5.0),
             control_address: None,
             control_url: None,
+            site: None,
             token_file: None,
             listen_socket: None,
             proxy_protocol_from: Vec::new(),

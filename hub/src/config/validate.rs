@@ -30,6 +30,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     super::provider::validate(&config.auth, &mut blame);
     super::storage::validate(&config.storage, &config.auth, &mut blame);
     super::collaboration::validate(config, &mut blame);
+    super::site::validate(config, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
