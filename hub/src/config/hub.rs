@@ -54,8 +54,8 @@ pub struct HubConfig {
     pub trusted_downstream_ips: Vec<String>,
     /// Where the database, the cookie secret, logs and the proxy's files are kept.
     pub data_dir: PathBuf,
-    /// The database: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`.
-    /// Without one: `jupyterhub.sqlite` in `data_dir`.
+    /// The database: `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`, with a primary and its standbys
+    /// `postgresql://USER:PASSWORD@HOST1,HOST2/NAME`. Without one: `jupyterhub.sqlite` in `data_dir`.
     #[schemars(with = "Option<String>", extend("format" = "secret"))]
     pub db_url: Option<Secret>,
     /// How many connections to PostgreSQL a hub has at most; on SQLite, how many that read. All hubs together must stay

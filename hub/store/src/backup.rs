@@ -82,8 +82,8 @@ impl Store {
     pub async fn restore(url: &str, name: &str, options: &OpenOptions) -> Result<(), OpenError> {
         match url::parse(url)? {
             Target::Sqlite(path) => restore_file(&path, Path::new(name), options).await,
-            Target::Postgres(connect) => {
-                let pool = postgres_pool(*connect, options).await?;
+            Target::Postgres(servers) => {
+                let pool = postgres_pool(servers, options).await?;
                 let mut tx = pool.begin().await?;
                 let restored = restore_tables(&mut tx, name).await;
                 if restored.is_ok() {

@@ -39,8 +39,8 @@ impl Candidate {
     pub async fn open(url: &str, options: &OpenOptions) -> Result<Self, OpenError> {
         match url::parse(url)? {
             Target::Sqlite(path) => Self::of_file(&path, options).await,
-            Target::Postgres(connect) => {
-                let pool = postgres_pool(*connect, options).await?;
+            Target::Postgres(servers) => {
+                let pool = postgres_pool(servers, options).await?;
                 let mut tx = pool.begin().await?;
                 tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", params![]).await?;
                 Self::begin(pool, tx, None).await

@@ -33,6 +33,7 @@ mod migration;
 mod oauth;
 mod password;
 mod postgres;
+mod primary;
 mod purge;
 mod reservation;
 mod role;

@@ -4,12 +4,14 @@
 //! has a deadline, a connection on which one passed is given up, and with it go all that are as old.
 
 use crate::error::{self, Result, StoreError};
+use crate::primary::{self, Seeker};
 use crate::store::{Leases, OpenOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, Postgres};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// A connection that does not answer for longer, with nothing else to do, is gone.
@@ -42,6 +44,8 @@ pub(crate) struct Server {
     /// How long a statement may take.
     patience: Duration,
     pub(crate) leases: Leases,
+    /// Looks for another server, where there are several.
+    _seeker: Option<Arc<Seeker>>,
 }
 
 /// What is known of the server behind all connections.
@@ -53,12 +57,19 @@ pub(crate) struct Trust {
     timeline: Mutex<Option<String>>,
     /// The one that routes are numbered for.
     numbered: Mutex<Option<String>>,
+    lost: Notify,
 }
 
 impl Trust {
     /// Something on a connection told that the server is gone, or not the right one any more.
     fn lose(&self) {
         *lock(&self.since) = Some(Instant::now());
+        self.lost.notify_one();
+    }
+
+    /// Waits until connections are of no more use.
+    pub(crate) async fn lost(&self) {
+        self.lost.notified().await;
     }
 
     fn lost_within(&self, time: Duration) -> bool {
@@ -113,12 +124,12 @@ async fn is_standby(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await
 }
 
-fn standby() -> sqlx::Error {
+pub(crate) fn standby() -> sqlx::Error {
     let why = "this server is a standby, which nobody can write to";
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, why))
 }
 
-fn silent(patience: Duration) -> sqlx::Error {
+pub(crate) fn silent(patience: Duration) -> sqlx::Error {
     let why = format!("no answer within {} s", patience.as_secs_f32());
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
 }
@@ -129,14 +140,16 @@ async fn within<T>(patience: Duration, work: impl Future<Output = sqlx::Result<T
 }
 
 impl Server {
-    /// Connects once, so that what is wrong is told at once; then as often as is needed.
-    pub(crate) async fn open(connect: PgConnectOptions, options: &OpenOptions, what_for: Use) -> Result<Self> {
-        let milliseconds = options.busy_timeout.as_millis().to_string();
-        let mut connect = connect.options([("lock_timeout", milliseconds.as_str()), ("timezone", "UTC")]);
-        if what_for == Use::Serve {
-            let idle = IDLE_IN_TRANSACTION.as_millis().to_string();
-            connect = connect.options([("idle_in_transaction_session_timeout", idle.as_str())]);
-        }
+    /// Connects once, so that what is wrong is told at once; then as often as is needed. Of several servers, to the one that
+    /// can be written to.
+    pub(crate) async fn open(servers: Vec<PgConnectOptions>, options: &OpenOptions, what_for: Use) -> Result<Self> {
+        let servers: Vec<_> = servers.into_iter().map(|server| configured(server, options, what_for)).collect();
+        let failed = |error| StoreError::new("connect", error);
+        let number = match servers.len() {
+            0 | 1 => 0,
+            _ => primary::find(&servers, options.patience, what_for).await.map_err(failed)?,
+        };
+        let connect = servers.get(number).cloned().unwrap_or_default();
         let first = async {
             let mut first = connect.connect().await?;
             if what_for == Use::Serve && is_standby(&mut first).await? {
@@ -144,7 +157,7 @@ impl Server {
             }
             first.close().await
         };
-        within(options.patience, first).await.map_err(|error| StoreError::new("connect", error))?;
+        within(options.patience, first).await.map_err(failed)?;
         let trust = Arc::new(Trust::default());
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(1))
@@ -176,7 +189,9 @@ impl Server {
             Use::Serve => options.patience,
             Use::Work => LONG,
         };
-        Ok(Self { pool, trust, patience, leases: options.leases })
+        let seeker = (what_for == Use::Serve && servers.len() > 1)
+            .then(|| Arc::new(Seeker::new(servers, pool.clone(), trust.clone(), options.patience)));
+        Ok(Self { pool, trust, patience, leases: options.leases, _seeker: seeker })
     }
 
     /// The same, with time for work on many rows.
@@ -190,7 +205,12 @@ impl Server {
 
     /// Takes a connection for a statement.
     pub(crate) async fn lend(&self) -> sqlx::Result<Lent> {
-        let connection = Some(self.pool.acquire().await?);
+        let connection = self.pool.acquire().await.inspect_err(|_| {
+            if self.pool.size() == 0 {
+                self.trust.lose();
+            }
+        })?;
+        let connection = Some(connection);
         Ok(Lent { connection, trust: self.trust.clone(), patience: self.patience, open: false })
     }
 
@@ -210,6 +230,18 @@ impl Server {
     /// Closes every connection once what runs on it is done, or its time is over.
     pub(crate) async fn close(&self) {
         let _ = timeout(CLOSING, self.pool.close()).await;
+    }
+}
+
+fn configured(server: PgConnectOptions, options: &OpenOptions, what_for: Use) -> PgConnectOptions {
+    let milliseconds = options.busy_timeout.as_millis().to_string();
+    let server = server.options([("lock_timeout", milliseconds.as_str()), ("timezone", "UTC")]);
+    match what_for {
+        Use::Serve => {
+            let idle = IDLE_IN_TRANSACTION.as_millis().to_string();
+            server.options([("idle_in_transaction_session_timeout", idle.as_str())])
+        }
+        Use::Work => server,
     }
 }
 

@@ -82,7 +82,7 @@ impl Store {
                 log.push("-wal");
                 (sqlite_pool(&path, &options).await?, Some(Arc::new(log.into())))
             }
-            Target::Postgres(connect) => (Pool::Postgres(Server::open(*connect, &options, Use::Serve).await?), None),
+            Target::Postgres(servers) => (Pool::Postgres(Server::open(servers, &options, Use::Serve).await?), None),
         };
         let store = Self { pool, log };
         match store.prepare_database(options.now).await {
@@ -212,8 +212,8 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
 }
 
 /// Opens a database of PostgreSQL to look at it, or to change all of it.
-pub(crate) async fn postgres_pool(connect: PgConnectOptions, options: &OpenOptions) -> Result<Pool> {
-    Ok(Pool::Postgres(Server::open(connect, options, Use::Work).await?))
+pub(crate) async fn postgres_pool(servers: Vec<PgConnectOptions>, options: &OpenOptions) -> Result<Pool> {
+    Ok(Pool::Postgres(Server::open(servers, options, Use::Work).await?))
 }
 
 /// Reads a column of the row that an `INSERT … RETURNING` gives back.

@@ -29,8 +29,8 @@ impl Store {
     pub async fn upgrade(url: &str, options: &OpenOptions) -> Result<Option<Upgraded>, OpenError> {
         match url::parse(url)? {
             Target::Sqlite(path) => upgrade_file(&path, options).await,
-            Target::Postgres(connect) => {
-                let pool = postgres_pool(*connect, options).await?;
+            Target::Postgres(servers) => {
+                let pool = postgres_pool(servers, options).await?;
                 let mut tx = pool.begin().await?;
                 let upgraded = upgrade_postgres(&mut tx, options).await;
                 // The pool closes once its connections are back.

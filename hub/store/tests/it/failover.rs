@@ -215,3 +215,35 @@ async fn one_hub_at_a_time_brings_its_configuration() {
     assert_eq!(store.ensure_meta("adopted_at", "then").await.unwrap(), "then");
     assert_eq!(other.ensure_meta("adopted_at", "later").await.unwrap(), "then");
 }
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_can_be_written_to_is_found_again_after_each_change() {
+    let Some(first) = Cluster::own() else { return };
+    let (one, other) = (Relay::to(&first.directory), Relay::to(&first.directory));
+    let url = format!(
+        "postgresql://postgres@/postgres?host={}&host={}",
+        one.directory().display(),
+        other.directory().display()
+    );
+    let short = || OpenOptions { patience: Duration::from_secs(5), ..impatient() };
+    Store::open(&url, short()).await.unwrap().close().await;
+    let standby = first.standby();
+    // The standby is named first, and is passed over.
+    one.silence();
+    one.lead_to(&standby.directory);
+    let store = Store::open(&url, short()).await.unwrap();
+    // The primary is gone without a word; nobody can be written to until the standby is promoted.
+    other.silence();
+    let error = store.create_user("bea", false, "cookie", at(0)).await;
+    assert!(matches!(error, Err(StoreError::Unreachable(_) | StoreError::ReadOnly(_))), "{error:?}");
+    outside(&standby.url("postgres"), "SELECT pg_promote()").await;
+    eventually("the promoted one is found", || async {
+        store.create_user("bea", false, "cookie", at(0)).await.is_ok()
+    })
+    .await;
+    // The primary of before comes back and does not know what happened: whoever opens the database now is not misled.
+    other.lead_to(&first.directory);
+    let again = Store::open(&url, short()).await.unwrap();
+    assert!(again.user("bea").await.unwrap().is_some());
+    assert!(store.user("bea").await.unwrap().is_some());
+}
