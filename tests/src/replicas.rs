@@ -34,6 +34,17 @@ pub struct Replicas {
 impl Replicas {
     /// Starts all and waits until each proxy has its routes and each hub answers.
     pub async fn start(database: Postgres, hubs: usize, proxies: usize, options: Options) -> Result<Replicas> {
+        Replicas::start_with(database, hubs, proxies, options, None).await
+    }
+
+    /// The same, with hubs of another program than the one under test.
+    pub async fn start_with(
+        database: Postgres,
+        hubs: usize,
+        proxies: usize,
+        options: Options,
+        program: Option<&Path>,
+    ) -> Result<Replicas> {
         let folder = tempfile::tempdir()?;
         let token = folder.path().join("token");
         fs::write(&token, TOKEN)?;
@@ -59,7 +70,9 @@ impl Replicas {
                 .set("proxy", "token_file", &text(&token))
                 .set("proxy", "control_address", &format!("\"127.0.0.1:{door}\""))
                 .set("spawner.local", "homes_dir", &text(&folder.path().join("home")));
-            all.push(Specola::on(ground, own.and(options.clone()), Mark::default()));
+            let mut hub = Specola::on(ground, own.and(options.clone()), Mark::default());
+            hub.program = program.map(Path::to_owned);
+            all.push(hub);
         }
         for hub in &mut all {
             hub.launch(&[])?;

@@ -99,6 +99,8 @@ impl Options {
 pub struct Specola {
     pub ground: Ground,
     options: Options,
+    /// Another program than the one under test.
+    pub program: Option<PathBuf>,
     hub: Option<Child>,
     // Fields are dropped in this order: nothing may run any more when the folder goes.
     mark: Mark,
@@ -117,7 +119,7 @@ impl Specola {
 
     /// Makes a hub on a ground that exists, not started yet. The mark is that of the servers it is to adopt.
     pub fn on(ground: Ground, options: Options, mark: Mark) -> Specola {
-        Specola { ground, options, hub: None, mark, _folder: None }
+        Specola { ground, options, program: None, hub: None, mark, _folder: None }
     }
 
     /// Starts the hub and waits until it answers through the proxy.
@@ -136,7 +138,7 @@ impl Specola {
     /// Starts the hub with more variables in its environment, and does not wait.
     pub fn launch(&mut self, environment: &[(&str, &str)]) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let mut command = Command::new(place::binary()?);
+        let mut command = Command::new(self.program.clone().map_or_else(place::binary, Ok)?);
         command.arg("serve").current_dir(&self.ground.folder);
         if self.options.bare {
             command.envs(self.whereabouts());

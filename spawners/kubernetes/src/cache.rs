@@ -137,16 +137,8 @@ impl Cache {
 
 impl Shared {
     async fn run(&self, cluster: &Cluster, selector: &str, everywhere: bool) {
-        let mut pause = PAUSES.0;
-        let (client, namespace) = loop {
-            match (cluster.client().await, cluster.namespace().await) {
-                (Ok(client), Ok(namespace)) => break (client, namespace),
-                (Err(error), _) | (_, Err(error)) => tracing::warn!("{error}"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
-        };
-        let pods: Api<Object> = if everywhere { Api::all(client) } else { Api::namespaced(client, namespace) };
+        let (client, namespace) = cluster.in_time().await;
+        let pods: Api<Object> = if everywhere { Api::all(client) } else { Api::namespaced(client, &namespace) };
         let config = watcher::Config::default().labels(selector).timeout(WATCH);
         let mut told = std::pin::pin!(kube::runtime::watcher(pods, config).backoff(Pauses(PAUSES.0)));
         let mut listed = Vec::new();

@@ -1,5 +1,6 @@
 //! The claim for a server's storage: found or made before a start, and kept by a stop.
 
+use hub_core::id::Generation;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim as Claim;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -69,6 +70,23 @@ impl Parts {
         {
             return Ok(Some(claim));
         }
+        // All that are theirs: the server's own first, then what all their servers have, which whichever came first made.
+        if let Some(account) = &server.account {
+            let theirs = self.claims(&recipe.namespace, &label::selector_of_account(&server.hub, account)).await?;
+            let mut own = theirs.iter().filter(|claim| label::name_it(claim.metadata.labels.as_ref(), server));
+            if let (Some(claim), None) = (own.next(), own.next()) {
+                return Ok(Some(claim.clone()));
+            }
+            if let [claim] = theirs.as_slice()
+                && make::is_common(&self.config, server, self.cluster.namespace().await?)
+            {
+                return Ok(Some(claim.clone()));
+            }
+        }
+        // Made before accounts were written on claims, so not for one that starts for the first time.
+        if server.generation <= Generation(1) && server.account.is_some() {
+            return Ok(None);
+        }
         let mut own = self.claims(&recipe.namespace, &label::selector_of(&server.marker())).await?;
         // A database may give the number of a server that is gone to another one.
         own.retain(|claim| tie(claim, server) != Tie::Foreign);
@@ -78,15 +96,6 @@ impl Parts {
             } else {
                 Err(of_another(claim, server))
             };
-        }
-        // What all servers of a person have was made by whichever came first.
-        if let Some(account) = &server.account
-            && make::is_common(&self.config, server, self.cluster.namespace().await?)
-        {
-            let own = self.claims(&recipe.namespace, &label::selector_of_account(&server.hub, account)).await?;
-            if let [claim] = own.as_slice() {
-                return Ok(Some(claim.clone()));
-            }
         }
         Ok(None)
     }

@@ -122,6 +122,19 @@ impl Cluster {
         Ok(self.connected().await?.client.clone())
     }
 
+    /// The client and the usual namespace, as soon as there are any.
+    pub async fn in_time(&self) -> (Client, String) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.connected().await {
+                Ok(connected) => return (connected.client.clone(), connected.namespace.clone()),
+                Err(error) => tracing::warn!("{error}"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
     /// Where the hub makes servers, unless people have namespaces of their own.
     pub async fn namespace(&self) -> Result<&str, Unreachable> {
         Ok(&self.connected().await?.namespace)

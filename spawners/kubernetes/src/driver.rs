@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::Cache;
 use crate::cluster::Cluster;
 use crate::config::Config;
+use crate::events::Events;
 use crate::make::{self, CONTAINER};
 use crate::pod::{self, Doing, Pod};
 use crate::{label, start};
@@ -41,6 +42,7 @@ pub(crate) struct Parts {
     pub config: Config,
     pub cluster: Arc<Cluster>,
     pub cache: Cache,
+    pub events: Events,
     /// The pods that are known to have their service.
     pub served: Mutex<HashSet<String>>,
 }
@@ -51,7 +53,8 @@ impl Kubernetes {
     pub fn new(config: Config) -> Result<Self, String> {
         Self::check(&config)?;
         let cluster = Arc::new(Cluster::new(&config));
-        Ok(Self { parts: Arc::new(Parts { config, cluster, cache: Cache::default(), served: Mutex::default() }) })
+        let (cache, events) = (Cache::default(), Events::default());
+        Ok(Self { parts: Arc::new(Parts { config, cluster, cache, events, served: Mutex::default() }) })
     }
 
     /// Checks a configuration. The error is the option, and what is wrong with it.
@@ -64,6 +67,9 @@ impl Parts {
     /// Begins to watch the pods of this hub.
     pub(crate) fn begin(&self) {
         self.cache.begin(&self.cluster, &self.config.hub, self.config.enable_user_namespaces);
+        if self.config.events_enabled {
+            self.events.begin(&self.cluster, self.config.enable_user_namespaces);
+        }
     }
 
     /// A pod, asked for.

@@ -65,6 +65,11 @@ pub(crate) fn of_start(server: &Identity) -> Table {
         .into()
 }
 
+/// Whether labels name this server, among those of its hub.
+pub(crate) fn name_it(labels: Option<&Table>, server: &Identity) -> bool {
+    labels.and_then(|labels| labels.get(SPAWNER)).is_some_and(|written| *written == server.spawner.to_string())
+}
+
 /// The names of person and server, as they are.
 pub(crate) fn annotations(server: &Identity) -> Table {
     let mut annotations = Table::from([(USERNAME.to_owned(), server.user.clone())]);

@@ -2,17 +2,13 @@
 //! until it is up. Cut off anywhere, it leaves nothing that a label does not lead to.
 
 use std::collections::HashSet;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Event, Pod as Object};
+use k8s_openapi::api::core::v1::Pod as Object;
 use kube::Api;
 use kube::api::PostParams;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher;
-use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Unreachable};
+use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started};
 
 use crate::cluster::Fault;
 use crate::driver::Parts;
@@ -70,11 +66,13 @@ pub(crate) async fn start(
     parts.arrived(pod, state, record).await
 }
 
-type Events = Pin<Box<dyn Stream<Item = Event> + Send>>;
-
 impl Parts {
     /// Clears away what is in the way of a start; returns what can be adopted.
     async fn settle(&self, server: &Identity) -> Result<Option<Pod>, StartError> {
+        // A pod that the watch has not told of yet has the name that this one is to have, and is met when it is made.
+        if self.cache.is_synced() && !self.cache.knows(server.spawner) {
+            return Ok(None);
+        }
         let mut adopted = None;
         for pod in self.family(server).await? {
             let Some(identity) = pod.identity() else { continue };
@@ -157,7 +155,7 @@ impl Parts {
     /// Follows a pod until it is up, or will not be.
     async fn arrived(&self, pod: Pod, state: serde_json::Value, record: &dyn Record) -> Result<Started, StartError> {
         let mut changes = self.cache.follow();
-        let mut events = self.events(&pod).await?;
+        let mut events = self.events.of(pod.uid());
         let (mut witness, mut told) = (Witness::default(), Told::default());
         // What was told before somebody listened is not told again.
         let mut pod = self.cache.get(pod.uid()).unwrap_or_else(|| Arc::new(pod));
@@ -190,7 +188,7 @@ impl Parts {
                         None if !self.cache.is_synced() => continue,
                         None => {}
                     },
-                    Some(event) = events.next() => {
+                    event = events.next() => {
                         witness.hear(&event);
                         continue 'judged;
                     }
@@ -206,24 +204,6 @@ impl Parts {
                 continue 'judged;
             }
         }
-    }
-
-    /// What the cluster tells of a pod, from now on and from before.
-    async fn events(&self, pod: &Pod) -> Result<Events, Unreachable> {
-        if !self.config.events_enabled {
-            return Ok(Box::pin(futures_util::stream::pending()));
-        }
-        let api: Api<Event> = self.cluster.of(pod.namespace()).await?;
-        let config = watcher::Config::default().fields(&format!("involvedObject.uid={}", pod.uid()));
-        let heard = watcher(api, config).default_backoff().filter_map(async |event| match event {
-            Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) => Some(event),
-            Ok(_) => None,
-            Err(error) => {
-                tracing::debug!("events are not heard: {error}");
-                None
-            }
-        });
-        Ok(Box::pin(heard.chain(futures_util::stream::pending())))
     }
 
     async fn died(&self, pod: &Pod) -> StartError {

@@ -18,11 +18,6 @@ const SOON: Duration = Duration::from_secs(180);
 /// Who stays all the time.
 const STEADY: usize = 2;
 
-/// How many people come and go; as many as `SPECOLA_TEST_PEOPLE` says for a measurement.
-fn crowd() -> usize {
-    std::env::var("SPECOLA_TEST_PEOPLE").ok().and_then(|number| number.parse().ok()).unwrap_or(6)
-}
-
 /// Where labs run.
 enum Ground {
     Processes,
@@ -101,7 +96,7 @@ async fn trouble(cluster: &FakeKubernetes, tally: &Tally) -> Result<u64> {
 /// Two of three hubs die at every place; then the database dies, and a proxy. Nothing is lost.
 async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
     let Some(mut replicas) = super::replicas(options).await? else { return Ok(()) };
-    let names: Vec<String> = (0..crowd() + STEADY).map(|number| format!("person{number}")).collect();
+    let names: Vec<String> = (0..super::crowd() + STEADY).map(|number| format!("person{number}")).collect();
     let sessions = people::people(&replicas.origin, &names).await?;
     let proxies: Vec<String> = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
     let everybody: Vec<(Session, String)> = sessions.into_iter().zip(names).collect();

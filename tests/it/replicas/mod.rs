@@ -3,7 +3,10 @@
 mod database;
 mod deaths;
 mod people;
+mod rolling;
 mod together;
+
+use std::path::Path;
 
 use anyhow::Result;
 use tests::Replicas;
@@ -13,6 +16,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// Three hubs, two proxies, a database and people are enough for a machine at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
+
+/// How many people come and go; as many as `SPECOLA_TEST_PEOPLE` says for a measurement.
+fn crowd() -> usize {
+    std::env::var("SPECOLA_TEST_PEOPLE").ok().and_then(|number| number.parse().ok()).unwrap_or(6)
+}
 
 /// What is at work, alone.
 struct Alone {
@@ -36,6 +44,11 @@ impl std::ops::DerefMut for Alone {
 
 /// Three hubs and two proxies; None where PostgreSQL or haproxy is missing.
 async fn replicas(options: Options) -> Result<Option<Alone>> {
+    replicas_of(options, None).await
+}
+
+/// The same, with hubs of another program.
+async fn replicas_of(options: Options, program: Option<&Path>) -> Result<Option<Alone>> {
     let Some(programs) = programs() else {
         anyhow::ensure!(std::env::var_os("SPECOLA_REQUIRE_POSTGRES").is_none(), "PostgreSQL is missing");
         eprintln!("SKIPPED: PostgreSQL is missing");
@@ -47,5 +60,5 @@ async fn replicas(options: Options) -> Result<Option<Alone>> {
         return Ok(None);
     }
     let _one = ONE.lock().await;
-    Ok(Some(Alone { replicas: Replicas::start(Postgres::start(&programs)?, 3, 2, options).await?, _one }))
+    Ok(Some(Alone { replicas: Replicas::start_with(Postgres::start(&programs)?, 3, 2, options, program).await?, _one }))
 }

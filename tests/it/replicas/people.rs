@@ -11,7 +11,11 @@ use tests::{Body, Session, until};
 
 /// Longer than a lease, and than the wait for a database.
 const PATIENCE: Duration = Duration::from_secs(180);
-const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two questions of one person: all together ask no more often than a few would.
+fn pause() -> Duration {
+    Duration::from_millis(50.max(5 * super::crowd() as u64))
+}
 
 /// Makes people, and gives each a session with a token of their own.
 pub async fn people(origin: &str, names: &[String]) -> Result<Vec<Session>> {
@@ -69,7 +73,7 @@ pub async fn ask(session: &mut Session, method: Method, path: &str, tally: &Tall
         };
         let Some(answer) = answer else {
             count(&tally.again);
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause()).await;
             return Ok(None);
         };
         // Pending, running or stopped already: the answer was lost, the wish was not.
@@ -94,7 +98,7 @@ pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<(
         match (&model["servers"][""]["ready"], &model["pending"]) {
             (Value::Bool(true), _) => return Ok(Some(())),
             (Value::Null, Value::Null) => bail!("the start was given up: {model}"),
-            _ => tokio::time::sleep(PAUSE).await,
+            _ => tokio::time::sleep(pause()).await,
         }
         Ok(None)
     })
@@ -107,7 +111,7 @@ pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()
         let model = model(session, name, tally).await?;
         let gone = model["servers"].as_object().is_none_or(serde_json::Map::is_empty) && model["pending"].is_null();
         if !gone {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause()).await;
         }
         Ok(gone.then_some(()))
     })

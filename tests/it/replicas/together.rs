@@ -1,17 +1,11 @@
 //! Three hubs as one: what is begun at one is seen, carried on and ended at any other.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures_util::FutureExt;
-use futures_util::future::{LocalBoxFuture, try_join_all};
 use http::Method;
 use tests::specola::Options;
-use tests::{Body, Replicas, until};
-
-use super::people::{self, Tally, come_and_go, stay, stop};
+use tests::{Body, until};
 
 #[tokio::test]
 async fn what_is_begun_at_one_hub_is_seen_and_ended_at_any_other() -> Result<()> {
@@ -55,54 +49,6 @@ async fn what_is_begun_at_one_hub_is_seen_and_ended_at_any_other() -> Result<()>
         assert!(answer.location().is_some_and(|to| to.contains("/hub/login")), "{answer:?}");
     }
     Ok(())
-}
-
-/// Each hub is told to stop and started again, as in a rolling upgrade.
-async fn replace_each(replicas: &mut Replicas, tally: &Tally) -> Result<()> {
-    for number in 0..replicas.hubs.len() {
-        let before = tally.stops.load(Ordering::Relaxed);
-        let hub = replicas.hubs.get_mut(number).context("a hub")?;
-        hub.ask_to_stop()?;
-        let ended = until("the end of a hub", Duration::from_secs(30), async || hub.has_ended()).await?;
-        ensure!(ended.success(), "{ended}: {}", hub.log());
-        hub.forget_ended();
-        hub.launch(&[])?;
-        replicas.answers(number).await?;
-        until("servers that start and stop", Duration::from_secs(60), async || {
-            Ok((tally.stops.load(Ordering::Relaxed) > before + 4).then_some(()))
-        })
-        .await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn hubs_are_replaced_one_after_another_and_no_request_fails() -> Result<()> {
-    // Longer than the balancer takes to see it.
-    let options = Options::default().small_lab("quick.py")?.set("hub", "stop_delay", "1");
-    let Some(mut replicas) = super::replicas(options).await? else { return Ok(()) };
-    let names: Vec<String> = (0..5).map(|number| format!("person{number}")).collect();
-    let sessions = people::people(&replicas.origin, &names).await?;
-    let proxies: Vec<String> = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
-    let tally = Arc::new(Tally::default());
-    let mut everybody = sessions.into_iter().zip(names);
-    let (mut steady, name) = everybody.next().context("somebody who stays")?;
-    people::start(&mut steady, &name, &tally).await?;
-    let mut work: Vec<LocalBoxFuture<'static, Result<()>>> =
-        vec![stay(steady.clone(), name.clone(), proxies.clone(), tally.clone()).boxed_local()];
-    for (session, name) in everybody {
-        work.push(come_and_go(session, name, proxies.clone(), tally.clone()).boxed_local());
-    }
-    let mut work = try_join_all(work);
-    tokio::select! {
-        done = replace_each(&mut replicas, &tally) => done?,
-        ended = &mut work => return Err(ended.err().context("somebody left")?),
-    }
-    tally.end();
-    work.await?;
-    let again = tally.again.load(Ordering::Relaxed);
-    ensure!(again == 0, "{again} requests failed, or were told to come again");
-    stop(&mut steady, &name, &tally).await
 }
 
 #[tokio::test]
