@@ -52,7 +52,7 @@ async fn roll(mut replicas: Alone, turns: &[(usize, Option<&Path>)]) -> Result<(
                 .await
                 .with_context(|| format!("{number}: {program:?}"))?;
         }
-        Ok(())
+        anyhow::Ok(())
     };
     tokio::select! {
         done = replaced => done?,
