@@ -51,7 +51,7 @@ impl Parts {
         tracker.spawn(task::removal::run(app.clone(), stop.clone()));
         tracker.spawn(task::front::run(app.clone(), stop.clone()));
         tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
-        tracker.spawn(place.hold(app.store.clone(), stop.clone()));
+        tracker.spawn(place.hold(app.store.clone(), app.keeper.signals().clone(), stop.clone()));
         tracker.spawn(task::usage::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
         tracker.spawn(task::providers::run(app.clone(), stop.clone()));

@@ -32,8 +32,7 @@ fn word(well: bool) -> &'static str {
 
 /// Whether a proxy has been heard lately.
 async fn has_proxy(app: &App) -> anyhow::Result<()> {
-    let now = app.now();
-    let connected = app.store.connected_proxies(now, now - app.keeper.proxy_silence()).await?;
+    let connected = app.keeper.proxies().await?;
     anyhow::ensure!(!connected.is_empty(), "no proxy has been heard");
     Ok(())
 }

@@ -7,7 +7,7 @@ use hub_core::id::Generation;
 use hub_core::life::{Act, Phase};
 use hub_core::secret::Secret;
 use hub_core::{clock, role, token};
-use hub_store::{Address, Arrived, Prepared, Server};
+use hub_store::{Address, Arrived, Prepared, Proxy, Server};
 use spawners::{SaveError, Sight, StartError, Stop};
 
 use super::attend::Attended;
@@ -254,9 +254,13 @@ impl Inner {
 
     /// Whether at least one proxy is connected, and all that are have this revision.
     pub(super) async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
-        let now = self.now();
-        let connected = self.store.connected_proxies(now, now - self.settings.proxy_silence).await?;
+        let connected = self.proxies().await?;
         Ok(!connected.is_empty() && connected.iter().all(|proxy| proxy.revision >= revision))
+    }
+
+    pub(super) async fn proxies(&self) -> Result<Vec<Proxy>, hub_store::StoreError> {
+        let (now, silence) = (self.now(), self.settings.proxy_silence);
+        self.store.connected_proxies(now, now - (silence + self.signals.absence().grace(silence))).await
     }
 
     async fn advance(&self, server: &Server, phase: Phase, deadline: Option<clock::Time>) -> Result<bool> {

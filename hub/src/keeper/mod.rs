@@ -3,6 +3,7 @@
 //! It is the only caller of a spawner. Everybody else writes an intent and nudges. Nothing here is needed to be
 //! remembered: whatever happens to this process, another one goes on from the rows.
 
+pub mod absence;
 pub mod act;
 pub mod attend;
 pub mod breakpoint;
@@ -27,7 +28,7 @@ use chrono::TimeDelta;
 use hub_core::clock::{Clock, Time};
 use hub_core::id::{SpawnerId, UserId};
 use hub_core::life::{self, Desired, Phase};
-use hub_store::{Server, Store, StoreError};
+use hub_store::{Proxy, Server, Store, StoreError};
 use spawners::{Identity, Sight, Spawner};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -165,9 +166,9 @@ impl Keeper {
         self.0.settle_devices(rows).await
     }
 
-    /// A proxy that was silent for longer counts as gone.
-    pub fn proxy_silence(&self) -> Duration {
-        self.0.settings.proxy_silence
+    /// The proxies that are there. One that was silent for long counts as gone, unless nobody could be heard.
+    pub async fn proxies(&self) -> Result<Vec<Proxy>, StoreError> {
+        self.0.proxies().await
     }
 
     /// How a driver knows a server.

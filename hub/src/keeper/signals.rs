@@ -7,6 +7,8 @@ use futures_util::FutureExt;
 use hub_core::id::SpawnerId;
 use tokio::sync::{Notify, watch};
 
+use super::absence::Absence;
+
 #[derive(Default)]
 struct Slot {
     /// Woken for the run that works on the server.
@@ -27,6 +29,8 @@ struct Shared {
     routes: watch::Sender<u64>,
     /// Counts acknowledgements of proxies.
     acknowledged: watch::Sender<u64>,
+    /// How long the database was away.
+    absence: Absence,
 }
 
 impl Default for Signals {
@@ -36,6 +40,7 @@ impl Default for Signals {
             servers: watch::Sender::new(0),
             routes: watch::Sender::new(0),
             acknowledged: watch::Sender::new(0),
+            absence: Absence::default(),
         }))
     }
 }
@@ -73,6 +78,11 @@ impl Drop for Held {
 }
 
 impl Signals {
+    /// How long the database was away.
+    pub fn absence(&self) -> &Absence {
+        &self.0.absence
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<SpawnerId, Slot>> {
         // The map is whole after every statement, so that a panic elsewhere leaves it usable.
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,7 +1,5 @@
 //! Several hubs on one database: each says that it is there, and none begins that could not work beside the others.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 use hub_core::clock::Time;
 use hub_core::cookie::CookieSecret;
@@ -11,8 +9,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-/// How often a hub says that it is there.
-const PERIOD: Duration = Duration::from_secs(5);
+use crate::keeper::absence::PERIOD;
+use crate::keeper::signals::Signals;
+
 /// One that was silent for longer is not there any more.
 const SILENCE_SECONDS: u32 = 15;
 /// What is left of hubs that died is kept for so long.
@@ -64,10 +63,11 @@ impl Place {
     }
 
     /// Says that the hub is there until it stops, and then that it is not any more.
-    pub async fn hold(self, store: Store, stop: CancellationToken) {
+    pub async fn hold(self, store: Store, signals: Signals, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
-            if let Err(error) = self.stay(&store).await {
-                tracing::warn!("other hubs do not hear of this one: {error}");
+            match self.stay(&store).await {
+                Ok(()) => signals.absence().wrote(),
+                Err(error) => tracing::warn!("other hubs do not hear of this one: {error}"),
             }
         }
         if let Err(error) = store.forget_hubs(&self.id, KEPT_SECONDS).await {
