@@ -158,6 +158,11 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(problems)) }
     }
 
+    /// Whether servers run at sites: those of the driver `local` are processes of the hub's machine in any case.
+    pub fn has_sites(&self) -> bool {
+        !self.sites.is_empty() && self.spawner.driver != spawner::Driver::Local
+    }
+
     /// The options that the variables of INFN's deployments gave, each with its variable.
     pub fn taken(&self) -> &[(String, String)] {
         &self.infn.options

@@ -207,8 +207,9 @@ fn docker(config: &Config, blame: &mut impl Blame) {
     if config.spawner.driver != Driver::Docker {
         return;
     }
-    for (option, what, remedy) in super::docker::problems(&config.spawner, chooses_images(config)) {
-        blame(&format!("spawner.docker.{option}"), &what, remedy);
+    let of = |spawner: &SpawnerConfig| super::docker::problems(spawner, chooses_images(config));
+    for (key, what, remedy) in super::site::each(config, "spawner.docker", of) {
+        blame(&key, &what, remedy);
     }
 }
 
@@ -216,8 +217,9 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     if config.spawner.driver != Driver::Kubernetes {
         return;
     }
-    for (option, what, remedy) in super::kubernetes::problems(&config.spawner, chooses_images(config)) {
-        blame(&format!("spawner.kubernetes.{option}"), &what, remedy);
+    let of = |spawner: &SpawnerConfig| super::kubernetes::problems(spawner, chooses_images(config));
+    for (key, what, remedy) in super::site::each(config, "spawner.kubernetes", of) {
+        blame(&key, &what, remedy);
     }
     if !config.spawner.devices.is_empty() {
         let what = "names devices, and in a cluster its scheduler gives them out";
@@ -276,7 +278,14 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
     if config.auth.authenticator == Authenticator::External && none(&config.auth.external) {
         blame("auth.authenticator", "is \"external\", and [auth.external] names nobody to ask", remedy);
     }
-    if config.spawner.driver == Driver::External && none(&config.spawner.external) {
+    if config.spawner.driver == Driver::External && config.has_sites() {
+        for (key, what, remedy) in super::site::each(config, "spawner.external", |spawner| spawner.external.problems()) {
+            blame(&key, &what, remedy);
+        }
+        for (index, _) in config.sites.iter().enumerate().filter(|(_, site)| none(&site.spawner_of(config).external)) {
+            blame(&format!("sites[{index}].spawner"), "names nobody to ask", remedy);
+        }
+    } else if config.spawner.driver == Driver::External && none(&config.spawner.external) {
         blame("spawner.driver", "is \"external\", and [spawner.external] names nobody to ask", remedy);
     }
 }
@@ -366,6 +375,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     let hub = &config.hub;
     super::proxy::warnings(config).into_iter().for_each(&mut say);
+    super::site::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
     }

@@ -323,6 +323,7 @@ pub fn recipe() -> Recipe {
         default_url: String::new(),
         token_scopes: Vec::new(),
         client_allowed_scopes: Vec::new(),
+        ways: Arc::default(),
         mem_limit: None,
         mem_guarantee: None,
         cpu_limit: None,
