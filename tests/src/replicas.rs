@@ -18,6 +18,14 @@ use crate::{Mark, Session, Specola, place, until};
 const SOON: Duration = Duration::from_secs(60);
 const TOKEN: &str = "the-token-that-hubs-and-proxies-share";
 
+/// A proxy that is to be started.
+#[derive(Clone)]
+pub struct Door {
+    pub port: u16,
+    /// What its configuration says besides, in its section `[proxy]` and after it.
+    pub more: String,
+}
+
 pub struct Replicas {
     pub hubs: Vec<Specola>,
     pub proxies: Vec<Elsewhere>,
@@ -34,6 +42,13 @@ pub struct Replicas {
 impl Replicas {
     /// Starts all and waits until each proxy has its routes and each hub answers.
     pub async fn start(database: Postgres, hubs: usize, proxies: usize, options: Options) -> Result<Replicas> {
+        let doors: Result<Vec<_>> =
+            (0..proxies).map(|_| Ok(Door { port: place::free_port()?, more: String::new() })).collect();
+        Replicas::with(database, vec![options; hubs], &doors?).await
+    }
+
+    /// The same with hubs and proxies that differ.
+    pub async fn with(database: Postgres, hubs: Vec<Options>, proxies: &[Door]) -> Result<Replicas> {
         let folder = tempfile::tempdir()?;
         let token = folder.path().join("token");
         fs::write(&token, TOKEN)?;
@@ -44,7 +59,7 @@ impl Replicas {
         let (front, hub, control) = (front?, hub?, control?);
         let [hub_url, control_url] = [hub, control].map(|port| format!("http://127.0.0.1:{port}"));
         let (mut all, mut behind) = (Vec::new(), Vec::new());
-        for number in 0..hubs {
+        for (number, options) in hubs.into_iter().enumerate() {
             let own = folder.path().join(format!("hub{number}"));
             fs::create_dir(&own)?;
             let ground = Ground { folder: own, port: front, hub_port: place::free_port()? };
@@ -59,13 +74,18 @@ impl Replicas {
                 .set("proxy", "token_file", &text(&token))
                 .set("proxy", "control_address", &format!("\"127.0.0.1:{door}\""))
                 .set("spawner.local", "homes_dir", &text(&folder.path().join("home")));
-            all.push(Specola::on(ground, own.and(options.clone()), Mark::default()));
+            all.push(Specola::on(ground, own.and(options), Mark::default()));
         }
         for hub in &mut all {
             hub.launch(&[])?;
         }
-        let others = (0..proxies)
-            .map(|number| Elsewhere::start(&format!("proxy{number}"), folder.path(), TOKEN, &hub_url, &control_url))
+        let others = proxies
+            .iter()
+            .enumerate()
+            .map(|(number, door)| {
+                let name = format!("proxy{number}");
+                Elsewhere::at(door.port, &name, folder.path(), TOKEN, &hub_url, &control_url, &door.more)
+            })
             .collect::<Result<Vec<_>>>()?;
         let balancer = Balancer::start(folder.path(), [front, hub, control], &behind, &others)?;
         let replicas = Replicas {
@@ -78,7 +98,7 @@ impl Replicas {
             _balancer: balancer,
             folder,
         };
-        for number in 0..hubs {
+        for number in 0..replicas.hubs.len() {
             replicas.answers(number).await?;
         }
         for proxy in &replicas.proxies {
@@ -108,6 +128,11 @@ impl Replicas {
     /// One more proxy, or one in the place of another.
     pub fn new_proxy(&self, name: &str) -> Result<Elsewhere> {
         Elsewhere::start(name, self.folder.path(), TOKEN, &self.hub, &self.control)
+    }
+
+    /// The same at a port, with more configuration.
+    pub fn proxy_at(&self, name: &str, door: &Door) -> Result<Elsewhere> {
+        Elsewhere::at(door.port, name, self.folder.path(), TOKEN, &self.hub, &self.control, &door.more)
     }
 
     /// How many labs run, whichever hub started them.
