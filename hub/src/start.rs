@@ -214,13 +214,13 @@ fn hooks(config: &Config) -> Result<Hooks> {
 }
 
 pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
-    let (local, external) = (&config.spawner.local, &config.spawner.external);
-    let stop = match config.spawner.driver {
-        Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
-        Driver::Docker => config.spawner.docker.stop_timeout.duration(),
-        Driver::Kubernetes => config.spawner.kubernetes.delete_grace_period.duration(),
-        Driver::External => external.timeout.duration(),
+    let stop = |spawner: &SpawnerConfig| match spawner.driver {
+        Driver::Local => spawner.local.interrupt_timeout.duration() + spawner.local.term_timeout.duration(),
+        Driver::Docker => spawner.docker.stop_timeout.duration(),
+        Driver::Kubernetes => spawner.kubernetes.delete_grace_period.duration(),
+        Driver::External => spawner.external.timeout.duration(),
     };
+    let stop = config.spawners().into_iter().map(stop).max().unwrap_or_default();
     Settings {
         start_timeout: config.spawner.start_timeout.duration(),
         http_timeout: config.spawner.http_timeout.duration(),

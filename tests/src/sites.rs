@@ -15,7 +15,6 @@ use crate::elsewhere::Elsewhere;
 use crate::fake_kubernetes::{FakeKubernetes, Pace};
 use crate::postgres::Postgres;
 use crate::replicas::{Door, Replicas};
-use crate::specola::Options;
 use crate::{Session, place};
 
 /// The first site, which servers are at that tell none.

@@ -163,6 +163,14 @@ impl Config {
         !self.sites.is_empty() && self.spawner.driver != spawner::Driver::Local
     }
 
+    /// What servers are started with: at each site, or at the only place there is.
+    pub fn spawners(&self) -> Vec<&SpawnerConfig> {
+        match self.has_sites() {
+            true => self.sites.iter().map(|site| site.spawner_of(self)).collect(),
+            false => vec![&self.spawner],
+        }
+    }
+
     /// The options that the variables of INFN's deployments gave, each with its variable.
     pub fn taken(&self) -> &[(String, String)] {
         &self.infn.options

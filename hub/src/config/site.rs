@@ -56,6 +56,9 @@ impl Config {
 
 /// Lays the options of each site over the driver's section, which they are options of. `root` is all that was written.
 pub(super) fn lay(config: &mut Config, root: &Map<String, Value>, shape: &Shape, problems: &mut Vec<Problem>) {
+    if !config.has_sites() {
+        return;
+    }
     let driver = config.spawner.driver.as_str();
     let Some(shape) = shape.member("spawner").and_then(|shape| shape.member(driver)) else { return };
     let base = root.get("spawner").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -193,3 +196,7 @@ fn is_name(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

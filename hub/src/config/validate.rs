@@ -332,7 +332,12 @@ fn log(log: &LogConfig, blame: &mut impl Blame) {
 /// What is allowed, and worth a second look. Sentences for the log and for `check-config`.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
-    let mut say = |text: String| warnings.push(text);
+    // What holds of several sites is said once.
+    let mut say = |text: String| {
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    };
     super::rules::compile(config).notes.into_iter().for_each(&mut say);
     super::collaboration::warnings(config).into_iter().for_each(&mut say);
     let auth = &config.auth;
@@ -377,10 +382,12 @@ pub fn warnings(config: &Config) -> Vec<String> {
     super::proxy::warnings(config).into_iter().for_each(&mut say);
     super::site::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
-        super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+        let of = |spawner| super::docker::warnings(spawner, &hub.hub_url());
+        config.spawners().into_iter().flat_map(of).for_each(&mut say);
     }
     if config.spawner.driver == Driver::Kubernetes {
-        super::kubernetes::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+        let of = |spawner| super::kubernetes::warnings(spawner, &hub.hub_url());
+        config.spawners().into_iter().flat_map(of).for_each(&mut say);
     }
     let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
     if !hub.bind_url.is_loopback() && !encrypted {
