@@ -185,7 +185,7 @@ impl Inner {
         let Some(Sight::Up { url }) = sight else { return Ok(Step::Again) };
         if self.recipe.ways.to(server).is_some() {
             // It is asked through the proxies of its site, once they know the way: record 14.
-            return self.answered(server, None).await;
+            return self.open_the_way(server, "Opening the way to it").await;
         }
         let asked = self.attend(server, self.ask_a_few_times(&url, None, run)).await;
         match asked {
@@ -216,11 +216,15 @@ impl Inner {
         if version.is_none() {
             tracing::debug!(user = server.user_name, server = server.name, "tells no X-JupyterHub-Version");
         }
+        self.open_the_way(server, "The server answers; opening the way to it").await
+    }
+
+    async fn open_the_way(&self, server: &Server, told: &str) -> Result<Step> {
         let deadline = self.now() + self.settings.http_timeout;
         let changed = self.advance(server, Phase::Routing, Some(deadline)).await?;
         breakpoint::pass("probe.after");
         if changed {
-            self.tell(server, 80, Phase::Routing, "The server answers; opening the way to it").await;
+            self.tell(server, 80, Phase::Routing, told).await;
         }
         Ok(Step::after(changed))
     }
