@@ -24,8 +24,10 @@ use crate::{
 };
 
 /// Two sites that each take the other for that of the server. A third proxy is never asked.
-pub(crate) const ASTRAY: Fault =
-    Fault::new(StatusCode::BAD_GATEWAY, "Two sites do not agree on which of them this server runs at. Try again shortly.");
+pub(crate) const ASTRAY: Fault = Fault::new(
+    StatusCode::BAD_GATEWAY,
+    "Two sites do not agree on which of them this server runs at. Try again shortly.",
+);
 /// For all servers of a site whose proxies are not reached.
 pub(crate) const AWAY: Fault =
     Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The site of this server is not reached from here. Try again shortly.");

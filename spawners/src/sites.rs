@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Abilities, Identity, News, Owned, Plan, Record, RenameError, Renaming, SaveError, Sight, Spawner, StartError, Started,
-    Stop, Unreachable,
+    Abilities, Identity, News, Owned, Plan, Record, RenameError, Renaming, SaveError, Sight, Spawner, StartError,
+    Started, Stop, Unreachable,
 };
 
 /// Where a state has the name of the site.
@@ -66,7 +66,8 @@ impl Sites {
     /// One driver for each site, of which the first has the servers that tell none. `own` is where a server starts whose plan
     /// names no site. `None` without sites.
     pub fn new(sites: Vec<Site>, own: Option<&str>) -> Option<Self> {
-        let mut places = sites.into_iter().map(|site| Place { site, patience: (PATIENCE, REST), resting: Mutex::default() });
+        let mut places =
+            sites.into_iter().map(|site| Place { site, patience: (PATIENCE, REST), resting: Mutex::default() });
         let first = places.next()?;
         let (own, given_up) = (own.map(str::to_owned), RwLock::default());
         Some(Self(Arc::new(Inner { first, others: places.collect(), own, given_up })))
@@ -122,7 +123,9 @@ impl Sites {
         let Some(name) = names.into_iter().flatten().next() else { return self.open(&self.0.first) };
         match self.named(name) {
             Some(place) => self.open(place),
-            None => Err(StartError::refused("no_such_site", format!("There is no site {name} any more. Choose another."))),
+            None => {
+                Err(StartError::refused("no_such_site", format!("There is no site {name} any more. Choose another.")))
+            }
         }
     }
 

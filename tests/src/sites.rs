@@ -1,4 +1,4 @@
-//! Two sites of one hub: at each a cluster, a hub and a proxy, and one PostgreSQL for both.
+//! Two sites of one hub: at each a cluster, a hub and a proxy, one PostgreSQL for both, and a standby of it.
 //!
 //! ```ignore
 //! let mut sites = TwoSites::start(Postgres::start(&programs)?, Pace::default()).await?;
@@ -10,11 +10,12 @@ use std::ops::{Deref, DerefMut};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::elsewhere::Elsewhere;
 use crate::fake_kubernetes::{FakeKubernetes, Pace};
 use crate::postgres::Postgres;
-use crate::replicas::{Door, Replicas};
+use crate::replicas::{Balancer, Door, Replicas};
 use crate::{Session, place};
 
 /// The first site, which servers are at that tell none.
@@ -28,8 +29,12 @@ pub const NAMES: [&str; 2] = ["cnaf", "bari"];
 pub struct TwoSites {
     /// An API server each, with labs at addresses of its own.
     pub clusters: [FakeKubernetes; 2],
+    /// Follows the database.
+    pub standby: Postgres,
     doors: [Door; 2],
     replicas: Replicas,
+    _way: Balancer,
+    _folder: TempDir,
 }
 
 impl Deref for TwoSites {
@@ -60,14 +65,27 @@ impl TwoSites {
             })
         };
         let sites = json!([site(CNAF), site(BARI)]);
-        let common = clusters[CNAF].options().set("spawner", "poll_interval", "1").variable("SPECOLA_SITES", &sites.to_string());
+        let (folder, standby, port) = (tempfile::tempdir()?, database.standby()?, place::free_port()?);
+        let way = format!(
+            "defaults\n timeout connect 2s\n timeout client 1h\n timeout server 1h\nlisten database\n mode tcp\n bind 127.0.0.1:{port}\n \
+             server first 127.0.0.1:{} check inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions\n \
+             server standby 127.0.0.1:{} check inter 200ms fall 1 rise 1 backup\n",
+            database.port(),
+            standby.port()
+        );
+        let way = Balancer::run(folder.path(), &way, port)?;
+        let common = clusters[CNAF]
+            .options()
+            .set("hub", "db_url", &format!("\"postgresql://postgres@127.0.0.1:{port}/postgres\""))
+            .set("spawner", "poll_interval", "1")
+            .variable("SPECOLA_SITES", &sites.to_string());
         let hubs = NAMES.map(|name| common.clone().set("hub", "site", &format!("{name:?}"))).to_vec();
         let doors = [CNAF, BARI].map(|number| {
             let names: String = NAMES.iter().map(|name| format!("[[sites]]\nname = {name:?}\n")).collect();
             Door { port: ports[number], more: format!("site = {:?}\n{names}", NAMES[number]) }
         });
         let replicas = Replicas::with(database, hubs, &doors).await?;
-        Ok(TwoSites { clusters, doors, replicas })
+        Ok(TwoSites { clusters, standby, doors, replicas, _way: way, _folder: folder })
     }
 
     /// Where people come in at a site.

@@ -69,7 +69,9 @@ pub(super) fn lay(config: &mut Config, root: &Map<String, Value>, shape: &Shape,
         check(shape, &Value::Object(others), &key, &mut wrong);
         if !wrong.is_empty() {
             let of = format!("[spawner.{driver}]");
-            problems.extend(wrong.into_iter().map(|problem| Problem { what: problem.what.replace("[sites]", &of), ..problem }));
+            problems.extend(
+                wrong.into_iter().map(|problem| Problem { what: problem.what.replace("[sites]", &of), ..problem }),
+            );
             continue;
         }
         let mut laid = section.clone();

@@ -11,7 +11,8 @@ fn read(text: &str) -> Result<Config, String> {
     let file = folder.path().join("specola.toml");
     let place = folder.path().display().to_string();
     std::fs::write(&file, text.replace("PLACE", &place)).unwrap();
-    Config::load(Some(&file), &Environment::new()).map_err(|errors| errors.to_string().replace(&format!("{place}/"), ""))
+    Config::load(Some(&file), &Environment::new())
+        .map_err(|errors| errors.to_string().replace(&format!("{place}/"), ""))
 }
 
 const TWO: &str = r#"
@@ -46,7 +47,13 @@ fn what_a_site_says_is_laid_over_the_section_of_the_driver() {
         .map(|site| {
             let (spawner, kubernetes) = (site.spawner_of(&config), &site.spawner_of(&config).kubernetes);
             let file = kubernetes.kubeconfig.as_ref().unwrap().file_name().unwrap().to_owned();
-            (site.shown(), file, kubernetes.namespace.clone().unwrap(), kubernetes.shape.image.clone(), spawner.mem_limit)
+            (
+                site.shown(),
+                file,
+                kubernetes.namespace.clone().unwrap(),
+                kubernetes.shape.image.clone(),
+                spawner.mem_limit,
+            )
         })
         .collect();
     let image = Some("lab:1".to_owned());
@@ -66,12 +73,24 @@ fn what_a_site_says_is_laid_over_the_section_of_the_driver() {
 fn what_is_wrong_with_a_site_is_told_with_its_place() {
     let with = |from: &str, to: &str| read(&TWO.replace(from, to)).unwrap_err();
     for (from, to, expected) in [
-        ("namespace = \"people\"", "nmespace = \"people\"", "specola.toml:21: sites[1].spawner.nmespace is not an option of [spawner.kubernetes]. Did you mean \"namespace\"?"),
-        ("namespace = \"people\"", "port = \"8888\"", "specola.toml:21: sites[1].spawner.port has to be a whole number"),
+        (
+            "namespace = \"people\"",
+            "nmespace = \"people\"",
+            "specola.toml:21: sites[1].spawner.nmespace is not an option of [spawner.kubernetes]. Did you mean \"namespace\"?",
+        ),
+        (
+            "namespace = \"people\"",
+            "port = \"8888\"",
+            "specola.toml:21: sites[1].spawner.port has to be a whole number",
+        ),
         ("namespace = \"people\"", "ip = \"x\"", "specola.toml:21: sites[1].spawner.ip has to be an IP address"),
         ("bari.kubeconfig", "none", "specola.toml:20: sites[1].spawner.kubeconfig cannot be read"),
         ("image = \"lab:1\"\n", "", "spawner.kubernetes.image is missing"),
-        ("proxy_url = \"https://cnaf.example\"", "proxy_url = \"https://cnaf.example/x\"", "sites[0].proxy_url has to be scheme, host and port alone"),
+        (
+            "proxy_url = \"https://cnaf.example\"",
+            "proxy_url = \"https://cnaf.example/x\"",
+            "sites[0].proxy_url has to be scheme, host and port alone",
+        ),
         ("site = \"cnaf\"", "", "hub.site is missing"),
         ("site = \"cnaf\"", "site = \"pisa\"", "hub.site is no site"),
         ("name = \"bari\"", "name = \"cnaf\"", "sites[1].name is the name of two sites"),
@@ -105,7 +124,8 @@ url = "https://bari.example/spawner"
 secret_file = "PLACE/secret"
 "#;
     let config = read(text).unwrap();
-    let secrets: Vec<_> = config.sites.iter().map(|site| site.spawner_of(&config).external.secret.clone().unwrap()).collect();
+    let secrets: Vec<_> =
+        config.sites.iter().map(|site| site.spawner_of(&config).external.secret.clone().unwrap()).collect();
     assert_eq!(secrets.iter().map(|secret| secret.expose()).collect::<Vec<_>>(), ["word of cnaf", "word of bari"]);
     let told = read(&text.replace("PLACE/secret", "PLACE/none")).unwrap_err();
     assert!(told.contains("sites[1].spawner.secret_file names"), "{told}");

@@ -279,7 +279,8 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
         blame("auth.authenticator", "is \"external\", and [auth.external] names nobody to ask", remedy);
     }
     if config.spawner.driver == Driver::External && config.has_sites() {
-        for (key, what, remedy) in super::site::each(config, "spawner.external", |spawner| spawner.external.problems()) {
+        for (key, what, remedy) in super::site::each(config, "spawner.external", |spawner| spawner.external.problems())
+        {
             blame(&key, &what, remedy);
         }
         for (index, _) in config.sites.iter().enumerate().filter(|(_, site)| none(&site.spawner_of(config).external)) {

@@ -71,13 +71,18 @@ impl Ways {
     /// How routes are told to a proxy that is at this site; at that of the hub when it says none.
     pub fn seen_from(&self, site: Option<&str>, epoch: &str) -> View {
         let site = site.filter(|site| !site.is_empty()).or(self.own.as_deref());
-        let through: BTreeMap<_, _> =
-            self.through.iter().filter(|(name, _)| Some(name.as_str()) != site).map(|(name, url)| (name.clone(), url.clone())).collect();
+        let through: BTreeMap<_, _> = self
+            .through
+            .iter()
+            .filter(|(name, _)| Some(name.as_str()) != site)
+            .map(|(name, url)| (name.clone(), url.clone()))
+            .collect();
         if through.is_empty() {
             return View { epoch: epoch.to_owned(), through };
         }
         // A proxy that was told otherwise, by another site or another configuration, has to hear all anew.
-        let mark: String = Sha256::digest(format!("{through:?}")).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let mark: String =
+            Sha256::digest(format!("{through:?}")).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         View { epoch: format!("{epoch}{MARK}{mark}"), through }
     }
 }

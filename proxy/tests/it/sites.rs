@@ -7,6 +7,7 @@ use specola_proxy::{Options, wire::Route};
 use crate::{
     client::{ask, get, until},
     hub::{TOKEN, hub_route, user_route},
+    secure::{Authority, files},
     tunnels::{echoes, open, raw_echo},
     upstream::Upstream,
     world::{World, world, world_with},
@@ -131,6 +132,24 @@ async fn one_waits_for_a_site_that_gives_no_sign_and_the_next_do_not() {
         assert_eq!(get(world.address, "/user/a/").await.status, 503);
     }
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_proxies_of_another_site_are_believed_by_their_certificate_alone() {
+    let (a, authority) = (Upstream::named("a").await, Authority::new());
+    let certificate = authority.sign("cnaf", &["127.0.0.1"]);
+    let secured = |options: &mut Options| options.tls = Some(files(vec![certificate]));
+    let cnaf = world_with(vec![user_route("/user/a/", &a.url())], secured).await;
+    let there = format!("https://{}", cnaf.address);
+    let knows = |options: &mut Options| options.client_ca = Some(authority.file());
+    let bari = world_with(vec![elsewhere("/user/a/", &there)], knows).await;
+    assert_eq!(get(bari.address, "/user/a/").await.text(), "a");
+    let proto = a.last().all("x-forwarded-proto");
+    assert_eq!(proto, ["http"], "as the browser came, not as the proxy did");
+    // Nobody vouches for whoever answers there.
+    let other = world(vec![elsewhere("/user/a/", &there)]).await;
+    assert_eq!(get(other.address, "/user/a/").await.status, 503);
+    assert_eq!(a.seen().len(), 1);
 }
 
 #[tokio::test]

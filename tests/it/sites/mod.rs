@@ -200,3 +200,45 @@ async fn a_cluster_that_is_away_costs_nobody_a_server_and_the_other_site_goes_on
     stopped(&mut anna, "anna").await?;
     until("no pod is left", SOON, async || Ok((pods(&sites).await? == [0, 0]).then_some(()))).await
 }
+
+#[tokio::test]
+async fn when_the_standby_is_promoted_labs_of_both_sites_are_as_they_were() -> Result<()> {
+    let Some((mut sites, [mut anna, mut bea], _one)) = two_sites(Pace::default()).await? else { return Ok(()) };
+    wish(&sites, CNAF, &anna, "anna", CNAF).await?;
+    wish(&sites, BARI, &bea, "bea", BARI).await?;
+    ready(&mut anna, "anna").await?;
+    ready(&mut bea, "bea").await?;
+    let before = [sites.lab(&anna, "anna", CNAF).await?, sites.lab(&bea, "bea", BARI).await?];
+    // The first site loses its hub and the database.
+    sites.hubs[CNAF].kill_hub();
+    sites.database.kill();
+    for (session, user) in [(&anna, "anna"), (&bea, "bea")] {
+        for site in [CNAF, BARI] {
+            ensure!(sites.lab(session, user, site).await?["user"] == user, "labs need no database");
+        }
+    }
+    sites.standby.promote()?;
+    until("an answer with the new database", SOON, async || {
+        let mut there = anna.at(&sites.hub_origin(BARI)?)?;
+        Ok(there.api(Method::GET, "/users/anna", Body::Empty).await?.expect(&[200]).ok())
+    })
+    .await?;
+    for (session, user) in [(&mut anna, "anna"), (&mut bea, "bea")] {
+        ready(session, user).await?;
+    }
+    let after = [sites.lab(&anna, "anna", BARI).await?, sites.lab(&bea, "bea", CNAF).await?];
+    for (before, after) in before.iter().zip(&after) {
+        ensure!(before["pod_uid"] == after["pod_uid"], "{after}");
+    }
+    // The hub that is left works for both sites.
+    for (session, user, site) in [(&mut anna, "anna", CNAF), (&mut bea, "bea", BARI)] {
+        session.stop_server(user).await?;
+        wish(&sites, BARI, session, user, site).await?;
+        ready(session, user).await?;
+        for seen_from in [CNAF, BARI] {
+            ensure!(sites.lab(session, user, seen_from).await?["user"] == user);
+        }
+    }
+    ensure!(pods(&sites).await? == [1, 1]);
+    Ok(())
+}

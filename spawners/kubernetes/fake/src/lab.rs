@@ -148,7 +148,8 @@ impl Lab {
         let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
             let mut said = self.said.clone();
             said["path"] = json!(path);
-            let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            let headers =
+                request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
             said["headers"] = headers.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
             return answer(200, &said);
         };
