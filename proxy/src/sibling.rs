@@ -45,6 +45,9 @@ struct PassedOn;
 pub(crate) fn admit<B>(shared: &Shared, request: &mut Request<B>) -> bool {
     let Some(proof) = &shared.proof else { return false };
     let headers = request.headers_mut();
+    if !headers.contains_key(wire::PROOF_HEADER) {
+        return false;
+    }
     let alone = headers.get_all(wire::PROOF_HEADER).iter().count() == 1;
     let Some(shown) = headers.remove(wire::PROOF_HEADER) else { return false };
     let passed_on = alone && is_same(shown.as_bytes(), proof.as_bytes());
