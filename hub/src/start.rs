@@ -97,8 +97,8 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     crate::service::sync::check(&config.hub, &catalogue)?;
     let Some(opened) = opening::open(&config, &paths, clock.as_ref(), &place).await? else { return Ok(None) };
     let Opened { store, epoch, adopted_at, announcements, signals: listening } = opened;
-    let sites = sites(&config, &epoch)?;
-    let bare = match &sites {
+    let by_site = by_site(&config, &epoch)?;
+    let bare = match &by_site {
         Some(sites) => Arc::new(sites.clone()) as Arc<dyn Spawner>,
         None => driver(&config, &config.spawner, &epoch, &format!("spawner.{}", config.spawner.driver.as_str()))?,
     };
@@ -144,7 +144,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         catalogue,
         keeper,
         driver,
-        sites,
+        by_site,
         login,
         upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
         storage,
@@ -174,7 +174,7 @@ fn catalogue(config: &Config) -> Result<Catalogue> {
 }
 
 /// A driver for each site; `None` where there are none.
-fn sites(config: &Config, epoch: &str) -> Result<Option<Sites>> {
+fn by_site(config: &Config, epoch: &str) -> Result<Option<Sites>> {
     if !config.has_sites() {
         return Ok(None);
     }

@@ -85,6 +85,11 @@ impl Sites {
         }
     }
 
+    /// Gives these sites up and takes all others back, as `give_up` does one.
+    pub fn give_up_only(&self, names: BTreeSet<String>) {
+        *self.0.given_up.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
     /// The site that a state tells: where its server runs.
     pub fn site_of(state: &Value) -> Option<&str> {
         state.get(SITE)?.as_str()

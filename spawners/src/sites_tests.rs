@@ -154,6 +154,10 @@ async fn servers_of_a_site_that_is_not_configured_any_more_are_not_judged_but_ca
     assert!(sites.stop(&server, &state, Stop::default()).await.is_err());
     sites.give_up("pisa", true);
     assert_eq!(sites.look(&server, &state).await.unwrap(), Sight::Absent);
+    sites.give_up_only(["bari".to_owned()].into());
+    assert!(sites.look(&server, &state).await.is_err(), "only that one");
+    let refused = sites.start(&at("bari", 1, 1), &Value::Null, &Paper::default()).await;
+    assert!(matches!(refused, Err(StartError::Refused { code: "site_given_up", .. })), "{refused:?}");
 }
 
 /// Never answers.
