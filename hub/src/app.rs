@@ -58,6 +58,8 @@ pub struct App {
     pub keeper: Keeper,
     /// Where servers run; only for questions that change nothing.
     pub driver: Arc<dyn Spawner>,
+    /// Who leads to the driver of each site, where there are any: the same as in `driver`. It is told which are given up.
+    pub by_site: Option<spawners::Sites>,
     /// How people prove who they are.
     pub login: Login,
     /// Keeps their tokens at identity providers fresh.

@@ -14,14 +14,15 @@ use spawner_docker::Docker;
 use spawner_external::External;
 use spawner_kubernetes::Kubernetes;
 use spawner_local::Local;
-use spawners::Spawner;
+use spawners::{Site, Sites, Spawner};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::spawner::{Driver, LocalMode};
-use crate::config::{CRYPT_KEY, Config, cookie_secret};
+use crate::config::{CRYPT_KEY, Config, SpawnerConfig, cookie_secret};
+use crate::control::site::Ways;
 use crate::folders::volumes::Volumes;
 use crate::hook::Hooks;
 use crate::http::url::Paths;
@@ -96,13 +97,18 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     crate::service::sync::check(&config.hub, &catalogue)?;
     let Some(opened) = opening::open(&config, &paths, clock.as_ref(), &place).await? else { return Ok(None) };
     let Opened { store, epoch, adopted_at, announcements, signals: listening } = opened;
-    let bare = driver(&config, &epoch)?;
+    let by_site = by_site(&config, &epoch)?;
+    let bare = match &by_site {
+        Some(sites) => Arc::new(sites.clone()) as Arc<dyn Spawner>,
+        None => driver(&config, &config.spawner, &epoch, &format!("spawner.{}", config.spawner.driver.as_str()))?,
+    };
     let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
     let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
     let (rules, volumes) = (config.rules()?, Volumes::of(&config));
     let (tracker, stop, signals) = (TaskTracker::new(), CancellationToken::new(), Signals::default());
     let (sender, shutdown) = watch::channel(None);
-    let recipe = recipe(&config, &paths, &epoch);
+    let mut recipe = recipe(&config, &paths, &epoch);
+    recipe.ways = Arc::new(Ways::of(&config).showing(proxy_proof.clone()));
     let hooks = Arc::new(hooks(&config)?);
     let settings = settings(&config, hooks.clone());
     let keeper = Keeper::new(
@@ -138,6 +144,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         catalogue,
         keeper,
         driver,
+        by_site,
         login,
         upstream: crate::upstream::Broker::new(tracker.clone(), stop.clone()),
         storage,
@@ -166,13 +173,27 @@ fn catalogue(config: &Config) -> Result<Catalogue> {
     Catalogue::new(custom.collect()).context("custom_scopes")
 }
 
-fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
-    Ok(match config.spawner.driver {
+/// A driver for each site; `None` where there are none.
+fn by_site(config: &Config, epoch: &str) -> Result<Option<Sites>> {
+    if !config.has_sites() {
+        return Ok(None);
+    }
+    let all = config.sites.iter().enumerate().map(|(index, site)| {
+        let driver = driver(config, site.spawner_of(config), epoch, &format!("sites[{index}].spawner"))?;
+        Ok(Site { name: site.name.clone(), shown: site.shown().to_owned(), driver })
+    });
+    Ok(Sites::new(all.collect::<Result<_>>()?, config.hub.site.as_deref()))
+}
+
+/// The driver of these options; `section` is where they are written.
+fn driver(config: &Config, spawner: &SpawnerConfig, epoch: &str, section: &str) -> Result<Arc<dyn Spawner>> {
+    let wrong = |what: String| anyhow!("{section}: {what}");
+    Ok(match spawner.driver {
         Driver::Local => Arc::new(local_driver(config, epoch)?),
-        Driver::Docker => Arc::new(docker_driver(config, epoch)?),
-        Driver::Kubernetes => Arc::new(kubernetes_driver(config, epoch)?),
+        Driver::Docker => Arc::new(Docker::new(spawner.docker.driver(epoch)).map_err(wrong)?),
+        Driver::Kubernetes => Arc::new(Kubernetes::new(spawner.kubernetes.driver(epoch)).map_err(wrong)?),
         Driver::External => {
-            let callout = config.spawner.external.callout().context("[spawner.external] names nobody to ask")?;
+            let callout = spawner.external.callout().with_context(|| format!("{section} names nobody to ask"))?;
             Arc::new(External::new(epoch, callout))
         }
     })
@@ -181,14 +202,6 @@ fn driver(config: &Config, epoch: &str) -> Result<Arc<dyn Spawner>> {
 fn local_driver(config: &Config, epoch: &str) -> Result<Local> {
     let local = config.spawner.local(epoch, &config.hub.data_dir);
     Local::open(local).context("cannot open the folder of the local spawner")
-}
-
-fn docker_driver(config: &Config, epoch: &str) -> Result<Docker> {
-    Docker::new(config.spawner.docker.driver(epoch)).map_err(|what| anyhow!("spawner.docker.{what}"))
-}
-
-fn kubernetes_driver(config: &Config, epoch: &str) -> Result<Kubernetes> {
-    Kubernetes::new(config.spawner.kubernetes.driver(epoch)).map_err(|what| anyhow!("spawner.kubernetes.{what}"))
 }
 
 fn hooks(config: &Config) -> Result<Hooks> {
@@ -201,13 +214,13 @@ fn hooks(config: &Config) -> Result<Hooks> {
 }
 
 pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
-    let (local, external) = (&config.spawner.local, &config.spawner.external);
-    let stop = match config.spawner.driver {
-        Driver::Local => local.interrupt_timeout.duration() + local.term_timeout.duration(),
-        Driver::Docker => config.spawner.docker.stop_timeout.duration(),
-        Driver::Kubernetes => config.spawner.kubernetes.delete_grace_period.duration(),
-        Driver::External => external.timeout.duration(),
+    let stop = |spawner: &SpawnerConfig| match spawner.driver {
+        Driver::Local => spawner.local.interrupt_timeout.duration() + spawner.local.term_timeout.duration(),
+        Driver::Docker => spawner.docker.stop_timeout.duration(),
+        Driver::Kubernetes => spawner.kubernetes.delete_grace_period.duration(),
+        Driver::External => spawner.external.timeout.duration(),
     };
+    let stop = config.spawners().into_iter().map(stop).max().unwrap_or_default();
     Settings {
         start_timeout: config.spawner.start_timeout.duration(),
         http_timeout: config.spawner.http_timeout.duration(),
@@ -269,6 +282,7 @@ pub(crate) fn recipe(config: &Config, paths: &Paths, epoch: &str) -> Recipe {
         },
         storage: config.storage.iter().cloned().map(crate::storage::Offer::new).collect(),
         collaboration: config.collaboration.clone(),
+        ways: Arc::new(Ways::of(config)),
         chosen: hub_core::policy::Resolved::default(),
     }
 }
@@ -325,7 +339,10 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let tls = proxy_tls(config, &folder);
-    let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
+    let site = proxy.site.as_ref().or(config.hub.site.as_ref()).map(|site| format!("--site={site}"));
+    let marked: Vec<String> = tls.iter().flatten().chain(&site).cloned().collect();
+    let mark = (!marked.is_empty()).then(|| hex::encode(Sha256::digest(marked.join("\n"))));
+    arguments.extend(site);
     arguments.extend(tls.into_iter().flatten());
     let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
     let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());

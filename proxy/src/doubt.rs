@@ -42,10 +42,11 @@ impl Doubt {
     }
 }
 
-/// Doubts a person's server that refused a connection. Others have their ports for good, and sockets have names.
+/// Doubts a person's server that refused a connection. Others have their ports for good, and so have the proxies of other
+/// sites; sockets have names.
 pub(crate) fn raise(shared: &Shared, route: &Arc<Route>) {
     let Some(doubts) = &shared.doubts else { return };
-    if route.class() != Class::User || matches!(route.target().address, Address::Unix(_)) {
+    if route.class() != Class::User || route.is_elsewhere() || matches!(route.target().address, Address::Unix(_)) {
         return;
     }
     if !route.doubt.0.swap(true, Ordering::AcqRel) {

@@ -21,6 +21,7 @@ const KEPT: [&str; 8] =
 const NOMINATIONS: usize = 32;
 
 /// What is known of the client's connection.
+#[derive(Clone)]
 pub(crate) struct Origin {
     /// The client's address as `X-Forwarded-For` shows it.
     pub(crate) address: HeaderValue,
@@ -28,6 +29,8 @@ pub(crate) struct Origin {
     pub(crate) told: bool,
     /// Whether its own claims are believed.
     pub(crate) trusted: bool,
+    /// Whether all is said already, by another proxy of ours.
+    pub(crate) vouched: bool,
     /// `http` or `https`.
     pub(crate) proto: HeaderValue,
     /// Port of that scheme.
@@ -222,7 +225,9 @@ fn single_length(headers: &mut HeaderMap) -> bool {
 fn state_origin(headers: &mut HeaderMap, origin: &Origin) {
     let host = headers.get(HOST).cloned();
     let port = host.as_ref().and_then(port_of).unwrap_or_else(|| origin.port.clone());
-    if origin.trusted {
+    if origin.vouched && headers.contains_key(FORWARDED_FOR) {
+        // As if the client had come to this proxy.
+    } else if origin.trusted {
         append_address(headers, origin);
     } else {
         headers.insert(FORWARDED_FOR, origin.address.clone());

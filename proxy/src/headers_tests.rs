@@ -6,6 +6,7 @@ fn origin(trusted: bool) -> Origin {
     Origin {
         address: HeaderValue::from_static("192.0.2.7"),
         trusted,
+        vouched: false,
         told: true,
         proto: HeaderValue::from_static("http"),
         port: HeaderValue::from_static("80"),

@@ -41,6 +41,7 @@ mod room;
 mod route;
 pub mod secure;
 mod server;
+mod sibling;
 mod silence;
 mod snapshot;
 mod splice;

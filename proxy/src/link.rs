@@ -215,6 +215,9 @@ async fn take(shared: &Arc<Shared>, text: BytesMut) -> anyhow::Result<(Line, App
 fn stream_path(shared: &Shared, fresh: bool) -> String {
     let escape = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let mut path = format!("{}?proxy={}", wire::STREAM_PATH, escape(&shared.identity));
+    if let Some(site) = &shared.site {
+        path.push_str(&format!("&site={}", escape(site)));
+    }
     let routes = shared.routes.load();
     if !fresh && !routes.epoch.is_empty() {
         path.push_str(&format!("&epoch={}&since={}", escape(&routes.epoch), routes.revision));

@@ -34,6 +34,8 @@ pub struct Options {
     pub snapshot: Option<PathBuf>,
     /// Name of this proxy, told to the hub.
     pub identity: String,
+    /// Where this proxy is, told to the hub: the name of a site.
+    pub site: Option<String>,
     /// Where requests go that match no route: the hub's URL.
     pub default_target: Option<String>,
     /// Named bounds.

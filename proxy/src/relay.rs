@@ -26,10 +26,11 @@ use crate::{
     pool::Lease,
     room::Place,
     route::{Class, Route},
+    sibling,
     silence::{Pulse, Silence},
     splice::Ends,
     state::Shared,
-    upgrade, wire,
+    upgrade,
 };
 
 /// For an upstream that takes longer to answer than it may.
@@ -57,13 +58,14 @@ pub(crate) struct Client {
 
 /// Answers one request, whatever happens. What few requests need is boxed on the way, for hyper copies the whole of what
 /// this returns.
-pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> Result<Response<Download>, Never> {
+pub(crate) async fn answer(client: Arc<Client>, mut request: Request<Incoming>) -> Result<Response<Download>, Never> {
     client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     let open = client.between.as_ref().map(Between::open);
     if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
         return Ok(keep_alive::held(open, error_page::healthy()));
     }
     let begin = Instant::now();
+    let passed_on = sibling::admit(&client.shared, &mut request);
     let asked = Asked::new(&request);
     let multiplexed = request.version() == Version::HTTP_2;
     let socket = match multiplexed {
@@ -74,7 +76,7 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         Entry::new(&client.shared, &client.origin.address, asked.method(), request.uri().path(), request.headers())
     });
     let mut found = None;
-    let mut response = match pass(&client, Box::new(request), &mut found).await {
+    let mut response = match pass(&client, Box::new(request), passed_on, &mut found).await {
         Ok(response) => response,
         Err(fault) if fault.status.is_server_error() || client.shared.chp.is_some() => {
             Box::pin(error_page::told(&client.shared, fault, &asked)).await
@@ -82,6 +84,7 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
         Err(fault) => error_page::own(fault, asked.api()),
     };
     let class = found.as_ref().map_or(Class::Other, |route| route.class());
+    sibling::mark(&mut response, passed_on, class, found.as_ref().is_some_and(|route| route.is_elsewhere()));
     client.shared.meter.answered(class, socket, response.status(), begin.elapsed());
     // Another proxy accepts now: the next request of this client goes to that one.
     if client.shared.leaving.is_set() && !multiplexed && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -101,6 +104,7 @@ pub(crate) async fn answer(client: Arc<Client>, request: Request<Incoming>) -> R
 async fn pass(
     client: &Arc<Client>,
     mut request: Box<Request<Incoming>>,
+    passed_on: bool,
     found: &mut Option<Arc<Route>>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
@@ -109,11 +113,16 @@ async fn pass(
     }
     normal(&mut request)?;
     let route = find(shared, &request);
-    if !route.as_ref().is_ok_and(|route| is_health(route, request.uri().path())) {
+    // Who passes a request on has counted it.
+    if !passed_on && !route.as_ref().is_ok_and(|route| is_health(route, request.uri().path())) {
         budget::may_ask(client, || headers::last_address(request.headers()))?;
     }
     let route = route?;
     *found = Some(Arc::clone(&route));
+    if passed_on && route.is_elsewhere() {
+        tracing::warn!(prefix = route.prefix(), "another site sent a request here, and its server is not here either");
+        return Err(sibling::ASTRAY);
+    }
     let turn = budget::turn(shared, &route)?;
     match &shared.chp {
         None => pass_on(client, request, route, turn).await,
@@ -241,11 +250,10 @@ async fn forward(
     let (upload, uploaded) = Upload::new(incoming, &route, quiet, gate, client.ends.as_ref());
     drop(limits);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
-    let trailers = headers::clean_request(&mut parts.headers, &client.origin, size).map_err(refused_head)?;
+    let origin = sibling::origin(&client.origin, &parts.extensions);
+    let trailers = headers::clean_request(&mut parts.headers, &origin, size).map_err(refused_head)?;
     guard_cookies(shared, &route, &mut parts.headers);
-    if let Some(proof) = shared.proof.as_ref().filter(|_| route.is_hub()) {
-        parts.headers.insert(wire::PROOF_HEADER, proof.clone());
-    }
+    sibling::show(shared, &route, &mut parts.headers);
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
     }
@@ -360,11 +368,19 @@ pub(crate) async fn dial(
             shared.meter.refused(Refusal::Doubt);
             return Err(AWAY);
         }
+        if route.is_elsewhere() && shared.silent.is(route.target()) {
+            return Err(sibling::AWAY);
+        }
         let problem = match dial::open(shared, route).await {
             Ok(lease) => return Ok(lease),
             Err(problem) => problem,
         };
         shared.meter.not_connected(&problem);
+        if route.is_elsewhere() {
+            tracing::debug!(%problem, prefix = route.prefix(), "the proxy of another site is not reached");
+            shared.silent.note(route.target(), &problem);
+            return Err(sibling::AWAY);
+        }
         if problem.kind() == io::ErrorKind::ConnectionRefused {
             doubt::raise(shared, route);
         }

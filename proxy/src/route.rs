@@ -27,6 +27,7 @@ pub(crate) struct Route {
     wire: ArcSwap<wire::Route>,
     target: Target,
     hub: AtomicBool,
+    elsewhere: AtomicBool,
     /// Microseconds since the epoch; 0 is never.
     last_activity: AtomicI64,
     /// Whether the route stands in the ledger already.
@@ -54,6 +55,7 @@ impl Route {
             turns: Turns::default(),
             doubt: Doubt::default(),
             hub: AtomicBool::new(is_hub(&wire.data)),
+            elsewhere: AtomicBool::new(is_elsewhere(&wire.data)),
             wire: ArcSwap::from_pointee(wire),
             last_activity: AtomicI64::new(0),
             noted: AtomicBool::new(false),
@@ -80,6 +82,11 @@ impl Route {
         self.hub.load(Ordering::Relaxed)
     }
 
+    /// Whether it leads to the proxies of another site.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
     /// Whose server it leads to.
     pub(crate) fn class(&self) -> Class {
         if self.is_hub() { Class::Hub } else { self.class }
@@ -98,6 +105,7 @@ impl Route {
         }
         if **now != *wire {
             self.hub.store(is_hub(&wire.data), Ordering::Relaxed);
+            self.elsewhere.store(is_elsewhere(&wire.data), Ordering::Relaxed);
             self.wire.store(Arc::new(wire.clone()));
         }
         true
@@ -177,6 +185,10 @@ impl Route {
 
 fn is_hub(data: &Map<String, Value>) -> bool {
     data.get("hub").and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn is_elsewhere(data: &Map<String, Value>) -> bool {
+    data.get(wire::ELSEWHERE).is_some_and(Value::is_string)
 }
 
 /// Whose servers there are, as far as the metrics tell: never whose in person.

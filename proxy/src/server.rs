@@ -32,6 +32,7 @@ use crate::{
     room::Room,
     route::Route,
     secure::Secure,
+    sibling::Silent,
     snapshot::Store,
     state::{Counts, Routes, Shared},
     stop::Stop,
@@ -90,6 +91,7 @@ impl Proxy {
         };
         let shared = Arc::new(Shared {
             identity: options.identity,
+            site: options.site,
             proof,
             trusted: options.trusted_proxies,
             proxy_protocol_from: options.proxy_protocol_from,
@@ -112,6 +114,7 @@ impl Proxy {
             crowd: Arc::default(),
             access_log,
             cookie_firewall: options.cookie_firewall,
+            silent: Silent::default(),
             doubts,
         });
         let store = options.snapshot.map(Store::new);

@@ -26,6 +26,7 @@ use crate::{
     room::Room,
     route::Route,
     secure::Secure,
+    sibling,
     stop::Stop,
     table::Table,
     target::{Target, TargetError},
@@ -46,7 +47,10 @@ pub(crate) struct Routes {
 /// One proxy, as its tasks see it.
 pub(crate) struct Shared {
     pub(crate) identity: String,
-    /// What requests to the hub carry as [`wire::PROOF_HEADER`]; None when there is no hub that would know it.
+    /// Where this proxy is, told to the hub.
+    pub(crate) site: Option<String>,
+    /// What requests to the hub and to other proxies carry as [`wire::PROOF_HEADER`]; None when there is no hub that would
+    /// know it.
     pub(crate) proof: Option<HeaderValue>,
     /// Replaced when they are read again; see [`Shared::limits`].
     pub(crate) limits: ArcSwap<Limits>,
@@ -79,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) cookie_firewall: Option<CookieFirewall>,
+    pub(crate) silent: sibling::Silent,
     /// Takes routes whose server refused a connection; None when there is no hub that could be asked.
     pub(crate) doubts: Option<UnboundedSender<Arc<Route>>>,
 }

@@ -26,6 +26,7 @@ use crate::{
     headers, http2,
     relay::{self, Client},
     route::Route,
+    sibling,
     stream::Stream,
     tunnel::{self, End},
 };
@@ -61,8 +62,10 @@ pub(crate) async fn pass(
     let shares = request.version() == Version::HTTP_2;
     let (mut parts, _) = request.into_parts();
     parts.version = Version::HTTP_11;
-    headers::clean_request(&mut parts.headers, &client.origin, None).map_err(relay::refused_head)?;
+    let origin = sibling::origin(&client.origin, &parts.extensions);
+    headers::clean_request(&mut parts.headers, &origin, None).map_err(relay::refused_head)?;
     relay::guard_cookies(shared, &route, &mut parts.headers);
+    sibling::show(shared, &route, &mut parts.headers);
     if let Some(chp) = &shared.chp {
         chp.rewrite.request(&mut parts.headers, route.target());
     }

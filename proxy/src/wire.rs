@@ -1,6 +1,6 @@
 //! What hub and proxy say to each other, as serde types. The hub publishes, the proxy follows.
 //!
-//! `GET /routes/stream?proxy=ID[&epoch=E&since=REV]` answers with endless `application/x-ndjson`, one
+//! `GET /routes/stream?proxy=ID[&site=NAME][&epoch=E&since=REV]` answers with endless `application/x-ndjson`, one
 //! [`Line`] a line. `POST /routes/ack` takes an [`Ack`], `POST /activity` an [`Activity`]. Every request
 //! carries `Authorization: token X`.
 
@@ -22,8 +22,15 @@ pub const DOUBT_PATH: &str = "/routes/doubt";
 /// The header of a proxy that acknowledges heartbeats too, and is known by that to be there.
 pub const ACKNOWLEDGES_HEADER: &str = "x-specola-acknowledges";
 
-/// The header by which the hub knows a request as passed on by a proxy of its own, whose word about the client it believes.
+/// The header by which hub and proxies know a request as passed on by a proxy of theirs, whose word about the client they
+/// believe.
 pub const PROOF_HEADER: &str = "x-specola-proxy";
+
+/// In answers to who has shown the proof: what the request has led to, such as `hub` or `user`.
+pub const LED_TO_HEADER: &str = "x-specola-led-to";
+
+/// In the data of a route that leads to the proxies of another site: the name of the site.
+pub const ELSEWHERE: &str = "elsewhere";
 
 /// What [`PROOF_HEADER`] says: it can be made of the token that hub and proxies share, and the token not of it.
 pub fn proof(token: &str) -> String {

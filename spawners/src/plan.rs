@@ -41,6 +41,8 @@ pub struct Plan {
     pub gpus: BTreeMap<String, u64>,
     /// The very devices that were leased to it, by UUID or path, by the name of the resource; empty where none are leased.
     pub devices: BTreeMap<String, Vec<String>>,
+    /// The site it is to run at, where there are several; the usual one when absent.
+    pub site: Option<String>,
     /// What is mounted, by name, in the driver's own words.
     pub volumes: BTreeMap<String, Map<String, Value>>,
     /// Folders of the machine that servers run on which are put into the server.
@@ -134,6 +136,7 @@ impl Plan {
             image: None,
             gpus: BTreeMap::new(),
             devices: BTreeMap::new(),
+            site: None,
             volumes: BTreeMap::new(),
             binds: Vec::new(),
             mounts: Vec::new(),

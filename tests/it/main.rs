@@ -48,6 +48,7 @@ mod server_proxy;
 mod services;
 mod sharing;
 mod singleuser;
+mod sites;
 mod storage;
 mod subdomains;
 mod tls;

@@ -22,15 +22,28 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// Starts one in a new folder of this name; `hub` and `control` are addresses like `http://127.0.0.1:8081`.
     pub fn start(name: &str, folder: &Path, token: &str, hub: &str, control: &str) -> Result<Elsewhere> {
+        Elsewhere::at(place::free_port()?, name, folder, token, hub, control, "")
+    }
+
+    /// The same at a port; `more` is what its configuration says besides, in its section `[proxy]` and after it.
+    pub fn at(
+        port: u16,
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        more: &str,
+    ) -> Result<Elsewhere> {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
-        let (port, metrics) = (place::free_port()?, format!("127.0.0.1:{}", place::free_port()?));
+        let metrics = format!("127.0.0.1:{}", place::free_port()?);
         let origin = format!("http://127.0.0.1:{port}");
         let (file, config) = (folder.join("token"), folder.join("specola.toml"));
         fs::write(&file, token)?;
         let text = format!(
             "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
-             control_url = {control:?}\ntoken_file = {:?}\nmetrics_address = {metrics:?}\n",
+             control_url = {control:?}\ntoken_file = {:?}\nmetrics_address = {metrics:?}\n{more}",
             folder.display().to_string(),
             file.display().to_string()
         );
@@ -40,6 +53,12 @@ impl Elsewhere {
         command.args(["serve", "--proxy", "--config"]).arg(&config).current_dir(&folder);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(Elsewhere { child: command.spawn()?, origin, metrics: format!("http://{metrics}") })
+    }
+
+    /// It dies at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// What it answers to those who look after it.
@@ -56,7 +75,6 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -30,11 +30,7 @@ pub fn programs() -> Option<PathBuf> {
 impl Postgres {
     pub fn start(programs: &Path) -> Result<Postgres> {
         let folder = tempfile::tempdir()?;
-        if place::is_root() {
-            // It refuses to run as root.
-            let user = nix::unistd::User::from_name("postgres")?.context("no system user postgres")?;
-            chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
-        }
+        own(&folder)?;
         let mut postgres = Postgres { server: None, port: place::free_port()?, programs: programs.to_owned(), folder };
         let made = postgres
             .program("initdb")
@@ -44,6 +40,50 @@ impl Postgres {
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         postgres.run()?;
         Ok(postgres)
+    }
+
+    /// A server at a port of its own that follows this one, and takes nothing but its word until it is promoted. From now on
+    /// nothing counts as written here that is not there too.
+    pub fn standby(&self) -> Result<Postgres> {
+        let folder = tempfile::tempdir()?;
+        own(&folder)?;
+        let mut standby = Postgres { server: None, port: place::free_port()?, programs: self.programs.clone(), folder };
+        let mut copy = self.program("pg_basebackup");
+        copy.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &self.port.to_string(),
+            "-U",
+            "postgres",
+            "-c",
+            "fast",
+            "-X",
+            "stream",
+            "-R",
+        ]);
+        let made = copy.args(["--no-sync", "-D"]).arg(standby.folder.path().join("data")).output()?;
+        ensure!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        standby.run()?;
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")?;
+        self.sql("SELECT pg_reload_conf()")?;
+        let follows = || {
+            self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")
+                .is_ok_and(|count| count == "1")
+        };
+        ensure!(came_true(Duration::from_secs(30), follows), "the standby does not follow");
+        Ok(standby)
+    }
+
+    /// A standby becomes the server.
+    pub fn promote(&self) -> Result<()> {
+        ensure!(self.sql("SELECT pg_promote()")? == "t", "it is not promoted");
+        Ok(())
+    }
+
+    /// Its port of 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it, for the first time or again, and waits until it answers.
@@ -110,6 +150,15 @@ impl Postgres {
         }
         let _ = server.wait();
     }
+}
+
+/// It refuses to run as root.
+fn own(folder: &TempDir) -> Result<()> {
+    if place::is_root() {
+        let user = nix::unistd::User::from_name("postgres")?.context("no system user postgres")?;
+        chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+    }
+    Ok(())
 }
 
 impl Drop for Postgres {

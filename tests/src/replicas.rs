@@ -18,6 +18,14 @@ use crate::{Mark, Session, Specola, place, until};
 const SOON: Duration = Duration::from_secs(60);
 const TOKEN: &str = "the-token-that-hubs-and-proxies-share";
 
+/// A proxy that is to be started.
+#[derive(Clone)]
+pub struct Door {
+    pub port: u16,
+    /// What its configuration says besides, in its section `[proxy]` and after it.
+    pub more: String,
+}
+
 pub struct Replicas {
     pub hubs: Vec<Specola>,
     pub proxies: Vec<Elsewhere>,
@@ -34,17 +42,13 @@ pub struct Replicas {
 impl Replicas {
     /// Starts all and waits until each proxy has its routes and each hub answers.
     pub async fn start(database: Postgres, hubs: usize, proxies: usize, options: Options) -> Result<Replicas> {
-        Replicas::start_with(database, hubs, proxies, options, None).await
+        let doors: Result<Vec<_>> =
+            (0..proxies).map(|_| Ok(Door { port: place::free_port()?, more: String::new() })).collect();
+        Replicas::with(database, vec![options; hubs], &doors?).await
     }
 
-    /// The same, with hubs of another program than the one under test.
-    pub async fn start_with(
-        database: Postgres,
-        hubs: usize,
-        proxies: usize,
-        options: Options,
-        program: Option<&Path>,
-    ) -> Result<Replicas> {
+    /// The same with hubs and proxies that differ.
+    pub async fn with(database: Postgres, hubs: Vec<Options>, proxies: &[Door]) -> Result<Replicas> {
         let folder = tempfile::tempdir()?;
         let token = folder.path().join("token");
         fs::write(&token, TOKEN)?;
@@ -55,7 +59,7 @@ impl Replicas {
         let (front, hub, control) = (front?, hub?, control?);
         let [hub_url, control_url] = [hub, control].map(|port| format!("http://127.0.0.1:{port}"));
         let (mut all, mut behind) = (Vec::new(), Vec::new());
-        for number in 0..hubs {
+        for (number, options) in hubs.into_iter().enumerate() {
             let own = folder.path().join(format!("hub{number}"));
             fs::create_dir(&own)?;
             let ground = Ground { folder: own, port: front, hub_port: place::free_port()? };
@@ -70,15 +74,18 @@ impl Replicas {
                 .set("proxy", "token_file", &text(&token))
                 .set("proxy", "control_address", &format!("\"127.0.0.1:{door}\""))
                 .set("spawner.local", "homes_dir", &text(&folder.path().join("home")));
-            let mut hub = Specola::on(ground, own.and(options.clone()), Mark::default());
-            hub.program = program.map(Path::to_owned);
-            all.push(hub);
+            all.push(Specola::on(ground, own.and(options), Mark::default()));
         }
         for hub in &mut all {
             hub.launch(&[])?;
         }
-        let others = (0..proxies)
-            .map(|number| Elsewhere::start(&format!("proxy{number}"), folder.path(), TOKEN, &hub_url, &control_url))
+        let others = proxies
+            .iter()
+            .enumerate()
+            .map(|(number, door)| {
+                let name = format!("proxy{number}");
+                Elsewhere::at(door.port, &name, folder.path(), TOKEN, &hub_url, &control_url, &door.more)
+            })
             .collect::<Result<Vec<_>>>()?;
         let balancer = Balancer::start(folder.path(), [front, hub, control], &behind, &others)?;
         let replicas = Replicas {
@@ -91,7 +98,7 @@ impl Replicas {
             _balancer: balancer,
             folder,
         };
-        for number in 0..hubs {
+        for number in 0..replicas.hubs.len() {
             replicas.answers(number).await?;
         }
         for proxy in &replicas.proxies {
@@ -123,6 +130,11 @@ impl Replicas {
         Elsewhere::start(name, self.folder.path(), TOKEN, &self.hub, &self.control)
     }
 
+    /// The same at a port, with more configuration.
+    pub fn proxy_at(&self, name: &str, door: &Door) -> Result<Elsewhere> {
+        Elsewhere::at(door.port, name, self.folder.path(), TOKEN, &self.hub, &self.control, &door.more)
+    }
+
     /// How many labs run, whichever hub started them.
     pub fn labs(&self) -> usize {
         self.hubs.iter().map(|hub| hub.labs().len()).sum()
@@ -130,7 +142,7 @@ impl Replicas {
 }
 
 /// haproxy: asks each hub how it is, and leads to those that answer.
-struct Balancer(Child);
+pub(crate) struct Balancer(Child);
 
 impl Balancer {
     fn start(folder: &Path, ports: [u16; 3], hubs: &[(u16, u16)], proxies: &[Elsewhere]) -> Result<Balancer> {
@@ -151,13 +163,18 @@ impl Balancer {
         for (number, (_, door)) in hubs.iter().enumerate() {
             text += &format!(" server c{number} 127.0.0.1:{door} check inter 200ms fall 1 rise 1\n");
         }
+        Balancer::run(folder, &text, front)
+    }
+
+    /// Starts it with a configuration, and waits until it listens at a port.
+    pub(crate) fn run(folder: &Path, text: &str, port: u16) -> Result<Balancer> {
         let file = folder.join("haproxy.cfg");
         fs::write(&file, text)?;
         let log = fs::File::create(folder.join("haproxy.log"))?;
         let mut command = Command::new("haproxy");
         command.args(["-db", "-f"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let balancer = Balancer(command.spawn().context("haproxy")?);
-        let listens = || TcpListener::bind(("127.0.0.1", front)).is_err();
+        let listens = || TcpListener::bind(("127.0.0.1", port)).is_err();
         ensure!(crate::wait::came_true(SOON, listens), "haproxy does not listen");
         Ok(balancer)
     }

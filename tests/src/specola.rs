@@ -28,6 +28,8 @@ pub struct Options {
     values: BTreeMap<(String, String), String>,
     environment: Vec<(String, String)>,
     bare: bool,
+    /// Another program than the one under test.
+    program: Option<PathBuf>,
 }
 
 impl Options {
@@ -46,6 +48,13 @@ impl Options {
     pub fn and(mut self, others: Options) -> Options {
         self.values.extend(others.values);
         self.environment.extend(others.environment);
+        self.program = others.program.or(self.program);
+        self
+    }
+
+    /// With another program than the one under test.
+    pub fn program(mut self, program: Option<&Path>) -> Options {
+        self.program = program.map(Path::to_owned);
         self
     }
 
@@ -99,8 +108,6 @@ impl Options {
 pub struct Specola {
     pub ground: Ground,
     options: Options,
-    /// Another program than the one under test.
-    pub program: Option<PathBuf>,
     hub: Option<Child>,
     // Fields are dropped in this order: nothing may run any more when the folder goes.
     mark: Mark,
@@ -119,7 +126,7 @@ impl Specola {
 
     /// Makes a hub on a ground that exists, not started yet. The mark is that of the servers it is to adopt.
     pub fn on(ground: Ground, options: Options, mark: Mark) -> Specola {
-        Specola { ground, options, program: None, hub: None, mark, _folder: None }
+        Specola { ground, options, hub: None, mark, _folder: None }
     }
 
     /// Starts the hub and waits until it answers through the proxy.
@@ -135,10 +142,15 @@ impl Specola {
         self.run().await
     }
 
+    /// What is started next is this program, or the one under test.
+    pub fn run_as(&mut self, program: Option<&Path>) {
+        self.options.program = program.map(Path::to_owned);
+    }
+
     /// Starts the hub with more variables in its environment, and does not wait.
     pub fn launch(&mut self, environment: &[(&str, &str)]) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let mut command = Command::new(self.program.clone().map_or_else(place::binary, Ok)?);
+        let mut command = Command::new(self.options.program.clone().map_or_else(place::binary, Ok)?);
         command.arg("serve").current_dir(&self.ground.folder);
         if self.options.bare {
             command.envs(self.whereabouts());

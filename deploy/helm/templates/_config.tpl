@@ -208,6 +208,10 @@ app.kubernetes.io/managed-by: specola
     "trusted_downstream_ips" .Values.proxy.trustedDownstreamIPs -}}
 {{- with include "specola.publicUrl" . -}}{{- $_ := set $hub "public_url" . -}}{{- end -}}
 {{- with dig "hub" "subdomain_host" "" .Values.hub.config -}}{{- $_ := set $hub "subdomain_host" . -}}{{- end -}}
+{{- with dig "hub" "site" "" .Values.hub.config -}}{{- $_ := set $hub "site" . -}}{{- end -}}
+{{- /* Of sites it needs the names. */ -}}
+{{- $sites := list -}}
+{{- range (dig "sites" list .Values.hub.config) -}}{{- $sites = append $sites (pick . "name" "proxy_url") -}}{{- end -}}
 {{- $proxy := dict
     "control_url" (include "specola.hubUrl" (list . "hub-control" 8001))
     "metrics_address" (printf "%s:8002" (include "specola.everyAddress" .))
@@ -223,5 +227,5 @@ app.kubernetes.io/managed-by: specola
   {{- $_ := set $proxy "ssl_cert" "/run/specola/tls/tls.crt" -}}
   {{- $_ := set $proxy "ssl_key" "/run/specola/tls/tls.key" -}}
 {{- end -}}
-{{- dict "hub" $hub "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) $proxy (deepCopy .Values.proxy.config)) "log" (dict "level" (.Values.debug.enabled | ternary "debug" "info")) | toJson -}}
+{{- dict "hub" $hub "sites" (empty $sites | ternary nil $sites) "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) $proxy (deepCopy .Values.proxy.config)) "log" (dict "level" (.Values.debug.enabled | ternary "debug" "info")) | toJson -}}
 {{- end -}}

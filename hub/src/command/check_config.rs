@@ -85,6 +85,14 @@ fn summary(config: &Config) -> Vec<(&'static str, String)> {
         ("Servers", format!("{}: {}", spawner.driver.as_str(), spawner.cmd.join(" "))),
         ("Servers run as", run_as(config).into()),
     ];
+    if config.has_sites() {
+        let here = config.hub.site.as_deref();
+        let sites = config.sites.iter().map(|site| match here == Some(site.name.as_str()) {
+            true => format!("{} (this hub)", site.name),
+            false => site.name.clone(),
+        });
+        rows.push(("Sites", sites.collect::<Vec<_>>().join(", ")));
+    }
     let limits: Vec<String> = [
         spawner.mem_limit.map(|size| format!("{} MiB memory", size.0 >> 20)),
         spawner.cpu_limit.map(|cpus| format!("{cpus} processors")),

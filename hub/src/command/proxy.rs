@@ -44,6 +44,9 @@ pub struct Proxy {
     /// The name told to the hub; the machine's name when absent.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// The site that the proxy is at, told to the hub.
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
     /// A network whose X-Forwarded headers are believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Cidr>,
@@ -186,6 +189,7 @@ impl Proxy {
             token: token.trim().to_owned(),
             snapshot: self.snapshot,
             identity: self.name.or_else(host).unwrap_or_else(|| "proxy".to_owned()),
+            site: self.site,
             default_target: self.default_target,
             limits,
             admin_socket: self.admin_socket,

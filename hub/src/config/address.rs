@@ -156,6 +156,18 @@ impl HttpUrl {
         self.0.get(..end).unwrap_or(&self.0)
     }
 
+    /// Whether it has no path.
+    pub fn is_origin(&self) -> bool {
+        self.origin() == self.0.trim_end_matches('/')
+    }
+
+    /// Its host, without brackets.
+    pub fn host(&self) -> &str {
+        let authority = self.origin().split("://").nth(1).unwrap_or_default();
+        let end = authority.rfind(':').filter(|at| !authority.get(*at..).unwrap_or_default().contains(']'));
+        authority.get(..end.unwrap_or(authority.len())).unwrap_or_default().trim_matches(['[', ']'])
+    }
+
     /// Whether it is `https`.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https://")

@@ -43,6 +43,7 @@ pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Config, Co
             return Err(finish(problems, &document));
         }
     };
+    super::site::lay(&mut config, &document.root, &shape, &mut problems);
     // As JupyterHub: who names a certificate means https.
     config.hub.bind_url.https |= config.proxy.tls().is_some();
     config.file = path.map(Path::to_owned);
@@ -119,6 +120,7 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
         }
     }
     config.notes.extend(super::service::fetch(hub, problems));
+    config.notes.extend(super::site::fetch(&mut config.sites, problems));
     config.notes.extend(super::provider::fetch(&mut config.auth.providers, problems));
     // The cookie secret's file is made at the first start, so it is not read here.
     if hub.cookie_secret.is_some() && hub.cookie_secret_file.is_some() {

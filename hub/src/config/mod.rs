@@ -158,6 +158,19 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigErrors::new(problems)) }
     }
 
+    /// Whether servers run at sites: those of the driver `local` are processes of the hub's machine in any case.
+    pub fn has_sites(&self) -> bool {
+        !self.sites.is_empty() && self.spawner.driver != spawner::Driver::Local
+    }
+
+    /// What servers are started with: at each site, or at the only place there is.
+    pub fn spawners(&self) -> Vec<&SpawnerConfig> {
+        match self.has_sites() {
+            true => self.sites.iter().map(|site| site.spawner_of(self)).collect(),
+            false => vec![&self.spawner],
+        }
+    }
+
     /// The options that the variables of INFN's deployments gave, each with its variable.
     pub fn taken(&self) -> &[(String, String)] {
         &self.infn.options

@@ -76,6 +76,12 @@ impl Shape {
         Self::of(generator.into_root_schema_for::<Config>().as_value())
     }
 
+    /// The shape of a member of a table.
+    pub fn member(&self, name: &str) -> Option<&Self> {
+        let Self::Table(fields) = self else { return None };
+        fields.iter().find(|field| field.name == name).map(|field| &field.shape)
+    }
+
     /// Reads a schema. What it does not know is `Any`; a test makes sure that no option is.
     fn of(schema: &Value) -> Self {
         if let Some(options) = schema.get("anyOf").and_then(Value::as_array) {

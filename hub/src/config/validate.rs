@@ -207,8 +207,9 @@ fn docker(config: &Config, blame: &mut impl Blame) {
     if config.spawner.driver != Driver::Docker {
         return;
     }
-    for (option, what, remedy) in super::docker::problems(&config.spawner, chooses_images(config)) {
-        blame(&format!("spawner.docker.{option}"), &what, remedy);
+    let of = |spawner: &SpawnerConfig| super::docker::problems(spawner, chooses_images(config));
+    for (key, what, remedy) in super::site::each(config, "spawner.docker", of) {
+        blame(&key, &what, remedy);
     }
 }
 
@@ -216,8 +217,9 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     if config.spawner.driver != Driver::Kubernetes {
         return;
     }
-    for (option, what, remedy) in super::kubernetes::problems(&config.spawner, chooses_images(config)) {
-        blame(&format!("spawner.kubernetes.{option}"), &what, remedy);
+    let of = |spawner: &SpawnerConfig| super::kubernetes::problems(spawner, chooses_images(config));
+    for (key, what, remedy) in super::site::each(config, "spawner.kubernetes", of) {
+        blame(&key, &what, remedy);
     }
     if !config.spawner.devices.is_empty() {
         let what = "names devices, and in a cluster its scheduler gives them out";
@@ -276,7 +278,15 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
     if config.auth.authenticator == Authenticator::External && none(&config.auth.external) {
         blame("auth.authenticator", "is \"external\", and [auth.external] names nobody to ask", remedy);
     }
-    if config.spawner.driver == Driver::External && none(&config.spawner.external) {
+    if config.spawner.driver == Driver::External && config.has_sites() {
+        for (key, what, remedy) in super::site::each(config, "spawner.external", |spawner| spawner.external.problems())
+        {
+            blame(&key, &what, remedy);
+        }
+        for (index, _) in config.sites.iter().enumerate().filter(|(_, site)| none(&site.spawner_of(config).external)) {
+            blame(&format!("sites[{index}].spawner"), "names nobody to ask", remedy);
+        }
+    } else if config.spawner.driver == Driver::External && none(&config.spawner.external) {
         blame("spawner.driver", "is \"external\", and [spawner.external] names nobody to ask", remedy);
     }
 }
@@ -323,7 +333,12 @@ fn log(log: &LogConfig, blame: &mut impl Blame) {
 /// What is allowed, and worth a second look. Sentences for the log and for `check-config`.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = config.notes.clone();
-    let mut say = |text: String| warnings.push(text);
+    // What holds of several sites is said once.
+    let mut say = |text: String| {
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    };
     super::rules::compile(config).notes.into_iter().for_each(&mut say);
     super::collaboration::warnings(config).into_iter().for_each(&mut say);
     let auth = &config.auth;
@@ -366,11 +381,14 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     let hub = &config.hub;
     super::proxy::warnings(config).into_iter().for_each(&mut say);
+    super::site::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
-        super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+        let of = |spawner| super::docker::warnings(spawner, &hub.hub_url());
+        config.spawners().into_iter().flat_map(of).for_each(&mut say);
     }
     if config.spawner.driver == Driver::Kubernetes {
-        super::kubernetes::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
+        let of = |spawner| super::kubernetes::warnings(spawner, &hub.hub_url());
+        config.spawners().into_iter().flat_map(of).for_each(&mut say);
     }
     let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
     if !hub.bind_url.is_loopback() && !encrypted {

@@ -2,6 +2,8 @@
 //!
 //! Served on a unix socket in the data directory, and where `proxy.control_address` says. Every request carries the token that hub and proxies share.
 
+pub mod site;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -21,6 +23,7 @@ use serde::Deserialize;
 use spawners::Sight;
 use specola_proxy::wire::{self, Ack, Activity, Line};
 
+use self::site::View;
 use crate::app::App;
 use crate::http::{Answer, Problem};
 use crate::keeper::state_of;
@@ -35,6 +38,7 @@ const BODY: usize = 8 * 1024 * 1024;
 struct Control {
     app: Arc<App>,
     token: Secret,
+    /// The mark of the database.
     epoch: String,
 }
 
@@ -89,6 +93,7 @@ fn admit(request: &HttpRequest, control: &Control) -> Result<(), Problem> {
 struct Wanted {
     #[serde(default)]
     proxy: String,
+    site: Option<String>,
     #[serde(default)]
     epoch: String,
     since: Option<u64>,
@@ -96,11 +101,12 @@ struct Wanted {
 
 async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::Query<Wanted>) -> Answer {
     admit(&request, &control)?;
+    let view = control.app.keeper.ways().seen_from(wanted.site.as_deref(), &control.epoch);
     let known =
-        if wanted.epoch == control.epoch { wanted.since.and_then(|since| i64::try_from(since).ok()) } else { None };
+        if wanted.epoch == view.epoch { wanted.since.and_then(|since| i64::try_from(since).ok()) } else { None };
     let changes = control.app.keeper.signals().follow_routes();
     let silent = Some(wanted.into_inner().proxy).filter(|_| !request.headers().contains_key(wire::ACKNOWLEDGES_HEADER));
-    let follower = Follower { changes, control, silent, known, started: false };
+    let follower = Follower { changes, control, view, silent, known, started: false };
     let lines = stream::unfold(follower, |mut follower| async move {
         let line = follower.next().await?;
         let mut text = serde_json::to_vec(&line).ok()?;
@@ -113,6 +119,7 @@ async fn routes(request: HttpRequest, control: web::Data<Control>, wanted: web::
 /// One proxy's place in the numbering of routes.
 struct Follower {
     control: web::Data<Control>,
+    view: View,
     /// The name of a proxy of before, which does not acknowledge heartbeats: that it is connected has to do.
     silent: Option<String>,
     changes: tokio::sync::watch::Receiver<u64>,
@@ -138,7 +145,7 @@ impl Follower {
             // The first heartbeat comes at once: it tells the proxy that it is up to date.
             let revision = as_revision(self.known.unwrap_or_default());
             if !std::mem::replace(&mut self.started, true) {
-                return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
+                return Some(Line::Heartbeat { epoch: self.view.epoch.clone(), revision });
             }
             tokio::select! {
                 changed = self.changes.changed() => changed.ok()?,
@@ -150,20 +157,20 @@ impl Follower {
                     {
                         tracing::warn!("a connected proxy could not be recorded: {error}");
                     }
-                    return Some(Line::Heartbeat { epoch: self.control.epoch.clone(), revision });
+                    return Some(Line::Heartbeat { epoch: self.view.epoch.clone(), revision });
                 }
             }
         }
     }
 
     async fn read(&mut self) -> Result<Option<Line>, hub_store::StoreError> {
-        let (store, epoch) = (&self.control.app.store, self.control.epoch.clone());
+        let (store, epoch) = (&self.control.app.store, self.view.epoch.clone());
         if let Some(known) = self.known {
             match store.routes_since(known).await? {
                 Some(changes) if changes.revision == known => return Ok(None),
                 Some(changes) => {
                     self.known = Some(changes.revision);
-                    let put = changes.changed.into_iter().map(on_the_wire).collect();
+                    let put = changes.changed.into_iter().map(|route| self.view.tell(route)).collect();
                     let (revision, delete) = (as_revision(changes.revision), changes.deleted);
                     return Ok(Some(Line::Change { epoch, revision, put, delete }));
                 }
@@ -172,7 +179,7 @@ impl Follower {
         }
         let (revision, routes) = store.routes_snapshot().await?;
         (self.known, self.started) = (Some(revision), true);
-        let routes = routes.into_iter().map(on_the_wire).collect();
+        let routes = routes.into_iter().map(|route| self.view.tell(route)).collect();
         Ok(Some(Line::Snapshot { epoch, revision: as_revision(revision), routes }))
     }
 }
@@ -182,17 +189,9 @@ fn as_revision(revision: i64) -> u64 {
     u64::try_from(revision).unwrap_or_default()
 }
 
-fn on_the_wire(route: hub_store::Route) -> wire::Route {
-    let data = match route.data {
-        serde_json::Value::Object(data) => data,
-        _ => serde_json::Map::new(),
-    };
-    wire::Route { prefix: route.prefix, target: route.target, data }
-}
-
 async fn acknowledge(request: HttpRequest, control: web::Data<Control>, ack: web::Json<Ack>) -> Answer {
     admit(&request, &control)?;
-    if ack.epoch != control.epoch {
+    if !site::is_of(&ack.epoch, &control.epoch) {
         return Err(Problem::conflict("These routes are of another database"));
     }
     let revision = i64::try_from(ack.revision).map_err(|_| Problem::bad("There is no such revision"))?;

@@ -183,7 +183,11 @@ impl Inner {
 
     async fn probe(&self, server: &Server, sight: Option<Sight>, run: &mut Run) -> Result<Step> {
         let Some(Sight::Up { url }) = sight else { return Ok(Step::Again) };
-        let asked = self.attend(server, self.ask_a_few_times(&url, run)).await;
+        if self.recipe.ways.to(server).is_some() {
+            // It is asked through the proxies of its site, once they know the way: record 14.
+            return self.open_the_way(server, "Opening the way to it").await;
+        }
+        let asked = self.attend(server, self.ask_a_few_times(&url, None, run)).await;
         match asked {
             Attended::Done(Some(version)) => self.answered(server, version).await,
             Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
@@ -191,10 +195,14 @@ impl Inner {
         }
     }
 
-    /// Returns the version the server told, once it answers.
-    async fn ask_a_few_times(&self, url: &str, run: &mut Run) -> Option<Option<String>> {
+    /// Returns the version the server told, once it answers: itself, or through proxies that are shown a proof.
+    async fn ask_a_few_times(&self, url: &str, through: Option<&Secret>, run: &mut Run) -> Option<Option<String>> {
         for _ in 0..PROBES_PER_LOOK {
-            match self.prober.ask(url).await {
+            let reply = match through {
+                None => self.prober.ask(url).await,
+                Some(proof) => self.prober.ask_through(url, proof).await,
+            };
+            match reply {
                 Reply::Answers { version } => return Some(version),
                 Reply::NotYet(reply) => run.last_reply = reply,
                 Reply::Garbage(reply) => run.last_reply = format!("it does not speak HTTP ({reply})"),
@@ -208,11 +216,15 @@ impl Inner {
         if version.is_none() {
             tracing::debug!(user = server.user_name, server = server.name, "tells no X-JupyterHub-Version");
         }
+        self.open_the_way(server, "The server answers; opening the way to it").await
+    }
+
+    async fn open_the_way(&self, server: &Server, told: &str) -> Result<Step> {
         let deadline = self.now() + self.settings.http_timeout;
         let changed = self.advance(server, Phase::Routing, Some(deadline)).await?;
         breakpoint::pass("probe.after");
         if changed {
-            self.tell(server, 80, Phase::Routing, "The server answers; opening the way to it").await;
+            self.tell(server, 80, Phase::Routing, told).await;
         }
         Ok(Step::after(changed))
     }
@@ -237,10 +249,21 @@ impl Inner {
         match self.attend(server, wait).await {
             Attended::Done(Ok(())) => {
                 metrics::route_added(true, begun.elapsed());
-                self.ready(server, run).await
+                self.opened(server, run).await
             }
             Attended::Done(Err(error)) => Err(hub_store::StoreError::into(error)),
             Attended::Overtaken => Ok(Step::Again),
+            Attended::Lost => self.lost_with_its_route(server).await,
+        }
+    }
+
+    /// Its proxies know the way. A server of another site has not been asked yet whether it answers.
+    async fn opened(&self, server: &Server, run: &mut Run) -> Result<Step> {
+        let Some((proxies, proof)) = self.recipe.ways.to(server) else { return self.ready(server, run).await };
+        let url = format!("{proxies}{}", self.recipe.prefix(&server.user_name, &server.name));
+        match self.attend(server, self.ask_a_few_times(&url, Some(proof), run)).await {
+            Attended::Done(Some(_)) => self.ready(server, run).await,
+            Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
             Attended::Lost => self.lost_with_its_route(server).await,
         }
     }

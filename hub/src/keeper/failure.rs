@@ -101,6 +101,9 @@ fn metric_reason(code: &str) -> &str {
 
 impl Inner {
     pub(crate) async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
+        // One of another site has its route before it is asked.
+        let asked = !run.last_reply.is_empty() && self.recipe.ways.to(server).is_some();
+        let cause = if asked && cause == Cause::NoRoute { Cause::NoAnswer } else { cause };
         let limit = match cause {
             Cause::StartTimeout => self.settings.start_timeout,
             _ => self.settings.http_timeout,

@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use act::Step;
 use signals::Signals;
 
+use crate::control::site::Ways;
 use crate::hook::Hooks;
 
 /// A lease runs out this long after its last renewal; the next hub waits at most this long after a crash.
@@ -124,7 +125,7 @@ impl Keeper {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (prober, runtime) = (probe::Prober::default(), Handle::current());
+        let (prober, runtime) = (probe::Prober::trusting(recipe.ways.ca_file.clone()), Handle::current());
         let parts = Inner { store, clock, driver, prober, settings, recipe, holder, signals, tracker, runtime, stop };
         Self(Arc::new(parts))
     }
@@ -147,6 +148,11 @@ impl Keeper {
     /// What servers are started with.
     pub fn recipe(&self) -> &prepare::Recipe {
         &self.0.recipe
+    }
+
+    /// How servers of other sites are reached.
+    pub fn ways(&self) -> &Ways {
+        &self.0.recipe.ways
     }
 
     /// The devices there are.

@@ -1,6 +1,7 @@
 //! What a server is started with: its token, its OAuth client, its environment and command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hub_core::clock::Time;
 use hub_core::name;
@@ -13,6 +14,7 @@ use spawners::{Identity, Plan};
 
 use crate::config::CollaborationConfig;
 use crate::config::spawner::OidcVariable;
+use crate::control::site::Ways;
 use crate::http::url::{Paths, client_of_server, server_prefix};
 use crate::storage::Offer;
 
@@ -75,6 +77,8 @@ pub struct Recipe {
     pub storage: Vec<Offer>,
     /// Labs for working together.
     pub collaboration: Vec<CollaborationConfig>,
+    /// How servers of other sites are reached.
+    pub ways: Arc<Ways>,
     /// What was chosen and granted, for what only drivers have a word for.
     pub chosen: Resolved,
 }
@@ -231,6 +235,9 @@ impl Recipe {
         plan.cpu_guarantee = self.cpu_guarantee;
         plan.image.clone_from(&self.chosen.image);
         plan.gpus.clone_from(&self.chosen.gpus);
+        // What was asked for; the driver refuses a site that does not exist.
+        let options = server.user_options.as_ref();
+        plan.site = options.and_then(|options| options.get("site")?.as_str().map(str::to_owned));
         plan.volumes.clone_from(&self.chosen.volumes);
         plan.extra.clone_from(&self.chosen.extra);
         plan

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hub_core::secret::Secret;
 use hyper::body::Incoming;
+use hyper::http::request::Builder;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use specola_proxy::wire;
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,21 +59,29 @@ impl Prober {
 
     /// Asks an address as it is.
     pub async fn ask_at(&self, url: &str) -> Reply {
-        let request = match Request::get(url).body(Empty::new()) {
-            Ok(request) => request,
-            Err(error) => return Reply::NotYet(format!("its address {url} is not valid: {error}")),
-        };
-        match tokio::time::timeout(PATIENCE, self.send(request)).await {
-            Err(_) => Reply::NotYet(format!("no answer within {} s", PATIENCE.as_secs())),
-            Ok(Err(reply)) => reply,
-            Ok(Ok(answer)) if answer.status().is_server_error() => {
-                Reply::NotYet(format!("it answered with status {}", answer.status().as_u16()))
-            }
-            Ok(Ok(answer)) => {
-                let version = answer.headers().get("x-jupyterhub-version").and_then(|value| value.to_str().ok());
-                Reply::Answers { version: version.map(str::to_owned) }
-            }
+        match self.answer(Request::get(url), url).await {
+            Err(reply) => reply,
+            Ok(answer) => judge(&answer),
         }
+    }
+
+    /// As `ask`, with the address of a server at proxies of ours, which say that it was the server who has answered.
+    pub async fn ask_through(&self, url: &str, proof: &Secret) -> Reply {
+        let url = &format!("{url}api");
+        match self.answer(Request::get(url).header(wire::PROOF_HEADER, proof.expose()), url).await {
+            Err(reply) => reply,
+            Ok(answer) if answer.headers().get(wire::LED_TO_HEADER).is_some_and(|led_to| led_to == "user") => {
+                judge(&answer)
+            }
+            Ok(_) => Reply::NotYet("the proxies of its site do not lead to it".to_owned()),
+        }
+    }
+
+    async fn answer(&self, request: Builder, url: &str) -> Result<Response<Incoming>, Reply> {
+        let request = request.body(Empty::new());
+        let request = request.map_err(|error| Reply::NotYet(format!("its address {url} is not valid: {error}")))?;
+        let asked = tokio::time::timeout(PATIENCE, self.send(request)).await;
+        asked.unwrap_or_else(|_| Err(Reply::NotYet(format!("no answer within {} s", PATIENCE.as_secs()))))
     }
 
     async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, Reply> {
@@ -90,6 +101,14 @@ impl Prober {
         };
         client.request(request).await.map_err(|error| failure(&error))
     }
+}
+
+fn judge(answer: &Response<Incoming>) -> Reply {
+    if answer.status().is_server_error() {
+        return Reply::NotYet(format!("it answered with status {}", answer.status().as_u16()));
+    }
+    let version = answer.headers().get("x-jupyterhub-version").and_then(|value| value.to_str().ok());
+    Reply::Answers { version: version.map(str::to_owned) }
 }
 
 fn failure(error: &hyper_util::client::legacy::Error) -> Reply {
@@ -136,5 +155,23 @@ mod tests {
     async fn something_that_is_not_http_is_told_apart() {
         let url = answering(b"SSH-2.0-OpenSSH_9.2\r\n").await;
         assert!(matches!(Prober::default().ask(&url).await, Reply::Garbage(_)));
+    }
+
+    #[tokio::test]
+    async fn through_proxies_only_the_servers_own_answer_counts() {
+        let asked = async |answer: &'static [u8]| {
+            let url = answering(answer).await;
+            Prober::default().ask_through(&url, &Secret::new("5f")).await
+        };
+        let of_server = asked(b"HTTP/1.1 200 OK\r\nX-Specola-Led-To: user\r\nContent-Length: 0\r\n\r\n").await;
+        assert_eq!(of_server, Reply::Answers { version: None });
+        for not_yet in [
+            &b"HTTP/1.1 503 Away\r\nX-Specola-Led-To: user\r\nContent-Length: 0\r\n\r\n"[..],
+            // The hub's own page, and somebody who is no proxy of ours.
+            b"HTTP/1.1 200 OK\r\nX-Specola-Led-To: hub\r\nContent-Length: 0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ] {
+            assert!(matches!(asked(not_yet).await, Reply::NotYet(_)));
+        }
     }
 }

@@ -14,10 +14,14 @@ use crate::keeper::signals::Signals;
 
 /// The route of a server that answers.
 pub fn route_of(server: &Server, recipe: &Recipe) -> Route {
+    let mut data = json!({ "user": server.user_name, "server_name": server.name, "jupyterhub": true });
+    if let Some(site) = recipe.ways.site_of(server) {
+        data["site"] = site.into();
+    }
     Route {
         prefix: recipe.paths.server_route(&server.user_name, &server.name),
         target: target_of(server.url.as_deref().unwrap_or_default()),
-        data: json!({ "user": server.user_name, "server_name": server.name, "jupyterhub": true }),
+        data,
         revision: 0,
     }
 }

@@ -12,6 +12,7 @@ use hub_core::life::Phase;
 use hub_store::{Event, Server, StartLimits, Store, TokenOwner, WantRunning, WantStopped};
 use serde_json::Value;
 use spawners::fake::World;
+use specola::control::site::Ways;
 use specola::http::url::Paths;
 use specola::keeper::devices::DeviceSettings;
 use specola::keeper::failure::Failure;
@@ -84,6 +85,8 @@ pub struct House {
     pub devices: DeviceSettings,
     /// Which folders and volumes hubs that are started from now on know of.
     pub layout: Arc<Layout>,
+    /// How hubs that are started from now on reach servers of other sites.
+    pub ways: Arc<Ways>,
 }
 
 impl House {
@@ -104,6 +107,7 @@ impl House {
             server,
             devices: DeviceSettings::default(),
             layout: Arc::default(),
+            ways: Arc::default(),
         }
     }
 
@@ -221,6 +225,7 @@ impl Hub {
         let parts = (driver.clone(), holder.to_owned(), tracker.clone(), stop.clone());
         // Connections belong to the runtime they are made in.
         let (database, devices, layout) = (house.database.clone(), house.devices.clone(), house.layout.clone());
+        let recipe = Recipe { ways: house.ways.clone(), ..recipe() };
         let store = runtime.spawn(async move { database.open().await }).await.unwrap();
         let (there, proxy_id) = (store.clone(), format!("proxy of {holder}"));
         let keeper = runtime.spawn(async move {
@@ -230,7 +235,7 @@ impl Hub {
                 Arc::new(clock.clone()),
                 Arc::new(driver),
                 Settings { devices, layout, ..settings() },
-                recipe(),
+                recipe,
                 holder,
                 signals.clone(),
                 tracker.clone(),
@@ -323,6 +328,7 @@ pub fn recipe() -> Recipe {
         default_url: String::new(),
         token_scopes: Vec::new(),
         client_allowed_scopes: Vec::new(),
+        ways: Arc::default(),
         mem_limit: None,
         mem_guarantee: None,
         cpu_limit: None,

@@ -18,6 +18,10 @@ pub enum Manner {
     Garbage,
     /// It says that it cannot.
     Error,
+    /// As a proxy that leads to the server itself.
+    LeadsToServer,
+    /// As one that leads to a hub.
+    LeadsToHub,
 }
 
 pub struct Lab {
@@ -82,6 +86,8 @@ async fn answer(mut peer: TcpStream, mut manner: watch::Receiver<Manner>, answer
     let answer: &[u8] = match manner {
         Manner::Answers => b"HTTP/1.1 200 OK\r\nX-JupyterHub-Version: 6.1.1\r\nContent-Length: 2\r\n\r\n{}",
         Manner::Error => b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        Manner::LeadsToServer => b"HTTP/1.1 200 OK\r\nX-Specola-Led-To: user\r\nContent-Length: 2\r\n\r\n{}",
+        Manner::LeadsToHub => b"HTTP/1.1 200 OK\r\nX-Specola-Led-To: hub\r\nContent-Length: 2\r\n\r\n{}",
         Manner::Garbage => b"SSH-2.0-OpenSSH_9.2\r\n",
         Manner::Silent => return,
     };

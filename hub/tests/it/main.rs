@@ -19,6 +19,7 @@ mod life;
 #[path = "../../store/tests/it/postgres.rs"]
 mod postgres;
 mod routes;
+mod sites;
 mod survey;
 mod takeover;
 mod trouble;

@@ -1,12 +1,15 @@
 //! What the survey notices: servers that died, and things that no row knows.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use hub_core::clock::Clock;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
 use serde_json::Value;
 use spawners::contract::Paper;
-use spawners::{Identity, MemoryFull, Plan, Spawner};
+use spawners::fake::{Fake, World};
+use spawners::{Identity, MemoryFull, Plan, Site, Sites, Spawner};
 use specola::task::survey;
 
 use crate::database::{Database, both};
@@ -18,6 +21,7 @@ both!(
     what_a_late_hub_made_for_a_stopped_server_is_stopped,
     what_belongs_to_no_row_is_stopped,
     what_a_start_is_making_is_left_alone,
+    what_is_left_at_another_site_is_stopped_though_one_is_away,
     a_full_memory_is_noted_where_it_was_of_this_run,
 );
 
@@ -73,6 +77,26 @@ async fn what_belongs_to_no_row_is_stopped(database: Database) {
     make(&house, &hub, SpawnerId(house.server.0 + 1000), 1).await;
     hub.survey().await.unwrap();
     assert!(house.world.is_empty());
+}
+
+async fn what_is_left_at_another_site_is_stopped_though_one_is_away(database: Database) {
+    let (house, bari) = (House::new(database).await, World::new());
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    let site = |name: &str, driver: Arc<dyn Spawner>| Site { name: name.to_owned(), shown: name.to_owned(), driver };
+    let all = vec![site("cnaf", Arc::new(hub.driver.clone())), site("bari", Arc::new(Fake::new(&bari)))];
+    let sites = Sites::new(all, None).unwrap();
+    let identity = Identity { generation: Generation(0), ..hub.keeper.identity(&house.row().await) };
+    let earlier = Plan { site: Some("bari".to_owned()), ..Plan::new(identity, "/user/anna/", vec!["lab".to_owned()]) };
+    sites.start(&earlier, &Value::Null, &Paper::default()).await.unwrap();
+    assert_eq!((house.world.len(), bari.len()), (1, 1));
+    house.world.unreachable(true);
+    survey::once(&hub.store, &sites, &hub.keeper).await.unwrap();
+    assert!(bari.is_empty(), "the earlier one is stopped where it is");
+    house.world.unreachable(false);
+    survey::once(&hub.store, &sites, &hub.keeper).await.unwrap();
+    house.expect_ready().await;
 }
 
 async fn what_a_start_is_making_is_left_alone(database: Database) {

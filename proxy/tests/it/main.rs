@@ -33,6 +33,7 @@ mod pebble;
 mod pipes;
 mod proxy_protocol;
 mod secure;
+mod sites;
 mod soak;
 mod streams;
 mod strict;

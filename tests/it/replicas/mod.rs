@@ -6,8 +6,6 @@ mod people;
 mod rolling;
 mod together;
 
-use std::path::Path;
-
 use anyhow::Result;
 use tests::Replicas;
 use tests::postgres::{Postgres, programs};
@@ -44,11 +42,6 @@ impl std::ops::DerefMut for Alone {
 
 /// Three hubs and two proxies; None where PostgreSQL or haproxy is missing.
 async fn replicas(options: Options) -> Result<Option<Alone>> {
-    replicas_of(options, None).await
-}
-
-/// The same, with hubs of another program.
-async fn replicas_of(options: Options, program: Option<&Path>) -> Result<Option<Alone>> {
     let Some(programs) = programs() else {
         anyhow::ensure!(std::env::var_os("SPECOLA_REQUIRE_POSTGRES").is_none(), "PostgreSQL is missing");
         eprintln!("SKIPPED: PostgreSQL is missing");
@@ -60,5 +53,5 @@ async fn replicas_of(options: Options, program: Option<&Path>) -> Result<Option<
         return Ok(None);
     }
     let _one = ONE.lock().await;
-    Ok(Some(Alone { replicas: Replicas::start_with(Postgres::start(&programs)?, 3, 2, options, program).await?, _one }))
+    Ok(Some(Alone { replicas: Replicas::start(Postgres::start(&programs)?, 3, 2, options).await?, _one }))
 }

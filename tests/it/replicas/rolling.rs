@@ -22,7 +22,7 @@ async fn replace(replicas: &mut Replicas, number: usize, program: Option<&Path>,
     let ended = until("the end of a hub", Duration::from_secs(30), async || hub.has_ended()).await?;
     ensure!(ended.success(), "{ended}: {}", hub.log());
     hub.forget_ended();
-    hub.program = program.map(Path::to_owned);
+    hub.run_as(program);
     hub.launch(&[])?;
     replicas.answers(number).await?;
     until("servers that start and stop", Duration::from_secs(60), async || {
@@ -83,7 +83,7 @@ async fn hubs_of_an_older_program_give_way_to_this_one_and_come_back() -> Result
         eprintln!("SKIPPED: SPECOLA_OLDER names no program of before");
         return Ok(());
     };
-    let Some(replicas) = super::replicas_of(options()?, Some(&older)).await? else { return Ok(()) };
     let older = Some(older.as_path());
+    let Some(replicas) = super::replicas(options()?.program(older)).await? else { return Ok(()) };
     roll(replicas, &[(0, None), (1, None), (0, older), (0, None), (2, None), (1, older)]).await
 }

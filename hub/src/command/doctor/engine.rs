@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use spawner_docker::Endpoint;
 
 use super::finding::Finding;
 use crate::config::Config;
@@ -28,7 +29,16 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
     if !asked && !is_needed(config) {
         return vec![Finding::skipped(ABOUT, "no containers are started")];
     }
-    let endpoint = config.spawner.docker.endpoint();
+    // One at each site, where there are several.
+    let engines = if is_needed(config) { config.spawners() } else { vec![&config.spawner] };
+    let mut findings = Vec::new();
+    for spawner in engines {
+        findings.extend(ask(&spawner.docker.endpoint()).await);
+    }
+    findings
+}
+
+async fn ask(endpoint: &Endpoint) -> Vec<Finding> {
     let version = match endpoint.version(PATIENCE).await {
         Ok(version) => version,
         Err(error) => {
@@ -37,7 +47,7 @@ pub async fn check(config: &Config, asked: bool) -> Vec<Finding> {
         }
     };
     let mut findings = vec![judge_version(&version)];
-    match info(config).await {
+    match endpoint.info(PATIENCE).await.map_err(|error| format!("{error:#}")) {
         Ok(info) => findings.extend(judge_info(&info)),
         Err(why) => findings.push(Finding::bad(ABOUT, format!("does not say what it can do: {why}"), "")),
     }

@@ -1,5 +1,5 @@
 //! The servers in pods: one listener for all, each known by the address that it was asked at. A pod that is gone has no
-//! address, and connections to it end.
+//! address, and connections to it end. Each tells the headers that it was asked with.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -148,6 +148,9 @@ impl Lab {
         let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes())) else {
             let mut said = self.said.clone();
             said["path"] = json!(path);
+            let headers =
+                request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+            said["headers"] = headers.collect::<std::collections::BTreeMap<_, _>>().into_iter().collect();
             return answer(200, &said);
         };
         let (upgrade, name) = (hyper::upgrade::on(&mut request), self.said["pod"].as_str().unwrap_or_default());

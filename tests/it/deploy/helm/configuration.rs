@@ -96,6 +96,35 @@ fn what_the_values_say_is_what_the_hub_reads() -> Result<()> {
 }
 
 #[test]
+fn hub_and_proxy_know_the_sites_and_the_proxy_no_more_than_the_way_to_them() -> Result<()> {
+    let helm = helm!();
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = folder.path().join("bari");
+    keep(&kubeconfig, b"{}")?;
+    let there = format!("hub.config.sites[1].spawner.kubeconfig={}", kubeconfig.display());
+    let more = [
+        "hub.config.hub.site=cnaf",
+        "hub.config.sites[0].name=cnaf",
+        "hub.config.sites[0].proxy_url=https://cnaf.example.org",
+        "hub.config.sites[1].name=bari",
+        "hub.config.sites[1].proxy_url=https://bari.example.org",
+        &there,
+    ];
+    let more: Vec<&str> = more.iter().flat_map(|value| ["--set", value]).collect();
+    let rendered = helm.render(&[], &more)?;
+    for (component, shown) in [("hub", "cnaf (this hub), bari"), ("proxy", ":8")] {
+        let folder = tempfile::tempdir()?;
+        let (path, environment) = rendered.configuration(component, folder.path())?;
+        let told = checked(&path, &environment).with_context(|| fs::read_to_string(&path).unwrap_or_default())?;
+        ensure!(told.contains(shown), "{component}: {told}");
+        let text = fs::read_to_string(&path)?;
+        ensure!(text.contains("https://bari.example.org") && text.contains("site = \"cnaf\""), "{text}");
+        ensure!(text.contains("kubeconfig") == (component == "hub"), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn values_that_are_not_known_or_cannot_be_are_refused_by_name() -> Result<()> {
     let helm = helm!();
     let cases: &[(&[&str], &str)] = &[

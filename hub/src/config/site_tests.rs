@@ -1,0 +1,143 @@
+use super::super::Environment;
+use super::*;
+
+fn read(text: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [("secret", "word of bari"), ("cnaf.kubeconfig", "{}"), ("bari.kubeconfig", "{}")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let file = folder.path().join("specola.toml");
+    let place = folder.path().display().to_string();
+    std::fs::write(&file, text.replace("PLACE", &place)).unwrap();
+    Config::load(Some(&file), &Environment::new())
+        .map_err(|errors| errors.to_string().replace(&format!("{place}/"), ""))
+}
+
+const TWO: &str = r#"
+[hub]
+site = "cnaf"
+[spawner]
+driver = "kubernetes"
+mem_limit = "1G"
+[spawner.kubernetes]
+image = "lab:1"
+namespace = "labs"
+
+[[sites]]
+name = "cnaf"
+proxy_url = "https://cnaf.example"
+[sites.spawner]
+kubeconfig = "PLACE/cnaf.kubeconfig"
+[[sites]]
+name = "bari"
+display_name = "Bari"
+[sites.spawner]
+kubeconfig = "PLACE/bari.kubeconfig"
+namespace = "people"
+"#;
+
+#[test]
+fn what_a_site_says_is_laid_over_the_section_of_the_driver() {
+    let config = read(TWO).unwrap();
+    let told: Vec<_> = config
+        .sites
+        .iter()
+        .map(|site| {
+            let (spawner, kubernetes) = (site.spawner_of(&config), &site.spawner_of(&config).kubernetes);
+            let file = kubernetes.kubeconfig.as_ref().unwrap().file_name().unwrap().to_owned();
+            (
+                site.shown(),
+                file,
+                kubernetes.namespace.clone().unwrap(),
+                kubernetes.shape.image.clone(),
+                spawner.mem_limit,
+            )
+        })
+        .collect();
+    let image = Some("lab:1".to_owned());
+    let limit = config.spawner.mem_limit;
+    assert!(limit.is_some());
+    assert_eq!(
+        told,
+        [
+            ("cnaf", "cnaf.kubeconfig".into(), "labs".into(), image.clone(), limit),
+            ("Bari", "bari.kubeconfig".into(), "people".into(), image, limit),
+        ]
+    );
+    assert!(config.spawner.kubernetes.kubeconfig.is_none(), "the section is as it was");
+}
+
+#[test]
+fn what_is_wrong_with_a_site_is_told_with_its_place() {
+    let with = |from: &str, to: &str| read(&TWO.replace(from, to)).unwrap_err();
+    for (from, to, expected) in [
+        (
+            "namespace = \"people\"",
+            "nmespace = \"people\"",
+            "specola.toml:21: sites[1].spawner.nmespace is not an option of [spawner.kubernetes]. Did you mean \"namespace\"?",
+        ),
+        (
+            "namespace = \"people\"",
+            "port = \"8888\"",
+            "specola.toml:21: sites[1].spawner.port has to be a whole number",
+        ),
+        ("namespace = \"people\"", "ip = \"x\"", "specola.toml:21: sites[1].spawner.ip has to be an IP address"),
+        ("bari.kubeconfig", "none", "specola.toml:20: sites[1].spawner.kubeconfig cannot be read"),
+        ("image = \"lab:1\"\n", "", "spawner.kubernetes.image is missing"),
+        (
+            "proxy_url = \"https://cnaf.example\"",
+            "proxy_url = \"https://cnaf.example/x\"",
+            "sites[0].proxy_url has to be scheme, host and port alone",
+        ),
+        ("site = \"cnaf\"", "", "hub.site is missing"),
+        ("site = \"cnaf\"", "site = \"pisa\"", "hub.site is no site"),
+        ("name = \"bari\"", "name = \"cnaf\"", "sites[1].name is the name of two sites"),
+        ("mem_limit = \"1G\"", "devices = { gpu = [\"GPU-1\"] }", "spawner.devices names devices"),
+    ] {
+        let told = with(from, to);
+        assert!(told.contains(expected), "{to}: {told}");
+    }
+    // Where one site has an image of its own, the other is the one that lacks it.
+    let told = with("image = \"lab:1\"\n", "").lines().count();
+    assert_eq!(told, 1, "said once");
+    let one = TWO.replace("image = \"lab:1\"\n", "");
+    let told = read(&one.replace("namespace = \"people\"", "image = \"lab:2\"")).unwrap_err();
+    assert!(told.contains("sites[0].spawner.image is missing") && !told.contains("sites[1]"), "{told}");
+}
+
+#[test]
+fn a_secret_of_a_site_comes_from_a_file_in_place_of_that_of_the_section() {
+    let text = r#"
+[spawner]
+driver = "external"
+[spawner.external]
+url = "https://cnaf.example/spawner"
+secret = "word of cnaf"
+[[sites]]
+name = "cnaf"
+[[sites]]
+name = "bari"
+[sites.spawner]
+url = "https://bari.example/spawner"
+secret_file = "PLACE/secret"
+"#;
+    let config = read(text).unwrap();
+    let secrets: Vec<_> =
+        config.sites.iter().map(|site| site.spawner_of(&config).external.secret.clone().unwrap()).collect();
+    assert_eq!(secrets.iter().map(|secret| secret.expose()).collect::<Vec<_>>(), ["word of cnaf", "word of bari"]);
+    let told = read(&text.replace("PLACE/secret", "PLACE/none")).unwrap_err();
+    assert!(told.contains("sites[1].spawner.secret_file names"), "{told}");
+}
+
+#[test]
+fn requests_to_another_site_in_clear_are_worth_a_warning() {
+    let of = |url: &str| {
+        let text = TWO.replace("https://cnaf.example", url);
+        let warnings = warnings(&read(&text).unwrap());
+        warnings.iter().any(|warning| warning.contains("unencrypted"))
+    };
+    assert!(of("http://cnaf.example:8000"));
+    assert!(!of("https://cnaf.example") && !of("http://127.0.0.1:8000") && !of("http://[::1]:8000"));
+}
