@@ -95,7 +95,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     crate::roles::check(&config.hub, &catalogue)?;
     crate::service::sync::check(&config.hub, &catalogue)?;
     let Some(opened) = opening::open(&config, &paths, clock.as_ref(), &place).await? else { return Ok(None) };
-    let Opened { store, epoch, adopted_at, announcements, signals: listening } = opened;
+    let Opened { store, epoch, adopted_at, announcements, sites, signals: listening } = opened;
     let bare = driver(&config, &epoch)?;
     let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
     let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
@@ -131,6 +131,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         proofs: crate::http::proof::Proofs::default(),
         services: crate::service::board::Board::default(),
         announcements,
+        sites,
         proxy_proof,
         watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
         leaving: false.into(),

@@ -37,6 +37,8 @@ pub struct Plan {
     pub cpu_guarantee: Option<f64>,
     /// The image it is started from; the driver's usual one when absent.
     pub image: Option<String>,
+    /// The site it starts at, by name; absent where there is one.
+    pub site: Option<String>,
     /// GPUs by the name of the resource, such as `nvidia.com/gpu`. Empty for none: the server must not see any.
     pub gpus: BTreeMap<String, u64>,
     /// The very devices that were leased to it, by UUID or path, by the name of the resource; empty where none are leased.
@@ -132,6 +134,7 @@ impl Plan {
             cpu_limit: None,
             cpu_guarantee: None,
             image: None,
+            site: None,
             gpus: BTreeMap::new(),
             devices: BTreeMap::new(),
             volumes: BTreeMap::new(),

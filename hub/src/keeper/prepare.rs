@@ -230,6 +230,7 @@ impl Recipe {
         plan.cpu_limit = self.cpu_limit;
         plan.cpu_guarantee = self.cpu_guarantee;
         plan.image.clone_from(&self.chosen.image);
+        plan.site.clone_from(&self.chosen.site);
         plan.gpus.clone_from(&self.chosen.gpus);
         plan.volumes.clone_from(&self.chosen.volumes);
         plan.extra.clone_from(&self.chosen.extra);
