@@ -96,7 +96,7 @@ table! {
     maintenance, maintenance_from, maintenance_to, maintenance_now, maintenance_stops, maintenance_closed,
     // Admin panel
     admin_sites, sites_help, sites_none, site_server_one, site_servers, site_open, site_drained, site_maintained, site_lost,
-    site_changed, site_drain, site_undrain, site_drain_help, site_window, site_begins, site_ends, site_times_help, site_text, site_text_help, site_stops, site_window_set,
+    site_changed, site_drain, site_undrain, site_drain_help, site_window, site_begins, site_ends, site_times_help, site_text, site_text_help, site_stops, site_window_set, site_window_new, site_window_change,
     site_window_end, site_lose, site_restore, site_lose_help, site_lose_ask, site_lose_what, site_lose_yes,
     admin_people, admin_roles, admin_usage, admin_audit, admin_person, admin_active, admin_made, admin_flag,
     admin_one, admin_many, admin_search, admin_find, admin_filters, admin_running, admin_admins, admin_idle,
