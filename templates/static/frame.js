@@ -63,14 +63,7 @@ document.addEventListener("click", (event) => {
   if (theme) {
     document.documentElement.dataset.theme = theme.dataset.themeChoice;
     keep("specola-theme", theme.dataset.themeChoice);
-    // In the browser's own zone, which is named: a plan for a day is not told by how long until then.
-const EXACT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
-for (const time of document.querySelectorAll("time.exact")) {
-  time.title = time.textContent;
-  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, EXACT);
-}
-
-showTheme();
+    showTheme();
   }
   if (on(".dismiss")) dismiss(on("[data-announcement]"));
   if (on("[data-copy]")) copy(on("[data-copy]"));
@@ -95,6 +88,13 @@ function tell() {
     if (Math.abs(seconds) >= 10) time.textContent = relative.format(Math.trunc(seconds / size), unit);
     time.title = when.toLocaleString();
   }
+}
+
+// In the browser's own zone, which is named: a plan for a day is not told by how long until then.
+const EXACT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+for (const time of document.querySelectorAll("time.exact")) {
+  time.title = time.textContent;
+  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, EXACT);
 }
 
 showTheme();
