@@ -1,12 +1,13 @@
 //! Sites as operators steer them: what is said of each, the one road to change it, and what follows for starts and pages.
 //!
 //! The seam to whoever dispatches servers to sites: [`App::sites`] is behind an `Arc` and read from the database before
-//! anything else starts (`opening.rs`), so that a driver may have it too. [`Sites::given_up`] tells which sites are given up,
-//! from memory, as it was at most `PERIOD` ago on any hub. What runs there counts as gone; nothing here ends it. Where a
+//! anything else starts (`opening.rs`). [`Sites::given_up`] tells which sites are given up, from memory, as it was at most
+//! `PERIOD` ago on any hub; [`Sites::tell`] has somebody told at once and whenever it is read anew, in `start.rs`:
+//! `sites.tell(move |lost| by_site.give_up_only(lost))`. What runs there counts as gone; nothing here ends it. Where a
 //! server is, or is to start, is `site` in the plan of its row ([`of`]) and in `spawners::Plan`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -17,6 +18,7 @@ use hub_store::{Server, Store, StoreError, StoredSite};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::view;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::config::{Config, SiteConfig};
@@ -28,20 +30,35 @@ const PERIOD: Duration = Duration::from_secs(3);
 const TRIES: usize = 8;
 
 /// What is said of all sites, as it was last read.
-#[derive(Debug, Default)]
-pub struct Sites(RwLock<Arc<BTreeMap<String, StoredSite>>>);
+#[derive(Default)]
+pub struct Sites {
+    said: RwLock<Arc<BTreeMap<String, StoredSite>>>,
+    listener: OnceLock<Listener>,
+}
+
+/// Is told the sites that are given up.
+type Listener = Box<dyn Fn(BTreeSet<String>) + Send + Sync>;
 
 impl Sites {
     /// Reads all of it anew.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
         let all = Arc::new(store.list_sites().await?);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+        *self.said.write().unwrap_or_else(PoisonError::into_inner) = all;
+        if let Some(listener) = self.listener.get() {
+            listener(self.given_up());
+        }
         Ok(())
     }
 
     /// What is said of each site of which anything was ever said, by name.
     pub fn all(&self) -> Arc<BTreeMap<String, StoredSite>> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.said.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has somebody told which sites are given up: now, and whenever it is read anew. There is one such listener.
+    pub fn tell(&self, listener: impl Fn(BTreeSet<String>) + Send + Sync + 'static) {
+        listener(self.given_up());
+        let _ = self.listener.set(Box::new(listener));
     }
 
     /// The sites that are given up, by name. Cheap: it asks nobody.
@@ -63,9 +80,16 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// The site that a server runs at, is to start at, or ran at last; nothing for one that ran before there were sites.
-pub fn of(server: &Server) -> Option<&str> {
-    server.plan.as_ref()?.get("site")?.as_str()
+/// The first site: servers of before there were sites are there.
+pub fn first(config: &Config) -> &str {
+    config.sites.first().map_or("", |site| site.name.as_str())
+}
+
+/// The site that a server runs at, is to start at, or ran at last; nothing for one that never ran.
+pub fn of<'s>(config: &'s Config, server: &'s Server) -> Option<&'s str> {
+    let planned = server.plan.as_ref().and_then(|plan| plan.get("site")?.as_str());
+    let ran = server.generation.0 > 0 || view::is_active(server);
+    planned.or_else(|| Some(first(config)).filter(|first| ran && !first.is_empty()))
 }
 
 /// What a judgement has to know: where the server ran last, and which sites take no starts, and why.
@@ -74,7 +98,10 @@ pub fn places(config: &Config, said: &BTreeMap<String, StoredSite>, server: Opti
         let why = said.get(&site.name)?.state.closed(now)?;
         Some((site.name.clone(), why.sentence(site.shown())))
     };
-    Places { last: server.and_then(of).map(str::to_owned), closed: config.sites.iter().filter_map(closed).collect() }
+    Places {
+        last: server.and_then(|server| of(config, server)).map(str::to_owned),
+        closed: config.sites.iter().filter_map(closed).collect(),
+    }
 }
 
 /// The windows that somebody is told of, ahead and now: of sites that they may choose, and of those that these servers are
@@ -89,7 +116,7 @@ pub fn maintenance(app: &App, caller: &Caller, servers: &[&Server]) -> Vec<pages
         Person { name: caller.name().to_owned(), admin, groups: caller.groups.clone(), places: Places::default() };
     let standing = Standing::of(rules, &person);
     let mut concerned: BTreeSet<&str> = standing.sites().map(|site| site.name.as_str()).collect();
-    concerned.extend(servers.iter().filter_map(|server| of(server)));
+    concerned.extend(servers.iter().filter_map(|server| of(&app.config, server)));
     let told = windows.filter(|(site, _)| concerned.contains(site.name.as_str()));
     told.map(|(site, window)| shown(site, window, now)).collect()
 }

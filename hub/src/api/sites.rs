@@ -45,7 +45,7 @@ fn public(app: &App, site: &SiteConfig) -> Map<String, Value> {
 
 /// The same with what is for who may change it.
 async fn whole(app: &App, site: &SiteConfig) -> Result<Value, Problem> {
-    let servers = app.store.servers_by_site().await?;
+    let servers = app.store.servers_by_site(sites::first(&app.config)).await?;
     Ok(with_state(app, site, servers.get(&site.name).copied().unwrap_or(0)))
 }
 
@@ -68,7 +68,7 @@ fn with_state(app: &App, site: &SiteConfig, servers: u64) -> Value {
 pub async fn list(app: web::Data<App>, who: Anyone) -> Answer {
     let models: Vec<Value> = match may_change(&who.0) {
         Ok(()) => {
-            let servers = app.store.servers_by_site().await?;
+            let servers = app.store.servers_by_site(sites::first(&app.config)).await?;
             let count = |site: &SiteConfig| servers.get(&site.name).copied().unwrap_or(0);
             app.config.sites.iter().map(|site| with_state(&app, site, count(site))).collect()
         }

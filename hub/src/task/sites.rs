@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::keeper::failure::Failure;
+use crate::sites;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ async fn in_turn(app: &App) -> anyhow::Result<()> {
 
 /// Wants every server stopped that is at a site whose maintenance has begun and stops servers.
 pub async fn once(app: &App) -> anyhow::Result<()> {
-    let (said, now) = (app.sites.all(), app.now());
+    let (said, now, first) = (app.sites.all(), app.now(), sites::first(&app.config));
     for site in &app.config.sites {
         let window = said.get(&site.name).map(|said| &said.state).filter(|state| state.stops_servers(now));
         let Some(window) = window.and_then(|state| state.window.as_ref()) else { continue };
@@ -69,8 +70,8 @@ pub async fn once(app: &App) -> anyhow::Result<()> {
         };
         let why = serde_json::to_value(&failure)?;
         let mut stopped = 0;
-        for id in app.store.wanted_at_site(&site.name).await? {
-            if !app.store.want_stopped_at(id, &site.name, &why, app.now()).await? {
+        for id in app.store.wanted_at_site(&site.name, first).await? {
+            if !app.store.want_stopped_at(id, (&site.name, first), &why, app.now()).await? {
                 continue;
             }
             app.keeper.nudge(id);

@@ -125,13 +125,20 @@ impl Store {
         Ok(wanted)
     }
 
-    /// Asks for a server to stop if it is, or is to be, at a site, and keeps why for its person. Tells whether it did.
-    pub async fn want_stopped_at(&self, id: SpawnerId, site: &str, why: &serde_json::Value, now: Time) -> Result<bool> {
+    /// Asks for a server to stop if it is, or is to be, at a site, and keeps why for its person. Tells whether it did. A server
+    /// whose plan names none is at the `first`.
+    pub async fn want_stopped_at(
+        &self,
+        id: SpawnerId,
+        (site, first): (&str, &str),
+        why: &serde_json::Value,
+        now: Time,
+    ) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
         // Locked first: a start at another site may have been wanted since somebody looked.
         locked(&mut tx, id, now).await?;
         let row = tx.row("SELECT plan FROM specola_servers WHERE spawner_id = $1", params![id]).await?;
-        if row.map(|row| site_of(&row)).transpose()?.flatten().as_deref() != Some(site) {
+        if row.map(|row| site_of(&row, first)).transpose()?.as_deref() != Some(site) {
             return Ok(false);
         }
         if want_stopped(&mut tx, self.pool.present("$2"), id, now).await? != WantStopped::Accepted {

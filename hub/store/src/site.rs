@@ -48,24 +48,23 @@ impl Store {
         self.changed(sql, values).await
     }
 
-    /// How many servers run, start, stop, or are wanted, by the site in their plan.
-    pub async fn servers_by_site(&self) -> Result<BTreeMap<String, u64>> {
+    /// How many servers run, start, stop, or are wanted, by the site in their plan. Those whose plan names none are at the
+    /// `first`.
+    pub async fn servers_by_site(&self, first: &str) -> Result<BTreeMap<String, u64>> {
         let sql = "SELECT plan FROM specola_servers WHERE phase <> 'stopped' OR desired = 'running'";
         let mut counts = BTreeMap::new();
         for row in self.pool.rows(sql, params![]).await? {
-            if let Some(site) = site_of(&row)? {
-                *counts.entry(site).or_default() += 1;
-            }
+            *counts.entry(site_of(&row, first)?).or_default() += 1;
         }
         Ok(counts)
     }
 
-    /// The servers at a site that are wanted to run.
-    pub async fn wanted_at_site(&self, site: &str) -> Result<Vec<SpawnerId>> {
+    /// The servers at a site that are wanted to run. Those whose plan names none are at the `first`.
+    pub async fn wanted_at_site(&self, site: &str, first: &str) -> Result<Vec<SpawnerId>> {
         let sql = "SELECT spawner_id, plan FROM specola_servers WHERE desired = 'running' ORDER BY spawner_id";
         let mut wanted = Vec::new();
         for row in self.pool.rows(sql, params![]).await? {
-            if site_of(&row)?.as_deref() == Some(site) {
+            if site_of(&row, first)? == site {
                 wanted.push(row.get("spawner_id")?);
             }
         }
@@ -73,10 +72,10 @@ impl Store {
     }
 }
 
-/// The site in the plan of a row.
-pub(crate) fn site_of(row: &Row) -> Result<Option<String>> {
+/// The site in the plan of a row, or else the first.
+pub(crate) fn site_of(row: &Row, first: &str) -> Result<String> {
     let plan = row.json_option("plan")?;
-    Ok(plan.as_ref().and_then(|plan| plan.get("site")?.as_str()).map(str::to_owned))
+    Ok(plan.as_ref().and_then(|plan| plan.get("site")?.as_str()).unwrap_or(first).to_owned())
 }
 
 fn stored(row: &Row) -> Result<StoredSite> {

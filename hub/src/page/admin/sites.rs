@@ -77,7 +77,7 @@ fn window(form: &Form) -> Result<Window, Problem> {
 
 /// Asks before a site is given up.
 async fn ask(request: &HttpRequest, app: &App, caller: &Caller, site: &SiteConfig) -> Answer {
-    let servers = app.store.servers_by_site().await?.get(&site.name).copied().unwrap_or(0);
+    let servers = app.store.servers_by_site(sites::first(&app.config)).await?.get(&site.name).copied().unwrap_or(0);
     let (frame, cookie) = surround(request, app, Some(caller), "admin").parts();
     let page = Confirm {
         frame,
@@ -96,7 +96,7 @@ async fn ask(request: &HttpRequest, app: &App, caller: &Caller, site: &SiteConfi
 }
 
 async fn page(request: &HttpRequest, app: &App, caller: &Caller, refused: Option<(&Form, Problem)>) -> Answer {
-    let servers = app.store.servers_by_site().await?;
+    let servers = app.store.servers_by_site(sites::first(&app.config)).await?;
     app.sites.refresh(&app.store).await?;
     let typed = |site: &SiteConfig| {
         let (form, _) = refused.as_ref()?;

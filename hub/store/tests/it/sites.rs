@@ -1,5 +1,7 @@
 //! What is said of sites, and which servers are at one.
 
+use std::collections::BTreeMap;
+
 use crate::harness::{Database, at, both, server, user};
 use hub_core::id::SpawnerId;
 use hub_core::life::Desired;
@@ -25,6 +27,10 @@ async fn of_two_who_write_at_once_one_does(Database { store, .. }: Database) {
     assert_eq!((all["bari"].revision, &all["bari"].state), (1, &drained));
 }
 
+fn counts(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(site, count)| ((*site).to_owned(), *count)).collect()
+}
+
 async fn started(store: &Store, name: &str, plan: Value) -> SpawnerId {
     let owner = user(store, name).await;
     let id = server(store, owner.id, "").await.id;
@@ -36,27 +42,30 @@ async fn started(store: &Store, name: &str, plan: Value) -> SpawnerId {
 async fn servers_are_counted_and_stopped_at_their_site(Database { store, .. }: Database) {
     let here = started(&store, "ann", json!({ "site": "cnaf", "image": "x" })).await;
     let there = started(&store, "bob", json!({ "site": "bari" })).await;
-    started(&store, "eve", Value::Null).await;
+    let old = started(&store, "eve", Value::Null).await;
     let other = started(&store, "joe", json!({ "site": 7 })).await;
-    assert_eq!(store.servers_by_site().await.unwrap(), [("bari".to_owned(), 1), ("cnaf".to_owned(), 1)].into());
-    assert_eq!(store.wanted_at_site("cnaf").await.unwrap(), [here]);
+    assert_eq!(store.servers_by_site("first").await.unwrap(), counts(&[("bari", 1), ("cnaf", 1), ("first", 2)]));
+    assert_eq!(store.wanted_at_site("cnaf", "first").await.unwrap(), [here]);
     let why = json!({ "code": "site_maintenance" });
     for id in [there, other] {
-        assert!(!store.want_stopped_at(id, "cnaf", &why, at(2)).await.unwrap(), "it is not there");
+        assert!(!store.want_stopped_at(id, ("cnaf", "first"), &why, at(2)).await.unwrap(), "it is not there");
     }
-    assert!(store.want_stopped_at(here, "cnaf", &why, at(2)).await.unwrap());
-    assert!(!store.want_stopped_at(here, "cnaf", &why, at(3)).await.unwrap(), "once");
-    assert!(!store.want_stopped_at(SpawnerId(999), "cnaf", &why, at(3)).await.unwrap());
+    assert!(store.want_stopped_at(here, ("cnaf", "first"), &why, at(2)).await.unwrap());
+    assert!(!store.want_stopped_at(here, ("cnaf", "first"), &why, at(3)).await.unwrap(), "once");
+    assert!(!store.want_stopped_at(SpawnerId(999), ("cnaf", "first"), &why, at(3)).await.unwrap());
     let stopped = store.server_by_id(here).await.unwrap().unwrap();
     assert_eq!((stopped.desired, stopped.failure), (Desired::Stopped, Some(why)));
     assert_eq!(store.server_by_id(there).await.unwrap().unwrap().desired, Desired::Running);
-    assert!(store.wanted_at_site("cnaf").await.unwrap().is_empty());
-    assert_eq!(store.servers_by_site().await.unwrap(), [("bari".to_owned(), 1)].into());
+    assert!(store.wanted_at_site("cnaf", "first").await.unwrap().is_empty());
+    assert_eq!(store.servers_by_site("first").await.unwrap(), counts(&[("bari", 1), ("first", 2)]));
+    // What ran before there were sites is at the first.
+    assert_eq!(store.wanted_at_site("first", "first").await.unwrap(), [old, other]);
+    assert!(store.want_stopped_at(old, ("first", "first"), &json!({}), at(4)).await.unwrap());
     // The next start, elsewhere, knows nothing of it.
     let plan = json!({ "site": "bari" });
     store.want_running(here, None, &plan, StartLimits::default(), at(4)).await.unwrap();
     assert_eq!(store.server_by_id(here).await.unwrap().unwrap().failure, None);
-    assert!(!store.want_stopped_at(here, "cnaf", &json!({}), at(5)).await.unwrap());
+    assert!(!store.want_stopped_at(here, ("cnaf", "first"), &json!({}), at(5)).await.unwrap());
 }
 
 both!(of_two_who_write_at_once_one_does, servers_are_counted_and_stopped_at_their_site);

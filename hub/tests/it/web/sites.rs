@@ -1,5 +1,8 @@
 //! Sites: where servers start, what operators say of each place, and what people read of it.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use chrono::TimeDelta;
 use hub_core::clock::isoformat;
 use hub_core::id::SpawnerId;
@@ -276,11 +279,15 @@ async fn what_one_hub_is_told_the_others_know_at_their_next_look() {
     let (site, root) = (house.site().await, operator(&house).await);
     let other = specola::sites::Sites::default();
     assert!(other.given_up().is_empty());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ear = heard.clone();
+    other.tell(move |lost| ear.lock().unwrap().push(lost));
     assert_eq!(say(&site, &root, "bari", json!({ "lost": true })).await.status, 200);
     other.refresh(&house.app().store).await.unwrap();
     for sites in [&other, &*house.app().sites] {
         assert_eq!(sites.given_up(), ["bari".to_owned()].into());
     }
+    assert_eq!(*heard.lock().unwrap(), [BTreeSet::new(), ["bari".to_owned()].into()], "the driver's ear");
     let alice = house.token("alice", &["self".to_owned()]).await;
     let answer = start(&site, &alice, "alice", "", json!({ "site": "bari" })).await;
     assert!(answer.text.contains("Bari is out of service."), "{answer:?}");
