@@ -44,6 +44,8 @@ pub struct App {
     pub services: crate::service::board::Board,
     /// What operators tell people on top of pages.
     pub announcements: crate::announcements::Board,
+    /// What operators say of sites.
+    pub sites: Arc<crate::sites::Sites>,
     /// What a request carries that a proxy of this hub has passed on.
     pub proxy_proof: hub_core::secret::Secret,
     /// Room for those who follow the admin panel.

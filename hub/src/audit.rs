@@ -146,6 +146,8 @@ acts! {
     AnnouncementChange = "announcement.change",
     /// An announcement was deleted.
     AnnouncementDelete = "announcement.delete",
+    /// What operators say of a site was changed: drained, given up, its maintenance.
+    SiteChange = "site.change",
     /// The hub began to serve.
     HubStart = "hub.start",
     /// The hub was asked to stop.

@@ -77,8 +77,7 @@ pub async fn want_running(
         check_start(app, name)?;
     }
     let options = options::for_account(app, user, options)?;
-    let kept = known.as_ref().and_then(|server| server.user_options.as_ref());
-    let decision = options::decide(app, by, user, name, options.as_ref(), kept).await?;
+    let decision = options::decide(app, by, user, name, options.as_ref(), known.as_ref()).await?;
     let (server, made) = match known {
         Some(server) => (server, false),
         None => create(app, by, user, name, None, None).await?,

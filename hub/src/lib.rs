@@ -32,6 +32,7 @@ pub mod roles;
 pub mod run;
 pub mod service;
 pub mod sharing;
+pub mod sites;
 pub mod start;
 pub mod stock;
 pub mod storage;

@@ -3,6 +3,7 @@
 //! A server that is away, read-only or silent is waited for: hub and database are often started together, and a hub that
 //! gave up would only be started again. What a wait cannot change, such as a wrong password, is told at once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::http::url::Paths;
 use crate::roles::Managed;
 use crate::run::Signals;
+use crate::sites::Sites;
 use crate::task::replicas::{self, Place};
 
 /// Between the first two tries; twice as long each time after, up to the other.
@@ -28,6 +30,7 @@ pub(crate) struct Opened {
     pub epoch: String,
     pub adopted_at: Time,
     pub announcements: Board,
+    pub sites: Arc<Sites>,
     /// Those that were listened for meanwhile.
     pub signals: Option<Signals>,
 }
@@ -84,7 +87,12 @@ async fn attempt(config: &Config, paths: &Paths, clock: &dyn Clock, place: &Plac
         store.close().await;
     }
     let (epoch, adopted_at, announcements) = prepared?;
-    Ok(Opened { store, epoch, adopted_at, announcements, signals: None })
+    let sites = Arc::new(Sites::default());
+    if let Err(error) = sites.refresh(&store).await {
+        store.close().await;
+        return Err(error.into());
+    }
+    Ok(Opened { store, epoch, adopted_at, announcements, sites, signals: None })
 }
 
 /// May be done again from the beginning, wherever it ended.

@@ -5,25 +5,28 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use hub_core::policy::{self, Code, Decision, Dimension, Person, Refusal, Resolved};
-use hub_store::{Over, Reservation, User};
+use hub_store::{Over, Reservation, Server, User};
 use serde_json::{Value, json};
 use spawners::Abilities;
 
 use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::http::Problem;
+use crate::sites;
 
-/// Judges a start: what was asked for, or else what was kept of the last time. `None` where there are no policies.
+/// Judges a start: what was asked for, or else what was kept of the last time in the server's row. `None` where there are no
+/// policies.
 pub async fn decide(
     app: &App,
     by: &Actor,
     user: &User,
     server: &str,
     asked: Option<&Value>,
-    kept: Option<&Value>,
+    row: Option<&Server>,
 ) -> Result<Option<Decision>, Problem> {
     let Some(rules) = &app.rules else { return Ok(None) };
-    let person = person(app, user).await?;
+    let person = person(app, user, row).await?;
+    let kept = row.and_then(|row| row.user_options.as_ref());
     let decided = match asked {
         Some(asked) => policy::decide(rules, &person, asked),
         // What is not offered any more is left out: a start without options is no dead end.
@@ -58,14 +61,16 @@ pub async fn to_keep(
 ) -> Result<Option<Value>, Problem> {
     let Some(asked) = &options else { return Ok(None) };
     for_account(app, user, Some(asked.clone()))?;
-    let decision = decide(app, by, user, server, Some(asked), None).await?;
+    let row = app.store.server(user.id, server).await?;
+    let decision = decide(app, by, user, server, Some(asked), row.as_ref()).await?;
     Ok(decision.map(|decision| Value::Object(decision.options)).or(options))
 }
 
-/// Somebody as policies look at them.
-pub async fn person(app: &App, user: &User) -> Result<Person, Problem> {
+/// Somebody as policies look at them, now, for a server of theirs.
+pub async fn person(app: &App, user: &User, server: Option<&Server>) -> Result<Person, Problem> {
     let groups = app.store.groups_of(user.id).await?;
-    Ok(Person { name: user.name.clone(), admin: user.admin, groups })
+    let places = sites::places(&app.config, &app.sites.all(), server, app.now());
+    Ok(Person { name: user.name.clone(), admin: user.admin, groups, places })
 }
 
 /// Refuses what the driver would have to pass over.

@@ -54,6 +54,8 @@ impl Parts {
         tracker.spawn(place.hold(app.store.clone(), app.keeper.signals().clone(), stop.clone()));
         tracker.spawn(task::usage::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
+        tracker.spawn(crate::sites::run(app.clone(), stop.clone()));
+        tracker.spawn(task::sites::run(app.clone(), stop.clone()));
         tracker.spawn(task::providers::run(app.clone(), stop.clone()));
         tracker.spawn(task::after_stop::run(app.clone(), stop.clone()));
         tracker.spawn(crate::service::run::run(app.clone(), stop.clone()));

@@ -96,8 +96,12 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     crate::roles::check(&config.hub, &catalogue)?;
     crate::service::sync::check(&config.hub, &catalogue)?;
     let Some(opened) = opening::open(&config, &paths, clock.as_ref(), &place).await? else { return Ok(None) };
-    let Opened { store, epoch, adopted_at, announcements, signals: listening } = opened;
+    let Opened { store, epoch, adopted_at, announcements, sites, signals: listening } = opened;
     let by_site = by_site(&config, &epoch)?;
+    if let Some(by_site) = &by_site {
+        let by_site = by_site.clone();
+        sites.tell(move |lost| by_site.give_up_only(lost));
+    }
     let bare = match &by_site {
         Some(sites) => Arc::new(sites.clone()) as Arc<dyn Spawner>,
         None => driver(&config, &config.spawner, &epoch, &format!("spawner.{}", config.spawner.driver.as_str()))?,
@@ -137,6 +141,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         proofs: crate::http::proof::Proofs::default(),
         services: crate::service::board::Board::default(),
         announcements,
+        sites,
         proxy_proof,
         watchers: Arc::new(tokio::sync::Semaphore::new(WATCHERS)),
         leaving: false.into(),

@@ -37,12 +37,12 @@ pub struct Plan {
     pub cpu_guarantee: Option<f64>,
     /// The image it is started from; the driver's usual one when absent.
     pub image: Option<String>,
+    /// The site it starts at, by name; absent where there is one.
+    pub site: Option<String>,
     /// GPUs by the name of the resource, such as `nvidia.com/gpu`. Empty for none: the server must not see any.
     pub gpus: BTreeMap<String, u64>,
     /// The very devices that were leased to it, by UUID or path, by the name of the resource; empty where none are leased.
     pub devices: BTreeMap<String, Vec<String>>,
-    /// The site it is to run at, where there are several; the usual one when absent.
-    pub site: Option<String>,
     /// What is mounted, by name, in the driver's own words.
     pub volumes: BTreeMap<String, Map<String, Value>>,
     /// Folders of the machine that servers run on which are put into the server.
@@ -134,9 +134,9 @@ impl Plan {
             cpu_limit: None,
             cpu_guarantee: None,
             image: None,
+            site: None,
             gpus: BTreeMap::new(),
             devices: BTreeMap::new(),
-            site: None,
             volumes: BTreeMap::new(),
             binds: Vec::new(),
             mounts: Vec::new(),

@@ -78,6 +78,8 @@ pub struct Nav {
     pub announcements: bool,
     /// Whether to offer the groups.
     pub groups: bool,
+    /// Whether the admin panel has a page of sites.
+    pub sites: bool,
 }
 
 /// How much an announcement matters.
@@ -158,6 +160,23 @@ fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
+/// A maintenance window of a site, ahead or now.
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    /// What people call the site.
+    pub site: String,
+    /// Whether it has begun.
+    pub is_on: bool,
+    /// When it begins.
+    pub begins: Time,
+    /// When it ends.
+    pub ends: Time,
+    /// What the operator says; may be empty.
+    pub text: String,
+    /// Whether servers there are stopped when it begins.
+    pub stops_servers: bool,
+}
+
 /// Light or dark, as long as the person has not chosen in this browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Theme {
@@ -192,6 +211,8 @@ pub struct Frame {
     pub nav: Nav,
     /// Messages for this page.
     pub announcements: Vec<Announcement>,
+    /// Maintenance of sites that concerns the person.
+    pub maintenance: Vec<Maintenance>,
     /// The `_xsrf` token for forms and scripts.
     pub xsrf: String,
     /// The theme to begin with.

@@ -39,7 +39,7 @@ pub use announcements::Announcements;
 pub use askama::Template;
 pub use asset::{StaticFile, static_file, static_names, static_url, version_hash};
 pub use error::ErrorPage;
-pub use frame::{Announcement, Frame, Link, Nav, Person, Severity, Site, Theme};
+pub use frame::{Announcement, Frame, Link, Maintenance, Nav, Person, Severity, Site, Theme};
 pub use groups::{Group, Groups};
 pub use home::Home;
 pub use href::{BadHref, Href};

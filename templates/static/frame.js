@@ -81,13 +81,20 @@ const UNITS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 
 const relative = new Intl.RelativeTimeFormat(document.documentElement.lang);
 
 function tell() {
-  for (const time of document.querySelectorAll("time[datetime]")) {
+  for (const time of document.querySelectorAll("time[datetime]:not(.exact)")) {
     const when = new Date(time.dateTime);
     const seconds = Math.trunc((when - Date.now()) / 1000);
     const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
     if (Math.abs(seconds) >= 10) time.textContent = relative.format(Math.trunc(seconds / size), unit);
     time.title = when.toLocaleString();
   }
+}
+
+// In the browser's own zone, which is named: a plan for a day is not told by how long until then.
+const EXACT = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+for (const time of document.querySelectorAll("time.exact")) {
+  time.title = time.textContent;
+  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, EXACT);
 }
 
 showTheme();

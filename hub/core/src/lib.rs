@@ -18,6 +18,7 @@ pub mod role;
 pub mod scope;
 pub mod secret;
 pub mod service;
+pub mod site;
 pub mod subdomain;
 pub mod token;
 pub mod xsrf;

@@ -21,6 +21,7 @@ pub mod services;
 pub mod share_codes;
 pub mod shared;
 pub mod shares;
+pub mod sites;
 pub mod spawn_options;
 pub mod storage;
 pub mod tokens;

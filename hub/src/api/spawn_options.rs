@@ -21,8 +21,9 @@ pub async fn get(request: HttpRequest, app: web::Data<App>, on: OnUser<rights::S
         return Ok(HttpResponse::Ok().json(anything));
     };
     let name = url::argument(&request, "server").unwrap_or_default();
-    let person = options::person(&app, on.user()).await?;
-    let kept = on.person.server(&name).and_then(|server| server.user_options.as_ref()).unwrap_or(&Value::Null);
+    let server = on.person.server(&name);
+    let person = options::person(&app, on.user(), server).await?;
+    let kept = server.and_then(|server| server.user_options.as_ref()).unwrap_or(&Value::Null);
     let standing = Standing::of(rules, &person);
     let decided = policy::decide_what_can_be(rules, &person, kept);
     let decided = decided.and_then(|decision| options::supported(app.driver.abilities(), decision));

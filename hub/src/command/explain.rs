@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::database::{self, Hub};
 use crate::config::rules;
-use crate::options;
+use crate::{options, sites};
 
 /// Explain what somebody may start: policies, choices, limits with where they come from, and what a request comes to.
 #[derive(Debug, Args)]
@@ -73,7 +73,9 @@ pub async fn run(arguments: Explain) -> Result<()> {
 async fn known(config: &crate::config::Config, store: &Store, of: &Explain, rules: &Rules) -> Result<Known> {
     let user = database::find(config, store, &of.user).await?;
     let groups = if of.group.is_empty() { store.groups_of(user.id).await? } else { of.group.clone() };
-    let person = Person { name: user.name.clone(), admin: user.admin, groups };
+    let server = store.server(user.id, &of.server).await?;
+    let places = sites::places(config, &store.list_sites().await?, server.as_ref(), database::now());
+    let person = Person { name: user.name.clone(), admin: user.admin, groups, places };
     let mut taken_of_groups = Vec::new();
     for group in Standing::of(rules, &person).chargeable() {
         taken_of_groups.push((group.to_owned(), store.taken_of_group(group).await?));
@@ -81,7 +83,7 @@ async fn known(config: &crate::config::Config, store: &Store, of: &Explain, rule
     Ok(Known {
         taken: store.taken_by(user.id).await?,
         taken_of_groups,
-        kept: store.server(user.id, &of.server).await?.and_then(|server| server.user_options),
+        kept: server.and_then(|server| server.user_options),
         person,
     })
 }

@@ -131,7 +131,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let refusal = |one: &super::CollaborationConfig| {
         let groups = config.hub.load_groups.iter().filter(|(_, group)| group.users.contains(&one.name));
         let groups = groups.map(|(name, _)| name.clone()).collect();
-        let person = Person { name: one.name.clone(), admin: false, groups };
+        let person = Person { name: one.name.clone(), groups, ..Person::default() };
         let refusal = policy::decide(&rules, &person, &one.chosen()).err()?;
         Some(format!("collaboration {:?} could not be started: {}", one.name, refusal.sentence))
     };

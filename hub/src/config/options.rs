@@ -155,6 +155,10 @@ pub struct PolicyConfig {
     /// What they may not choose, whatever other policies grant.
     #[serde(default)]
     pub deny: DenyConfig,
+    /// The site that is taken where none is chosen and the server never ran, by its name in `[[sites]]`. The last policy that
+    /// names one counts; without any it is `hub.site`.
+    #[serde(default)]
+    pub default_site: Option<String>,
     /// What they read above the form.
     #[serde(default)]
     pub greeting: Option<String>,
@@ -175,6 +179,8 @@ pub struct GrantConfig {
     pub volumes: Vec<String>,
     /// Profiles, by slug; beside what their own `allowed_groups` admit.
     pub profiles: Vec<String>,
+    /// Sites, by the names in `[[sites]]`.
+    pub sites: Vec<String>,
     /// Where images that people name themselves may come from: `registry.example.org/team`; `"*"` for anywhere.
     pub own_images: Vec<String>,
     /// Whether those have to be named by their digest.
@@ -195,6 +201,8 @@ pub struct DenyConfig {
     pub volumes: Vec<String>,
     /// Profiles, by slug.
     pub profiles: Vec<String>,
+    /// Sites, by the names in `[[sites]]`.
+    pub sites: Vec<String>,
     /// Images that people name themselves.
     pub own_images: bool,
 }

@@ -9,7 +9,7 @@ use hub_core::policy::group::GroupRule;
 use hub_core::policy::image::{ImageAllowance, ImageReference};
 use hub_core::policy::rule::{Deny, Grant, Matching, Named, Names, Quota};
 use hub_core::policy::written::Written;
-use hub_core::policy::{Amounts, Flavour, Image, Policy, Resolved, Rules, Volume, profile};
+use hub_core::policy::{Amounts, Flavour, Image, Policy, Resolved, Rules, Site, Volume, profile};
 use serde_json::Value;
 use spawners::Abilities;
 
@@ -17,6 +17,7 @@ use super::auth::Authenticator;
 use super::check::proposal;
 use super::options::{AmountName, AmountsConfig, OptionsConfig, PolicyConfig};
 use super::problem::Problem;
+use super::site::SiteConfig;
 use super::spawner::Driver;
 use super::{Config, SpawnerConfig};
 
@@ -48,10 +49,10 @@ impl Config {
 /// Reads the options, the file with profiles included.
 pub fn compile(config: &Config) -> Compiled {
     let mut compiled = Compiled::default();
-    if config.options.is_empty() {
+    if config.options.is_empty() && config.sites.is_empty() {
         return compiled;
     }
-    let rules = compiled.rules(&config.options, &config.spawner);
+    let rules = compiled.rules(config);
     compiled.abilities(&rules, abilities_of(&config.spawner));
     compiled.devices(&rules, &config.spawner);
     compiled.doubts(&rules);
@@ -122,7 +123,8 @@ impl Compiled {
         self.problems.push(Problem::new(key(of), what.into(), remedy.into()));
     }
 
-    fn rules(&mut self, options: &OptionsConfig, spawner: &SpawnerConfig) -> Rules {
+    fn rules(&mut self, config: &Config) -> Rules {
+        let (options, spawner) = (&config.options, &config.spawner);
         let profiles = self.profiles(options);
         let mut rules = Rules {
             images: options
@@ -154,6 +156,9 @@ impl Compiled {
                     default: volume.default,
                 })
                 .collect(),
+            sites: config.sites.iter().map(site).collect(),
+            own_site: config.hub.site.clone(),
+            only_sites: options.is_empty(),
             profiles,
             greeting: options.greeting.clone(),
             base: base(spawner),
@@ -263,13 +268,26 @@ impl Compiled {
             self.blame(&format!("{of}.group_quota"), "needs groups that it is the quota of", "");
         }
         let (grant, deny) = (&policy.grant, &policy.deny);
-        let mut named = |what: &str, lists: [&Vec<String>; 4]| {
-            let [images, flavours, volumes, profiles] = lists;
+        let sites: Vec<String> = rules.sites.iter().map(|one| one.name.clone()).collect();
+        let strange = policy.default_site.as_ref().filter(|name| !sites.contains(name));
+        if let Some(name) = strange {
+            let what = format!("names {name:?}, which there is not");
+            self.blame(&format!("{of}.default_site"), what, proposal(name, &sites));
+        }
+        for (what, names) in [("grant", &grant.sites), ("deny", &deny.sites)] {
+            if sites.is_empty() && names.iter().any(|name| name == "*") {
+                let remedy = "Add [[sites]], or take it out";
+                self.blame(&format!("{of}.{what}.sites"), "is about sites, and there are none", remedy);
+            }
+        }
+        let mut named = |what: &str, lists: [&Vec<String>; 5]| {
+            let [images, flavours, volumes, profiles, of_sites] = lists;
             let known = |names: Vec<String>| names;
             let pairs = [
                 ("images", images, known(rules.images.iter().map(|one| one.name.clone()).collect())),
                 ("flavours", flavours, known(rules.flavours.iter().map(|one| one.name.clone()).collect())),
                 ("volumes", volumes, known(rules.volumes.iter().map(|one| one.name.clone()).collect())),
+                ("sites", of_sites, known(sites.clone())),
                 ("profiles", profiles, known(rules.profiles.iter().map(|one| one.slug.clone()).collect())),
             ];
             for (list, names, known) in pairs {
@@ -283,10 +301,11 @@ impl Compiled {
                 flavours: Names(flavours.clone()),
                 volumes: Names(volumes.clone()),
                 profiles: Names(profiles.clone()),
+                sites: Names(of_sites.clone()),
             }
         };
-        let granted = named("grant", [&grant.images, &grant.flavours, &grant.volumes, &grant.profiles]);
-        let denied = named("deny", [&deny.images, &deny.flavours, &deny.volumes, &deny.profiles]);
+        let granted = named("grant", [&grant.images, &grant.flavours, &grant.volumes, &grant.profiles, &grant.sites]);
+        let denied = named("deny", [&deny.images, &deny.flavours, &deny.volumes, &deny.profiles, &deny.sites]);
         for (index, registry) in grant.own_images.iter().enumerate() {
             if let Err(error) = ImageAllowance::check(registry) {
                 let of = format!("{of}.grant.own_images[{index}]");
@@ -313,6 +332,7 @@ impl Compiled {
             quota: Quota { person: amounts(&policy.quota), group: amounts(&policy.group_quota) },
             ceiling: amounts(&policy.ceiling),
             deny: Deny { start: deny.start.clone(), named: denied, own_images: deny.own_images },
+            default_site: policy.default_site.clone(),
             greeting: policy.greeting.clone(),
             ask: policy.ask.clone(),
         }
@@ -464,6 +484,10 @@ fn flavour(flavour: &super::options::FlavourConfig) -> Flavour {
     }
 }
 
+fn site(site: &SiteConfig) -> Site {
+    Site { name: site.name.clone(), display_name: site.shown().to_owned(), description: site.description.clone() }
+}
+
 fn amounts(written: &AmountsConfig) -> Amounts {
     let amount = |name, amount: Option<u64>| if written.unlimited.contains(&name) { Some(UNLIMITED) } else { amount };
     Amounts {
@@ -580,6 +604,31 @@ mod tests {
             assert!(told.contains(expected), "{told}\n{expected}");
         }
         assert_eq!(told.len(), expected.len(), "{told:?}");
+    }
+
+    #[test]
+    fn policies_name_sites_that_there_are() {
+        let sites = "[[sites]]\nname = \"cnaf\"\n[[sites]]\nname = \"bari\"\n";
+        let policy = |more: &str| format!("[[options.policies]]\nname = \"all\"\n{more}\n");
+        let told = |text: &str| problems(text);
+        assert!(told(&format!("{sites}{}", policy("grant = { sites = [\"cnaf\", \"*\"] }"))).is_empty());
+        for (text, expected) in [
+            (format!("{sites}{}", policy("grant = { sites = [\"cnav\"] }")), "grant.sites names \"cnav\""),
+            (format!("{sites}{}", policy("deny = { sites = [\"rome\"] }")), "deny.sites names \"rome\""),
+            (format!("{sites}{}", policy("default_site = \"rome\"")), "default_site names \"rome\""),
+            (policy("grant = { sites = [\"cnaf\"] }"), "grant.sites names \"cnaf\""),
+            (policy("grant = { sites = [\"*\"] }"), "is about sites, and there are none"),
+        ] {
+            let told = told(&text);
+            assert!(told.len() == 1 && told[0].contains(expected), "{text}: {told:?}");
+        }
+        // Without options all that is asked is where.
+        let rules = compiled(&format!("{sites}[hub]\nsite = \"bari\"\n")).rules.unwrap();
+        let decision = decide(&rules, &Person::default(), &json!({ "deep": { "a": 1 } })).unwrap();
+        assert_eq!((decision.plan.site.as_deref(), &decision.options["deep"]["a"]), (Some("bari"), &json!(1)));
+        // As with images: nothing is granted that no policy grants, and that is told.
+        let notes = compiled(&format!("{sites}{}", policy("limit = { cpu = 1 }"))).notes;
+        assert!(notes.iter().any(|note| note.contains("there is no site that you may choose")), "{notes:?}");
     }
 
     #[test]

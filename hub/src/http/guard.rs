@@ -98,6 +98,8 @@ pub mod rights {
         Servers [Servers];
         /// Write announcements.
         Announce [AdminUi];
+        /// Say of a site that it takes no starts, that it is given up, or when it is maintained.
+        Sites [Shutdown];
         /// Stop the hub.
         Shutdown [Shutdown];
         /// Open the admin panel. What can be done there has rights of its own.

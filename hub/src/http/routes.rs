@@ -88,6 +88,8 @@ fn rest(config: &mut ServiceConfig) {
         .service(at("/authorizations/cookie/{name}/{value}", [get().to(api::authorizations::of_cookie)]))
         .configure(sharing)
         .configure(announcements)
+        .service(at("/sites", [get().to(api::sites::list)]))
+        .service(at("/sites/{site}", [patch().to(api::sites::change)]))
         .service(at("/services", [get().to(api::services::list)]))
         .service(at(
             "/services/{service}",
@@ -254,12 +256,13 @@ fn pages(config: &mut ServiceConfig) {
 }
 
 fn admin(config: &mut ServiceConfig) {
-    use page::admin::{act, audit, people, person, roles, services, usage};
+    use page::admin::{act, audit, people, person, roles, services, sites, usage};
     config
         .service(page("/admin", [get().to(people::get), post().to(act::post)]))
         .service(page("/admin/users/{user}", [get().to(person::get), post().to(person::post)]))
         .service(page("/admin/services", [get().to(services::get), post().to(services::post)]))
         .service(page("/admin/roles", [get().to(roles::get)]))
+        .service(page("/admin/sites", [get().to(sites::get), post().to(sites::post)]))
         .service(page("/admin/usage", [get().to(usage::get)]))
         .service(page("/admin/audit", [get().to(audit::get)]));
 }

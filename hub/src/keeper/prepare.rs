@@ -234,10 +234,8 @@ impl Recipe {
         plan.cpu_limit = self.cpu_limit;
         plan.cpu_guarantee = self.cpu_guarantee;
         plan.image.clone_from(&self.chosen.image);
+        plan.site.clone_from(&self.chosen.site);
         plan.gpus.clone_from(&self.chosen.gpus);
-        // What was asked for; the driver refuses a site that does not exist.
-        let options = server.user_options.as_ref();
-        plan.site = options.and_then(|options| options.get("site")?.as_str().map(str::to_owned));
         plan.volumes.clone_from(&self.chosen.volumes);
         plan.extra.clone_from(&self.chosen.extra);
         plan

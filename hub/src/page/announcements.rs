@@ -89,7 +89,7 @@ fn wanted(form: &Form, otherwise: Time) -> Result<Announcement, Problem> {
 }
 
 /// A field of a date and a time, in UTC, with or without seconds.
-fn instant(form: &Form, name: &str) -> Result<Option<Time>, Problem> {
+pub(super) fn instant(form: &Form, name: &str) -> Result<Option<Time>, Problem> {
     let text = form.get(name).unwrap_or_default().trim();
     let formats = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"];
     let read = |format: &&str| chrono::NaiveDateTime::parse_from_str(text, format).ok();

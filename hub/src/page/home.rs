@@ -7,7 +7,7 @@ use hub_store::{Server, User};
 use pages::Home;
 use pages::home::{Leaving, NamedServers, Service};
 
-use super::{Form, href, may, person, see_other, server, shared, show, surround, together};
+use super::{Form, href, may, person, see_other, server, shared, show, surround_servers, together};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::folders::people;
@@ -46,7 +46,7 @@ async fn page(
         limit,
         typed: typed.to_owned(),
     });
-    let (frame, cookie) = surround(request, app, Some(caller), "home").parts();
+    let (frame, cookie) = surround_servers(request, app, caller, "home", &all.iter().collect::<Vec<_>>()).parts();
     let page = Home {
         frame,
         owner: user.name.clone(),

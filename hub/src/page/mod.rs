@@ -30,7 +30,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use hub_core::next_url;
 use hub_core::scope::{Reach, Scope, Target};
 use hub_core::subdomain::Hosts;
-use hub_store::User;
+use hub_store::{Server, User};
 use pages::words::ENGLISH;
 use pages::{Frame, Href, Nav, Page, Person, Theme};
 
@@ -67,12 +67,20 @@ pub fn surround(request: &HttpRequest, app: &App, caller: Option<&Caller>, place
         person,
         nav: caller.map_or_else(Nav::default, |caller| nav(app, caller)),
         announcements: told(app, caller, place),
+        maintenance: Vec::new(),
         xsrf,
         theme: Theme::System,
         words: &ENGLISH,
         now: app.now(),
     };
     Surround { frame, cookie }
+}
+
+/// As `surround`, with the maintenance of sites that the caller may use, or that these servers are at.
+pub fn surround_servers(request: &HttpRequest, app: &App, caller: &Caller, place: &str, of: &[&Server]) -> Surround {
+    let mut surround = surround(request, app, Some(caller), place);
+    surround.frame.maintenance = crate::sites::maintenance(app, caller, of);
+    surround
 }
 
 /// The services somebody may open, for the top bar.
@@ -87,6 +95,7 @@ fn nav(app: &App, caller: &Caller) -> Nav {
         services: services(app, caller),
         admin: crate::panel::may_open(caller),
         announcements: announcements::may(caller).is_ok(),
+        sites: !app.config.sites.is_empty(),
         groups: !caller.groups.is_empty() || caller.rights.reach(Scope::ListGroups) != Reach::Nothing,
     }
 }

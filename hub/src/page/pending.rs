@@ -9,7 +9,7 @@ use pages::spawn_pending::{LogLine, SpawnPending, Step, StepState, timeline};
 use pages::words::ENGLISH;
 use pages::{NotRunning, StopPending};
 
-use super::{Form, found, href, may, next, on_server, person, see_other, server, show, surround};
+use super::{Form, found, href, may, next, on_server, person, see_other, server, show, surround_servers};
 use crate::api::view;
 use crate::app::App;
 use crate::audit::Actor;
@@ -44,7 +44,7 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     match view::pending(&server) {
         Some("spawn") => starting(&request, &app, &caller, &groups, &server).await,
         Some(_) => {
-            let (frame, cookie) = surround(&request, &app, Some(&caller), "spawn").parts();
+            let (frame, cookie) = surround_servers(&request, &app, &caller, "spawn", &[&server]).parts();
             let page = StopPending { frame, server_name: label(&server), since: server.changed_at };
             show(&page, StatusCode::OK, cookie)
         }
@@ -58,7 +58,7 @@ fn label(server: &Server) -> String {
 
 async fn starting(request: &HttpRequest, app: &App, caller: &Caller, groups: &[String], server: &Server) -> Answer {
     let events = app.store.events_since(server.id, told_under(server), 0).await?;
-    let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
+    let (frame, cookie) = surround_servers(request, app, caller, "spawn", &[server]).parts();
     let now = app.now();
     let durations = |phase| (took(&events, phase, now), None);
     let may_stop = may(caller, Scope::DeleteServers, &server.user_name, groups, &server.name);
@@ -117,7 +117,7 @@ fn not_running(
     });
     let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
     let start = format!("{}{}", app.paths.server_page("spawn", &user.name, name), next.unwrap_or_default());
-    let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
+    let (frame, cookie) = surround_servers(request, app, caller, "spawn", server.as_slice()).parts();
     let page = NotRunning {
         frame,
         owner: Some(user.name.clone()).filter(|name| name != caller.name()),

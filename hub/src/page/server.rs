@@ -27,7 +27,7 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>, told: O
         name: name.to_owned(),
         display_name: server.and_then(own_name),
         state: server.map_or(State::Stopped, |server| state(server, app.now())),
-        summary: None,
+        summary: server.and_then(at_site),
         folders: server.map(|server| folders(app, server, told)).unwrap_or_default(),
         inside: told.map(inside),
         last_activity: server.and_then(|server| server.last_activity),
@@ -38,6 +38,11 @@ pub fn shown(app: &App, user: &str, name: &str, server: Option<&Server>, told: O
         pending: at.page("spawn-pending"),
         share: None,
     }
+}
+
+/// What people call the site that a server is, or was, at.
+fn at_site(server: &Server) -> Option<String> {
+    server.plan.as_ref()?.get("site_name")?.as_str().map(str::to_owned)
 }
 
 /// When the culler will stop a server of somebody in these groups.

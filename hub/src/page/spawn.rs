@@ -4,13 +4,13 @@ mod form;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use hub_core::policy::Standing;
+use hub_core::policy::{Rules, Standing};
 use hub_core::scope::Scope;
 use hub_store::User;
 use pages::Spawn;
 use serde_json::{Map, Value, json};
 
-use super::{Form, found, href, link, next, on_server, person, see_other, show, surround};
+use super::{Form, found, href, link, next, on_server, person, see_other, show, surround_servers};
 use crate::api::view;
 use crate::app::App;
 use crate::audit::Actor;
@@ -51,12 +51,19 @@ pub async fn get(request: HttpRequest, app: web::Data<App>) -> Answer {
     }
     let options = options(form_pairs(request.query_string()));
     // Where there is something to choose, it is asked, unless the link has the answers.
-    let asks = app.rules.is_some() && options.is_none() && app.config.collaboration_of(&user.name).is_none();
+    let asks = app.rules.as_ref().is_some_and(has_questions)
+        && options.is_none()
+        && app.config.collaboration_of(&user.name).is_none();
     if asks || asks_first(&request, &app, options.is_some()) {
         // Another site's link may open this page, but the start is a click of the person's own.
         return ask(&request, &app, &caller, (&user, &name), options.as_ref(), None).await;
     }
     start(&request, &app, &caller, &user, &name, options).await
+}
+
+/// Whether anybody is asked anything.
+fn has_questions(rules: &Rules) -> bool {
+    !rules.only_sites || rules.sites.len() > 1
 }
 
 fn asks_first(request: &HttpRequest, app: &App, has_options: bool) -> bool {
@@ -124,18 +131,28 @@ async fn ask(
     options: Option<&Value>,
     refused: Option<Problem>,
 ) -> Answer {
-    let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
+    let row = app.store.server(user.id, name).await?;
+    let (frame, cookie) = surround_servers(request, app, caller, "spawn", row.as_ref().as_slice()).parts();
     let next = next(request, app).map(|next| format!("?{}", encode_pairs([("next".to_owned(), next)])));
     let of = Some(user.name.clone()).filter(|name| name != caller.name());
     let questions = match app.rules.as_ref().filter(|_| app.config.collaboration_of(&user.name).is_none()) {
         Some(rules) => {
-            let person = crate::options::person(app, user).await?;
-            let kept = app.store.server(user.id, name).await?.and_then(|server| server.user_options);
-            let shown = options.or(kept.as_ref()).unwrap_or(&Value::Null);
+            let person = crate::options::person(app, user, row.as_ref()).await?;
+            let kept = row.as_ref().and_then(|server| server.user_options.as_ref());
+            let shown = options.or(kept).unwrap_or(&Value::Null);
             let stock = stock::devices(app).await?;
             let mut asked =
                 form::questions(rules, &person, app.driver.abilities(), shown, refused.as_ref(), &stock, frame.words);
             let quotas = stock::quotas(app, user, &Standing::of(rules, &person)).await?;
+            if rules.only_sites {
+                // What a link brings along is seen, as where nothing is judged.
+                let brought = options.cloned().map(|mut brought| {
+                    brought.as_object_mut().map(|brought| brought.remove("site"));
+                    brought
+                });
+                let brought = brought.filter(|brought| brought.as_object().is_some_and(|all| !all.is_empty()));
+                asked.sections.extend(form::plain(brought.as_ref(), &frame).sections);
+            }
             asked.left = quotas.iter().map(|quota| form::left(quota, of.as_deref(), frame.words)).collect();
             asked
         }

@@ -7,7 +7,7 @@ use hub_store::Server;
 use pages::NotRunning;
 use serde_json::{Value, json};
 
-use super::{found, href, may, see_other, server, show, surround, to_login};
+use super::{found, href, may, see_other, server, show, surround_servers, to_login};
 use crate::api::view;
 use crate::app::App;
 use crate::http::origin::Origin;
@@ -159,7 +159,7 @@ fn stopped(
 ) -> Answer {
     let next = encode_pairs([("next".to_owned(), outside_uri(request, app))]);
     let start = format!("{}?{next}", app.paths.server_page("spawn", user, name));
-    let (frame, cookie) = surround(request, app, Some(caller), "spawn").parts();
+    let (frame, cookie) = surround_servers(request, app, caller, "spawn", row.as_slice()).parts();
     let seconds = app.config.hub.implicit_spawn_seconds.0;
     let page = NotRunning {
         frame,

@@ -15,7 +15,7 @@ fn granted(server: &Server) -> Option<Resolved> {
     serde_json::from_value(server.plan.clone()?).ok()
 }
 
-/// Flavour or profile, then image: none, one or two. What was granted goes before what was asked for.
+/// Flavour or profile, then image, then site: any of them. What was granted goes before what was asked for.
 pub fn of(server: &Server) -> Vec<String> {
     let (plan, options) = (granted(server).unwrap_or_default(), server.user_options.as_ref());
     let asked = |keys: &[&str]| options.and_then(|options| keys.iter().find_map(|key| named(options.get(key)?)));
@@ -23,7 +23,7 @@ pub fn of(server: &Server) -> Vec<String> {
     let choice = sized.or_else(|| asked(&["flavour", "profile"]));
     let image = plan.image_name.or(plan.image).or_else(|| asked(&["image"]));
     let short = |text: String| text.chars().take(LONGEST).collect::<String>();
-    [choice, image].into_iter().flatten().map(short).collect()
+    [choice, image, plan.site_name].into_iter().flatten().map(short).collect()
 }
 
 /// A name: the text itself, or what an object is called.
@@ -118,6 +118,7 @@ mod tests {
             (json!({"flavour": "a100", "flavour_name": "A100"}), json!({"flavour": "a100"}), vec!["A100"]),
             (json!({"profile": "cpu", "profile_name": "Shared CPU"}), json!({}), vec!["Shared CPU"]),
             (json!({}), json!({"profile": "gpu", "image": {"display_name": "R"}}), vec!["gpu", "R"]),
+            (json!({"flavour": "a", "site": "cnaf", "site_name": "CNAF"}), json!({}), vec!["a", "CNAF"]),
             (json!({"flavour": {"name": "large"}}), json!({"flavour": {"name": "large"}}), vec!["large"]),
             (json!({"image": 7}), json!({"image": ["x"], "flavour": ""}), vec![]),
             (json!("text"), json!(3), vec![]),

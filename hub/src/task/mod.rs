@@ -1,5 +1,5 @@
 //! What goes on beside requests: the proxy's process, routes, the survey of servers, times of
-//! activity, clean-up, servers to be deleted, usage.
+//! activity, clean-up, servers to be deleted, usage, sites under maintenance.
 
 pub mod after_stop;
 pub mod cleanup;
@@ -12,6 +12,7 @@ pub mod removal;
 pub mod replicas;
 pub mod routes;
 pub mod seen;
+pub mod sites;
 pub mod survey;
 pub mod upstream;
 pub mod usage;

@@ -5,6 +5,7 @@ use crate::database::Tx;
 use crate::device;
 use crate::error::Result;
 use crate::reservation::{self, Over, Reservation};
+use crate::site::site_of;
 use crate::store::Store;
 use crate::value::params;
 use hub_core::clock::Time;
@@ -122,6 +123,30 @@ impl Store {
         tx.execute(sql, params![id, by]).await?;
         tx.commit().await?;
         Ok(wanted)
+    }
+
+    /// Asks for a server to stop if it is, or is to be, at a site, and keeps why for its person. Tells whether it did. A server
+    /// whose plan names none is at the `first`.
+    pub async fn want_stopped_at(
+        &self,
+        id: SpawnerId,
+        (site, first): (&str, &str),
+        why: &serde_json::Value,
+        now: Time,
+    ) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        // Locked first: a start at another site may have been wanted since somebody looked.
+        locked(&mut tx, id, now).await?;
+        let row = tx.row("SELECT plan FROM specola_servers WHERE spawner_id = $1", params![id]).await?;
+        if row.map(|row| site_of(&row, first)).transpose()?.as_deref() != Some(site) {
+            return Ok(false);
+        }
+        if want_stopped(&mut tx, self.pool.present("$2"), id, now).await? != WantStopped::Accepted {
+            return Ok(false);
+        }
+        tx.execute("UPDATE specola_servers SET failure = $2 WHERE spawner_id = $1", params![id, why]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Makes somebody look at a server soon, for a watch that saw it change. Tells whether there is one.

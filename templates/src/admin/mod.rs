@@ -7,6 +7,7 @@ pub mod people;
 pub mod person;
 pub mod roles;
 pub mod services;
+pub mod sites;
 pub mod usage;
 
 use crate::{Href, Words};
@@ -18,6 +19,8 @@ pub enum Tab {
     People,
     /// Services.
     Services,
+    /// Sites.
+    Sites,
     /// Roles in force.
     Roles,
     /// Usage over time.
@@ -29,22 +32,24 @@ pub enum Tab {
 }
 
 impl Tab {
-    const ALL: [Self; 6] = [Self::People, Self::Groups, Self::Services, Self::Roles, Self::Usage, Self::Audit];
+    const ALL: [Self; 7] =
+        [Self::People, Self::Groups, Self::Services, Self::Sites, Self::Roles, Self::Usage, Self::Audit];
 
-    /// All tabs, in their order, each with its name and its place below the hub's pages.
-    pub fn all(words: &'static Words) -> Vec<(Self, &'static str, &'static str)> {
+    /// All tabs, in their order, each with its name and its place below the hub's pages. Sites have one where there are any.
+    pub fn all(words: &'static Words, sites: bool) -> Vec<(Self, &'static str, &'static str)> {
         let of = |tab: Self| {
             let (name, place) = match tab {
                 Self::People => (words.admin_people, "admin"),
                 Self::Groups => (words.groups, "groups"),
                 Self::Services => (words.nav_services, "admin/services"),
+                Self::Sites => (words.admin_sites, "admin/sites"),
                 Self::Roles => (words.admin_roles, "admin/roles"),
                 Self::Usage => (words.admin_usage, "admin/usage"),
                 Self::Audit => (words.admin_audit, "admin/audit"),
             };
             (tab, name, place)
         };
-        Self::ALL.map(of).into()
+        Self::ALL.into_iter().filter(|tab| sites || *tab != Self::Sites).map(of).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use crate::admin::confirm::{Choice, Confirm};
 use crate::admin::people::{AddForm, Column, Doing, Lab, May, People, Row, Search};
 use crate::admin::person::{NewToken, Person, Role};
 use crate::admin::services::{Service, Services};
+use crate::admin::sites::{Site, Sites, State, WindowForm};
 use crate::admin::usage::{self, Usage};
 use crate::admin::{Chip, Hidden, roles as role_page};
 use crate::groups::Part;
@@ -437,6 +438,61 @@ pub(crate) fn services() -> Vec<(&'static str, Services)> {
                 vec![service("grades", Some(true)), service("exchange", Some(false)), service("culler", None)],
             ),
         ),
+        ("empty", page(frame(), Vec::new())),
+        ("hostile", worst),
+    ]
+}
+
+pub(crate) fn sites() -> Vec<(&'static str, Sites)> {
+    let site = |name: &str, servers: u64, state: State| Site {
+        name: name.to_lowercase(),
+        display_name: name.to_owned(),
+        description: None,
+        servers,
+        state,
+        drained: state == State::Drained,
+        lost: state == State::Lost,
+        window: None,
+        form: WindowForm::default(),
+        changed: Some(("admin".to_owned(), ago(7200))),
+    };
+    let page = |frame, sites| Sites { frame, action: path("hub/admin/sites"), sites, may_change: true, error: None };
+    let mut ahead = site("CNAF", 214, State::Open);
+    ahead.description = Some("The Tier-1 in Bologna, with the large file systems.".to_owned());
+    ahead.window = Some((ago(-86_400), ago(-100_000), "New disks for the file system.".to_owned(), true));
+    let filled = WindowForm {
+        begins: "2026-03-20T09:30".to_owned(),
+        ends: "2026-03-19T13:16".to_owned(),
+        text: "New disks for the file system.".to_owned(),
+        stops_servers: true,
+        open: true,
+    };
+    ahead.form = WindowForm { open: false, ..filled.clone() };
+    let mut new = site("ReCaS Bari", 1, State::Open);
+    (new.name, new.changed) = ("bari".to_owned(), None);
+    let mut now = site("LNGS", 3, State::Maintained);
+    now.window = Some((ago(3600), ago(-7200), String::new(), false));
+    let rest = vec![site("Pisa", 12, State::Drained), now, site("Catania", 0, State::Lost)];
+    let all = || [vec![ahead.clone(), new.clone()], rest.clone()].concat();
+    let mut refused = page(frame(), vec![Site { form: filled, ..new.clone() }, ahead.clone()]);
+    refused.error = Some("A maintenance ends after it begins".to_owned());
+    let text = || HOSTILE.to_owned();
+    let mut worst = page(
+        hostile(),
+        vec![Site {
+            name: text(),
+            description: Some(text()),
+            window: Some((ago(0), ago(0), text(), true)),
+            form: WindowForm { begins: text(), ends: text(), text: text(), stops_servers: true, open: true },
+            changed: Some((text(), ago(0))),
+            ..site(HOSTILE, 5, State::Lost)
+        }],
+    );
+    worst.error = Some(text());
+    vec![
+        ("full", page(frame(), all())),
+        ("watched", Sites { may_change: false, ..page(frame(), all()) }),
+        ("refused", refused),
         ("empty", page(frame(), Vec::new())),
         ("hostile", worst),
     ]

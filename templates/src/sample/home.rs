@@ -1,12 +1,12 @@
 //! Samples of the home page.
 
-use super::{HOSTILE, admin, ago, hostile, path, student};
-use crate::Home;
+use super::{HOSTILE, admin, ago, hostile, maintenance, path, student};
 use crate::folder::{Folder, FolderState};
 use crate::home::{Leaving, NamedServers, Service, Share, Together};
 use crate::inside::{Inside, Lack, Thing};
 use crate::server::{Ending, Failure, MemoryFull, Server, State};
 use crate::words::ENGLISH;
+use crate::{Frame, Home};
 
 /// The failure of a server that ran out of memory.
 pub(crate) fn failure() -> Failure {
@@ -107,7 +107,7 @@ fn full() -> Home {
         answers: name != "Grades",
     };
     Home {
-        frame: student(),
+        frame: Frame { maintenance: vec![maintenance(false)], ..student() },
         owner: "lbassi".to_owned(),
         leaving: Some(leaving(ENGLISH.leaving_files_kept)),
         default,

@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use hub_core::clock::Time;
 
 use crate::words::ENGLISH;
-use crate::{Announcement, Frame, Href, Link, Nav, Page, Person, Severity, Site, Theme};
+use crate::{Announcement, Frame, Href, Link, Maintenance, Nav, Page, Person, Severity, Site, Theme};
 
 /// A page of every kind and case, as `(file name without ending, HTML)`.
 pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
@@ -41,6 +41,7 @@ pub fn all() -> Result<Vec<(String, String)>, askama::Error> {
     render::<crate::admin::person::Person>(&mut pages)?;
     render::<crate::admin::confirm::Confirm>(&mut pages)?;
     render::<crate::admin::services::Services>(&mut pages)?;
+    render::<crate::admin::sites::Sites>(&mut pages)?;
     render::<crate::admin::roles::Roles>(&mut pages)?;
     render::<crate::admin::usage::Usage>(&mut pages)?;
     render::<crate::admin::audit::Audit>(&mut pages)?;
@@ -93,6 +94,7 @@ pub(crate) fn anonymous() -> Frame {
         person: None,
         nav: Nav::default(),
         announcements: Vec::new(),
+        maintenance: Vec::new(),
         xsrf: "MnwxOjB8MTA6MTc3MzkxMjYwMHw1Ol94c3JmfDQ4OnNhbXBsZXw5ZjE0".to_owned(),
         theme: Theme::System,
         words: &ENGLISH,
@@ -113,12 +115,24 @@ pub(crate) fn student() -> Frame {
     Frame { person: Some(person), nav: Nav { services, groups: true, ..Nav::default() }, ..anonymous() }
 }
 
+/// A maintenance window, ahead or now.
+pub(crate) fn maintenance(is_on: bool) -> Maintenance {
+    Maintenance {
+        site: "CNAF".to_owned(),
+        is_on,
+        begins: if is_on { ago(3600) } else { ago(-86_400) },
+        ends: if is_on { ago(-7200) } else { ago(-100_000) },
+        text: "New disks for the file system.".to_owned(),
+        stops_servers: !is_on,
+    }
+}
+
 /// A frame for an administrator, with announcements.
 pub(crate) fn admin() -> Frame {
     let announce = |severity, text: &str| Announcement { severity, text: text.to_owned() };
     Frame {
         person: Some(Person { name: "admin".to_owned(), display: None, admin: true, groups: Vec::new() }),
-        nav: Nav { admin: true, announcements: true, groups: true, services: Vec::new() },
+        nav: Nav { admin: true, announcements: true, groups: true, sites: true, services: Vec::new() },
         announcements: vec![
             announce(Severity::Info, "New images with Python 3.13 are ready to use."),
             announce(
@@ -141,7 +155,14 @@ pub(crate) fn hostile() -> Frame {
     Frame {
         site: Arc::new(site),
         person: Some(Person { name: text(), display: Some(text()), admin: true, groups: vec![text()] }),
-        nav: Nav { services: vec![Link::new(text(), path(HOSTILE))], admin: true, announcements: true, groups: true },
+        nav: Nav {
+            services: vec![Link::new(text(), path(HOSTILE))],
+            admin: true,
+            announcements: true,
+            groups: true,
+            sites: true,
+        },
+        maintenance: vec![Maintenance { site: text(), text: text(), ..maintenance(true) }],
         announcements: vec![Announcement { severity: Severity::Critical, text: text() }],
         xsrf: text(),
         ..anonymous()

@@ -1,8 +1,8 @@
 //! Samples of the options page.
 
-use super::{HOSTILE, admin, hostile, path, student};
-use crate::Spawn;
+use super::{HOSTILE, admin, hostile, maintenance, path, student};
 use crate::spawn::{Choice, Field, Input, Offer, Section};
+use crate::{Frame, Spawn};
 
 fn choice(value: &str, sentence: &str, facts: &[&str]) -> Choice {
     Choice {
@@ -152,6 +152,15 @@ fn profiles() -> Vec<Section> {
     ]
 }
 
+fn sites() -> Section {
+    let mut closed = choice("CNAF", "The Tier-1 in Bologna, with the large file systems.", &[]);
+    closed.offer =
+        Offer::Ask("CNAF is under maintenance until 2026-03-19 11:30 UTC: New disks for the file system.".to_owned());
+    let mut open = choice("ReCaS Bari", "Close to the south.", &[]);
+    open.selected = true;
+    section("Site", vec![field("site", "Site", Input::Cards(vec![closed, open]))])
+}
+
 pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
     let plain = || Spawn {
         frame: student(),
@@ -225,6 +234,14 @@ pub(crate) fn samples() -> Vec<(&'static str, Spawn)> {
                     "Left of the quota of physics-2026: 3 GPUs.".to_owned(),
                 ],
                 sections: devices(),
+                ..plain()
+            },
+        ),
+        (
+            "sites",
+            Spawn {
+                frame: Frame { maintenance: vec![maintenance(true)], ..student() },
+                sections: vec![images(), sites()],
                 ..plain()
             },
         ),

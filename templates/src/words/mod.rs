@@ -56,7 +56,7 @@ table! {
     memory_full_when, memory_full, memory_full_of,
     // Options
     spawn_title, spawn_title_named, spawn_for, spawn_plain, spawn_given, spawn_given_help, start_server, start_what,
-    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_own_image_good, spawn_only_with,
+    spawn_closed, spawn_profile, spawn_image, spawn_size, spawn_cores, spawn_memory, spawn_gpus, spawn_no_gpu, spawn_volumes, spawn_site, spawn_group, spawn_group_help, spawn_any_group, spawn_own_image, spawn_own_image_card, spawn_own_image_from, spawn_own_image_good, spawn_only_with,
     spawn_free, spawn_none_free, spawn_one_waits, spawn_some_wait, spawn_left, spawn_left_of,
     // Starting
     starting_title, starting_default, starting_help, step_waiting, step_working, step_done, step_failed, usually, event_log, cancel_start,
@@ -92,7 +92,12 @@ table! {
     severity_info, severity_warning, severity_problem, announcement_from, announcement_until, announcement_times_help,
     announcement_audience, announcement_audience_help, announcement_pages, announcement_groups, announcement_publish,
     announcement_all, announcement_none, announcement_ahead, announcement_now, announcement_over,
+    // Maintenance of sites
+    maintenance, maintenance_from, maintenance_to, maintenance_now, maintenance_stops, maintenance_closed,
     // Admin panel
+    admin_sites, sites_help, sites_none, site_server_one, site_servers, site_open, site_drained, site_maintained, site_lost,
+    site_changed, site_drain, site_undrain, site_drain_help, site_window, site_begins, site_ends, site_times_help, site_text, site_text_help, site_stops, site_window_set, site_window_new, site_window_change,
+    site_window_end, site_lose, site_restore, site_lose_help, site_lose_ask, site_lose_what, site_lose_yes,
     admin_people, admin_roles, admin_usage, admin_audit, admin_person, admin_active, admin_made, admin_flag,
     admin_one, admin_many, admin_search, admin_find, admin_filters, admin_running, admin_admins, admin_idle,
     admin_failed, admin_no_people, admin_none_found, admin_nobody, admin_all, admin_ticked, admin_ticked_one,

@@ -8,6 +8,7 @@ use tests::wait::until;
 
 mod keyboard;
 mod look;
+mod sites;
 
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 

@@ -1,4 +1,4 @@
-//! What there is to choose, beside profiles: images, sizes, volumes.
+//! What there is to choose, beside profiles: images, sizes, volumes, sites.
 
 use std::collections::BTreeMap;
 
@@ -82,4 +82,15 @@ pub struct Volume {
     pub mount: Map<String, Value>,
     /// Whether it is chosen at first.
     pub default: bool,
+}
+
+/// A place with an engine or a cluster of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Site {
+    /// Its name in policies and requests.
+    pub name: String,
+    /// What people read.
+    pub display_name: String,
+    /// A sentence about it.
+    pub description: Option<String>,
 }

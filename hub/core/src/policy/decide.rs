@@ -1,6 +1,8 @@
 //! The judgement: a person, a request, and either all that a start needs to know or a refusal.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
 
 use super::Rules;
 use super::amount::{Amounts, Dimension, UNLIMITED};
@@ -35,14 +37,22 @@ pub struct Charge {
 
 /// Judges a request. Everything in it has to be understood and offered.
 pub fn decide(rules: &Rules, person: &Person, options: &Value) -> Result<Decision, Refusal> {
-    let request = Request::read(options)?;
+    let request = Request::read(judged(rules, options).as_ref())?;
     judge(&Standing::of(rules, person), &request, options, true, Vec::new())
 }
 
 /// Judges what was chosen at another time: what is not offered any more is left out, and told in `dropped`.
 pub fn decide_what_can_be(rules: &Rules, person: &Person, options: &Value) -> Result<Decision, Refusal> {
-    let (request, dropped) = Request::read_what_can_be(options);
+    let (request, dropped) = Request::read_what_can_be(judged(rules, options).as_ref());
     judge(&Standing::of(rules, person), &request, options, false, dropped)
+}
+
+/// What of a request is judged here.
+fn judged<'o>(rules: &Rules, options: &'o Value) -> Cow<'o, Value> {
+    match options.as_object().filter(|_| rules.only_sites) {
+        Some(all) => Cow::Owned(all.get("site").map(|site| json!({ "site": site })).unwrap_or_default()),
+        None => Cow::Borrowed(options),
+    }
 }
 
 fn judge(
@@ -102,7 +112,7 @@ fn charged_alone(standing: &Standing<'_>, plan: &Resolved, options: &Options, gr
         return false;
     }
     let options = Value::Object(options.clone());
-    let Ok(request) = Request::read(&options) else { return false };
+    let Ok(request) = Request::read(judged(standing.rules, &options).as_ref()) else { return false };
     let standing = standing.charged_to(group);
     let mut making = Making::of(&standing, &request, true);
     let made = making.make(&options).is_ok();

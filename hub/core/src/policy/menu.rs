@@ -50,6 +50,8 @@ pub enum About {
     Gpu,
     /// Which volumes; any number of answers.
     Volumes,
+    /// At which site.
+    Site,
     /// Which group the server is charged to.
     Group,
 }
@@ -69,7 +71,7 @@ pub struct Choice {
     pub gpus: BTreeMap<String, u64>,
     /// Whether it is chosen at first.
     pub selected: bool,
-    /// For one that may not be chosen: what it takes.
+    /// For one that may not be chosen: what it takes, or why nobody may at present.
     pub ask: Option<String>,
 }
 
@@ -107,6 +109,9 @@ pub struct Typed {
 /// The questions for somebody, top down, with `chosen` selected.
 pub fn menu(standing: &Standing<'_>, chosen: &Decision) -> Vec<Question> {
     let menu = Menu { standing, chosen };
+    if standing.rules.only_sites {
+        return menu.sites().into_iter().collect();
+    }
     let mut questions = menu.profiles();
     questions.extend(menu.images());
     if standing.rules.flavours.is_empty() {
@@ -114,7 +119,7 @@ pub fn menu(standing: &Standing<'_>, chosen: &Decision) -> Vec<Question> {
     } else {
         questions.extend(menu.flavours());
     }
-    questions.extend([menu.volumes(), menu.groups()].into_iter().flatten());
+    questions.extend([menu.volumes(), menu.sites(), menu.groups()].into_iter().flatten());
     questions
 }
 
@@ -314,6 +319,27 @@ impl Menu<'_> {
             })
         });
         question(About::Volumes, "volumes", choices.collect())
+    }
+
+    /// None for who has one site, or none.
+    fn sites(&self) -> Option<Question> {
+        let standing = self.standing;
+        let choices = standing.rules.sites.iter().filter_map(|site| {
+            let ask = match standing.offers_site(site) {
+                true => standing.closed(site).map(str::to_owned),
+                false => Some(standing.asking(Kind::Site, &site.name)?),
+            };
+            Some(Choice {
+                value: site.name.clone(),
+                label: site.display_name.clone(),
+                sentence: site.description.clone(),
+                has: Amounts::default(),
+                gpus: BTreeMap::new(),
+                selected: ask.is_none() && self.chosen("site") == site.name,
+                ask,
+            })
+        });
+        (standing.sites().count() > 1).then(|| question(About::Site, "site", choices.collect())).flatten()
     }
 
     fn groups(&self) -> Option<Question> {

@@ -25,13 +25,13 @@ mod tests;
 pub mod written;
 
 pub use amount::{Amounts, Dimension};
-pub use choice::{Flavour, Image, Volume};
+pub use choice::{Flavour, Image, Site, Volume};
 pub use decide::{Charge, Decision, decide, decide_what_can_be};
 pub use menu::{About, Choice, Question, menu};
 pub use profile::Profile;
 pub use refusal::{Code, Refusal};
 pub use resolved::Resolved;
-pub use rule::{Person, Policy};
+pub use rule::{Person, Places, Policy};
 pub use standing::Standing;
 
 /// Everything there is to choose, and who may.
@@ -55,6 +55,10 @@ pub struct Rules {
     pub gpu_resource: String,
     /// Volumes by name.
     pub volumes: Vec<Volume>,
+    /// Places with an engine or a cluster of their own. Without any, there is one, and nothing to choose.
+    pub sites: Vec<Site>,
+    /// The site that the hub is at, which is taken where nothing else is said.
+    pub own_site: Option<String>,
     /// Profiles.
     pub profiles: Vec<Profile>,
     /// Who may have what. Without any, everybody may have everything that is listed.
@@ -65,4 +69,6 @@ pub struct Rules {
     pub base: Resolved,
     /// Options that are not judged here, but handed on to hooks and to the driver.
     pub passed_on: Vec<String>,
+    /// Nothing but the site is judged here: all other options are handed on as they come.
+    pub only_sites: bool,
 }

@@ -21,8 +21,8 @@ fn names(prefix: &'static str, count: usize) -> impl Strategy<Value = Names> {
 }
 
 fn named() -> impl Strategy<Value = Named> {
-    (names("f", 4), names("i", 3), names("v", 2), names("p", 3))
-        .prop_map(|(flavours, images, volumes, profiles)| Named { flavours, images, volumes, profiles })
+    (names("f", 4), names("i", 3), names("v", 2), names("p", 3), names("s", 3))
+        .prop_map(|(flavours, images, volumes, profiles, sites)| Named { flavours, images, volumes, profiles, sites })
 }
 
 fn amounts() -> impl Strategy<Value = Amounts> {
@@ -45,6 +45,7 @@ fn policy(with_denial: bool) -> impl Strategy<Value = Policy> {
     let own = option::weighted(0.3, any::<bool>()).prop_map(|digest| {
         digest.map(|require_digest| ImageAllowance { registries: vec!["a.example/x".into()], require_digest })
     });
+    let default_site = option::weighted(0.3, (0..3).prop_map(|at| format!("s{at}")));
     let quota = (amounts(), option::weighted(0.3, amounts()))
         .prop_map(|(person, group)| Quota { person, group: group.unwrap_or_default() });
     let denial = (named(), any::<bool>(), amounts(), prop::bool::weighted(0.1)).prop_map(
@@ -53,8 +54,16 @@ fn policy(with_denial: bool) -> impl Strategy<Value = Policy> {
             if with_denial { (deny, ceiling) } else { Default::default() }
         },
     );
-    (rules, named(), own, option::weighted(0.6, amounts()), option::weighted(0.3, quota), option::weighted(0.3, denial))
-        .prop_map(|(groups, named, own_images, limit, quota, denial)| {
+    (
+        rules,
+        named(),
+        own,
+        option::weighted(0.6, amounts()),
+        option::weighted(0.3, quota),
+        option::weighted(0.3, denial),
+        default_site,
+    )
+        .prop_map(|(groups, named, own_images, limit, quota, denial, default_site)| {
             let (deny, ceiling) = denial.unwrap_or_default();
             Policy {
                 name: "p".to_owned(),
@@ -62,6 +71,7 @@ fn policy(with_denial: bool) -> impl Strategy<Value = Policy> {
                 grant: Grant { named, own_images },
                 limit: limit.unwrap_or_default(),
                 quota: quota.unwrap_or_default(),
+                default_site,
                 ask: Some("Ask.".to_owned()),
                 deny,
                 ceiling,
@@ -86,8 +96,9 @@ fn profiles() -> Vec<Profile> {
 
 fn rules(with_denial: bool) -> impl Strategy<Value = Rules> {
     let flavour = (option::weighted(0.8, 1u64..8), option::weighted(0.8, 1u64..16), 0u64..3);
-    (vec(policy(with_denial), 0..5), vec(flavour, 4), any::<bool>(), any::<bool>(), 0usize..4).prop_map(
-        |(policies, flavours, with_flavours, with_profiles, images)| {
+    let sites = (0usize..4, option::of(0usize..3));
+    (vec(policy(with_denial), 0..5), vec(flavour, 4), any::<bool>(), any::<bool>(), 0usize..4, sites).prop_map(
+        |(policies, flavours, with_flavours, with_profiles, images, (sites, own_site))| {
             let flavour = |(at, (cpu, memory, gpu)): (usize, (Option<u64>, Option<u64>, u64))| Flavour {
                 name: format!("f{at}"),
                 cpu: cpu.map(|cpu| cpu * 1000),
@@ -104,6 +115,7 @@ fn rules(with_denial: bool) -> impl Strategy<Value = Rules> {
                 ..Image::default()
             };
             let volume = |at: usize| Volume { name: format!("v{at}"), default: at == 0, ..Volume::default() };
+            let site = |at: usize| Site { name: format!("s{at}"), display_name: format!("S{at}"), ..Site::default() };
             Rules {
                 images: (0..images.min(3)).map(image).collect(),
                 flavours: if with_flavours { flavours.collect() } else { Vec::new() },
@@ -112,6 +124,8 @@ fn rules(with_denial: bool) -> impl Strategy<Value = Rules> {
                 gpus: vec![0, 1, 2],
                 gpu_resource: "nvidia.com/gpu".to_owned(),
                 volumes: (0..2).map(volume).collect(),
+                sites: (0..sites.min(3)).map(site).collect(),
+                own_site: own_site.map(|at| format!("s{at}")),
                 profiles: if with_profiles { profiles() } else { Vec::new() },
                 policies,
                 ..Rules::default()
@@ -121,7 +135,12 @@ fn rules(with_denial: bool) -> impl Strategy<Value = Rules> {
 }
 
 fn person() -> impl Strategy<Value = Person> {
-    groups().prop_map(|groups| Person { name: "anna".to_owned(), admin: false, groups })
+    let closed = subsequence(vec![0usize, 1, 2], 0..=2);
+    (groups(), closed, option::of(0usize..4)).prop_map(|(groups, closed, last)| {
+        let closed = closed.into_iter().map(|at| (format!("s{at}"), format!("S{at} is closed."))).collect();
+        let places = Places { last: last.map(|at| format!("s{at}")), closed };
+        Person { name: "anna".to_owned(), admin: false, groups, places }
+    })
 }
 
 /// The answers of a form: one open choice of each question, by a row of numbers that stand for chance.
@@ -208,11 +227,15 @@ proptest! {
         let open = |name: &str, value: &str| questions.iter().any(|question| {
             question.name == name && question.choices.iter().any(|one| one.value == value && one.ask.is_none())
         });
-        let mut all: Vec<(&str, String)> = vec![("img", "i9".into()), ("flavour", "f9".into()), ("profile", "p9".into())];
+        let mut all: Vec<(&str, String)> = vec![("img", "i9".into()), ("flavour", "f9".into()), ("profile", "p9".into()), ("site", "s9".into())];
         all.extend(rules.images.iter().map(|one| ("img", one.name.clone())));
         all.extend(rules.flavours.iter().map(|one| ("flavour", one.name.clone())));
         all.extend(rules.volumes.iter().map(|one| ("volumes", one.name.clone())));
         all.extend(rules.profiles.iter().map(|one| ("profile", one.slug.clone())));
+        // Who has one site is not asked, and may name it.
+        let many = questions.iter().any(|question| question.about == About::Site);
+        let named = |site: &&Site| many || !standing.offers_site(site) || standing.closed(site).is_some();
+        all.extend(rules.sites.iter().filter(named).map(|one| ("site", one.name.clone())));
         all.extend(["1", "2", "3", "4"].map(|cores| ("cpu", cores.to_owned())));
         all.extend(["1G", "2G", "4G"].map(|bytes| ("mem", bytes.to_owned())));
         all.extend(["1", "2", "3"].map(|number| ("gpu", number.to_owned())));
@@ -274,6 +297,7 @@ proptest! {
                 About::Flavour => &denied.flavours,
                 About::Volumes => &denied.volumes,
                 About::Profile => &denied.profiles,
+                About::Site => &denied.sites,
                 _ => continue,
             };
             prop_assert!(question.choices.iter().all(|choice| !kind.has(&choice.value)), "{question:?}");
@@ -286,9 +310,29 @@ proptest! {
     }
 
     #[test]
+    fn a_server_starts_at_a_site_that_is_granted_and_takes_starts(rules in rules(true), person in person()) {
+        let standing = Standing::of(&rules, &person);
+        let open: Vec<&str> =
+            standing.sites().filter(|site| standing.closed(site).is_none()).map(|site| &*site.name).collect();
+        match decide(&rules, &person, &Value::Null) {
+            Ok(decision) => match decision.plan.site.as_deref() {
+                None => prop_assert!(rules.sites.is_empty()),
+                Some(site) => {
+                    prop_assert!(open.contains(&site), "{site} of {open:?}");
+                    // Its storage is where it ran last.
+                    let last = person.places.last.as_deref().filter(|last| open.contains(last));
+                    prop_assert!(last.is_none_or(|last| last == site));
+                    prop_assert_eq!(decision.options.get("site"), Some(&json!(site)));
+                }
+            },
+            Err(refusal) => prop_assert!(refusal.code != Code::SiteClosed || open.is_empty(), "{refusal:?}"),
+        }
+    }
+
+    #[test]
     fn any_options_at_all_are_judged(
         rules in rules(true), person in person(),
-        names in vec("[a-z-]{0,12}|img|cpu|mem|gpu|flavour|profile|volumes|group|img-other", 0..4), texts in vec(any::<String>(), 4),
+        names in vec("[a-z-]{0,12}|img|cpu|mem|gpu|flavour|profile|volumes|site|group|img-other", 0..4), texts in vec(any::<String>(), 4),
     ) {
         let options: Map<String, Value> = names.into_iter().zip(texts).map(|(name, text)| (name, json!([text]))).collect();
         let options = Value::Object(options);

@@ -52,6 +52,8 @@ codes! {
     Denied = "denied",
     /// There is nothing this person could choose.
     NothingOffered = "nothing_offered",
+    /// The site takes no starts at present, or none of this person's does.
+    SiteClosed = "site_closed",
     /// Too many servers, cores, bytes or GPUs at once.
     OverQuota = "over_quota",
     /// The place where servers run cannot do it.

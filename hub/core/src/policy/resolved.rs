@@ -20,6 +20,12 @@ pub struct Resolved {
     pub flavour: Option<String>,
     /// What people call the size.
     pub flavour_name: Option<String>,
+    /// The site's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// What people call the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site_name: Option<String>,
     /// What people call the image.
     pub image_name: Option<String>,
     /// What the driver pulls.
@@ -119,6 +125,7 @@ impl Resolved {
         words.extend(self.cpu_limit.map(|cpu| Dimension::Cpu.told(cpu)));
         words.extend(self.mem_limit.map(|memory| Dimension::Memory.told(memory)));
         words.extend(Some(self.gpu()).filter(|gpu| *gpu > 0).map(|gpu| Dimension::Gpu.told(gpu)));
+        words.extend(self.site_name.iter().cloned());
         words
     }
 }

@@ -1,5 +1,7 @@
 //! Policies: whom they mean, and what they grant, limit and deny.
 
+use std::collections::BTreeMap;
+
 use super::amount::Amounts;
 use super::group::{GroupRule, admitted};
 use super::image::ImageAllowance;
@@ -13,6 +15,17 @@ pub struct Person {
     pub admin: bool,
     /// Names of groups.
     pub groups: Vec<String>,
+    /// What is known of sites at this moment.
+    pub places: Places,
+}
+
+/// What a judgement has to know of sites beside the rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Where the server ran last: its storage is there.
+    pub last: Option<String>,
+    /// The sites that take no starts, by name, and why: a sentence for people.
+    pub closed: BTreeMap<String, String>,
 }
 
 /// One policy. All that match a person count together.
@@ -32,6 +45,8 @@ pub struct Policy {
     pub ceiling: Amounts,
     /// What they may not choose, whatever others grant.
     pub deny: Deny,
+    /// The site that is taken where none is chosen. The last policy that matches and names one of theirs counts.
+    pub default_site: Option<String>,
     /// What they read above the form. The last policy that matches and says something counts.
     pub greeting: Option<String>,
     /// How to get into its groups. With it, others are shown what it grants.
@@ -111,6 +126,8 @@ pub struct Named {
     pub volumes: Names,
     /// Profiles, by slug.
     pub profiles: Names,
+    /// Sites.
+    pub sites: Names,
 }
 
 impl Named {
@@ -121,6 +138,7 @@ impl Named {
             Kind::Image => &self.images,
             Kind::Volume => &self.volumes,
             Kind::Profile => &self.profiles,
+            Kind::Site => &self.sites,
         }
     }
 }
@@ -136,6 +154,8 @@ pub enum Kind {
     Volume,
     /// A profile.
     Profile,
+    /// A site.
+    Site,
 }
 
 /// What a policy lets people choose.

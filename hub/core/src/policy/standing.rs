@@ -2,7 +2,7 @@
 
 use super::Rules;
 use super::amount::{Amounts, Dimension, UNLIMITED};
-use super::choice::{Flavour, Image, Volume};
+use super::choice::{Flavour, Image, Site, Volume};
 use super::group::GroupRule;
 use super::image::ImageAllowance;
 use super::profile::{Profile, ProfileChoice, ProfileOption, Unlisted};
@@ -176,6 +176,32 @@ impl<'r> Standing<'r> {
     /// Whether a volume may be chosen.
     pub fn offers_volume(&self, volume: &Volume) -> bool {
         self.granted(Kind::Volume, &volume.name)
+    }
+
+    /// Whether a site may be chosen, when it takes starts.
+    pub fn offers_site(&self, site: &Site) -> bool {
+        self.granted(Kind::Site, &site.name)
+    }
+
+    /// Why a site takes no starts at present.
+    pub fn closed(&self, site: &Site) -> Option<&'r str> {
+        self.person.places.closed.get(&site.name).map(String::as_str)
+    }
+
+    /// The sites that may be chosen when they take starts, in their order.
+    pub fn sites(&self) -> impl Iterator<Item = &'r Site> {
+        let rules: &'r Rules = self.rules;
+        rules.sites.iter().filter(|site| self.offers_site(site))
+    }
+
+    /// Where a server starts for which no site is chosen: where it ran last, else where a policy says, else where the hub
+    /// is, else at the first. Only those that may be chosen and take starts.
+    pub fn usual_site(&self) -> Option<&'r Site> {
+        let of_policies = self.matched.iter().rev().filter_map(|(policy, _)| policy.default_site.as_deref());
+        let last = self.person.places.last.as_deref();
+        let open = || self.sites().filter(|site| self.closed(site).is_none());
+        let mut preferred = last.into_iter().chain(of_policies).chain(self.rules.own_site.as_deref());
+        preferred.find_map(|name| open().find(|site| site.name == name)).or_else(|| open().next())
     }
 
     /// Whether a profile may be chosen: by its own `allowed_groups` or by a policy.

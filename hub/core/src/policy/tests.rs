@@ -11,7 +11,8 @@ use super::*;
 const GIB: u64 = 1 << 30;
 
 fn person(groups: &[&str]) -> Person {
-    Person { name: "anna".into(), admin: false, groups: groups.iter().map(|group| group.to_string()).collect() }
+    let groups = groups.iter().map(|group| group.to_string()).collect();
+    Person { name: "anna".into(), groups, ..Person::default() }
 }
 
 fn names(names: &[&str]) -> Names {
@@ -241,4 +242,92 @@ fn a_policy_caps_what_a_profile_would_give() {
     rules.policies[0].limit.gpu = Some(1);
     let plan = decide(&rules, &person(&["gpu-users"]), &Value::Null).unwrap().plan;
     assert_eq!((plan.profile.as_deref(), plan.mem_limit), (Some("gpu"), Some(2 * GIB)));
+}
+
+/// Two sites: one for everybody, the other for a group, whose servers start there.
+fn two_sites() -> Rules {
+    let site = |name: &str| Site { name: name.into(), display_name: name.to_uppercase(), ..Site::default() };
+    let grant = |sites: &[&str]| Grant { named: Named { sites: names(sites), ..Named::default() }, own_images: None };
+    Rules {
+        sites: vec![site("cnaf"), site("bari")],
+        own_site: Some("cnaf".into()),
+        policies: vec![
+            Policy { name: "all".into(), grant: grant(&["cnaf"]), ..Policy::default() },
+            Policy {
+                name: "bari".into(),
+                matching: for_groups(&["bari"]),
+                grant: grant(&["bari"]),
+                default_site: Some("bari".into()),
+                ..Policy::default()
+            },
+            Policy {
+                name: "guests".into(),
+                matching: for_groups(&["guests"]),
+                deny: Deny { named: Named { sites: names(&["cnaf"]), ..Named::default() }, ..Deny::default() },
+                ..Policy::default()
+            },
+        ],
+        ..Rules::default()
+    }
+}
+
+#[test]
+fn a_server_starts_where_it_ran_last_else_where_the_policy_says_else_where_the_hub_is() {
+    let rules = two_sites();
+    let at = |groups: &[&str], last: Option<&str>, closed: &[&str], options: Value| {
+        let closed = closed.iter().map(|site| (site.to_string(), format!("{site} is closed."))).collect();
+        let places = Places { last: last.map(str::to_owned), closed };
+        let person = Person { places, ..person(groups) };
+        decide(&rules, &person, &options).map(|decision| decision.plan.site.unwrap()).map_err(|refusal| refusal.code)
+    };
+    let cnaf = || json!({"site": "cnaf"});
+    let table = [
+        (at(&[], None, &[], Value::Null), Ok("cnaf")),
+        (at(&["bari"], None, &[], Value::Null), Ok("bari")),
+        (at(&["bari"], Some("cnaf"), &[], Value::Null), Ok("cnaf")),
+        (at(&["bari"], Some("cnaf"), &["cnaf"], Value::Null), Ok("bari")),
+        (at(&["bari"], None, &["bari"], Value::Null), Ok("cnaf")),
+        // Where it ran, and may not any more.
+        (at(&[], Some("bari"), &[], Value::Null), Ok("cnaf")),
+        (at(&[], Some("gone"), &[], Value::Null), Ok("cnaf")),
+        (at(&["bari"], Some("bari"), &[], cnaf()), Ok("cnaf")),
+        (at(&["bari"], None, &["cnaf"], cnaf()), Err(Code::SiteClosed)),
+        (at(&[], None, &["cnaf"], Value::Null), Err(Code::SiteClosed)),
+        (at(&["bari"], None, &["cnaf", "bari"], Value::Null), Err(Code::SiteClosed)),
+        (at(&[], None, &[], json!({"site": "bari"})), Err(Code::NotOffered)),
+        (at(&[], None, &[], json!({"site": ["nowhere"]})), Err(Code::NotOffered)),
+        (at(&["guests"], None, &[], cnaf()), Err(Code::NotOffered)),
+        (at(&["guests"], None, &[], Value::Null), Err(Code::NothingOffered)),
+    ];
+    for (index, (found, expected)) in table.into_iter().enumerate() {
+        assert_eq!(found, expected.map(str::to_owned), "row {index}");
+    }
+}
+
+#[test]
+fn a_menu_of_sites_is_for_who_has_several_and_shows_a_closed_one_with_the_reason() {
+    let rules = two_sites();
+    let closed = [("bari".to_owned(), "Bari is closed.".to_owned())].into();
+    let member = Person { places: Places { last: None, closed }, ..person(&["bari"]) };
+    let kept = json!({"site": "bari"});
+    let decision = decide_what_can_be(&rules, &member, &kept).unwrap();
+    assert_eq!(decision.dropped.iter().map(|one| one.sentence.as_str()).collect::<Vec<_>>(), ["Bari is closed."]);
+    let questions = menu(&Standing::of(&rules, &member), &decision);
+    let site = questions.iter().find(|question| question.about == About::Site).unwrap();
+    let choices: Vec<_> = site.choices.iter().map(|one| (&*one.value, one.selected, one.ask.as_deref())).collect();
+    assert_eq!(choices, [("cnaf", true, None), ("bari", false, Some("Bari is closed."))]);
+    let other = person(&[]);
+    let decision = decide(&rules, &other, &Value::Null).unwrap();
+    assert!(menu(&Standing::of(&rules, &other), &decision).iter().all(|question| question.about != About::Site));
+}
+
+#[test]
+fn where_only_sites_are_judged_other_options_are_handed_on_as_they_come() {
+    let rules = Rules { policies: Vec::new(), only_sites: true, ..two_sites() };
+    let asked = json!({"site": ["bari"], "deep": {"a": [1]}, "img": "anything"});
+    let decision = decide(&rules, &person(&[]), &asked).unwrap();
+    assert_eq!(Value::Object(decision.options), json!({"site": "bari", "deep": {"a": [1]}, "img": "anything"}));
+    assert_eq!((decision.plan.site.as_deref(), decision.plan.image), (Some("bari"), None));
+    let refusal = decide(&rules, &person(&[]), &json!({"site": "nowhere"})).unwrap_err();
+    assert_eq!(refusal.code, Code::NotOffered);
 }

@@ -7,6 +7,7 @@ pub mod people;
 pub mod person;
 pub mod roles;
 pub mod services;
+pub mod sites;
 pub mod usage;
 
 use actix_web::{HttpRequest, HttpResponse};

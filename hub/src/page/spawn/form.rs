@@ -102,7 +102,7 @@ impl Form<'_> {
                 About::Cores => size.push(self.list(question, words.spawn_cores)),
                 About::Memory => size.push(self.list(question, words.spawn_memory)),
                 About::Gpu => size.push(self.list(question, words.spawn_gpus)),
-                About::Volumes | About::Group => {}
+                About::Volumes | About::Site | About::Group => {}
             }
         }
         if !size.is_empty() {
@@ -115,6 +115,7 @@ impl Form<'_> {
                     let field = self.field(&question.name, words.spawn_volumes, Input::Several(choices));
                     sections.push(section(words.spawn_volumes, vec![field]));
                 }
+                About::Site => sections.push(section(words.spawn_site, self.fields(question, words.spawn_site))),
                 About::Group => {
                     let help = Some(words.spawn_group_help.to_owned());
                     sections.push(Section { help, ..section(words.spawn_group, vec![self.group(question)]) });
@@ -323,7 +324,7 @@ mod tests {
 
     fn asked(groups: &[&str], options: Value) -> Questions {
         let groups = groups.iter().map(|group| group.to_string()).collect();
-        let person = Person { name: "anna".into(), admin: false, groups };
+        let person = Person { name: "anna".into(), groups, ..Person::default() };
         questions(&rules(), &person, Abilities::ALL, &options, None, &BTreeMap::new(), &ENGLISH)
     }
 

@@ -46,7 +46,7 @@ impl Step {
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to. How hubs of two versions share a database:
 /// docs/decisions/0012.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     Step::expands(include_str!("specola.sql")),
     Step::expands(include_str!("audit.sql")),
     Step::expands(include_str!("scale.sql")),
@@ -66,6 +66,7 @@ const STEPS: [Step; 19] = [
     Step::expands(include_str!("memory.sql")),
     Step::expands(include_str!("hubs.sql")),
     Step::expands(include_str!("together.sql")),
+    Step::expands(include_str!("sites.sql")),
 ];
 
 /// The lowest version that may use a database on which these steps were done.

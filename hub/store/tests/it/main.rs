@@ -35,6 +35,7 @@ mod routes;
 mod servers;
 mod services;
 mod shares;
+mod sites;
 mod tokens;
 mod trash;
 mod trouble;

@@ -22,6 +22,7 @@ mod services;
 mod session;
 mod share_codes;
 mod shares;
+mod sites;
 mod subdomains;
 mod trash;
 mod xsrf;

@@ -43,7 +43,7 @@ async fn ask(site: &Site, browser: &mut Browser, row: &Row) -> u16 {
 }
 
 /// Makes a role of these scopes the only one of somebody.
-async fn may_only(house: &House, name: &str, scopes: Vec<String>) {
+pub async fn may_only(house: &House, name: &str, scopes: Vec<String>) {
     let (app, user) = (house.app(), house.user(name).await.id);
     let role = NewRole { name: "of-the-test".to_owned(), description: None, scopes, managed_by_auth: false };
     let id = app.store.sync_role(&role).await.unwrap();
@@ -120,6 +120,7 @@ const PANEL: &[Act] = &[
     see(ALICE, Scope::ReadUsersName),
     see("/hub/admin/services", Scope::ListServices),
     see("/hub/admin/roles", Scope::ReadRoles),
+    see("/hub/admin/sites", Scope::AdminUi),
     see("/hub/admin/usage", Scope::ReadHub),
     act("/hub/admin", Scope::AdminUsers, &[("action", "add"), ("names", "fresh")]),
     act("/hub/admin", Scope::StartServers, &[("start", "alice/")]),

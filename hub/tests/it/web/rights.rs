@@ -173,6 +173,8 @@ fn hub() -> Vec<Row> {
         row("hub::info", "GET", "/info", &[Scope::ReadHub], 200),
         row("metrics::show", "GET", "/metrics", &[Scope::ReadMetrics], 200),
         row("audit::list", "GET", "/audit", &[Scope::ReadHub], 200),
+        // There is no such site: who may ask is told so.
+        row("sites::change", "PATCH", "/sites/cnaf", &[Scope::Shutdown], 404).with(json!({ "drained": true })),
         row("admin::stream", "GET", "/admin/events", &[Scope::AdminUi], 200),
         row("proxy::list", "GET", "/proxy", &[Scope::Proxy], 200),
         row("proxy::check", "POST", "/proxy", &[Scope::Proxy], 200),
@@ -263,6 +265,8 @@ fn every_route_of_the_api_is_in_the_table() {
         "hub::health",
         "health::ready",
         "users::whoami",
+        // Anybody with an account: `sites.rs`.
+        "sites::list",
         // No right opens it: `lab_status.rs`.
         "lab_status::put",
         // For programs that show a lab's token in their own way.

@@ -2,6 +2,7 @@
 
 mod image;
 mod profile;
+mod site;
 mod size;
 
 use serde_json::Value;
@@ -19,7 +20,7 @@ const IMAGE: [&str; 2] = ["img", "image"];
 const FLAVOUR: [&str; 2] = ["flavour", "flavor"];
 const CPU: [&str; 2] = ["cpu", "cores"];
 const MEMORY: [&str; 2] = ["mem", "memory"];
-const OTHERS: [&str; 5] = ["profile", OWN_IMAGE, "gpu", "volumes", "group"];
+const OTHERS: [&str; 6] = ["profile", OWN_IMAGE, "gpu", "volumes", "site", "group"];
 /// The field beside the images for one of one's own.
 pub(in crate::policy) const OWN_IMAGE: &str = "img-other";
 /// What stands for that field among the images.
@@ -55,6 +56,12 @@ impl<'s> Making<'s> {
         if let Some(sentence) = self.standing.denied() {
             return Err(Refusal::new(Code::Denied, "", sentence));
         }
+        if self.rules.only_sites {
+            self.options
+                .extend(raw.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+            self.options.remove("site");
+            return self.choose_site();
+        }
         self.choose_profile()?;
         let known = self.known();
         self.or_default(known)?;
@@ -69,6 +76,7 @@ impl<'s> Making<'s> {
             self.choose_flavour()?;
         }
         self.choose_volumes()?;
+        self.choose_site()?;
         for name in &self.rules.passed_on {
             if let Some(value) = raw.get(name) {
                 self.options.insert(name.clone(), value.clone());
