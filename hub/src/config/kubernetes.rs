@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spawner_kubernetes::{Access, Kubernetes, Shape, SlugScheme};
 
 use super::SpawnerConfig;
+use super::callout::CalloutConfig;
 use super::unit::Seconds;
 
 /// Servers as pods of a Kubernetes cluster: see [kubernetes.md](kubernetes.md).
@@ -55,6 +57,8 @@ pub struct KubernetesConfig {
     pub delete_grace_period: Seconds,
     /// Listens to events of a pod while it comes up, which tell of images that are fetched and of volumes that are not there.
     pub events_enabled: bool,
+    /// Shown each finished pod, after `modify_pod`: may change it, or refuse. See [hooks.md](hooks.md).
+    pub modify_pod_hook: CalloutConfig,
     /// How pods are made.
     #[serde(flatten)]
     pub shape: Shape,
@@ -83,6 +87,7 @@ impl Default for KubernetesConfig {
             port: own.port,
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
             events_enabled: own.events_enabled,
+            modify_pod_hook: CalloutConfig::default(),
             shape: own.shape,
         }
     }
@@ -114,6 +119,7 @@ impl KubernetesConfig {
             port: self.port,
             delete_grace_period: self.delete_grace_period.duration(),
             events_enabled: self.events_enabled,
+            modify_pod_hook: self.modify_pod_hook.callout().map(Arc::new),
             shape: self.shape.clone(),
         }
     }

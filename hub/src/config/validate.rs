@@ -283,7 +283,12 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
 
 /// Everybody who may be asked, with the section that says so.
 fn every_callout(config: &Config) -> impl Iterator<Item = (&'static str, &CalloutConfig)> {
-    let others = [("auth.external", &config.auth.external), ("spawner.external", &config.spawner.external)];
+    let spawner = &config.spawner;
+    let others = [
+        ("auth.external", &config.auth.external),
+        ("spawner.external", &spawner.external),
+        ("spawner.kubernetes.modify_pod_hook", &spawner.kubernetes.modify_pod_hook),
+    ];
     config.hooks.each().into_iter().chain(others)
 }
 

@@ -1,7 +1,10 @@
 //! What an operator says of the cluster and of the pods in it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use callout::Callout;
 
 use crate::name::SlugScheme;
 use crate::shape::Shape;
@@ -41,6 +44,8 @@ pub struct Config {
     pub delete_grace_period: Duration,
     /// Whether events are listened to while a server starts.
     pub events_enabled: bool,
+    /// Who is shown each pod before it is made, and may change it.
+    pub modify_pod_hook: Option<Arc<Callout>>,
     /// How pods are made.
     pub shape: Shape,
 }
@@ -80,6 +85,7 @@ impl Config {
             port: 8888,
             delete_grace_period: Duration::from_secs(30),
             events_enabled: true,
+            modify_pod_hook: None,
             shape: Shape::default(),
         }
     }

@@ -10,6 +10,7 @@ mod config;
 mod discard;
 mod driver;
 mod ending;
+mod hook;
 mod judge;
 mod label;
 mod lay;

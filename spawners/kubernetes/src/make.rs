@@ -160,12 +160,19 @@ impl Recipe {
         labels.extend(label::of_pod(&plan.identity));
         let mut pod = json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec });
         modify(&mut pod, &shape.modify_pod, &names).map_err(|what| format!("modify_pod: {what}"))?;
+        self.seal(pod, &plan.identity)
+    }
+
+    /// Reads a finished pod. Whose it is, and its name, are as they are to be, whatever was done to it. The error names what
+    /// no pod has.
+    pub(crate) fn seal(&self, mut pod: Value, server: &Identity) -> Result<Pod, String> {
+        whole(&pod)?;
         pod["metadata"]["name"] = Value::from(self.name.as_str());
         pod["metadata"]["namespace"] = Value::from(self.namespace.as_str());
-        for (name, value) in label::of_pod(&plan.identity) {
+        for (name, value) in label::of_pod(server) {
             pod["metadata"]["labels"][name] = Value::from(value);
         }
-        for (name, value) in label::annotations(&plan.identity) {
+        for (name, value) in label::annotations(server) {
             pod["metadata"]["annotations"][name] = Value::from(value);
         }
         lay::read(&pod)
@@ -479,6 +486,11 @@ fn modify(pod: &mut Value, operations: &Items, names: &Names) -> Result<(), Stri
     let written = operations.iter().map(|operation| names.fill_all(&Value::Object(operation.clone()))).collect();
     let patch: json_patch::Patch = serde_json::from_value(written).map_err(|error| error.to_string())?;
     json_patch::patch_unsafe(pod, &patch).map_err(|error| error.to_string())?;
+    whole(pod)
+}
+
+/// Whether a pod has what is written into it, whatever else became of it.
+fn whole(pod: &Value) -> Result<(), String> {
     let is_table = |path: &str| pod.pointer(path).is_some_and(Value::is_object);
     match ["/metadata/labels", "/metadata/annotations", "/spec"].into_iter().find(|path| !is_table(path)) {
         Some(path) => Err(format!("{path} has to be there")),

@@ -16,6 +16,7 @@ use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started, Un
 
 use crate::cluster::Fault;
 use crate::driver::Parts;
+use crate::hook;
 use crate::judge::{self, Verdict, Witness};
 use crate::make::Recipe;
 use crate::pod::{Doing, Pod};
@@ -52,6 +53,7 @@ pub(crate) async fn start(
     let claim = parts.choose(&recipe, server, known).await?;
     let name = claim.as_ref().map(|claim| claim.name.as_str());
     let pod = recipe.pod(&parts.config, plan, name)?;
+    let pod = hook::asked(parts, &recipe, plan, pod, record).await?;
     let state = recipe.state(name);
     // Before anything is made: what was saved says that something may have been.
     record.save(&state).await?;

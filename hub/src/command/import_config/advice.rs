@@ -64,7 +64,9 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("SwarmSpawner", _) => {
             "There is no driver for Swarm: with the bridge it keeps its own configuration (docs/hooks.md)."
         }
-        ("KubeSpawner", "modify_pod_hook") => "Use spawner.kubernetes.modify_pod, a JSON Patch (docs/kubernetes.md).",
+        ("KubeSpawner", "modify_pod_hook") => {
+            "Make it a program or a webhook: spawner.kubernetes.modify_pod_hook (docs/hooks.md); what is the same for everybody is a JSON Patch in modify_pod."
+        }
         ("KubeSpawner", _) => {
             "There is no such option of [spawner.kubernetes]; docs/kubernetes.md has those there are."
         }

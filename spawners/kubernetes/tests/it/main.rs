@@ -7,6 +7,7 @@ mod contract;
 mod ending;
 mod fault;
 mod ground;
+mod hook;
 mod names;
 mod progress;
 mod refusal;
