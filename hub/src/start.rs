@@ -26,6 +26,7 @@ use crate::folders::volumes::Volumes;
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::{self, Instance};
+use crate::internal_ssl::{self, InternalSsl};
 use crate::keeper::devices::DeviceSettings;
 use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
@@ -82,13 +83,15 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
     let instance = Instance::take(&config.hub.data_dir).await?;
     let holder = instance::holder(&config.hub.data_dir)?;
+    let internal_ssl = InternalSsl::open(&config, clock.clone())?;
     let proxy = proxy_process(&config);
     let control_token = Secret::new(proxy.prepare()?);
     let proxy_proof = Secret::new(specola_proxy::wire::proof(control_token.expose()));
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let elsewhere = config.proxy.control_address.as_ref().map(|_| &proxy_proof);
-    let place = Place::new(&holder, replicas::shared(&secret, elsewhere), clock.now());
+    let authorities = internal_ssl.as_ref().map(|ssl| ssl.fingerprint());
+    let place = Place::new(&holder, replicas::shared(&secret, elsewhere, authorities.as_ref()), clock.now());
     let catalogue = catalogue(&config)?;
     let mut paths = Paths::new(config.hub.base_path().as_str());
     paths.hosts = config.hub.hosts();
@@ -104,7 +107,8 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     let (sender, shutdown) = watch::channel(None);
     let recipe = recipe(&config, &paths, &epoch);
     let hooks = Arc::new(hooks(&config)?);
-    let settings = settings(&config, hooks.clone());
+    let mut settings = settings(&config, hooks.clone());
+    settings.internal_ssl.clone_from(&internal_ssl);
     let keeper = Keeper::new(
         store.clone(),
         clock.clone(),
@@ -146,6 +150,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         labs: crate::labs::Labs::default(),
         hooks,
         cookie_secret: secret,
+        internal_ssl,
         site,
         adopted_at,
         shutdown: sender,
@@ -188,7 +193,9 @@ fn docker_driver(config: &Config, epoch: &str) -> Result<Docker> {
 }
 
 fn kubernetes_driver(config: &Config, epoch: &str) -> Result<Kubernetes> {
-    Kubernetes::new(config.spawner.kubernetes.driver(epoch)).map_err(|what| anyhow!("spawner.kubernetes.{what}"))
+    let mut settings = config.spawner.kubernetes.driver(epoch);
+    settings.internal_ssl = config.hub.internal_ssl;
+    Kubernetes::new(settings).map_err(|what| anyhow!("spawner.kubernetes.{what}"))
 }
 
 fn hooks(config: &Config) -> Result<Hooks> {
@@ -209,6 +216,7 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
         Driver::External => external.timeout.duration(),
     };
     Settings {
+        internal_ssl: None,
         start_timeout: config.spawner.start_timeout.duration(),
         http_timeout: config.spawner.http_timeout.duration(),
         stop_timeout: stop + STOP_GRACE,
@@ -305,10 +313,6 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         arguments.push(format!("--listen-socket={}", socket.display()));
     }
     arguments.extend(proxy.proxy_protocol_from.iter().map(|network| format!("--proxy-protocol-from={network}")));
-    if let Some(file) = &proxy.client_ca_file {
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        arguments.push(format!("--client-ca={}", file.display()));
-    }
     if proxy.cookie_firewall {
         let names = [hub_core::cookie::LOGIN, hub_core::cookie::SERVICES];
         arguments.extend(names.iter().map(|name| format!("--guard-cookie={name}")));
@@ -325,8 +329,19 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     let folder = config.hub.data_dir.join("proxy");
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let tls = proxy_tls(config, &folder);
-    let mark = tls.as_ref().map(|tls| hex::encode(Sha256::digest(tls.join("\n"))));
+    let mut of_mark = tls.clone().unwrap_or_default();
     arguments.extend(tls.into_iter().flatten());
+    if config.hub.internal_ssl {
+        let [shown, trust] = internal_ssl::files_of_proxy(&folder);
+        // A proxy reads them when it first needs them: one that believes others is no use any more.
+        of_mark.push(std::fs::read_to_string(&trust).unwrap_or_default());
+        arguments.push(format!("--client-certificate={}", shown.display()));
+        arguments.push(format!("--client-ca={}", trust.display()));
+    } else if let Some(file) = &proxy.client_ca_file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        arguments.push(format!("--client-ca={}", file.display()));
+    }
+    let mark = (!of_mark.is_empty()).then(|| hex::encode(Sha256::digest(of_mark.join("\n"))));
     let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
     let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
     ProxyProcess {

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod news;
 pub mod plan;
 pub mod sight;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use identity::{Identity, Marker, Renaming};
 pub use news::{MemoryFull, News};
 pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
+pub use tls::{Certify, Papers};
 
 /// How a server is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

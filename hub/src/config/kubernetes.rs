@@ -48,6 +48,10 @@ pub struct KubernetesConfig {
     pub handle_legacy_names: bool,
     /// The name of a pod.
     pub pod_name_template: String,
+    /// The name of the secret with a server's certificate, with `hub.internal_ssl`.
+    pub secret_name_template: String,
+    /// Where it is in the server.
+    pub secret_mount_path: String,
     /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone.
     pub ip: String,
     /// The port servers listen on in their pods.
@@ -83,6 +87,8 @@ impl Default for KubernetesConfig {
             slug_scheme: own.slug_scheme,
             handle_legacy_names: own.handle_legacy_names,
             pod_name_template: own.pod_name_template,
+            secret_name_template: own.secret_name_template,
+            secret_mount_path: own.secret_mount_path,
             ip: own.ip,
             port: own.port,
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
@@ -115,6 +121,9 @@ impl KubernetesConfig {
             slug_scheme: self.slug_scheme,
             handle_legacy_names: self.handle_legacy_names,
             pod_name_template: self.pod_name_template.clone(),
+            internal_ssl: false,
+            secret_name_template: self.secret_name_template.clone(),
+            secret_mount_path: self.secret_mount_path.clone(),
             ip: self.ip.clone(),
             port: self.port,
             delete_grace_period: self.delete_grace_period.duration(),

@@ -31,6 +31,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     super::storage::validate(&config.storage, &config.auth, &mut blame);
     super::collaboration::validate(config, &mut blame);
     super::site::validate(config, &mut blame);
+    super::internal_ssl::validate(config, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
@@ -371,6 +372,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     let hub = &config.hub;
     super::proxy::warnings(config).into_iter().for_each(&mut say);
+    super::internal_ssl::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         super::docker::warnings(&config.spawner, &hub.hub_url()).into_iter().for_each(&mut say);
     }

@@ -37,6 +37,7 @@ use act::Step;
 use signals::Signals;
 
 use crate::hook::Hooks;
+use crate::internal_ssl::InternalSsl;
 
 /// A lease runs out this long after its last renewal; the next hub waits at most this long after a crash.
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
@@ -87,6 +88,8 @@ pub struct Settings {
     pub layout: Arc<folders::Layout>,
     /// What is leased to one server at a time.
     pub devices: devices::DeviceSettings,
+    /// Who signs certificates of servers, where those speak TLS.
+    pub internal_ssl: Option<Arc<InternalSsl>>,
 }
 
 /// The keeper; cheap to clone.
@@ -123,7 +126,8 @@ impl Keeper {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (prober, runtime) = (probe::Prober::default(), Handle::current());
+        let prober = settings.internal_ssl.as_ref().map_or_else(probe::Prober::default, probe::Prober::showing);
+        let runtime = Handle::current();
         let parts = Inner { store, clock, driver, prober, settings, recipe, holder, signals, tracker, runtime, stop };
         Self(Arc::new(parts))
     }

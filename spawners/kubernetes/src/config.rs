@@ -36,6 +36,12 @@ pub struct Config {
     pub handle_legacy_names: bool,
     /// The name of a pod.
     pub pod_name_template: String,
+    /// Whether servers have certificates, and so secrets.
+    pub internal_ssl: bool,
+    /// The name of a server's secret.
+    pub secret_name_template: String,
+    /// Where it is in the server.
+    pub secret_mount_path: String,
     /// The address servers listen on in their pods.
     pub ip: String,
     /// The port they listen on.
@@ -81,6 +87,9 @@ impl Config {
             slug_scheme: SlugScheme::Safe,
             handle_legacy_names: true,
             pod_name_template: "jupyter-{user_server}".to_owned(),
+            internal_ssl: false,
+            secret_name_template: "{pod_name}".to_owned(),
+            secret_mount_path: "/etc/jupyterhub/ssl/".to_owned(),
             ip: "0.0.0.0".to_owned(),
             port: 8888,
             delete_grace_period: Duration::from_secs(30),

@@ -16,6 +16,7 @@ mod label;
 mod lay;
 mod make;
 mod name;
+mod papers;
 mod pod;
 mod refusal;
 mod rename;

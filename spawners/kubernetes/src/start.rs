@@ -47,6 +47,7 @@ pub(crate) async fn start(
         let claim = pod.claims().next().map(str::to_owned).filter(|_| recipe.claim.is_some());
         let state = recipe.state(claim.as_deref());
         record.save(&state).await?;
+        parts.tie_secret(&recipe, &pod).await?;
         parts.serve(&pod).await?;
         return parts.arrived(pod, state, record).await;
     }
@@ -67,7 +68,19 @@ pub(crate) async fn start(
         parts.ensure(&recipe, server, claim).await?;
     }
     record.progress(15, "Asking the cluster for the server").await;
-    let pod = parts.make(&recipe, server, &pod).await?;
+    parts.put_secret(&recipe, plan).await?;
+    let pod = match parts.make(&recipe, server, &pod).await {
+        Ok(pod) => pod,
+        // It may have been made: the next try adopts it, with its secret.
+        Err(StartError::Unreachable(unreachable)) => return Err(unreachable.into()),
+        Err(error) => {
+            if recipe.secret.is_some() {
+                parts.drop_secret(server).await?;
+            }
+            return Err(error);
+        }
+    };
+    parts.tie_secret(&recipe, &pod).await?;
     parts.serve(&pod).await?;
     parts.arrived(pod, state, record).await
 }

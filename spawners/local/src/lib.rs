@@ -14,6 +14,7 @@ mod limit;
 mod listener;
 mod log;
 mod name;
+mod papers;
 mod port;
 pub mod process;
 mod run;

@@ -9,6 +9,7 @@ mod fault;
 mod ground;
 mod hook;
 mod names;
+mod papers;
 mod progress;
 mod refusal;
 mod service;

@@ -1,0 +1,130 @@
+//! TLS between hub, proxy and servers, with the real single-user server: who shows no certificate gets no word.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use http::Method;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tests::specola::Options;
+use tests::{Body, Kernel, Specola, need, place};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::singleuser::a_lab_is_open_to_its_owner_only;
+
+fn options(python: &Path) -> Options {
+    Options::default().real_lab(python).set("hub", "internal_ssl", "true")
+}
+
+/// What an address answers to a request, over plain HTTP; empty when it says nothing.
+async fn in_clear(address: &str, path: &str) -> String {
+    let said = async {
+        let mut peer = TcpStream::connect(address).await?;
+        peer.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
+            .await?;
+        let mut answer = Vec::new();
+        peer.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    said.await.unwrap_or_default()
+}
+
+/// The same over TLS, showing the certificate and key of these files, or nothing.
+async fn over_tls(trust: &Path, shows: Option<(&Path, &Path)>, address: &str, path: &str) -> Result<String> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_file_iter(trust)? {
+        roots.add(root?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.with_root_certificates(roots);
+    let config = match shows {
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let peer = TcpStream::connect(address).await?;
+    let mut peer = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("127.0.0.1")?, peer).await?;
+    peer.write_all(format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    // Some end without saying so.
+    if let Err(error) = peer.read_to_end(&mut answer).await
+        && answer.is_empty()
+    {
+        return Err(error.into());
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Where the lab of a server listens.
+fn lab_address(specola: &Specola, user: &str) -> Result<String> {
+    let folder = specola.ground.folder.join("run");
+    let of = |folder: &Path| -> Vec<serde_json::Value> {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        files.filter_map(|file| serde_json::from_slice(&fs::read(file.path()).ok()?).ok()).collect()
+    };
+    let mut runs = of(&folder);
+    runs.extend(of(&specola.ground.folder.join("local/run")));
+    let run = runs.iter().find(|run| run["user"] == user).context("the note of the lab")?;
+    let url = url::Url::parse(run["url"].as_str().context("its url")?)?;
+    ensure!(url.scheme() == "https", "{url}");
+    Ok(format!("127.0.0.1:{}", url.port().context("its port")?))
+}
+
+#[tokio::test]
+async fn the_single_user_server_of_jupyterhub_6_works_over_tls() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let specola = Specola::start(options(&python)).await?;
+    a_lab_is_open_to_its_owner_only(&specola.origin()).await
+}
+
+#[tokio::test]
+async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let mut specola = Specola::start(options(&python)).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    let token = alice.new_token("alice").await?;
+    alice.start_server("alice").await?;
+    let mut kernel = Kernel::start(&specola.origin(), "/user/alice/", &token).await?;
+    assert_eq!(kernel.run("6 * 7").await?, "42");
+
+    let proxy = specola.ground.folder.join("proxy");
+    let (shown, trust) = (proxy.join("internal-ssl.pem"), proxy.join("internal-ssl-trust.pem"));
+    let (hub, lab) = (format!("127.0.0.1:{}", specola.ground.hub_port), lab_address(&specola, "alice")?);
+    for (address, path) in [(&hub, "/hub/api"), (&lab, "/user/alice/api")] {
+        let plain = in_clear(address, path).await;
+        assert!(!plain.contains("version"), "{address} answers in clear: {plain}");
+        assert!(over_tls(&trust, None, address, path).await.is_err(), "{address} hears anybody");
+        let heard = over_tls(&trust, Some((&shown, &shown)), address, path).await?;
+        assert!(heard.starts_with("HTTP/1.1 200"), "{address}: {heard}");
+    }
+    // The hub hears a lab, and no lab hears another.
+    let homes = fs::read_dir(specola.ground.homes())?.flatten().map(|home| home.path().join(".jupyterhub"));
+    let folder = homes.flat_map(|home| fs::read_dir(home).into_iter().flatten().flatten()).next();
+    let folder = folder.context("the folder of the lab's certificate")?.path();
+    let (certificate, key) = (folder.join("ssl.crt"), folder.join("ssl.key"));
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(&key)?.permissions().mode() & 0o777, 0o600);
+    assert!(over_tls(&trust, Some((&certificate, &key)), &hub, "/hub/api").await?.starts_with("HTTP/1.1 200"));
+    assert!(over_tls(&trust, Some((&certificate, &key)), &lab, "/user/alice/api").await.is_err());
+
+    // The next hub has the same authorities: lab, proxy and the open websocket go on.
+    let pid = specola.proxy()?.id;
+    specola.kill_hub();
+    specola.run().await?;
+    assert_eq!(specola.proxy()?.id, pid);
+    assert_eq!(kernel.run("6 * 8").await?, "48");
+    let status = alice.with_token(&token).send(Method::GET, "/user/alice/api/status", Body::Empty).await?;
+    assert_eq!(status.status, 200, "{}", status.text());
+    let mut alice = specola.logged_in("alice").await?;
+    let (_, page) = alice.follow("/user/alice/lab").await?;
+    assert_eq!(page.status, 200, "{}", page.text());
+    alice.stop_server("alice").await
+}
