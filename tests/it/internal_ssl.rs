@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use http::Method;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+use tests::elsewhere::Elsewhere;
+use tests::jupyterhub::Ground;
 use tests::specola::Options;
-use tests::{Body, Kernel, Specola, need, place};
+use tests::{Body, Kernel, Mark, Specola, need, place, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -115,6 +120,25 @@ async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Resu
     assert!(over_tls(&trust, Some((&certificate, &key)), &hub, "/hub/api").await?.starts_with("HTTP/1.1 200"));
     assert!(over_tls(&trust, Some((&certificate, &key)), &lab, "/user/alice/api").await.is_err());
 
+    // The lab agent shows what the lab was given, and so hears the hub's own word.
+    let agent = |with: bool| -> Result<String> {
+        let token = specola.labs().into_iter().find_map(|lab| lab.variable("JUPYTERHUB_API_TOKEN").map(str::to_owned));
+        let mut command = Command::new(place::agent());
+        command.args(["credentials", "--storage", "nothing"]).env_clear();
+        command.env("JUPYTERHUB_API_TOKEN", token.context("the token of the lab")?);
+        command.env("JUPYTERHUB_API_URL", format!("https://{hub}/hub/api"));
+        if with {
+            command.env("JUPYTERHUB_SSL_KEYFILE", &key).env("JUPYTERHUB_SSL_CERTFILE", &certificate);
+            command.env("JUPYTERHUB_SSL_CLIENT_CA", folder.join("notebooks-ca_trust.crt"));
+        }
+        let output = command.output().context("the lab agent")?;
+        ensure!(!output.status.success(), "there is no storage of this name");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (heard, deaf) = (agent(true)?, agent(false)?);
+    assert_ne!(heard, deaf);
+    assert!(!heard.contains("connect") && deaf.contains("connect"), "{heard}\n{deaf}");
+
     // The next hub has the same authorities: lab, proxy and the open websocket go on.
     let pid = specola.proxy()?.id;
     specola.kill_hub();
@@ -127,4 +151,70 @@ async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Resu
     let (_, page) = alice.follow("/user/alice/lab").await?;
     assert_eq!(page.status, 200, "{}", page.text());
     alice.stop_server("alice").await
+}
+
+#[tokio::test]
+async fn a_proxy_elsewhere_shows_what_it_was_given() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let folder = tempfile::tempdir()?;
+    let (token, control) = (folder.path().join("token"), format!("127.0.0.1:{}", place::free_port()?));
+    fs::write(&token, "the-token-that-hub-and-proxies-share")?;
+    let options = options(&python).set("proxy", "control_address", &format!("{control:?}")).set(
+        "proxy",
+        "token_file",
+        &format!("{:?}", token.display().to_string()),
+    );
+    let specola = Specola::start(options).await?;
+    let hub = format!("https://127.0.0.1:{}", specola.ground.hub_port);
+    let (token, control) = (fs::read_to_string(&token)?, format!("http://{control}"));
+    let of_proxy = specola.ground.folder.join("proxy");
+    let other = Elsewhere::secured("other", folder.path(), &token, &hub, &control, &of_proxy)?;
+    other.is_ready().await?;
+    let mut alice = specola.logged_in("alice").await?;
+    alice.start_server("alice").await?;
+    let mut elsewhere = alice.at(&other.origin)?;
+    let (_, page) = elsewhere.follow("/user/alice/lab").await?;
+    assert_eq!(page.status, 200, "{}", page.text());
+    alice.stop_server("alice").await
+}
+
+/// Asks the hub as `HubAuth` of JupyterHub does, with what it was given, and writes down what it is told.
+const SERVICE: &str = r#"
+import json, os, sys, time, urllib.request
+from jupyterhub.utils import make_ssl_context
+names = ["KEYFILE", "CERTFILE", "CLIENT_CA"]
+context = make_ssl_context(*[os.environ["JUPYTERHUB_SSL_" + name] for name in names])
+request = urllib.request.Request(os.environ["JUPYTERHUB_API_URL"] + "/user")
+request.add_header("Authorization", "token " + os.environ["JUPYTERHUB_API_TOKEN"])
+told = urllib.request.urlopen(request, context=context).read().decode()
+with open(sys.argv[1] + ".draft", "w") as file:
+    file.write(told)
+os.rename(sys.argv[1] + ".draft", sys.argv[1])
+time.sleep(7011)
+"#;
+
+#[tokio::test]
+async fn a_service_of_the_hubs_is_heard_by_it() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let folder = tempfile::tempdir()?;
+    let (script, told) = (folder.path().join("service.py"), folder.path().join("told"));
+    fs::write(&script, SERVICE)?;
+    let (mark, shown) = (Mark::default(), |path: &Path| format!("{:?}", path.display().to_string()));
+    let (variable, value) = mark.pair();
+    let service = format!(
+        "[{{ name = \"asks\", command = [{}, {}, {}], environment = {{ {variable} = {value:?} }} }}]",
+        shown(&python),
+        shown(&script),
+        shown(&told)
+    );
+    let options = options(&python).set("hub", "services", &service);
+    let mut specola = Specola::on(Ground::new(folder.path())?, options, mark);
+    specola.run().await?;
+    let model = until("what the service is told", Duration::from_secs(60), async || {
+        Ok(fs::read(&told).ok().and_then(|told| serde_json::from_slice::<serde_json::Value>(&told).ok()))
+    })
+    .await?;
+    assert_eq!((&model["kind"], &model["name"]), (&json!("service"), &json!("asks")));
+    assert!(specola.stop_hub()?.success());
+    Ok(())
 }

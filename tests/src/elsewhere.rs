@@ -22,15 +22,45 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// Starts one in a new folder of this name; `hub` and `control` are addresses like `http://127.0.0.1:8081`.
     pub fn start(name: &str, folder: &Path, token: &str, hub: &str, control: &str) -> Result<Elsewhere> {
+        Elsewhere::begin(name, folder, token, hub, control, None)
+    }
+
+    /// The same, with what a hub with `internal_ssl` gave its own proxy, in the folder `of_proxy`.
+    pub fn secured(
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        of_proxy: &Path,
+    ) -> Result<Elsewhere> {
+        Elsewhere::begin(name, folder, token, hub, control, Some(of_proxy))
+    }
+
+    fn begin(
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        of_proxy: Option<&Path>,
+    ) -> Result<Elsewhere> {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
+        if let Some(of_proxy) = of_proxy {
+            fs::create_dir(folder.join("proxy"))?;
+            for file in ["internal-ssl.pem", "internal-ssl-trust.pem"] {
+                fs::copy(of_proxy.join(file), folder.join("proxy").join(file))?;
+            }
+        }
         let (port, metrics) = (place::free_port()?, format!("127.0.0.1:{}", place::free_port()?));
         let origin = format!("http://127.0.0.1:{port}");
         let (file, config) = (folder.join("token"), folder.join("specola.toml"));
         fs::write(&file, token)?;
         let text = format!(
-            "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
+            "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ninternal_ssl = {}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
              control_url = {control:?}\ntoken_file = {:?}\nmetrics_address = {metrics:?}\n",
+            of_proxy.is_some(),
             folder.display().to_string(),
             file.display().to_string()
         );

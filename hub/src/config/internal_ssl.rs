@@ -27,10 +27,6 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             "The hub's own API speaks TLS with hub.internal_ssl",
         );
     }
-    for service in hub.services.iter().filter(|service| !service.command.is_empty()) {
-        let what = format!("does not work with the service {:?}, which the hub starts", service.name);
-        blame("hub.internal_ssl", &what, "Start it by other means, and let it ask the hub through the proxy");
-    }
     if config.spawner.environment.keys().any(|name| name.starts_with("JUPYTERHUB_SSL_")) {
         let what = "names files with certificates";
         blame("spawner.environment", what, "With hub.internal_ssl they are made for each server");
@@ -85,11 +81,9 @@ mod tests {
             blamed(|config| config.hub.trusted_alt_names = wrong),
             ["hub.trusted_alt_names[0]", "hub.trusted_alt_names[1]"]
         );
-        let service = |command: &[&str]| {
-            let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-            let service = serde_json::from_value(serde_json::json!({ "name": "s", "command": command })).unwrap();
-            blamed(|config| config.hub.services.push(service))
+        let key = |config: &mut Config| {
+            config.spawner.environment.insert("JUPYTERHUB_SSL_KEYFILE".to_owned(), "/mine".to_owned());
         };
-        assert_eq!((service(&[]), service(&["run"])), (vec![], vec!["hub.internal_ssl".to_owned()]));
+        assert_eq!(blamed(key), ["spawner.environment"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Key and certificate of a server, in the home folder of its user: written by that user, between fork and exec, so that
-//! nobody's links lead the hub anywhere, and so that a home on a network takes them.
+//! Key and certificate of a server or a service, in the home folder of its user: written by that user, between fork and exec, so
+//! that nobody's links lead the hub anywhere, and so that a home on a network takes them.
 
 use std::ffi::{CString, OsString};
 use std::io;
@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hub_core::id::SpawnerId;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -37,20 +36,9 @@ pub fn made(plan: &Plan, url: &str, home: &Path) -> Result<Written, StartError> 
     let here =
         port::host(url).map(|(ip, _)| ip.to_string()).ok_or_else(|| no_certificate(format!("{url} is no place")))?;
     let papers = certify.certify(&["localhost".to_owned(), here]).map_err(no_certificate)?;
-    prepare(&papers, home, plan.identity.spawner).map_err(|error| no_certificate(error.to_string()))
-}
-
-fn prepare(papers: &Papers, home: &Path, server: SpawnerId) -> io::Result<Written> {
     // A folder each: named servers of a person share a home.
-    let above = home.join(".jupyterhub");
-    let folder = above.join(format!("ssl-{server}"));
-    let mut written = Written { folders: vec![path(&above)?, path(&folder)?], ..Written::default() };
-    for (variable, name, content) in papers.files() {
-        let file: PathBuf = folder.join(name);
-        written.files.push((path(&file)?, content.as_bytes().to_vec()));
-        written.variables.push((variable.into(), file.into_os_string()));
-    }
-    Ok(written)
+    let name = format!("ssl-{}", plan.identity.spawner);
+    Written::prepare(&papers, &home.join(".jupyterhub"), &name).map_err(|error| no_certificate(error.to_string()))
 }
 
 fn path(path: &Path) -> io::Result<CString> {
@@ -58,6 +46,18 @@ fn path(path: &Path) -> io::Result<CString> {
 }
 
 impl Written {
+    /// Prepares them for a folder of this name in another, both of which are made where they are missing.
+    pub fn prepare(papers: &Papers, above: &Path, name: &str) -> io::Result<Self> {
+        let folder = above.join(name);
+        let mut written = Self { folders: vec![path(above)?, path(&folder)?], ..Self::default() };
+        for (variable, name, content) in papers.files() {
+            let file: PathBuf = folder.join(name);
+            written.files.push((path(&file)?, content.as_bytes().to_vec()));
+            written.variables.push((variable.into(), file.into_os_string()));
+        }
+        Ok(written)
+    }
+
     /// The variables that lead to them.
     pub fn variables(&self) -> &[(OsString, OsString)] {
         &self.variables
@@ -98,7 +98,7 @@ mod tests {
     fn files_are_their_users_alone_and_take_the_place_of_links() {
         let (home, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let papers = Papers { key: Secret::new("key"), certificate: "certificate".into(), authorities: "ca".into() };
-        let written = prepare(&papers, home.path(), SpawnerId(7)).unwrap();
+        let written = Written::prepare(&papers, &home.path().join(".jupyterhub"), "ssl-7").unwrap();
         written.apply().unwrap();
         let key = home.path().join(".jupyterhub/ssl-7/ssl.key");
         let mode = std::fs::metadata(&key).unwrap().permissions().mode();
