@@ -136,8 +136,7 @@ async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Resu
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (heard, deaf) = (agent(true)?, agent(false)?);
-    assert_ne!(heard, deaf);
-    assert!(!heard.contains("connect") && deaf.contains("connect"), "{heard}\n{deaf}");
+    assert!(heard.contains("no storage") && deaf.contains("not reached"), "{heard}\n{deaf}");
 
     // The next hub has the same authorities: lab, proxy and the open websocket go on.
     let pid = specola.proxy()?.id;
