@@ -83,11 +83,19 @@ fn lab_address(specola: &Specola, user: &str) -> Result<String> {
     Ok(format!("127.0.0.1:{}", url.port().context("its port")?))
 }
 
+async fn works(python: &Path) -> Result<()> {
+    let specola = Specola::start(options(python)).await?;
+    a_lab_is_open_to_its_owner_only(&specola.origin()).await
+}
+
 #[tokio::test]
 async fn the_single_user_server_of_jupyterhub_6_works_over_tls() -> Result<()> {
-    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
-    let specola = Specola::start(options(&python)).await?;
-    a_lab_is_open_to_its_owner_only(&specola.origin()).await
+    works(&need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON")).await
+}
+
+#[tokio::test]
+async fn the_single_user_server_of_jupyterhub_5_works_over_tls() -> Result<()> {
+    works(&need!(place::jupyterhub5(), "JupyterHub 5.x", "SPECOLA_JUPYTERHUB5_PYTHON")).await
 }
 
 #[tokio::test]
