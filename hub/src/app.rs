@@ -78,6 +78,8 @@ pub struct App {
     pub hooks: Arc<Hooks>,
     /// What cookies are signed with.
     pub cookie_secret: CookieSecret,
+    /// TLS with proxies and servers, where there is.
+    pub internal_ssl: Option<Arc<crate::internal_ssl::InternalSsl>>,
     /// How pages look.
     pub site: Arc<pages::Site>,
     /// Since when Specola has used this database; logins of before are JupyterHub's.

@@ -16,6 +16,7 @@ pub mod hook;
 pub mod http;
 pub mod instance;
 pub mod intent;
+pub mod internal_ssl;
 pub mod keeper;
 pub mod labs;
 pub mod login;

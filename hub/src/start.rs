@@ -27,6 +27,7 @@ use crate::folders::volumes::Volumes;
 use crate::hook::Hooks;
 use crate::http::url::Paths;
 use crate::instance::{self, Instance};
+use crate::internal_ssl::{self, InternalSsl};
 use crate::keeper::devices::DeviceSettings;
 use crate::keeper::folders::{Layout, Owner};
 use crate::keeper::prepare::Recipe;
@@ -83,13 +84,15 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         .with_context(|| format!("cannot make the data folder {}", config.hub.data_dir.display()))?;
     let instance = Instance::take(&config.hub.data_dir).await?;
     let holder = instance::holder(&config.hub.data_dir)?;
+    let internal_ssl = InternalSsl::open(&config, clock.clone())?;
     let proxy = proxy_process(&config);
     let control_token = Secret::new(proxy.prepare()?);
     let proxy_proof = Secret::new(specola_proxy::wire::proof(control_token.expose()));
     let secret =
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let elsewhere = config.proxy.control_address.as_ref().map(|_| &proxy_proof);
-    let place = Place::new(&holder, replicas::shared(&secret, elsewhere), clock.now());
+    let authorities = internal_ssl.as_ref().map(|ssl| ssl.fingerprint());
+    let place = Place::new(&holder, replicas::shared(&secret, elsewhere, authorities.as_ref()), clock.now());
     let catalogue = catalogue(&config)?;
     let mut paths = Paths::new(config.hub.base_path().as_str());
     paths.hosts = config.hub.hosts();
@@ -114,7 +117,8 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     let mut recipe = recipe(&config, &paths, &epoch);
     recipe.ways = Arc::new(Ways::of(&config).showing(proxy_proof.clone()));
     let hooks = Arc::new(hooks(&config)?);
-    let settings = settings(&config, hooks.clone());
+    let mut settings = settings(&config, hooks.clone());
+    settings.internal_ssl.clone_from(&internal_ssl);
     let keeper = Keeper::new(
         store.clone(),
         clock.clone(),
@@ -158,6 +162,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         labs: crate::labs::Labs::default(),
         hooks,
         cookie_secret: secret,
+        internal_ssl,
         site,
         adopted_at,
         shutdown: sender,
@@ -196,7 +201,11 @@ fn driver(config: &Config, spawner: &SpawnerConfig, epoch: &str, section: &str) 
     Ok(match spawner.driver {
         Driver::Local => Arc::new(local_driver(config, epoch)?),
         Driver::Docker => Arc::new(Docker::new(spawner.docker.driver(epoch)).map_err(wrong)?),
-        Driver::Kubernetes => Arc::new(Kubernetes::new(spawner.kubernetes.driver(epoch)).map_err(wrong)?),
+        Driver::Kubernetes => {
+            let mut settings = spawner.kubernetes.driver(epoch);
+            settings.internal_ssl = config.hub.internal_ssl;
+            Arc::new(Kubernetes::new(settings).map_err(wrong)?)
+        }
         Driver::External => {
             let callout = spawner.external.callout().with_context(|| format!("{section} names nobody to ask"))?;
             Arc::new(External::new(epoch, callout))
@@ -227,6 +236,7 @@ pub(crate) fn settings(config: &Config, hooks: Arc<Hooks>) -> Settings {
     };
     let stop = config.spawners().into_iter().map(stop).max().unwrap_or_default();
     Settings {
+        internal_ssl: None,
         start_timeout: config.spawner.start_timeout.duration(),
         http_timeout: config.spawner.http_timeout.duration(),
         stop_timeout: stop + STOP_GRACE,
@@ -324,10 +334,6 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         arguments.push(format!("--listen-socket={}", socket.display()));
     }
     arguments.extend(proxy.proxy_protocol_from.iter().map(|network| format!("--proxy-protocol-from={network}")));
-    if let Some(file) = &proxy.client_ca_file {
-        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
-        arguments.push(format!("--client-ca={}", file.display()));
-    }
     if proxy.cookie_firewall {
         let names = [hub_core::cookie::LOGIN, hub_core::cookie::SERVICES];
         arguments.extend(names.iter().map(|name| format!("--guard-cookie={name}")));
@@ -345,10 +351,20 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let tls = proxy_tls(config, &folder);
     let site = proxy.site.as_ref().or(config.hub.site.as_ref()).map(|site| format!("--site={site}"));
-    let marked: Vec<String> = tls.iter().flatten().chain(&site).cloned().collect();
-    let mark = (!marked.is_empty()).then(|| hex::encode(Sha256::digest(marked.join("\n"))));
+    let mut of_mark: Vec<String> = tls.iter().flatten().chain(&site).cloned().collect();
     arguments.extend(site);
     arguments.extend(tls.into_iter().flatten());
+    if config.hub.internal_ssl {
+        let [shown, trust] = internal_ssl::files_of_proxy(&folder);
+        // A proxy reads them when it first needs them: one that believes others is no use any more.
+        of_mark.push(std::fs::read_to_string(&trust).unwrap_or_default());
+        arguments.push(format!("--client-certificate={}", shown.display()));
+        arguments.push(format!("--client-ca={}", trust.display()));
+    } else if let Some(file) = &proxy.client_ca_file {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        arguments.push(format!("--client-ca={}", file.display()));
+    }
+    let mark = (!of_mark.is_empty()).then(|| hex::encode(Sha256::digest(of_mark.join("\n"))));
     let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
     let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
     ProxyProcess {

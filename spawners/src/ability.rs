@@ -17,11 +17,14 @@ pub struct Abilities {
     pub mounts: bool,
     /// Understands keys of its own beside those of a plan.
     pub extra: bool,
+    /// Gives servers a certificate to listen with.
+    pub tls: bool,
 }
 
 impl Abilities {
-    /// A driver that hands everything on.
-    pub const ALL: Self = Self { images: true, gpus: true, volumes: true, binds: true, mounts: true, extra: true };
+    /// A driver that hands everything on. A certificate is nothing that is chosen: who gives one says so.
+    pub const ALL: Self =
+        Self { images: true, gpus: true, volumes: true, binds: true, mounts: true, extra: true, tls: false };
 
     /// Names the first thing that a plan asks for and the driver cannot do, as in "servers with GPUs".
     pub fn lacks(&self, image: bool, gpus: bool, volumes: bool, extra: bool) -> Option<&'static str> {
@@ -40,7 +43,8 @@ impl Abilities {
         let (gpus, volumes) = (plan.gpus.values().any(|number| *number > 0), !plan.volumes.is_empty());
         let binds = (!plan.binds.is_empty() && !self.binds).then_some("servers with folders of the machine");
         let mounts = (!plan.mounts.is_empty() && !self.mounts).then_some("servers with buckets as folders");
-        self.lacks(plan.image.is_some(), gpus, volumes, !plan.extra.is_empty()).or(binds).or(mounts)
+        let tls = (plan.certify.is_some() && !self.tls).then_some("servers that speak TLS");
+        self.lacks(plan.image.is_some(), gpus, volumes, !plan.extra.is_empty()).or(binds).or(mounts).or(tls)
     }
 }
 

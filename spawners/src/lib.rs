@@ -12,6 +12,7 @@ pub mod news;
 pub mod plan;
 pub mod sight;
 pub mod sites;
+pub mod tls;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use news::{MemoryFull, News};
 pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
 pub use sites::{Site, Sites};
+pub use tls::{Certify, Papers};
 
 /// How a server is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::Identity;
+use crate::{Certify, Identity};
 
 /// What to start. The environment holds secrets, so its values are never printed.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub struct Plan {
     pub extra: Map<String, Value>,
     /// What the person chose, with groups, for programs of the operator's; null for the local driver.
     pub options: Value,
+    /// Who signs the certificate it listens with, where hub, proxy and servers speak TLS with each other.
+    pub certify: Option<Arc<dyn Certify>>,
 }
 
 /// A folder of the machine which a server sees under another path.
@@ -143,6 +146,7 @@ impl Plan {
             owner: None,
             extra: Map::new(),
             options: Value::Null,
+            certify: None,
         }
     }
 }

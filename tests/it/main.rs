@@ -25,6 +25,7 @@ mod hand_over;
 mod hooks;
 mod infn;
 mod institute;
+mod internal_ssl;
 mod interrupted;
 mod jupyterhub_suite;
 mod keycloak;

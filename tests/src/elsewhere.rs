@@ -25,6 +25,18 @@ impl Elsewhere {
         Elsewhere::at(place::free_port()?, name, folder, token, hub, control, "")
     }
 
+    /// The same, with what a hub with `internal_ssl` gave its own proxy, in the folder `of_proxy`.
+    pub fn secured(
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        of_proxy: &Path,
+    ) -> Result<Elsewhere> {
+        Elsewhere::begin(place::free_port()?, name, folder, token, hub, control, "", Some(of_proxy))
+    }
+
     /// The same at a port; `more` is what its configuration says besides, in its section `[proxy]` and after it.
     pub fn at(
         port: u16,
@@ -35,15 +47,36 @@ impl Elsewhere {
         control: &str,
         more: &str,
     ) -> Result<Elsewhere> {
+        Elsewhere::begin(port, name, folder, token, hub, control, more, None)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a proxy is told")]
+    fn begin(
+        port: u16,
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        more: &str,
+        of_proxy: Option<&Path>,
+    ) -> Result<Elsewhere> {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
+        if let Some(of_proxy) = of_proxy {
+            fs::create_dir(folder.join("proxy"))?;
+            for file in ["internal-ssl.pem", "internal-ssl-trust.pem"] {
+                fs::copy(of_proxy.join(file), folder.join("proxy").join(file))?;
+            }
+        }
         let metrics = format!("127.0.0.1:{}", place::free_port()?);
         let origin = format!("http://127.0.0.1:{port}");
         let (file, config) = (folder.join("token"), folder.join("specola.toml"));
         fs::write(&file, token)?;
         let text = format!(
-            "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
+            "[hub]\nbind_url = {origin:?}\nhub_connect_url = {hub:?}\ninternal_ssl = {}\ndata_dir = {:?}\n\n[proxy]\nshould_start = false\n\
              control_url = {control:?}\ntoken_file = {:?}\nmetrics_address = {metrics:?}\n{more}",
+            of_proxy.is_some(),
             folder.display().to_string(),
             file.display().to_string()
         );

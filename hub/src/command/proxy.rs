@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use specola_proxy::chp::Listen;
+use specola_proxy::secure::CertificateFiles;
 use specola_proxy::{Cidr, CookieFirewall, HubLink, Limits, Options};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,9 @@ pub struct Proxy {
     /// speaks https.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
+    /// A file with a certificate and its key (PEM) to show to servers and services that ask for one.
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
     #[command(flatten)]
     tls: super::proxy_tls::Tls,
     /// The configuration whose section [proxy] is read again on SIGHUP: its limits hold from then on.
@@ -200,6 +204,9 @@ impl Proxy {
             trusted_proxies: self.trusted_proxy,
             proxy_protocol_from: self.proxy_protocol_from,
             client_ca: self.client_ca,
+            client_certificate: self
+                .client_certificate
+                .map(|file| CertificateFiles { certificate: file.clone(), key: file }),
             tls,
             mark: self.mark,
             doors: self.listen_socket.into_iter().map(Listen::Unix).collect(),

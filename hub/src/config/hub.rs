@@ -38,6 +38,15 @@ pub struct HubConfig {
     pub hub_port: u16,
     /// How people's servers reach the hub, when it is not `http://HUB_IP:HUB_PORT`.
     pub hub_connect_url: Option<HttpUrl>,
+    /// Lets hub, proxy and servers speak TLS with each other, each showing a certificate: see [tls.md](tls.md). With the
+    /// drivers `local` and `kubernetes`.
+    pub internal_ssl: bool,
+    /// The folder of the authorities that sign for them, made at the first start. All hubs of a database need the same one.
+    /// Without one: `internal-ssl` in `data_dir`.
+    #[schemars(extend("format" = "path"))]
+    pub internal_certs_location: Option<PathBuf>,
+    /// Further names in the certificates of hub and servers: host names or addresses, also as `DNS:NAME` and `IP:ADDRESS`.
+    pub trusted_alt_names: Vec<String>,
     /// The site this hub is at, by its name in `[[sites]]`.
     pub site: Option<String>,
     /// The address people see, when another proxy stands in front: `https://hub.example.org/BASE/`.
@@ -210,6 +219,9 @@ impl Default for HubConfig {
             hub_ip: "127.0.0.1".into(),
             hub_port: 8081,
             hub_connect_url: None,
+            internal_ssl: false,
+            internal_certs_location: None,
+            trusted_alt_names: Vec::new(),
             site: None,
             public_url: None,
             subdomain_host: None,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spawner_kubernetes::{Access, Kubernetes, Shape, SlugScheme};
 
 use super::SpawnerConfig;
+use super::callout::CalloutConfig;
 use super::unit::Seconds;
 
 /// Servers as pods of a Kubernetes cluster: see [kubernetes.md](kubernetes.md).
@@ -46,6 +48,10 @@ pub struct KubernetesConfig {
     pub handle_legacy_names: bool,
     /// The name of a pod.
     pub pod_name_template: String,
+    /// The name of the secret with a server's certificate, with `hub.internal_ssl`.
+    pub secret_name_template: String,
+    /// Where it is in the server.
+    pub secret_mount_path: String,
     /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone.
     pub ip: String,
     /// The port servers listen on in their pods.
@@ -55,6 +61,8 @@ pub struct KubernetesConfig {
     pub delete_grace_period: Seconds,
     /// Listens to events of a pod while it comes up, which tell of images that are fetched and of volumes that are not there.
     pub events_enabled: bool,
+    /// Shown each finished pod, after `modify_pod`: may change it, or refuse. See [hooks.md](hooks.md).
+    pub modify_pod_hook: CalloutConfig,
     /// How pods are made.
     #[serde(flatten)]
     pub shape: Shape,
@@ -79,10 +87,13 @@ impl Default for KubernetesConfig {
             slug_scheme: own.slug_scheme,
             handle_legacy_names: own.handle_legacy_names,
             pod_name_template: own.pod_name_template,
+            secret_name_template: own.secret_name_template,
+            secret_mount_path: own.secret_mount_path,
             ip: own.ip,
             port: own.port,
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
             events_enabled: own.events_enabled,
+            modify_pod_hook: CalloutConfig::default(),
             shape: own.shape,
         }
     }
@@ -110,10 +121,14 @@ impl KubernetesConfig {
             slug_scheme: self.slug_scheme,
             handle_legacy_names: self.handle_legacy_names,
             pod_name_template: self.pod_name_template.clone(),
+            internal_ssl: false,
+            secret_name_template: self.secret_name_template.clone(),
+            secret_mount_path: self.secret_mount_path.clone(),
             ip: self.ip.clone(),
             port: self.port,
             delete_grace_period: self.delete_grace_period.duration(),
             events_enabled: self.events_enabled,
+            modify_pod_hook: self.modify_pod_hook.callout().map(Arc::new),
             shape: self.shape.clone(),
         }
     }

@@ -98,6 +98,7 @@ fn fetch_secrets(config: &mut Config, environment: &Environment, problems: &mut 
         ("hooks.post_auth.secret", &mut hooks.post_auth),
         ("auth.external.secret", &mut config.auth.external),
         ("spawner.external.secret", &mut config.spawner.external),
+        ("spawner.kubernetes.modify_pod_hook.secret", &mut config.spawner.kubernetes.modify_pod_hook),
     ];
     let callouts = callouts.map(|(key, callout)| (key, &mut callout.secret, &callout.secret_file));
     let files = [

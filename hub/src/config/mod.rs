@@ -18,6 +18,7 @@ pub mod events;
 pub mod folders;
 pub mod hub;
 pub mod infn;
+mod internal_ssl;
 pub mod kubernetes;
 mod load;
 pub mod log;
@@ -218,9 +219,21 @@ impl HubConfig {
             Some(url) => url.as_str().to_owned(),
             None => {
                 let every = matches!(self.hub_ip.as_str(), "" | "*" | "0.0.0.0" | "::");
-                format!("http://{}", address::join(if every { "127.0.0.1" } else { &self.hub_ip }, self.hub_port))
+                let scheme = if self.internal_ssl { "https" } else { "http" };
+                format!("{scheme}://{}", address::join(if every { "127.0.0.1" } else { &self.hub_ip }, self.hub_port))
             }
         }
+    }
+
+    /// The folder of the authorities that sign for hub, proxy and servers.
+    pub fn internal_certs_path(&self) -> PathBuf {
+        self.internal_certs_location.clone().unwrap_or_else(|| self.data_dir.join("internal-ssl"))
+    }
+
+    /// `trusted_alt_names` without what says of which kind they are.
+    pub fn alt_names(&self) -> Vec<String> {
+        let bare = |name: &String| name.strip_prefix("DNS:").or(name.strip_prefix("IP:")).unwrap_or(name).to_owned();
+        self.trusted_alt_names.iter().map(bare).collect()
     }
 
     /// The file with the key that signs cookies.

@@ -177,6 +177,10 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
     if is_led && config.hub.site.is_none() && config.proxy.site.is_none() {
         blame("hub.site", "is missing", "With sites.proxy_url hubs and proxies have to know the site they are at");
     }
+    if is_led && config.hub.internal_ssl {
+        let what = "makes certificates that the proxies of another site do not know";
+        blame("hub.internal_ssl", what, "Leave it out, or leave sites.proxy_url out");
+    }
     if config.has_sites() && config.spawner.mounts.enabled {
         let what = "makes folders of the hub's machine, and servers of sites run elsewhere";
         blame("spawner.mounts.enabled", what, "Leave it out, or leave [[sites]] out");

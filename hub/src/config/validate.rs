@@ -31,6 +31,7 @@ pub fn validate(config: &Config) -> Vec<Problem> {
     super::storage::validate(&config.storage, &config.auth, &mut blame);
     super::collaboration::validate(config, &mut blame);
     super::site::validate(config, &mut blame);
+    super::internal_ssl::validate(config, &mut blame);
     demo(config, &mut blame);
     spawner(&config.spawner, &mut blame);
     docker(config, &mut blame);
@@ -293,7 +294,12 @@ fn callouts(config: &Config, blame: &mut impl Blame) {
 
 /// Everybody who may be asked, with the section that says so.
 fn every_callout(config: &Config) -> impl Iterator<Item = (&'static str, &CalloutConfig)> {
-    let others = [("auth.external", &config.auth.external), ("spawner.external", &config.spawner.external)];
+    let spawner = &config.spawner;
+    let others = [
+        ("auth.external", &config.auth.external),
+        ("spawner.external", &spawner.external),
+        ("spawner.kubernetes.modify_pod_hook", &spawner.kubernetes.modify_pod_hook),
+    ];
     config.hooks.each().into_iter().chain(others)
 }
 
@@ -382,6 +388,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
     let hub = &config.hub;
     super::proxy::warnings(config).into_iter().for_each(&mut say);
     super::site::warnings(config).into_iter().for_each(&mut say);
+    super::internal_ssl::warnings(config).into_iter().for_each(&mut say);
     if config.spawner.driver == Driver::Docker {
         let of = |spawner| super::docker::warnings(spawner, &hub.hub_url());
         config.spawners().into_iter().flat_map(of).for_each(&mut say);

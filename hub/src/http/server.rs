@@ -31,6 +31,7 @@ pub fn application(
 /// Listens. `drain` is how many seconds requests in flight have when it stops.
 pub fn serve(app: Arc<App>, drain: u64) -> anyhow::Result<Server> {
     let (listen, workers) = (app.config.hub.hub_listen(), app.config.hub.worker_threads);
+    let tls = app.internal_ssl.clone();
     let server = HttpServer::new(move || {
         // Ends with its thread.
         let measured =
@@ -42,6 +43,10 @@ pub fn serve(app: Arc<App>, drain: u64) -> anyhow::Result<Server> {
         Some(workers) => server.workers(workers),
         None => server,
     };
-    let server = server.disable_signals().shutdown_timeout(drain).bind(&listen);
+    let server = server.disable_signals().shutdown_timeout(drain);
+    let server = match &tls {
+        Some(ssl) => server.bind_rustls_0_23(&listen, ssl.server()?),
+        None => server.bind(&listen),
+    };
     Ok(server.with_context(|| format!("cannot listen on {listen}"))?.run())
 }

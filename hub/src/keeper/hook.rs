@@ -82,6 +82,15 @@ impl Inner {
         };
         let mut plan = recipe.plan(server, self.identity(server), token);
         plan.options = options;
+        if let Some(internal_ssl) = &self.settings.internal_ssl {
+            // A server of a driver that gives it no certificate would speak in clear, and nobody would be told.
+            if !self.driver.abilities().tls {
+                let sentence = "This hub cannot start servers that speak TLS.".to_owned();
+                let failure = self.failure(server, "not_supported", sentence, String::new(), true);
+                return self.failed(server, &failure).await.map(Before::End);
+            }
+            plan.certify = Some(internal_ssl.clone());
+        }
         self.tell_login(&mut plan, server, token).await?;
         let refusal = match self.note_volumes(&plan, server.user_id).await? {
             Some(refusal) => Err(refusal),

@@ -39,6 +39,7 @@ use signals::Signals;
 
 use crate::control::site::Ways;
 use crate::hook::Hooks;
+use crate::internal_ssl::InternalSsl;
 
 /// A lease runs out this long after its last renewal; the next hub waits at most this long after a crash.
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
@@ -89,6 +90,8 @@ pub struct Settings {
     pub layout: Arc<folders::Layout>,
     /// What is leased to one server at a time.
     pub devices: devices::DeviceSettings,
+    /// Who signs certificates of servers, where those speak TLS.
+    pub internal_ssl: Option<Arc<InternalSsl>>,
 }
 
 /// The keeper; cheap to clone.
@@ -125,7 +128,11 @@ impl Keeper {
         tracker: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (prober, runtime) = (probe::Prober::trusting(recipe.ways.ca_file.clone()), Handle::current());
+        let prober = match &settings.internal_ssl {
+            Some(internal_ssl) => probe::Prober::showing(internal_ssl),
+            None => probe::Prober::trusting(recipe.ways.ca_file.clone()),
+        };
+        let runtime = Handle::current();
         let parts = Inner { store, clock, driver, prober, settings, recipe, holder, signals, tracker, runtime, stop };
         Self(Arc::new(parts))
     }

@@ -16,6 +16,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use specola_proxy::wire;
 
+use crate::internal_ssl::InternalSsl;
+
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -37,6 +39,7 @@ pub struct Prober {
     /// Made with the first question that needs it: the authorities of the machine take a while to read.
     secured: Arc<OnceLock<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>>,
     client_ca: Option<PathBuf>,
+    internal_ssl: Option<Arc<InternalSsl>>,
 }
 
 impl Default for Prober {
@@ -49,7 +52,12 @@ impl Prober {
     /// One that, where an address begins with `https`, also believes the authorities in a file (PEM).
     pub fn trusting(client_ca: Option<PathBuf>) -> Self {
         let plain = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-        Self { plain, secured: Arc::default(), client_ca }
+        Self { plain, secured: Arc::default(), client_ca, internal_ssl: None }
+    }
+
+    /// One that shows the hub's own certificate to who asks, and believes the hub's own authorities too.
+    pub fn showing(internal_ssl: &Arc<InternalSsl>) -> Self {
+        Self { internal_ssl: Some(Arc::clone(internal_ssl)), ..Self::default() }
     }
 
     /// Asks `{url}api`, where `url` ends in the server's prefix. Redirects count as answers.
@@ -91,7 +99,10 @@ impl Prober {
         let client = match self.secured.get() {
             Some(client) => client,
             None => {
-                let config = specola_proxy::tls::client_config(self.client_ca.as_deref());
+                let config = match &self.internal_ssl {
+                    Some(ssl) => ssl.client(),
+                    None => specola_proxy::tls::client_config(self.client_ca.as_deref()),
+                };
                 let config = config.map_err(|error| Reply::NotYet(format!("{error:#}")))?;
                 let connector =
                     HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();

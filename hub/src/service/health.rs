@@ -32,7 +32,7 @@ struct Watched {
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let interval = app.config.hub.service_check_interval;
     let period = if interval.is_zero() { SELDOM } else { interval.duration() };
-    let (prober, mut watched) = (Prober::trusting(app.config.proxy.client_ca_file.clone()), HashMap::new());
+    let (prober, mut watched) = (prober(&app), HashMap::new());
     let mut all_due = Instant::now();
     loop {
         let now = Instant::now();
@@ -50,6 +50,13 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             () = app.services.nudged() => {}
             () = tokio::time::sleep(wait) => {}
         }
+    }
+}
+
+fn prober(app: &App) -> Prober {
+    match &app.internal_ssl {
+        Some(internal_ssl) => Prober::showing(internal_ssl),
+        None => Prober::trusting(app.config.proxy.client_ca_file.clone()),
     }
 }
 

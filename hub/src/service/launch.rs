@@ -12,6 +12,8 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow};
 use nix::unistd::{Gid, Uid, User, chdir, getgrouplist, setgid, setgroups, setsid, setuid};
+use spawner_local::Written;
+use spawners::Papers;
 use tokio::process::{Child, Command};
 
 use super::process::MARKER;
@@ -30,14 +32,27 @@ pub struct Launch<'a> {
     pub keep: &'a [String],
     /// What it is found by.
     pub mark: &'a str,
+    /// What it shows to the hub, where that asks for a certificate.
+    pub papers: Option<Papers>,
+    /// The hub's folder, in which the papers of services are that run as the hub's own user.
+    pub data_dir: &'a Path,
 }
 
 /// Starts the process. Its output is to be read by the caller.
 pub fn spawn(launch: Launch<'_>) -> Result<Child> {
-    let Launch { command: argv, user, cwd, environment, keep, mark } = launch;
+    let Launch { command: argv, user, cwd, environment, keep, mark, papers, data_dir } = launch;
     let program = argv.first().ok_or_else(|| anyhow!("it has no command"))?;
     let account = user.map(account).transpose()?;
     let folder = cwd.map(|cwd| CString::new(Path::new(cwd).as_os_str().as_bytes())).transpose()?;
+    let papers = match papers {
+        Some(papers) => {
+            let home = account.as_ref().map(|account| Path::new(&account.home).join(".jupyterhub"));
+            let name = environment.get("JUPYTERHUB_SERVICE_NAME").map_or("", String::as_str);
+            let above = std::path::absolute(home.unwrap_or_else(|| data_dir.join("services")))?;
+            Written::prepare(&papers, &above, &format!("ssl-service-{name}"))?
+        }
+        None => Written::default(),
+    };
     let mut command = Command::new(program);
     command.args(argv.iter().skip(1)).env_clear();
     command.envs(keep.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
@@ -45,8 +60,9 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child> {
         command.envs(account.environment());
     }
     command.envs(environment).env(MARKER, mark);
+    command.envs(papers.variables().iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(false);
-    let child = InChild { identity: account.map(|account| (account.uid, account.gid, account.groups)), folder };
+    let child = InChild { identity: account.map(|account| (account.uid, account.gid, account.groups)), papers, folder };
     // SAFETY: the closure only makes system calls on what was prepared here; it neither allocates nor locks.
     unsafe { command.pre_exec(move || child.become_service()) };
     command.spawn().map_err(|error| explain(&error, program, user, cwd))
@@ -79,6 +95,7 @@ fn account(name: &str) -> Result<Account> {
 
 struct InChild {
     identity: Option<(Uid, Gid, Vec<Gid>)>,
+    papers: Written,
     folder: Option<CString>,
 }
 
@@ -96,6 +113,7 @@ impl InChild {
             setgid(*gid)?;
             setuid(*uid)?;
         }
+        self.papers.apply()?;
         // As the user, who may be the only one to enter it.
         Ok(self.folder.as_deref().map_or(Ok(()), chdir)?)
     }

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use chrono::TimeDelta;
 use hub_core::service::restart_wait;
 use hub_store::Service;
 use serde_json::json;
+use spawners::Certify;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -145,7 +146,15 @@ impl Keeper {
             token: &token,
             redirect_uri: client.as_ref().map_or("", |client| client.redirect_uri.as_str()),
         };
+        let papers = match &app.internal_ssl {
+            Some(ssl) => {
+                Some(ssl.certify(&names(spec.url.as_deref())).map_err(|what| anyhow!("its certificate: {what}"))?)
+            }
+            None => None,
+        };
         spawn(Launch {
+            papers,
+            data_dir: &app.config.hub.data_dir,
             command: &spec.command,
             user: spec.user.as_deref(),
             cwd: spec.cwd.as_deref(),
@@ -238,6 +247,15 @@ async fn relay(service: &str, stream: impl AsyncRead + Unpin) {
 fn plain(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     text.trim_end().chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The names in the certificate of a service.
+fn names(url: Option<&str>) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+    let url = url.and_then(|url| url::Url::parse(url).ok());
+    let host = url.and_then(|url| url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()));
+    names.extend(host.filter(|host| !names.contains(host)));
+    names
 }
 
 #[cfg(test)]

@@ -18,12 +18,15 @@ const SILENCE_SECONDS: u32 = 15;
 const KEPT_SECONDS: u32 = 24 * 3600;
 
 /// What all hubs of a database have to have in common, so that what one has signed counts for all: tells two secrets apart,
-/// and nothing of either. `proxies` is the proof of proxies that may come to any hub; one beside its own hub comes to that alone.
-pub fn shared(cookies: &CookieSecret, proxies: Option<&Secret>) -> Value {
+/// and nothing of either. `authorities` are those of TLS between hubs, proxies and servers. `proxies` is the proof of proxies that may come to any hub; one beside its own hub comes to that alone.
+pub fn shared(cookies: &CookieSecret, proxies: Option<&Secret>, authorities: Option<&Secret>) -> Value {
     let of_cookies = cookies.derive("what hubs have in common");
     let mut shared = json!({ "cookie_secret": short(of_cookies.expose()) });
     if let Some(proof) = proxies {
         shared["proxy_token"] = short(proof.expose()).into();
+    }
+    if let Some(authorities) = authorities {
+        shared["internal_ssl"] = short(authorities.expose()).into();
     }
     shared
 }
@@ -96,6 +99,10 @@ fn fits(other: &Hub, shared: &Value) -> Result<()> {
             "signs cookies with another key: hub.cookie_secret_file has to be the same file for all hubs",
         ),
         ("proxy_token", "has another token for proxies: proxy.token_file has to have the same content for all hubs"),
+        (
+            "internal_ssl",
+            "has other authorities: the files in hub.internal_certs_location have to be the same for all hubs",
+        ),
     ] {
         let (theirs, ours) = (other.shared.get(what), shared.get(what));
         if theirs.is_some() && ours.is_some() && theirs != ours {
@@ -121,18 +128,21 @@ mod tests {
             id: "a".to_owned(),
             host: "hub-0".to_owned(),
             version: "1".to_owned(),
-            shared: shared(cookies, Some(&Secret::new(proxies))),
+            shared: shared(cookies, Some(&Secret::new(proxies)), Some(&Secret::new("ca"))),
             started_at: Time::UNIX_EPOCH,
             seen_at: Time::UNIX_EPOCH,
         };
-        let own = shared(&one, Some(&Secret::new("token")));
+        let own = shared(&one, Some(&Secret::new("token")), Some(&Secret::new("ca")));
         assert!(fits(&there(&one, "token"), &own).is_ok());
         let said = fits(&there(&other, "token"), &own).unwrap_err().to_string();
         assert!(said.contains("hub-0") && said.contains("hub.cookie_secret_file"), "{said}");
         let said = fits(&there(&one, "another"), &own).unwrap_err().to_string();
         assert!(said.contains("proxy.token_file"), "{said}");
         // Proxies beside their hubs need nothing in common, and a later version may share more, or less.
-        assert!(fits(&there(&one, "another"), &shared(&one, None)).is_ok());
+        assert!(fits(&there(&one, "another"), &shared(&one, None, None)).is_ok());
+        let said =
+            fits(&there(&one, "token"), &shared(&one, None, Some(&Secret::new("other")))).unwrap_err().to_string();
+        assert!(said.contains("hub.internal_certs_location"), "{said}");
         assert!(fits(&Hub { shared: json!({}), ..there(&one, "token") }, &own).is_ok());
         assert!(!own.to_string().contains("token\":\"token"));
     }

@@ -305,6 +305,7 @@ async fn take_routes(store: Store, signals: Signals, clock: Hands, id: String, m
 pub fn settings() -> Settings {
     let seconds = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
     Settings {
+        internal_ssl: None,
         start_timeout: seconds(START_TIMEOUT),
         http_timeout: seconds(HTTP_TIMEOUT),
         stop_timeout: seconds(STOP_TIMEOUT),

@@ -93,16 +93,16 @@ impl Hub {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         let url = variable("JUPYTERHUB_API_URL").context("JUPYTERHUB_API_URL is not set")?;
         let token = variable("JUPYTERHUB_API_TOKEN").context("JUPYTERHUB_API_TOKEN is not set")?;
-        let connector = HttpsConnectorBuilder::new().with_native_roots();
-        let connector = match connector {
-            Ok(connector) => connector.https_or_http().enable_http1().build(),
-            // A small image may know no authorities; a hub without TLS needs none.
-            Err(_) => HttpsConnectorBuilder::new()
-                .with_tls_config(without_authorities()?)
-                .https_or_http()
-                .enable_http1()
-                .build(),
+        let builder = HttpsConnectorBuilder::new();
+        let connector = match crate::tls::of_environment(variable).context("what this lab shows to the hub")? {
+            Some(config) => builder.with_tls_config(config),
+            None => match builder.with_native_roots() {
+                Ok(connector) => connector,
+                // A small image may know no authorities; a hub without TLS needs none.
+                Err(_) => HttpsConnectorBuilder::new().with_tls_config(without_authorities()?),
+            },
         };
+        let connector = connector.https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(1).build(connector);
         Ok(Self { url: url.trim_end_matches('/').to_owned(), token, client })
     }

@@ -18,6 +18,7 @@ mod profiles;
 mod report;
 mod serve;
 mod status;
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;

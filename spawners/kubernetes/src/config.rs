@@ -1,7 +1,10 @@
 //! What an operator says of the cluster and of the pods in it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use callout::Callout;
 
 use crate::name::SlugScheme;
 use crate::shape::Shape;
@@ -33,6 +36,12 @@ pub struct Config {
     pub handle_legacy_names: bool,
     /// The name of a pod.
     pub pod_name_template: String,
+    /// Whether servers have certificates, and so secrets.
+    pub internal_ssl: bool,
+    /// The name of a server's secret.
+    pub secret_name_template: String,
+    /// Where it is in the server.
+    pub secret_mount_path: String,
     /// The address servers listen on in their pods.
     pub ip: String,
     /// The port they listen on.
@@ -41,6 +50,8 @@ pub struct Config {
     pub delete_grace_period: Duration,
     /// Whether events are listened to while a server starts.
     pub events_enabled: bool,
+    /// Who is shown each pod before it is made, and may change it.
+    pub modify_pod_hook: Option<Arc<Callout>>,
     /// How pods are made.
     pub shape: Shape,
 }
@@ -76,10 +87,14 @@ impl Config {
             slug_scheme: SlugScheme::Safe,
             handle_legacy_names: true,
             pod_name_template: "jupyter-{user_server}".to_owned(),
+            internal_ssl: false,
+            secret_name_template: "{pod_name}".to_owned(),
+            secret_mount_path: "/etc/jupyterhub/ssl/".to_owned(),
             ip: "0.0.0.0".to_owned(),
             port: 8888,
             delete_grace_period: Duration::from_secs(30),
             events_enabled: true,
+            modify_pod_hook: None,
             shape: Shape::default(),
         }
     }

@@ -25,7 +25,7 @@ use crate::pod::{self, Doing, Pod};
 use crate::{label, start};
 
 /// What a pod can have. Folders of the hub's machine are none of its node's.
-pub const ABILITIES: Abilities = Abilities { binds: false, mounts: false, ..Abilities::ALL };
+pub const ABILITIES: Abilities = Abilities { binds: false, mounts: false, tls: true, ..Abilities::ALL };
 
 /// So many bytes of a log are read at most.
 const LARGEST_LOG: i64 = 1 << 20;
@@ -188,6 +188,9 @@ impl Spawner for Kubernetes {
         }
         if let Some(pod) = self.parts.family(server).await?.first() {
             return Err(Unreachable::new(anyhow::anyhow!("the pod {} has not gone yet", pod.name())));
+        }
+        if self.parts.config.internal_ssl {
+            self.parts.drop_secret(server).await?;
         }
         self.parts.discard(server).await
     }

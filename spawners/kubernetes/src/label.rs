@@ -22,6 +22,8 @@ pub(crate) const PREFIX: &str = "specola.prefix";
 pub(crate) const HOST: &str = "specola.host";
 /// The annotation of pods that have a service.
 pub(crate) const SERVED: &str = "specola.served";
+/// The annotation of pods whose server speaks TLS.
+pub(crate) const TLS: &str = "specola.tls";
 /// KubeSpawner's name for the person: as a label a slug, as an annotation the name.
 pub(crate) const USERNAME: &str = "hub.jupyter.org/username";
 /// KubeSpawner's name for the server's name.

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::label;
 use crate::lay;
 use crate::name::Names;
+use crate::papers;
 use crate::shape::{Amount, Items, Shape};
 use crate::slug;
 
@@ -31,6 +32,8 @@ pub(crate) struct Recipe {
     pub dns_name: String,
     /// The names that its claim may have: the one it is to have, and the one of before.
     pub claim: Option<ClaimNames>,
+    /// The name of the secret with its certificate, if it is to have one.
+    pub secret: Option<String>,
     /// How it is made.
     pub shape: Shape,
     /// What templates may hold.
@@ -49,8 +52,14 @@ pub(crate) struct ClaimNames {
 impl Recipe {
     /// Reads a plan. What is not understood is refused.
     pub fn new(config: &Config, plan: &Plan, hub_namespace: &str) -> Result<Self, StartError> {
-        let shape = config.shape.with(&plan.extra).map_err(unclear)?;
-        Self::of(config, shape, &plan.identity, hub_namespace).map_err(unclear)
+        let mut shape = config.shape.with(&plan.extra).map_err(unclear)?;
+        // A certificate is of a name, and the address of a pod is known too late: as KubeSpawner has it.
+        shape.services_enabled |= plan.certify.is_some();
+        let mut recipe = Self::of(config, shape, &plan.identity, hub_namespace).map_err(unclear)?;
+        if plan.certify.is_some() {
+            recipe.secret = Some(recipe.secret_name(config).map_err(unclear)?);
+        }
+        Ok(recipe)
     }
 
     fn of(config: &Config, shape: Shape, server: &Identity, hub_namespace: &str) -> Result<Self, String> {
@@ -72,7 +81,25 @@ impl Recipe {
             false => None,
             true => Some(claim_names(config, &shape, server, &names, hub_namespace)?),
         };
-        Ok(Self { namespace, name, dns_name, claim, shape, names })
+        Ok(Self { namespace, name, dns_name, claim, secret: None, shape, names })
+    }
+
+    fn secret_name(&self, config: &Config) -> Result<String, String> {
+        self.names.object(&config.secret_name_template).map_err(|what| format!("secret_name_template: {what}"))
+    }
+
+    /// The names by which it may be reached.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        let (name, namespace) = (&self.name, &self.namespace);
+        let usual = [name.clone(), format!("{name}.{namespace}"), format!("{name}.{namespace}.svc")];
+        let mut hosts = vec![self.dns_name.clone(), "localhost".to_owned(), "127.0.0.1".to_owned()];
+        let chosen = self.host(&self.names).ok().flatten();
+        for host in usual.into_iter().chain(chosen) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        hosts
     }
 
     /// The state that leads to what is made, as KubeSpawner keeps it.
@@ -97,6 +124,11 @@ impl Recipe {
         for (name, words) in &plan.volumes {
             let (volume, mount) = chosen(name, words, &names)?;
             volumes.extend(volume);
+            mounts.push(mount);
+        }
+        if let Some(secret) = &self.secret {
+            let (volume, mount) = papers::volume(config, secret);
+            volumes.push(volume);
             mounts.push(mount);
         }
         let mut container = json!({
@@ -152,6 +184,9 @@ impl Recipe {
         if shape.services_enabled {
             annotations.insert(label::SERVED.to_owned(), "yes".to_owned());
         }
+        if self.secret.is_some() {
+            annotations.insert(label::TLS.to_owned(), "yes".to_owned());
+        }
         let mut labels = filled_table(&shape.extra_labels, &names);
         labels.extend(shape.common_labels.clone());
         for name in ["component", "app.kubernetes.io/component"] {
@@ -160,12 +195,19 @@ impl Recipe {
         labels.extend(label::of_pod(&plan.identity));
         let mut pod = json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec });
         modify(&mut pod, &shape.modify_pod, &names).map_err(|what| format!("modify_pod: {what}"))?;
+        self.seal(pod, &plan.identity)
+    }
+
+    /// Reads a finished pod. Whose it is, and its name, are as they are to be, whatever was done to it. The error names what
+    /// no pod has.
+    pub(crate) fn seal(&self, mut pod: Value, server: &Identity) -> Result<Pod, String> {
+        whole(&pod)?;
         pod["metadata"]["name"] = Value::from(self.name.as_str());
         pod["metadata"]["namespace"] = Value::from(self.namespace.as_str());
-        for (name, value) in label::of_pod(&plan.identity) {
+        for (name, value) in label::of_pod(server) {
             pod["metadata"]["labels"][name] = Value::from(value);
         }
-        for (name, value) in label::annotations(&plan.identity) {
+        for (name, value) in label::annotations(server) {
             pod["metadata"]["annotations"][name] = Value::from(value);
         }
         lay::read(&pod)
@@ -256,6 +298,13 @@ pub(crate) fn claim_of(config: &Config, server: &Identity, hub_namespace: &str) 
     Some((recipe.namespace, recipe.claim?))
 }
 
+/// Where a server's secret is, and its name.
+pub(crate) fn secret_of(config: &Config, server: &Identity, hub_namespace: &str) -> Option<(String, String)> {
+    let recipe = Recipe::of(config, config.shape.clone(), server, hub_namespace).ok()?;
+    let name = recipe.secret_name(config).ok()?;
+    Some((recipe.namespace, name))
+}
+
 /// Whether all servers of a person have the same claim.
 pub(crate) fn is_common(config: &Config, server: &Identity, hub_namespace: &str) -> bool {
     let other = Identity { server: format!("{}x", server.server), ..server.clone() };
@@ -301,6 +350,10 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     if let Some(claim) = &recipe.claim {
         recipe.written_storage(&plan.identity, &claim.usual)?;
     }
+    recipe.secret_name(config)?;
+    if !config.secret_mount_path.starts_with('/') || config.secret_mount_path.contains(':') {
+        return Err(format!("secret_mount_path: {:?} is no path in a server", config.secret_mount_path));
+    }
     for (option, context) in [
         ("container_security_context", &config.shape.container_security_context),
         ("pod_security_context", &config.shape.pod_security_context),
@@ -336,7 +389,13 @@ fn environment(config: &Config, plan: &Plan, image: &str) -> Value {
         left.entry(name).or_insert_with(|| image.to_owned());
     }
     let ip = if config.ip.contains(':') { format!("[{}]", config.ip) } else { config.ip.clone() };
-    left.insert("JUPYTERHUB_SERVICE_URL", format!("http://{ip}:{}{}", port(config, plan), plan.prefix));
+    let scheme = if plan.certify.is_some() { "https" } else { "http" };
+    left.insert("JUPYTERHUB_SERVICE_URL", format!("{scheme}://{ip}:{}{}", port(config, plan), plan.prefix));
+    if plan.certify.is_some() {
+        for (name, value) in papers::variables(config) {
+            left.insert(name, value);
+        }
+    }
     let mut sorted: Vec<Value> = Vec::new();
     while !left.is_empty() {
         let waits = |value: &str| left.keys().any(|name| value.contains(&format!("$({name})")));
@@ -479,6 +538,11 @@ fn modify(pod: &mut Value, operations: &Items, names: &Names) -> Result<(), Stri
     let written = operations.iter().map(|operation| names.fill_all(&Value::Object(operation.clone()))).collect();
     let patch: json_patch::Patch = serde_json::from_value(written).map_err(|error| error.to_string())?;
     json_patch::patch_unsafe(pod, &patch).map_err(|error| error.to_string())?;
+    whole(pod)
+}
+
+/// Whether a pod has what is written into it, whatever else became of it.
+fn whole(pod: &Value) -> Result<(), String> {
     let is_table = |path: &str| pod.pointer(path).is_some_and(Value::is_object);
     match ["/metadata/labels", "/metadata/annotations", "/spec"].into_iter().find(|path| !is_table(path)) {
         Some(path) => Err(format!("{path} has to be there")),

@@ -153,7 +153,8 @@ impl Pod {
         let port = self.port()?;
         let prefix =
             self.annotation(label::PREFIX).or_else(|| self.variable("JUPYTERHUB_SERVICE_PREFIX")).unwrap_or("/");
-        Some(format!("http://{address}:{port}{prefix}"))
+        let scheme = if self.annotation(label::TLS).is_some() { "https" } else { "http" };
+        Some(format!("{scheme}://{address}:{port}{prefix}"))
     }
 
     /// What one look at it shows; `None` when nobody knows.

@@ -12,6 +12,7 @@ use spawners::{Identity, Plan, Record, SaveError, Sight, StartError, Started};
 
 use crate::cluster::Fault;
 use crate::driver::Parts;
+use crate::hook;
 use crate::judge::{self, Verdict, Witness};
 use crate::make::Recipe;
 use crate::pod::{Doing, Pod};
@@ -42,12 +43,14 @@ pub(crate) async fn start(
         let claim = pod.claims().next().map(str::to_owned).filter(|_| recipe.claim.is_some());
         let state = recipe.state(claim.as_deref());
         record.save(&state).await?;
+        parts.tie_secret(&recipe, &pod).await?;
         parts.serve(&pod).await?;
         return parts.arrived(pod, state, record).await;
     }
     let claim = parts.choose(&recipe, server, known).await?;
     let name = claim.as_ref().map(|claim| claim.name.as_str());
     let pod = recipe.pod(&parts.config, plan, name)?;
+    let pod = hook::asked(parts, &recipe, plan, pod, record).await?;
     let state = recipe.state(name);
     // Before anything is made: what was saved says that something may have been.
     record.save(&state).await?;
@@ -61,7 +64,19 @@ pub(crate) async fn start(
         parts.ensure(&recipe, server, claim).await?;
     }
     record.progress(15, "Asking the cluster for the server").await;
-    let pod = parts.make(&recipe, server, &pod).await?;
+    parts.put_secret(&recipe, plan).await?;
+    let pod = match parts.make(&recipe, server, &pod).await {
+        Ok(pod) => pod,
+        // It may have been made: the next try adopts it, with its secret.
+        Err(StartError::Unreachable(unreachable)) => return Err(unreachable.into()),
+        Err(error) => {
+            if recipe.secret.is_some() {
+                parts.drop_secret(server).await?;
+            }
+            return Err(error);
+        }
+    };
+    parts.tie_secret(&recipe, &pod).await?;
     parts.serve(&pod).await?;
     parts.arrived(pod, state, record).await
 }

@@ -99,7 +99,7 @@ impl Spawner for Local {
     fn abilities(&self) -> Abilities {
         // Only root can give a process a view of the machine of its own.
         let binds = nix::unistd::Uid::effective().is_root();
-        Abilities { binds, gpus: self.shared.config.gpus, ..Abilities::default() }
+        Abilities { binds, gpus: self.shared.config.gpus, tls: true, ..Abilities::default() }
     }
 
     async fn start(&self, plan: &Plan, state: &Value, record: &dyn Record) -> Result<Started, StartError> {

@@ -19,6 +19,7 @@ use spawners::{Plan, StartError};
 use tokio::process::{Child, Command};
 
 use crate::account::Account;
+use crate::papers::{self, Written};
 use crate::{Config, MARKER, bind};
 
 /// What a process needs besides its plan.
@@ -46,6 +47,7 @@ enum Step {
     Limit,
     Folder,
     Bind,
+    Papers,
 }
 
 /// Starts the process. Errors are ready to be shown.
@@ -53,10 +55,11 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, StartError> {
     let argv = command_line(launch.plan, launch.config)?;
     let folder = folder(launch.plan, launch.account);
     bind::make_targets(&launch.plan.binds)?;
+    let papers = papers::made(launch.plan, launch.url, &launch.account.home)?;
     let (mut told, tell) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
         .map(|(read, write)| (File::from(read), write))
         .map_err(|errno| not_started(&errno.into()))?;
-    let outcome = prepare(launch, &argv, &folder, tell).and_then(|mut command| command.spawn());
+    let outcome = prepare(launch, &argv, &folder, papers, tell).and_then(|mut command| command.spawn());
     // The command, and with it our end for writing, is gone here; so reading ends.
     outcome.map_err(|error| {
         let mut step = Vec::new();
@@ -65,14 +68,21 @@ pub fn spawn(launch: Launch<'_>) -> Result<Child, StartError> {
     })
 }
 
-fn prepare(launch: Launch<'_>, argv: &[OsString], folder: &Path, tell: OwnedFd) -> io::Result<Command> {
+fn prepare(
+    launch: Launch<'_>,
+    argv: &[OsString],
+    folder: &Path,
+    papers: Written,
+    tell: OwnedFd,
+) -> io::Result<Command> {
     let Launch { plan, account, config, url, log, doors, data_limit } = launch;
     let program = argv.first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     command
         .args(argv.iter().skip(1))
         .env_clear()
-        .envs(environment(plan, account, config, url, |name| std::env::var_os(name)));
+        .envs(environment(plan, account, config, url, |name| std::env::var_os(name)))
+        .envs(papers.variables().iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(false);
     let child = InChild {
         folder: CString::new(folder.as_os_str().as_bytes())?,
@@ -82,6 +92,7 @@ fn prepare(launch: Launch<'_>, argv: &[OsString], folder: &Path, tell: OwnedFd) 
         doors,
         data_limit,
         binds: bind::prepare(&plan.binds)?,
+        papers,
         tell,
     };
     // SAFETY: the closure only makes system calls on what was prepared here; it neither allocates nor locks.
@@ -97,6 +108,7 @@ struct InChild {
     doors: Vec<File>,
     data_limit: Option<u64>,
     binds: Vec<bind::Bound>,
+    papers: Written,
     tell: OwnedFd,
 }
 
@@ -128,6 +140,7 @@ impl InChild {
         if self.no_new_privileges {
             self.step(Step::User, nix::sys::prctl::set_no_new_privs())?;
         }
+        self.step(Step::Papers, self.papers.apply())?;
         // As the user, who may be the only one to enter a home on a network.
         self.step(Step::Folder, chdir(self.folder.as_c_str()))
     }
@@ -230,6 +243,10 @@ fn explain(error: &io::Error, step: Option<u8>, argv: &[OsString], folder: &Path
         }
         _ if is(Step::Bind) => {
             StartError::failed("no_folder", format!("The server's folders could not be put in place: {error}."))
+        }
+        _ if is(Step::Papers) => {
+            let sentence = format!("The server's certificate could not be written into its home folder: {error}.");
+            StartError::failed("no_certificate", sentence)
         }
         _ if is(Step::Limit) => StartError::failed("no_limit", format!("The server's limits cannot be set: {error}.")),
         // For a bare name this is also the answer when a folder on the path may not be read.

@@ -14,6 +14,7 @@ mod limit;
 mod listener;
 mod log;
 mod name;
+mod papers;
 mod port;
 pub mod process;
 mod run;
@@ -25,6 +26,7 @@ mod watch;
 pub use config::{Config, Mode};
 pub use driver::Local;
 pub use launch::{default_signals, forget_descriptors};
+pub use papers::Written;
 
 /// The environment variable by which a server's processes are found: `hub:spawner:generation`.
 pub const MARKER: &str = "SPECOLA_SERVER";

@@ -5,6 +5,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
 
+const HTTP: &str = "http://";
+const HTTPS: &str = "https://";
 /// How often a free port is looked for before giving up.
 const TRIES: u32 = 64;
 
@@ -36,8 +38,8 @@ pub fn listen_ip(text: &str) -> Option<IpAddr> {
 }
 
 /// Writes the url a server is told to listen on.
-pub fn bind_url(ip: IpAddr, port: u16, prefix: &str) -> String {
-    format!("http://{}{prefix}", SocketAddr::new(ip, port))
+pub fn bind_url(tls: bool, ip: IpAddr, port: u16, prefix: &str) -> String {
+    format!("{}{}{prefix}", if tls { HTTPS } else { HTTP }, SocketAddr::new(ip, port))
 }
 
 /// Returns the url under which the machine itself reaches a server that listens on `url`, and its port.
@@ -45,14 +47,19 @@ pub fn bind_url(ip: IpAddr, port: u16, prefix: &str) -> String {
 /// Servers that JupyterHub started may say `http://:8888/…` or name all addresses.
 pub fn reach(url: &str) -> Option<(String, u16)> {
     let (ip, port) = host(url)?;
-    let rest = url.strip_prefix("http://")?;
+    let (tls, rest) = scheme(url)?;
     let path = rest.split_at(rest.find('/').unwrap_or(rest.len())).1;
-    Some((bind_url(ip, port, path), port))
+    Some((bind_url(tls, ip, port, path), port))
+}
+
+/// Whether a url is one of TLS, and what follows its scheme.
+fn scheme(url: &str) -> Option<(bool, &str)> {
+    url.strip_prefix(HTTPS).map(|rest| (true, rest)).or_else(|| Some((false, url.strip_prefix(HTTP)?)))
 }
 
 /// Returns the address and the port under which the machine itself reaches a url.
 pub fn host(url: &str) -> Option<(IpAddr, u16)> {
-    let (host, port) = url.strip_prefix("http://")?.split('/').next()?.rsplit_once(':')?;
+    let (host, port) = scheme(url)?.1.split('/').next()?.rsplit_once(':')?;
     let ip = match listen_ip(host)? {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -75,11 +82,20 @@ mod tests {
             ("http://[::]:8888/", "http://[::1]:8888/"),
             ("http://[::1]:8888/", "http://[::1]:8888/"),
             ("http://10.0.0.7:8888", "http://10.0.0.7:8888"),
+            ("https://0.0.0.0:8888/user/a/", "https://127.0.0.1:8888/user/a/"),
         ];
         for (url, expected) in table {
             assert_eq!(reach(url), Some((expected.to_owned(), 8888)), "{url}");
         }
-        for broken in ["", "http://", "https://127.0.0.1:1/", "http://127.0.0.1/", "http://evil:1/", "http://a:b:c/"] {
+        for broken in [
+            "",
+            "http://",
+            "ftp://127.0.0.1:1/",
+            "https://evil:1/",
+            "http://127.0.0.1/",
+            "http://evil:1/",
+            "http://a:b:c/",
+        ] {
             assert_eq!(reach(broken), None, "{broken}");
         }
     }

@@ -138,7 +138,7 @@ impl Shared {
             0 => port::choose(ip, self.config.ports.as_ref(), &promised).map_err(no_port)?,
             port => port,
         };
-        let listen = port::bind_url(ip, port, &plan.prefix);
+        let listen = port::bind_url(plan.certify.is_some(), ip, port, &plan.prefix);
         let (url, _) = port::reach(&listen).ok_or_else(bad_ip)?;
         let run = intention(&plan.identity, uid, url, process::boot_id().map_err(Unreachable::new)?);
         self.runs.save(&run).map_err(|error| not_noted(&run, &error))?;

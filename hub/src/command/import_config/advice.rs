@@ -37,7 +37,13 @@ pub fn instead(setting: &Setting) -> &'static str {
         }
         ("CryptKeeper", _) => "Put the keys into the environment of the hub: JUPYTERHUB_CRYPT_KEY.",
         ("JupyterHub", "internal_ssl") => {
-            "Hub, proxy and servers of one machine speak over its own loopback; TLS towards browsers is in [proxy]."
+            "Drivers give servers certificates where servers are processes or pods (docs/tls.md); others speak plain HTTP with the hub."
+        }
+        ("JupyterHub", "generate_certs" | "recreate_internal_certs") => {
+            "Authorities are made where there are none; to have new ones, delete hub.internal_certs_location (docs/tls.md)."
+        }
+        ("JupyterHub", "external_ssl_authorities") => {
+            "Authorities of services and servers are believed with proxy.client_ca_file; the hub's own port hears only whom its own signed for."
         }
         ("JupyterHub", "template_paths" | "template_vars" | "logo_file" | "jinja_environment_options") => {
             "Pages are branded in [pages]: name, logo_file, accent, login_text, announcements, extra_css_file."
@@ -64,7 +70,9 @@ pub fn instead(setting: &Setting) -> &'static str {
         ("SwarmSpawner", _) => {
             "There is no driver for Swarm: with the bridge it keeps its own configuration (docs/hooks.md)."
         }
-        ("KubeSpawner", "modify_pod_hook") => "Use spawner.kubernetes.modify_pod, a JSON Patch (docs/kubernetes.md).",
+        ("KubeSpawner", "modify_pod_hook") => {
+            "Make it a program or a webhook: spawner.kubernetes.modify_pod_hook (docs/hooks.md); what is the same for everybody is a JSON Patch in modify_pod."
+        }
         ("KubeSpawner", _) => {
             "There is no such option of [spawner.kubernetes]; docs/kubernetes.md has those there are."
         }

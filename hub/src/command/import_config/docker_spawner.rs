@@ -21,8 +21,7 @@ pub enum Place {
 const NO_FUNCTION: &str = "Write the name as a template, such as \"home-{username}\": a function is not run here.";
 const TLS: &str =
     "DockerSpawner passes over it too: name tls_ca_file, tls_cert_file and tls_key_file in [spawner.docker].";
-const CERTS: &str =
-    "Leave it out: hub and servers do not speak TLS with each other (internal_ssl), so no certificates are moved.";
+const CERTS: &str = "Leave it out: this driver gives servers no certificates (internal_ssl), so none are moved.";
 
 /// Every option that DockerSpawner adds to Spawner's.
 pub const PLACES: &[(&str, Place)] = &[

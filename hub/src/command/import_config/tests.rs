@@ -96,7 +96,7 @@ async fn a_value_that_is_not_accepted_is_listed_and_the_rest_is_carried() {
         [
             "JupyterHub.active_server_limit",
             "JupyterHub.authenticator_class",
-            "JupyterHub.internal_ssl",
+            "JupyterHub.recreate_internal_certs",
             "JupyterHub.spawner_class",
             "SlurmSpawner.batch_script",
             "SlurmSpawner.req_partition",
@@ -106,6 +106,8 @@ async fn a_value_that_is_not_accepted_is_listed_and_the_rest_is_carried() {
     assert!(left["JupyterHub.authenticator_class"].contains("made here from jupyterhub.auth.PAMAuthenticator"));
     assert_eq!(config.hub.bind_url.listen(), "10.0.0.1:8443");
     assert!(config.hub.bind_url.https, "a certificate means https");
+    assert!(config.hub.internal_ssl);
+    assert_eq!(config.hub.trusted_alt_names, ["DNS:hub.example.org"]);
     assert_eq!(config.proxy.ssl_key.as_deref(), Some(std::path::Path::new("/etc/ssl/key.pem")));
     assert_eq!(config.hub.cookie_secret.unwrap().expose(), "5a".repeat(32));
     assert_eq!(config.auth.pam.service, "sshd");

@@ -28,4 +28,6 @@ c.JupyterHub.cookie_secret = bytes.fromhex("5a" * 32)
 c.JupyterHub.ssl_key = "/etc/ssl/key.pem"
 c.JupyterHub.ssl_cert = "/etc/ssl/cert.pem"
 c.JupyterHub.internal_ssl = True
+c.JupyterHub.trusted_alt_names = ["DNS:hub.example.org"]
+c.JupyterHub.recreate_internal_certs = True
 c.JupyterHub.active_server_limit = "many"
