@@ -219,6 +219,9 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     for (option, what, remedy) in super::kubernetes::problems(&config.spawner, chooses_images(config)) {
         blame(&format!("spawner.kubernetes.{option}"), &what, remedy);
     }
+    for (option, what, remedy) in super::kubernetes::problems_of_executors(&config.spawner, &config.options) {
+        blame(&option, &what, remedy);
+    }
     if !config.spawner.devices.is_empty() {
         let what = "names devices, and in a cluster its scheduler gives them out";
         blame("spawner.devices", what, "Leave it out: GPUs of [options] are asked of the cluster by number");

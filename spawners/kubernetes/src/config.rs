@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
 use crate::shape::Shape;
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub delete_grace_period: Duration,
     /// Whether events are listened to while a server starts.
     pub events_enabled: bool,
+    /// The namespaces in which executors are; without it no server may make any.
+    pub executor_namespaces: Option<ExecutorNamespaces>,
     /// How pods are made.
     pub shape: Shape,
 }
@@ -80,6 +83,7 @@ impl Config {
             port: 8888,
             delete_grace_period: Duration::from_secs(30),
             events_enabled: true,
+            executor_namespaces: None,
             shape: Shape::default(),
         }
     }

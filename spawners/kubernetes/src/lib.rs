@@ -10,6 +10,7 @@ mod config;
 mod discard;
 mod driver;
 mod ending;
+mod executors;
 mod judge;
 mod label;
 mod lay;
@@ -29,6 +30,7 @@ mod tie;
 
 pub use config::{Access, Config};
 pub use driver::{ABILITIES, Kubernetes};
+pub use executors::{ExecutorNamespaces, Executors};
 pub use name::SlugScheme;
 pub use rollout::daemon_set_ready;
 pub use shape::{Amount, Items, Named, Shape};
