@@ -98,9 +98,9 @@ impl Question {
             |rule: &Value, of: &str, wanted: &str| rule[of].as_array().into_iter().flatten().any(|one| one == wanted);
         let rules =
             rights.as_object().into_iter().flat_map(|parts| parts.values()).filter_map(Value::as_array).flatten();
-        rules
-            .into_iter()
-            .any(|rule| has(rule, "apiGroups", &self.group) && has(rule, "resources", &resource) && has(rule, "verbs", verb))
+        rules.into_iter().any(|rule| {
+            has(rule, "apiGroups", &self.group) && has(rule, "resources", &resource) && has(rule, "verbs", verb)
+        })
     }
 
     pub fn number(&self, name: &str) -> Option<u64> {
@@ -188,7 +188,10 @@ mod tests {
         assert_eq!(of(Method::GET, "/api/v1/namespaces/n/pods?watch=true"), ("watch", "pods".to_owned()));
         assert_eq!(of(Method::GET, "/api/v1/namespaces/n/pods/p/log"), ("get", "pods/log".to_owned()));
         let binding = question(Method::POST, "/apis/rbac.authorization.k8s.io/v1/namespaces/n/rolebindings");
-        assert_eq!((binding.group.as_str(), binding.resource()), ("rbac.authorization.k8s.io", "rolebindings".to_owned()));
+        assert_eq!(
+            (binding.group.as_str(), binding.resource()),
+            ("rbac.authorization.k8s.io", "rolebindings".to_owned())
+        );
         let of_core = json!({ "of": [{ "apiGroups": [""], "resources": ["rolebindings"], "verbs": ["create"] }] });
         assert!(!binding.is_allowed(&of_core), "a right is one in a group");
         assert_eq!(of(Method::DELETE, "/api/v1/namespaces/n"), ("delete", "namespaces".to_owned()));

@@ -15,8 +15,8 @@ use super::make::{self, EXECUTORS};
 use super::{ExecutorNamespaces, Executors, Place};
 use crate::driver::Parts;
 use crate::label;
-use crate::pod::Pod;
 use crate::make::{Recipe, unclear};
+use crate::pod::Pod;
 use crate::refusal;
 
 /// A namespace without a pod is left alone for so long: a start makes it first.

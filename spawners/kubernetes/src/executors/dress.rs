@@ -155,9 +155,7 @@ fn template(
 /// What an executor has to know of object stores, and what an agent beside it has to. Nothing of it is a secret itself.
 fn keys(namespaces: &ExecutorNamespaces, plan: &Plan) -> (Vec<Value>, Option<Vec<Value>>) {
     let plain = |name: &str, value: &str| json!({ "name": name, "value": value });
-    let hidden = |name: &str, key: &str| {
-        json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": NAME, "key": key, "optional": true } } })
-    };
+    let hidden = |name: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": NAME, "key": key, "optional": true } } });
     let names = variable(plan, OF_STORAGE[0]).unwrap_or_default();
     let Some(first) = names.split_whitespace().next() else { return (Vec::new(), None) };
     let is_told = |name: &str| OF_STORAGE.contains(&name) || name.starts_with("RCLONE_CONFIG_");

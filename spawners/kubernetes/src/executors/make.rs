@@ -116,9 +116,7 @@ pub(super) fn secret(place: &Place, plan: &Plan) -> Result<Secret, String> {
         // Another than that token, and the same whoever goes on with a start.
         data.insert(key::KEYS, hex::encode(Sha256::digest(format!("keys for executors: {token}"))));
     }
-    data.extend(
-        variable(plan, "AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|text| (key::AUTHORIZATION, text.to_owned())),
-    );
+    data.extend(variable(plan, "AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|text| (key::AUTHORIZATION, text.to_owned())));
     lay::read(&json!({ "metadata": { "name": NAME, "namespace": place.namespace }, "stringData": data }))
 }
 

@@ -125,7 +125,9 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     if !["restricted", "baseline", "privileged"].contains(&namespaces.pod_security.as_str()) {
         return Err("executor_namespaces: pod_security has to be restricted, baseline or privileged".to_owned());
     }
-    make::policy(namespaces, "a", &crate::make::nobody()).map(drop).map_err(|what| format!("executor_namespaces: {what}"))
+    make::policy(namespaces, "a", &crate::make::nobody())
+        .map(drop)
+        .map_err(|what| format!("executor_namespaces: {what}"))
 }
 
 #[cfg(test)]

@@ -157,9 +157,10 @@ fn executors_find_keys_and_nothing_that_is_written_is_one() {
 #[test]
 fn bounds_are_those_of_the_profile_and_leave_no_way_out() {
     let place = Place { namespace: "n".into(), account: "a".into() };
-    let executors: Executors =
-        serde_json::from_value(json!({ "pods": 8, "cpu": 16, "memory": "64Gi", "quota": { "requests.nvidia.com/gpu": 2 } }))
-            .unwrap();
+    let executors: Executors = serde_json::from_value(
+        json!({ "pods": 8, "cpu": 16, "memory": "64Gi", "quota": { "requests.nvidia.com/gpu": 2 } }),
+    )
+    .unwrap();
     let quota = serde_json::to_value(make::quota(&executors, &place).unwrap()).unwrap();
     assert_eq!(
         quota["spec"]["hard"],
