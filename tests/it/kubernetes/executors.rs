@@ -1,6 +1,7 @@
 //! A program in a lab makes an executor, as Spark's driver does, which comes back to it and finds keys of the object store.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -9,6 +10,7 @@ use tests::docker::{built_lab, gateway, image};
 use tests::kubernetes::{Cluster, kubeconfig};
 use tests::object_store::tools;
 use tests::{need, place, provider, until};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{SOON, nothing_is_left};
 use crate::oidc::{Entry, House, keeping};
@@ -42,6 +44,26 @@ impl Drop for Role<'_> {
     }
 }
 
+/// An address at which pods reach the API server, which may listen on this machine alone.
+async fn reached_by_pods(cluster: &Cluster) -> Result<SocketAddr> {
+    let server = cluster.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"])?;
+    let server = server.strip_prefix("https://").context("TLS")?.to_owned();
+    let listener = TcpListener::bind((gateway()?, 0)).await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut pod, _)) = listener.accept().await {
+            let server = server.clone();
+            tokio::spawn(async move {
+                if let Ok(mut there) = TcpStream::connect(server).await {
+                    // How either leaves is its own affair.
+                    let _ = tokio::io::copy_bidirectional(&mut pod, &mut there).await;
+                }
+            });
+        }
+    });
+    Ok(address)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_executor_comes_back_to_its_lab_and_finds_keys_and_goes_with_the_lab() -> Result<()> {
     let cluster = Cluster::new(&need!(kubeconfig(), "a Kubernetes cluster", "SPECOLA_REQUIRE_KUBERNETES"))?;
@@ -57,11 +79,11 @@ async fn an_executor_comes_back_to_its_lab_and_finds_keys_and_goes_with_the_lab(
     let packages = std::fs::read_dir(folder)?.next().context("a library")??.path().join("site-packages");
     let profiles =
         r#"[{ display_name = "Spark", slug = "spark", kubespawner_override = { executors = { pods = 4 } } }]"#;
-    let api = format!("https://{}:6443", gateway()?);
+    let api = format!("https://{}", reached_by_pods(&cluster).await?);
     let options = cluster
         .options(&image)?
         .set("spawner", "cmd", "[\"python3\", \"/labs/executors.py\"]")
-        .set("spawner", "environment", &format!("{{ API_SERVER = {api:?} }}"))
+        .set("spawner.environment", "API_SERVER", &format!("{api:?}"))
         .set("spawner.kubernetes.executor_namespaces", "role", &format!("{:?}", role.1))
         .set("spawner.kubernetes.executor_namespaces", "agent_image", &format!("{agent:?}"))
         .set("spawner.kubernetes.executor_namespaces", "pod_security", "\"privileged\"")
