@@ -38,8 +38,18 @@ impl<'a> Role<'a> {
 
 impl Drop for Role<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.0.kubectl(&["delete", "clusterrole", &self.1, "--wait=false"]) {
-            eprintln!("the role is left: {error}");
+        let end = || -> Result<()> {
+            self.0.kubectl(&["delete", "clusterrole", &self.1, "--wait=false"])?;
+            // What a hub leaves that did not stop the server.
+            let mark = format!("namespace/{}-", self.1.replace("-executors", "--executors"));
+            let all = self.0.kubectl(&["get", "namespaces", "-l", "specola.executors", "-o", "name"])?;
+            for left in all.lines().filter(|name| name.starts_with(&mark)) {
+                self.0.kubectl(&["delete", left, "--wait=false"])?;
+            }
+            Ok(())
+        };
+        if let Err(error) = end() {
+            eprintln!("something is left in the cluster: {error}");
         }
     }
 }
