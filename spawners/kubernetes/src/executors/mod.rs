@@ -98,8 +98,10 @@ impl Place {
         if config.executor_namespaces.is_none() {
             return Err("executors: there has to be [spawner.kubernetes.executor_namespaces]".to_owned());
         }
-        if shape.service_account.is_some() || shape.automount_service_account_token == Some(false) {
-            return Err("executors: the server has a service account of its own, and its token".to_owned());
+        if shape.automount_service_account_token == Some(false) {
+            return Err(
+                "executors: the server needs the token of its account (automount_service_account_token)".to_owned()
+            );
         }
         Ok(Some(Self { namespace: namespace(hub_namespace, server), account: format!("{pod}-executors") }))
     }

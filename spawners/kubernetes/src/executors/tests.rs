@@ -202,6 +202,10 @@ fn what_cannot_be_is_told_with_its_option() {
     assert!(check(&none).starts_with("executors: there has to be"), "{}", check(&none));
     let mut shared = right.clone();
     shared.shape.service_account = Some("everybodys".into());
+    assert_eq!(crate::make::check(&shared), Ok(()));
+    let (pod, _) = made(&shared, &plan(false));
+    assert_eq!(pod["spec"]["serviceAccountName"], "jupyter-anna-executors", "its own, whatever all others have");
+    shared.shape.automount_service_account_token = Some(false);
     assert!(check(&shared).starts_with("executors: "), "{}", check(&shared));
     let words = image(config(json!({ "pod": { "nodeSelecter": { "a": "b" } } }), json!({})));
     assert!(check(&words).contains("nodeSelecter"), "{}", check(&words));

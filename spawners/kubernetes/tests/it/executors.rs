@@ -124,9 +124,9 @@ async fn executors_without_namespaces_for_them_and_another_ones_place_are_refuse
     plan.extra = crate::ground::table(json!({ "executors": {} }));
     assert_eq!(ground.fails(&plan).await.0, "settings_not_understood", "nobody has said where");
     with_executors(&mut ground);
-    let mut shared = plan.clone();
-    shared.extra = crate::ground::table(json!({ "executors": {}, "service_account": "everybodys" }));
-    assert_eq!(ground.fails(&shared).await.0, "settings_not_understood", "others have that account");
+    let mut mute = plan.clone();
+    mute.extra = crate::ground::table(json!({ "executors": {}, "automount_service_account_token": false }));
+    assert_eq!(ground.fails(&mute).await.0, "settings_not_understood", "it could not ask for any");
     // What has the name of a place is not used, unless it is the place.
     ground.fake().put("namespaces", json!({ "metadata": { "name": "labs--executors-1-1" } }));
     assert_eq!(ground.fails(&plan).await.0, "cluster_failed");
