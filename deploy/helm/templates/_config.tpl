@@ -123,6 +123,19 @@ app.kubernetes.io/managed-by: specola
     "pod_anti_affinity_preferred" $user.extraPodAntiAffinity.preferred
     "scheduler_name" $pods.schedulerName
     "extra_pod_config" $user.extraPodConfig -}}
+{{- with $user.executors -}}
+{{- if .enabled -}}
+  {{- $namespaces := dict
+      "role" (include "specola.clusterName" (list $root "executors"))
+      "pod_security" .podSecurity
+      "labels" (include "specola.config.labels" $root | fromYaml)
+      "agent_image" (include "specola.image" (list $root .agentImage) | trim) -}}
+  {{- if $user.networkPolicy.enabled -}}
+    {{- $_ := set $namespaces "egress" (include "specola.policy.ofExecutors" $root | fromYamlArray) -}}
+  {{- end -}}
+  {{- $_ := set $own "executor_namespaces" $namespaces -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .Values.network.ipFamily "IPv6" -}}{{- $_ := set $own "ip" "::" -}}{{- end -}}
 {{- if .Values.scheduling.podPriority.enabled -}}
   {{- $_ := set $own "priority_class_name" (include "specola.clusterName" (list . "default")) -}}

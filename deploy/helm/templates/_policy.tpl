@@ -9,6 +9,26 @@
   {{- end }}
 {{- end -}}
 
+{{- /* The namespaces that the hub makes for executors. */ -}}
+{{- define "specola.policy.executors" -}}
+- namespaceSelector:
+    matchLabels: {specola.executors: "yes", release: {{ .Release.Name }}}
+{{- end -}}
+
+{{- /* Where executors go, beside each other and their server: to the hub, and where servers go too. */ -}}
+{{- define "specola.policy.ofExecutors" -}}
+- ports: [{port: 8081}]
+  to:
+    - namespaceSelector:
+        matchLabels: {kubernetes.io/metadata.name: {{ .Release.Namespace }}}
+      podSelector:
+        matchLabels: {{- include "specola.selector" (list . "hub") | nindent 10 }}
+{{- include "specola.policy.egress" .Values.singleuser.networkPolicy.egressAllowRules }}
+{{- with .Values.singleuser.networkPolicy.egress }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- /* Egress by egressAllowRules, for both families of addresses. */ -}}
 {{- define "specola.policy.egress" -}}
 {{- if .dnsPortsKubeSystemNamespace }}

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use spawner_kubernetes::{Access, Kubernetes, Shape, SlugScheme};
+use serde_json::Value;
+use spawner_kubernetes::{Access, ExecutorNamespaces, Executors, Kubernetes, Shape, SlugScheme};
 
 use super::SpawnerConfig;
 use super::callout::CalloutConfig;
+use super::options::OptionsConfig;
 use super::unit::Seconds;
 
 /// Servers as pods of a Kubernetes cluster: see [kubernetes.md](kubernetes.md).
@@ -63,6 +65,9 @@ pub struct KubernetesConfig {
     pub events_enabled: bool,
     /// Shown each finished pod, after `modify_pod`: may change it, or refuse. See [hooks.md](hooks.md).
     pub modify_pod_hook: CalloutConfig,
+    /// The namespaces in which executors of Spark and Dask are, one for each start of a server that may make some: see
+    /// [executors.md](executors.md). The hub needs rights in all namespaces then.
+    pub executor_namespaces: Option<ExecutorNamespaces>,
     /// How pods are made.
     #[serde(flatten)]
     pub shape: Shape,
@@ -94,6 +99,7 @@ impl Default for KubernetesConfig {
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
             events_enabled: own.events_enabled,
             modify_pod_hook: CalloutConfig::default(),
+            executor_namespaces: own.executor_namespaces,
             shape: own.shape,
         }
     }
@@ -129,6 +135,7 @@ impl KubernetesConfig {
             delete_grace_period: self.delete_grace_period.duration(),
             events_enabled: self.events_enabled,
             modify_pod_hook: self.modify_pod_hook.callout().map(Arc::new),
+            executor_namespaces: self.executor_namespaces.clone(),
             shape: self.shape.clone(),
         }
     }
@@ -167,6 +174,48 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     problems
 }
 
+/// What is wrong with executors of profiles and flavours: where they are asked for, what it is, and what to do.
+pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
+    let mut asked = Vec::new();
+    for (at, profile) in options.profile_list.iter().enumerate() {
+        let mut found = Vec::new();
+        executors_in(profile, &mut found);
+        asked.extend(found.into_iter().map(|executors| (format!("options.profile_list[{at}]"), executors)));
+    }
+    for (at, flavour) in options.flavours.iter().enumerate() {
+        let found = flavour.spawner_override.get("executors");
+        asked.extend(found.map(|executors| (format!("options.flavours[{at}].spawner_override"), executors)));
+    }
+    let wrong = |executors: &Value| {
+        if let Err(error) = serde_json::from_value::<Option<Executors>>(executors.clone()) {
+            return Some((format!("has executors that are not understood: {error}"), "See docs/executors.md"));
+        }
+        let nowhere = !executors.is_null() && spawner.kubernetes.executor_namespaces.is_none();
+        let remedy =
+            "Add [spawner.kubernetes.executor_namespaces], and give the hub the rights that docs/executors.md lists";
+        nowhere.then(|| ("has executors, and there are no namespaces for them".to_owned(), remedy))
+    };
+    let told =
+        asked.into_iter().filter_map(|(at, executors)| wrong(executors).map(|(what, remedy)| (at, what, remedy)));
+    told.collect()
+}
+
+/// What a profile, with all that can be chosen in it, says of executors.
+fn executors_in<'a>(written: &'a Value, found: &mut Vec<&'a Value>) {
+    match written {
+        Value::Array(items) => items.iter().for_each(|item| executors_in(item, found)),
+        Value::Object(table) => {
+            for (name, value) in table {
+                match name.as_str() {
+                    "kubespawner_override" | "spawner_override" => found.extend(value.get("executors")),
+                    _ => executors_in(value, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 /// What is allowed, and worth a second look.
 pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
     let shape = &spawner.kubernetes.shape;
@@ -194,6 +243,13 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if spawner.kubernetes.executor_namespaces.as_ref().is_some_and(|namespaces| namespaces.pod_security == "privileged")
+    {
+        warnings.push(
+            "Who may make executors can have all rights on the machines of the cluster (spawner.kubernetes.executor_namespaces.pod_security)"
+                .to_owned(),
+        );
+    }
     if !spawner.kubernetes.k8s_api_verify_ssl {
         warnings.push(
             "Whoever answers in place of the API server is believed (spawner.kubernetes.k8s_api_verify_ssl)".to_owned(),
@@ -211,7 +267,7 @@ pub fn warnings(spawner: &SpawnerConfig, hub_url: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn read(options: Value) -> KubernetesConfig {
         serde_json::from_value(options).unwrap()
@@ -251,12 +307,35 @@ mod tests {
             (json!({"image": "i", "ip": "here"}), "ip"),
             (json!({"image": "i", "pod_name_template": "{nobody}"}), "pod_name_template"),
             (json!({"image": "i", "storage_pvc_ensure": true}), "storage_capacity"),
+            (json!({"image": "i", "executors": {"pods": 4}}), "executors"),
+            (json!({"image": "i", "executor_namespaces": {"pod_security": "none"}}), "executor_namespaces"),
             (json!({"image": "i", "tolerations": [{"kee": "a"}]}), "extra_pod_config"),
         ] {
             let problems = problems(&spawner(options), false);
             assert_eq!(problems.iter().map(|(option, ..)| option.as_str()).collect::<Vec<_>>(), [option]);
         }
         assert_eq!(problems(&spawner(json!({})), true), vec![]);
+    }
+
+    #[test]
+    fn executors_of_a_profile_need_namespaces_for_them() {
+        let options = |text: Value| serde_json::from_value::<OptionsConfig>(text).unwrap();
+        let of = |executors: Value| {
+            let choice = json!({ "choices": { "large": { "kubespawner_override": { "executors": executors } } } });
+            options(json!({
+                "profile_list": [{ "display_name": "P" }, { "display_name": "S", "profile_options": { "size": choice } }],
+                "flavours": [{ "name": "f", "spawner_override": { "executors": executors } }],
+            }))
+        };
+        let places = |problems: Vec<(String, String, &'static str)>| -> Vec<String> {
+            problems.into_iter().map(|(option, ..)| option).collect()
+        };
+        let (without, with) = (spawner(json!({})), spawner(json!({ "executor_namespaces": {} })));
+        let both = ["options.profile_list[1]", "options.flavours[0].spawner_override"];
+        assert_eq!(places(problems_of_executors(&without, &of(json!({ "pods": 4 })))), both);
+        assert_eq!(places(problems_of_executors(&with, &of(json!({ "pdos": 4 })))), both);
+        assert_eq!(problems_of_executors(&with, &of(json!({ "pods": 4 }))), vec![]);
+        assert_eq!(problems_of_executors(&without, &of(Value::Null)), vec![], "none are asked for");
     }
 
     #[test]
@@ -268,6 +347,7 @@ mod tests {
             (json!({"allow_privilege_escalation": true}), "can gain rights"),
             (json!({"automount_service_account_token": true}), "can ask the cluster"),
             (json!({"storage_pvc_ensure": true, "storage_capacity": "1Gi"}), "not mounted"),
+            (json!({"executor_namespaces": {"pod_security": "privileged"}}), "may make executors"),
         ] {
             let told = told(options);
             assert!(told.len() == 1 && told.iter().all(|warning| warning.contains(words)), "{told:?}");

@@ -222,6 +222,9 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     for (key, what, remedy) in super::site::each(config, "spawner.kubernetes", of) {
         blame(&key, &what, remedy);
     }
+    for (option, what, remedy) in super::kubernetes::problems_of_executors(&config.spawner, &config.options) {
+        blame(&option, &what, remedy);
+    }
     if !config.spawner.devices.is_empty() {
         let what = "names devices, and in a cluster its scheduler gives them out";
         blame("spawner.devices", what, "Leave it out: GPUs of [options] are asked of the cluster by number");

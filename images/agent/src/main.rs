@@ -5,7 +5,8 @@
 //! `JUPYTERHUB_API_TOKEN`). Programs in the lab find the file by `BEARER_TOKEN_FILE`, as WLCG's token discovery has it,
 //! and the keys by the variables that programs of AWS know. Signals go on to the lab, and its exit is the agent's own; as
 //! the first process of a container it takes leave of orphans. Without a command the agent only keeps, for a container
-//! beside the lab's. A hub without tokens, or none at all, keeps no lab from running.
+//! beside the lab's, or beside an executor of Spark's or Dask's, to which it serves keys at an address that was chosen for
+//! it. A hub without tokens, or none at all, keeps no lab from running.
 
 mod ask;
 mod child;
@@ -120,7 +121,9 @@ async fn begin(hub: &Arc<Hub>, folder: &Folder, tasks: &mut JoinSet<()>) -> Vec<
         profiles
     };
     variables.extend(tokio::time::timeout(FIRST, everything).await.unwrap_or_default());
-    tasks.spawn(report::run(hub.clone(), status, Folders::of_environment()));
+    if !serve::is_beside_an_executor() {
+        tasks.spawn(report::run(hub.clone(), status, Folders::of_environment()));
+    }
     variables
 }
 

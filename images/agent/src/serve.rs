@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,6 +28,15 @@ const MOST: usize = 128;
 /// How long a request's head may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The address at which keys are served, where it has to be known beforehand: beside executors, whose programs are told
+/// address and token by whoever made the pod.
+const LISTEN: &str = "SPECOLA_STORAGE_LISTEN";
+
+/// Whether this is the agent of an executor: its server has one of its own, which tells the hub how it stands.
+pub fn is_beside_an_executor() -> bool {
+    std::env::var(LISTEN).is_ok_and(|address| !address.is_empty())
+}
+
 /// Where keys are served.
 pub struct Counter {
     listener: TcpListener,
@@ -39,9 +48,14 @@ pub struct Counter {
 impl Counter {
     /// Takes an address. Nobody is served before [`Self::run`].
     pub async fn open(rings: Vec<Arc<KeyRing>>) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no address for keys")?;
+        let (wanted, token) = if is_beside_an_executor() {
+            given()?
+        } else {
+            let token = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+            (SocketAddr::from(([127, 0, 0, 1], 0)), token)
+        };
+        let listener = TcpListener::bind(wanted).await.context("no address for keys")?;
         let address = listener.local_addr().context("no address for keys")?;
-        let token = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
         Ok(Self { listener, address, token, rings })
     }
 
@@ -116,6 +130,17 @@ impl Counter {
             }
         }
     }
+}
+
+/// Address and token, as they were chosen for this pod.
+fn given() -> Result<(SocketAddr, String)> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let address: SocketAddr = variable(LISTEN).parse().with_context(|| format!("{LISTEN} is no address"))?;
+    ensure!(address.ip().is_loopback(), "{LISTEN} has to be an address of this machine alone");
+    let token = variable(crate::ask::TOKEN);
+    // Anybody in the pod could guess a short one.
+    ensure!(token.len() >= 32, "{} is no token", crate::ask::TOKEN);
+    Ok((address, token))
 }
 
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {

@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cluster::Cluster;
+use crate::executors;
 use crate::label;
 use crate::pod::{Doing, Pod};
 
@@ -145,6 +146,8 @@ impl Shared {
         while let Some(event) = told.next().await {
             match event {
                 Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(pod) | Event::Apply(pod) | Event::Delete(pod))
+                    if executors::is_namespace(pod.metadata.namespace.as_deref().unwrap_or_default()) => {}
                 Ok(Event::InitApply(pod)) => listed.push(Pod(pod).pruned()),
                 Ok(Event::InitDone) => {
                     self.replace(std::mem::take(&mut listed));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use callout::Callout;
 
+use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
 use crate::shape::Shape;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub events_enabled: bool,
     /// Who is shown each pod before it is made, and may change it.
     pub modify_pod_hook: Option<Arc<Callout>>,
+    /// The namespaces in which executors are; without it no server may make any.
+    pub executor_namespaces: Option<ExecutorNamespaces>,
     /// How pods are made.
     pub shape: Shape,
 }
@@ -95,6 +98,7 @@ impl Config {
             delete_grace_period: Duration::from_secs(30),
             events_enabled: true,
             modify_pod_hook: None,
+            executor_namespaces: None,
             shape: Shape::default(),
         }
     }

@@ -104,7 +104,7 @@ impl Parts {
         };
         let selector = ListParams::default().labels(&label::selector_of(&server.marker()));
         let listed = self.cluster.ask(pods.list(&selector)).await.map_err(|fault| fault.unreachable())?;
-        Ok(listed.items.into_iter().map(Pod).collect())
+        Ok(listed.items.into_iter().map(Pod).filter(|pod| !pod.is_executor()).collect())
     }
 
     /// The end of what the server in a pod wrote.
@@ -174,11 +174,15 @@ impl Spawner for Kubernetes {
         }
     }
 
+    /// Its executors end with the wish, since nothing leads them any more.
     async fn stop(&self, server: &Identity, state: &Value, how: Stop) -> Result<(), Unreachable> {
-        match self.parts.find(server, state).await? {
-            Some(pod) => self.parts.end(&pod, how.force).await,
-            None => Ok(()),
+        if let Some(pod) = self.parts.find(server, state).await? {
+            self.parts.end(&pod, how.force).await?;
         }
+        if let Err(error) = self.parts.clear_executors(server, false).await {
+            tracing::warn!(user = server.user, "its executors are left to the next survey: {error}");
+        }
+        Ok(())
     }
 
     /// Its claim goes with a server that is deleted for good, if it is its alone; not before its pods, which have it.
@@ -186,12 +190,14 @@ impl Spawner for Kubernetes {
         for pod in self.parts.family(server).await? {
             self.parts.end(&pod, false).await?;
         }
+        self.parts.clear_executors(server, true).await?;
         if let Some(pod) = self.parts.family(server).await?.first() {
             return Err(Unreachable::new(anyhow::anyhow!("the pod {} has not gone yet", pod.name())));
         }
         if self.parts.config.internal_ssl {
             self.parts.drop_secret(server).await?;
         }
+        self.parts.forget_account(server).await?;
         self.parts.discard(server).await
     }
 
@@ -202,8 +208,11 @@ impl Spawner for Kubernetes {
     async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable> {
         self.parts.begin();
         self.parts.cache.synced(self.parts.config.retry_timeout).await?;
-        let pods = self.parts.cache.all().into_iter();
-        let owned = pods.filter_map(|pod| Some(Owned { identity: pod.identity()?, state: state_of(&pod) }));
+        let pods = self.parts.cache.all();
+        if let Err(error) = self.parts.sweep_executors(&pods).await {
+            tracing::warn!("executors without servers are not looked for: {error}");
+        }
+        let owned = pods.into_iter().filter_map(|pod| Some(Owned { identity: pod.identity()?, state: state_of(&pod) }));
         Ok(owned.filter(|owned| owned.identity.hub == self.parts.config.hub).collect())
     }
 

@@ -11,6 +11,7 @@ mod discard;
 mod driver;
 mod ending;
 mod events;
+mod executors;
 mod hook;
 mod judge;
 mod label;
@@ -32,6 +33,7 @@ mod tie;
 
 pub use config::{Access, Config};
 pub use driver::{ABILITIES, Kubernetes};
+pub use executors::{ExecutorNamespaces, Executors};
 pub use name::SlugScheme;
 pub use rollout::daemon_set_ready;
 pub use shape::{Amount, Items, Named, Shape};

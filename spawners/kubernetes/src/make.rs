@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use spawners::{Identity, Plan, StartError};
 
 use crate::config::Config;
+use crate::executors;
 use crate::label;
 use crate::lay;
 use crate::name::Names;
@@ -34,6 +35,8 @@ pub(crate) struct Recipe {
     pub claim: Option<ClaimNames>,
     /// The name of the secret with its certificate, if it is to have one.
     pub secret: Option<String>,
+    /// Where its executors are, if it may make any.
+    pub executors: Option<executors::Place>,
     /// How it is made.
     pub shape: Shape,
     /// What templates may hold.
@@ -71,6 +74,10 @@ impl Recipe {
             hub_namespace.to_owned()
         };
         let name = names.object(&config.pod_name_template).map_err(|what| format!("pod_name_template: {what}"))?;
+        if executors::is_namespace(&namespace) {
+            return Err(format!("user_namespace_template: {namespace} is one for executors"));
+        }
+        let executors = executors::Place::of(config, &shape, server, hub_namespace, &name)?;
         let names = names.with("namespace", &namespace).with("pod_name", &name);
         let dns_name = names
             .clone()
@@ -81,7 +88,7 @@ impl Recipe {
             false => None,
             true => Some(claim_names(config, &shape, server, &names, hub_namespace)?),
         };
-        Ok(Self { namespace, name, dns_name, claim, secret: None, shape, names })
+        Ok(Self { namespace, name, dns_name, claim, secret: None, executors, shape, names })
     }
 
     fn secret_name(&self, config: &Config) -> Result<String, String> {
@@ -194,6 +201,9 @@ impl Recipe {
         }
         labels.extend(label::of_pod(&plan.identity));
         let mut pod = json!({ "metadata": { "labels": labels, "annotations": annotations }, "spec": spec });
+        if let (Some(place), Some(namespaces)) = (&self.executors, &config.executor_namespaces) {
+            executors::dress(&mut pod, namespaces, shape, place, plan, image)?;
+        }
         modify(&mut pod, &shape.modify_pod, &names).map_err(|what| format!("modify_pod: {what}"))?;
         self.seal(pod, &plan.identity)
     }
@@ -290,6 +300,11 @@ fn claim_names(
     Ok(ClaimNames { usual, legacy })
 }
 
+/// The namespace of a server's pod, if the templates make one.
+pub(crate) fn space_of(config: &Config, server: &Identity, hub_namespace: &str) -> Option<String> {
+    Recipe::of(config, Shape::default(), server, hub_namespace).ok().map(|recipe| recipe.namespace)
+}
+
 /// Where a server's claim is, and its names, as they are for everybody.
 pub(crate) fn claim_of(config: &Config, server: &Identity, hub_namespace: &str) -> Option<(String, ClaimNames)> {
     let mut shape = config.shape.clone();
@@ -336,15 +351,8 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     if !slug::is_label_value(&config.hub) {
         return Err(format!("{:?} is no mark that a label can have", config.hub));
     }
-    let nobody = Identity {
-        hub: "h".to_owned(),
-        spawner: hub_core::id::SpawnerId(0),
-        generation: hub_core::id::Generation(0),
-        user: "a".to_owned(),
-        server: String::new(),
-        account: None,
-    };
-    let mut plan = Plan::new(nobody, "/", Vec::new());
+    executors::check(config)?;
+    let mut plan = Plan::new(nobody(), "/", Vec::new());
     plan.image = Some("image".to_owned());
     let recipe = Recipe::of(config, config.shape.clone(), &plan.identity, config.namespace.as_deref().unwrap_or("a"))?;
     if let Some(claim) = &recipe.claim {
@@ -365,7 +373,19 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     recipe.written_pod(config, &plan, None).map(drop)
 }
 
-fn unclear(what: String) -> StartError {
+/// A server to try settings with.
+pub(crate) fn nobody() -> Identity {
+    Identity {
+        hub: "h".to_owned(),
+        spawner: hub_core::id::SpawnerId(0),
+        generation: hub_core::id::Generation(0),
+        user: "a".to_owned(),
+        server: String::new(),
+        account: None,
+    }
+}
+
+pub(crate) fn unclear(what: String) -> StartError {
     if what == "no image was chosen" {
         return StartError::refused("no_image", "No image was chosen, and this hub has none for everybody.");
     }

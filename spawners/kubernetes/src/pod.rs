@@ -5,6 +5,7 @@ use serde_json::Value;
 use spawners::{Identity, Sight};
 
 use crate::ending;
+use crate::executors;
 use crate::label;
 use crate::make::{CONTAINER, PORT};
 
@@ -51,6 +52,11 @@ impl Pod {
     /// Whose it is; `None` for what is no server of any hub of ours.
     pub fn identity(&self) -> Option<Identity> {
         label::identity(self.0.metadata.labels.as_ref(), self.0.metadata.annotations.as_ref())
+    }
+
+    /// Whether a program of somebody's made it, in a namespace for executors. It is no server, whatever is written on it.
+    pub fn is_executor(&self) -> bool {
+        executors::is_namespace(self.namespace())
     }
 
     /// Whether it belongs to this very start.
@@ -187,6 +193,9 @@ impl Pod {
     /// Takes away what is only of use to the cluster, or secret, before it is remembered.
     pub fn pruned(mut self) -> Self {
         self.0.metadata.managed_fields = None;
+        if let Some(annotations) = &mut self.0.metadata.annotations {
+            annotations.retain(|name, _| !executors::is_template(name));
+        }
         if let Some(spec) = &mut self.0.spec {
             for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
                 container.env = None;

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::executors::Executors;
 use crate::lay;
 
 /// How the pods of servers are made.
@@ -87,6 +88,9 @@ pub struct Shape {
     pub service_account: Option<String>,
     /// Whether servers have its token. Without it: only if `service_account` is set.
     pub automount_service_account_token: Option<bool>,
+    /// Lets the programs in a server make pods of their own, as Spark and Dask do: see [executors.md](executors.md). They are
+    /// in a namespace of their own, so there has to be `executor_namespaces`.
+    pub executors: Option<Executors>,
     /// The user servers run as. Without it: the image's own.
     pub uid: Option<i64>,
     /// The group servers run as.
@@ -164,6 +168,7 @@ impl Default for Shape {
             lifecycle_hooks: BTreeMap::new(),
             service_account: None,
             automount_service_account_token: None,
+            executors: None,
             uid: None,
             gid: None,
             fs_gid: None,

@@ -1,5 +1,6 @@
 //! Labs in pods of a real cluster, through the whole hub.
 
+mod executors;
 mod persistent;
 
 use std::time::Duration;

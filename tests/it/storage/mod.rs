@@ -23,13 +23,13 @@ const LIFE: u64 = 6;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One section of the configuration; `roles` are groups with the ARN they get.
-fn storage(name: &str, endpoint: &str, roles: &[(&str, &str)], more: &str) -> String {
+pub fn storage(name: &str, endpoint: &str, roles: &[(&str, &str)], more: &str) -> String {
     let role = |(groups, arn): &(&str, &str)| format!("{{ role_arn = {arn:?}, groups = [{groups}] }}");
     let roles: Vec<String> = roles.iter().map(role).collect();
     format!("{{ name = {name:?}, endpoint = {endpoint:?}, roles = [{}], {more} }}", roles.join(", "))
 }
 
-fn with_storage(options: Options, sections: &[String]) -> Options {
+pub fn with_storage(options: Options, sections: &[String]) -> Options {
     options.set("", "storage", &format!("[{}]", sections.join(", ")))
 }
 
@@ -68,7 +68,10 @@ async fn offered(lab: &mut Session) -> Result<Vec<String>> {
 }
 
 /// A provider, moto with two roles and a bucket, and the roles' names there.
-async fn world(tools: &Tools, installed: &provider::Installed) -> Result<(Provider, Moto, BTreeMap<String, String>)> {
+pub async fn world(
+    tools: &Tools,
+    installed: &provider::Installed,
+) -> Result<(Provider, Moto, BTreeMap<String, String>)> {
     let provider = Provider::start(installed).await?;
     let moto = Moto::start(tools).await?;
     let roles = furnish(tools, &moto, &provider)?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent;
+mod beside;
 mod hub;
 mod keys;
 mod process;

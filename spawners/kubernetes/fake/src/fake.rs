@@ -126,6 +126,12 @@ impl Fake {
         self.server.put(kind, object);
     }
 
+    /// Something that is there, whoever may see it.
+    pub fn object(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
+        self.server.store.get(&key).map(|object| Value::clone(&object))
+    }
+
     /// Changes something, as a kubelet does.
     pub fn change(&self, kind: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
         self.server.change(&(kind.to_owned(), namespace.to_owned(), name.to_owned()), change);

@@ -139,7 +139,7 @@ impl Store {
         Some(object)
     }
 
-    /// Takes something away, with what it owns. Returns all that has gone.
+    /// Takes something away, with what it owns, and a namespace with all that is in it. Returns all that has gone.
     pub fn remove(&self, key: &Key, uid: Option<&Value>) -> Vec<Arc<Value>> {
         let mut state = self.lock();
         match state.objects.get(key) {
@@ -159,6 +159,9 @@ impl Store {
                 let owners = other["metadata"]["ownerReferences"].as_array();
                 owners.into_iter().flatten().any(|owner| owner["uid"] == *uid)
             };
+            if key.0 == "namespaces" {
+                doomed.extend(state.objects.keys().filter(|(_, namespace, _)| *namespace == key.2).cloned());
+            }
             doomed.extend(state.objects.iter().filter(|(_, other)| owned(other)).map(|(key, _)| key.clone()));
             gone.push(object);
         }

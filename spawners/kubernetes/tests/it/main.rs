@@ -5,6 +5,7 @@
 mod adoption;
 mod contract;
 mod ending;
+mod executors;
 mod fault;
 mod ground;
 mod hook;

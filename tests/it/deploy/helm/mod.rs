@@ -30,7 +30,7 @@ mod release;
 mod rights;
 
 /// The values in `tests/helm`; with none, the chart's own.
-const VALUES: [&[&str]; 6] = [&[], &["everything"], &["ipv6"], &["postgres"], &["secret"], &["manual"]];
+const VALUES: [&[&str]; 7] = [&[], &["everything"], &["executors"], &["ipv6"], &["postgres"], &["secret"], &["manual"]];
 const SECRETS: &str = "/run/specola/secret";
 
 /// Helm, with folders of its own.

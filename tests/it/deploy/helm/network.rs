@@ -92,3 +92,41 @@ fn servers_reach_the_world_in_both_families_and_neither_private_networks_nor_the
     );
     Ok(())
 }
+
+#[test]
+fn executors_go_where_servers_go_and_nobody_elses_reach_a_server_by_policy() -> Result<()> {
+    let helm = helm!();
+    let rendered = helm.render(&["executors"], &[])?;
+    let text = rendered.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+    let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+    let namespaces = &config["spawner"]["kubernetes"]["executor_namespaces"];
+    let (of_executors, labs) = (&namespaces["egress"], rendered.get("NetworkPolicy", "singleuser")?);
+    let policy = json!({ "spec": { "egress": of_executors } });
+    for (address, port) in [("8.8.8.8", 443), ("10.20.0.7", 443), ("10.0.0.10", 53)] {
+        ensure!(goes_out(&policy, address, port)? && goes_out(labs, address, port)?, "{address}");
+    }
+    for address in ["10.1.2.3", "192.168.1.1", "169.254.169.254", "10.96.0.1"] {
+        ensure!(!goes_out(&policy, address, 443)?, "{address}: it is no executor's");
+    }
+    ensure!(goes_out(labs, "10.96.0.1", 443)? && goes_out(labs, "fd00:10:96::1", 6443)?, "the API server");
+    ensure!(!goes_out(labs, "10.96.0.1", 80)?);
+    // The labels that the hub writes are those that are let in.
+    let theirs = json!([{ "namespaceSelector": { "matchLabels": { "specola.executors": "yes", "release": "here" } } }]);
+    assert_eq!(namespaces["labels"]["release"], "here");
+    for (policy, way) in [("singleuser", "ingress"), ("singleuser", "egress"), ("hub", "ingress")] {
+        let rules = rendered.get("NetworkPolicy", policy)?["spec"][way].as_array().context("rules")?;
+        let whom = if way == "ingress" { "from" } else { "to" };
+        ensure!(rules.iter().any(|rule| rule[whom] == theirs), "{policy} {way}: {rules:?}");
+    }
+    // Without executors nothing of this is there; and where servers have no policy, executors have none.
+    let plain = helm.render(&[], &[])?;
+    ensure!(!plain.objects.iter().any(|object| object.to_string().contains("specola.executors")));
+    let open = helm.render(&["executors"], &["--set", "singleuser.networkPolicy.enabled=false"])?;
+    let text = open.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?.to_owned();
+    ensure!(text.contains("executor_namespaces") && !text.contains("egress"), "{text}");
+    // Where the API server is has to be said, or nobody reaches it.
+    let nowhere = helm.render(&["executors"], &["--set", "singleuser.executors.apiServer=null"]);
+    let told = format!("{:#}", nowhere.err().context("it is refused")?);
+    ensure!(told.contains("singleuser.executors.apiServer"), "{told}");
+    Ok(())
+}

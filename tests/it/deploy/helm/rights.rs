@@ -111,6 +111,27 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
     let wide = helm.render(&["postgres"], &[])?;
     assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, joined(&["servers", "namespaces"]));
     ensure!(wide.get("Role", "hub").is_err());
+    // Executors: the hub gives a role out without having it, and only that one.
+    let executors = helm.render(&["executors"], &[])?;
+    assert_eq!(rules(&executors, "Role", "hub")?, joined(&["servers"]));
+    let binds = json!({
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+        "resourceNames": ["labs-here-executors"], "verbs": ["bind"],
+    });
+    let mut expected = joined(&["executors"]);
+    expected.as_array_mut().context("rules")?.push(binds);
+    assert_eq!(rules(&executors, "ClusterRole", "labs-here-hub-executors")?, expected);
+    let of_labs: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/executors.json"))?)?;
+    let given = rules(&executors, "ClusterRole", "labs-here-executors")?;
+    let given = given.as_array().context("rules")?;
+    ensure!(of_labs.as_array().context("rules")?.iter().all(|rule| given.contains(rule)), "{given:?}");
+    ensure!(given.iter().any(|rule| rule["apiGroups"] == json!(["kubernetes.dask.org"])), "what was added: {given:?}");
+    let reaching =
+        ["secrets", "pods/exec", "rolebindings", "roles", "resourcequotas", "networkpolicies", "namespaces", "*"];
+    for rule in given {
+        let resources = rule["resources"].as_array().context("resources")?;
+        ensure!(!resources.iter().any(|one| reaching.iter().any(|far| one == far)), "{rule}");
+    }
     let none = helm.render(&["secret"], &[])?;
     ensure!(none.of("Role").chain(none.of("ClusterRole")).chain(none.of("ServiceAccount")).next().is_none());
     assert_eq!(

@@ -1,0 +1,212 @@
+//! Makes what executors need before their server starts, and takes it away with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use spawners::{Identity, Plan, StartError, Unreachable};
+
+use super::make::{self, EXECUTORS};
+use super::{ExecutorNamespaces, Executors, Place};
+use crate::driver::Parts;
+use crate::label;
+use crate::make::{Recipe, unclear};
+use crate::pod::Pod;
+use crate::refusal;
+
+/// A namespace without a pod is left alone for so long: a start makes it first.
+const BEGINNING: Duration = Duration::from_secs(600);
+
+impl Parts {
+    /// Makes the namespace of this start with all that bounds it, and the account of the server. Cut off anywhere, it is
+    /// gone through again.
+    pub(crate) async fn prepare_executors(&self, recipe: &Recipe, plan: &Plan) -> Result<(), StartError> {
+        let (Some(place), Some(executors), Some(namespaces)) =
+            (&recipe.executors, &recipe.shape.executors, &self.config.executor_namespaces)
+        else {
+            return Ok(());
+        };
+        self.furnish_place(recipe, plan, place, executors, namespaces).await
+    }
+
+    async fn furnish_place(
+        &self,
+        recipe: &Recipe,
+        plan: &Plan,
+        place: &Place,
+        executors: &Executors,
+        namespaces: &ExecutorNamespaces,
+    ) -> Result<(), StartError> {
+        let server = &plan.identity;
+        if let Err(error) = self.clear_older_executors(server).await {
+            tracing::warn!(user = server.user, "executors of an older start are left to the next survey: {error}");
+        }
+        self.make_place(&make::space(namespaces, place, server).map_err(unclear)?, server).await?;
+        // The bounds come before whom they bound.
+        self.put(&make::quota(executors, place).map_err(unclear)?, "make a quota for executors").await?;
+        if let Some(policy) = make::policy(namespaces, &place.namespace, server).map_err(unclear)? {
+            self.put(&policy, "make a network policy for executors").await?;
+        }
+        self.put(&make::secret(place, plan).map_err(unclear)?, "make the secret of executors").await?;
+        let account = make::account(place, &recipe.namespace, server, &recipe.shape.common_labels);
+        let account = account.map_err(unclear)?;
+        if !self.put(&account, "make a service account").await? {
+            self.check_account(&recipe.namespace, place, server).await?;
+        }
+        let binding = make::binding(namespaces, place, &recipe.namespace).map_err(unclear)?;
+        self.put(&binding, "bind the role of executors").await.map(drop)
+    }
+
+    /// One that is there already is of the same start, or nobody's to use.
+    async fn make_place(&self, wanted: &Namespace, server: &Identity) -> Result<(), StartError> {
+        let api: Api<Namespace> = Api::all(self.cluster.client().await?);
+        let parameters = PostParams::default();
+        let fault = match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+            Ok(_) => return Ok(()),
+            Err(fault) if fault.status() == Some(409) => fault,
+            Err(fault) => return Err(refusal::of(fault, "make a namespace for executors")),
+        };
+        let name = wanted.metadata.name.as_deref().unwrap_or_default();
+        let found = self.cluster.insist(|| api.get_opt(name)).await;
+        let found = found.map_err(|fault| refusal::of(fault, "look at a namespace for executors"))?;
+        let is_own = found.is_some_and(|found| {
+            found.metadata.deletion_timestamp.is_none()
+                && identity(&found).is_some_and(|identity| identity.marker() == server.marker())
+        });
+        if is_own { Ok(()) } else { Err(refusal::of(fault, "make a namespace for executors")) }
+    }
+
+    /// The name of an account may be taken by something that is not the server's.
+    async fn check_account(&self, namespace: &str, place: &Place, server: &Identity) -> Result<(), StartError> {
+        let found: Option<ServiceAccount> = self
+            .cluster
+            .find(namespace, &place.account)
+            .await
+            .map_err(|fault| refusal::of(fault, "look at a service account"))?;
+        let labels = found.and_then(|found| found.metadata.labels).unwrap_or_default();
+        if label::of_owner(server).iter().all(|(name, value)| labels.get(name) == Some(value)) {
+            return Ok(());
+        }
+        tracing::error!(account = place.account, namespace, "the service account is not this server's");
+        Err(StartError::refused(
+            "name_taken",
+            "There is another service account with the name of this server's in the cluster. Ask the people who run this hub.",
+        ))
+    }
+
+    /// Makes something; `false` when it is there.
+    async fn put<K>(&self, wanted: &K, doing: &str) -> Result<bool, StartError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
+        K: Serialize + DeserializeOwned,
+    {
+        let api: Api<K> = self.cluster.of(wanted.meta().namespace.as_deref().unwrap_or_default()).await?;
+        let parameters = PostParams::default();
+        match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+            Ok(_) => Ok(true),
+            Err(fault) if fault.status() == Some(409) => Ok(false),
+            Err(fault) => Err(refusal::of(fault, doing)),
+        }
+    }
+
+    /// Takes the executors of a start away, or of all starts of a server, with all that was made for them.
+    pub(crate) async fn clear_executors(&self, server: &Identity, every_start: bool) -> Result<(), Unreachable> {
+        if self.config.executor_namespaces.is_none() {
+            return Ok(());
+        }
+        for space in self.places(&label::selector_of(&server.marker())).await? {
+            let is_of = |identity: Identity| identity.generation == server.generation;
+            if every_start || identity(&space).is_some_and(is_of) {
+                self.remove_place(&space).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what older starts of a server have left.
+    async fn clear_older_executors(&self, server: &Identity) -> Result<(), Unreachable> {
+        for space in self.places(&label::selector_of(&server.marker())).await? {
+            if identity(&space).is_some_and(|identity| identity.generation < server.generation) {
+                self.remove_place(&space).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the account of a server that is deleted for good.
+    pub(crate) async fn forget_account(&self, server: &Identity) -> Result<(), Unreachable> {
+        if self.config.executor_namespaces.is_none() {
+            return Ok(());
+        }
+        let hub_namespace = self.cluster.namespace().await?;
+        let Some(namespace) = crate::make::space_of(&self.config, server, hub_namespace) else { return Ok(()) };
+        let api: Api<ServiceAccount> = self.cluster.of(&namespace).await?;
+        let selector = format!("{},{EXECUTORS}", label::selector_of(&server.marker()));
+        let parameters = ListParams::default().labels(&selector);
+        let listed = self.cluster.insist(|| api.list(&parameters)).await.map_err(|fault| fault.unreachable())?;
+        let gone = DeleteParams::default();
+        for name in listed.items.iter().filter_map(|account| account.metadata.name.as_deref()) {
+            let deleted = self.cluster.insist(|| api.delete(name, &gone)).await;
+            deleted.map(drop).or_else(|fault| match fault.status() {
+                Some(404) => Ok(()),
+                _ => Err(fault.unreachable()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what no server is there for any more: it went without the hub. `pods` are all that there are.
+    pub(crate) async fn sweep_executors(&self, pods: &[Arc<Pod>]) -> Result<(), Unreachable> {
+        if self.config.executor_namespaces.is_none() {
+            return Ok(());
+        }
+        let now = k8s_openapi::jiff::Timestamp::now();
+        for space in self.places(&label::selector(&self.config.hub)).await? {
+            let Some(identity) = identity(&space) else { continue };
+            let made = space.metadata.creation_timestamp.as_ref();
+            let age = made.and_then(|made| Duration::try_from(now.duration_since(made.0)).ok()).unwrap_or_default();
+            if age >= BEGINNING && !pods.iter().any(|pod| pod.is_of(&identity)) {
+                tracing::warn!(namespace = space.metadata.name, "executors without their server are removed");
+                self.remove_place(&space).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The namespaces for executors that a selector leads to.
+    async fn places(&self, selector: &str) -> Result<Vec<Namespace>, Unreachable> {
+        let api: Api<Namespace> = Api::all(self.cluster.client().await?);
+        let parameters = ListParams::default().labels(&format!("{selector},{EXECUTORS}"));
+        let listed = self.cluster.insist(|| api.list(&parameters)).await.map_err(|fault| fault.unreachable())?;
+        let name = |space: &Namespace| space.metadata.name.clone().unwrap_or_default();
+        Ok(listed.items.into_iter().filter(|space| super::is_namespace(&name(space))).collect())
+    }
+
+    /// Deletes this very namespace, with all that is in it.
+    async fn remove_place(&self, space: &Namespace) -> Result<(), Unreachable> {
+        if space.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let api: Api<Namespace> = Api::all(self.cluster.client().await?);
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: space.metadata.uid.clone(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let name = space.metadata.name.as_deref().unwrap_or_default();
+        match self.cluster.insist(|| api.delete(name, &parameters)).await {
+            Ok(_) => Ok(()),
+            Err(fault) if matches!(fault.status(), Some(404 | 409)) => Ok(()),
+            Err(fault) => Err(fault.unreachable()),
+        }
+    }
+}
+
+/// Whose executors are in a namespace.
+fn identity(space: &Namespace) -> Option<Identity> {
+    label::identity(space.metadata.labels.as_ref(), space.metadata.annotations.as_ref())
+}
