@@ -142,7 +142,7 @@ impl Replicas {
 }
 
 /// haproxy: asks each hub how it is, and leads to those that answer.
-pub(crate) struct Balancer(Child);
+struct Balancer(Child);
 
 impl Balancer {
     fn start(folder: &Path, ports: [u16; 3], hubs: &[(u16, u16)], proxies: &[Elsewhere]) -> Result<Balancer> {
@@ -163,18 +163,13 @@ impl Balancer {
         for (number, (_, door)) in hubs.iter().enumerate() {
             text += &format!(" server c{number} 127.0.0.1:{door} check inter 200ms fall 1 rise 1\n");
         }
-        Balancer::run(folder, &text, front)
-    }
-
-    /// Starts it with a configuration, and waits until it listens at a port.
-    pub(crate) fn run(folder: &Path, text: &str, port: u16) -> Result<Balancer> {
         let file = folder.join("haproxy.cfg");
-        fs::write(&file, text)?;
+        fs::write(&file, &text)?;
         let log = fs::File::create(folder.join("haproxy.log"))?;
         let mut command = Command::new("haproxy");
         command.args(["-db", "-f"]).arg(&file).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let balancer = Balancer(command.spawn().context("haproxy")?);
-        let listens = || TcpListener::bind(("127.0.0.1", port)).is_err();
+        let listens = || TcpListener::bind(("127.0.0.1", front)).is_err();
         ensure!(crate::wait::came_true(SOON, listens), "haproxy does not listen");
         Ok(balancer)
     }

@@ -10,12 +10,11 @@ use std::ops::{Deref, DerefMut};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::elsewhere::Elsewhere;
 use crate::fake_kubernetes::{FakeKubernetes, Pace};
 use crate::postgres::Postgres;
-use crate::replicas::{Balancer, Door, Replicas};
+use crate::replicas::{Door, Replicas};
 use crate::{Session, place};
 
 /// The first site, which servers are at that tell none.
@@ -33,8 +32,6 @@ pub struct TwoSites {
     pub standby: Postgres,
     doors: [Door; 2],
     replicas: Replicas,
-    _way: Balancer,
-    _folder: TempDir,
 }
 
 impl Deref for TwoSites {
@@ -65,18 +62,11 @@ impl TwoSites {
             })
         };
         let sites = json!([site(CNAF), site(BARI)]);
-        let (folder, standby, port) = (tempfile::tempdir()?, database.standby()?, place::free_port()?);
-        let way = format!(
-            "defaults\n timeout connect 2s\n timeout client 1h\n timeout server 1h\nlisten database\n mode tcp\n bind 127.0.0.1:{port}\n \
-             server first 127.0.0.1:{} check inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions\n \
-             server standby 127.0.0.1:{} check inter 200ms fall 1 rise 1 backup\n",
-            database.port(),
-            standby.port()
-        );
-        let way = Balancer::run(folder.path(), &way, port)?;
+        let standby = database.standby()?;
+        let servers = format!("127.0.0.1:{},127.0.0.1:{}", database.port(), standby.port());
         let common = clusters[CNAF]
             .options()
-            .set("hub", "db_url", &format!("\"postgresql://postgres@127.0.0.1:{port}/postgres\""))
+            .set("hub", "db_url", &format!("\"postgresql://postgres@{servers}/postgres\""))
             .set("spawner", "poll_interval", "1")
             .variable("SPECOLA_SITES", &sites.to_string());
         let hubs = NAMES.map(|name| common.clone().set("hub", "site", &format!("{name:?}"))).to_vec();
@@ -85,7 +75,7 @@ impl TwoSites {
             Door { port: ports[number], more: format!("site = {:?}\n{names}", NAMES[number]) }
         });
         let replicas = Replicas::with(database, hubs, &doors).await?;
-        Ok(TwoSites { clusters, standby, doors, replicas, _way: way, _folder: folder })
+        Ok(TwoSites { clusters, standby, doors, replicas })
     }
 
     /// Where people come in at a site.

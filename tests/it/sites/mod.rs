@@ -201,6 +201,70 @@ async fn a_cluster_that_is_away_costs_nobody_a_server_and_the_other_site_goes_on
     until("no pod is left", SOON, async || Ok((pods(&sites).await? == [0, 0]).then_some(()))).await
 }
 
+async fn change(sites: &TwoSites, site: usize, change: Value) -> Result<Value> {
+    let mut admin = Session::logged_in(&sites.origin, "admin", PASSWORD).await?;
+    let token = admin.new_token("admin").await?;
+    let (mut admin, path) = (admin.with_token(&token), format!("/sites/{}", NAMES[site]));
+    admin.api(Method::PATCH, &path, Body::Json(change)).await?.expect(&[200])?.json()
+}
+
+#[tokio::test]
+async fn people_of_a_site_that_is_given_up_go_on_at_the_other_and_it_comes_back_clean() -> Result<()> {
+    let Some((sites, [mut anna, _], _one)) = two_sites(Pace::default()).await? else { return Ok(()) };
+    wish(&sites, CNAF, &anna, "anna", CNAF).await?;
+    ready(&mut anna, "anna").await?;
+    sites.clusters[CNAF].away(true).await?;
+    change(&sites, CNAF, json!({ "lost": true })).await?;
+    stopped(&mut anna, "anna").await?;
+    for hub in [CNAF, BARI] {
+        until("a hub that has heard of it", SOON, async || {
+            let mut there = anna.at(&sites.hub_origin(hub)?)?;
+            let wish = Body::Json(json!({ "site": NAMES[CNAF] }));
+            let refused = there.api(Method::POST, "/users/anna/server", wish).await?.expect(&[403])?;
+            Ok(refused.text().contains("site_closed").then_some(()))
+        })
+        .await?;
+    }
+    // Who chooses nothing is where there is a place.
+    anna.api(Method::POST, "/users/anna/server", Body::Empty).await?.expect(&[201, 202])?;
+    ready(&mut anna, "anna").await?;
+    ensure!(pods(&sites).await? == [1, 1], "what is cut off runs on");
+    let before = sites.lab(&anna, "anna", CNAF).await?;
+    sites.clusters[CNAF].away(false).await?;
+    change(&sites, CNAF, json!({ "lost": false })).await?;
+    until("the site without what is over", SOON, async || Ok((pods(&sites).await? == [0, 1]).then_some(()))).await?;
+    for site in [CNAF, BARI] {
+        ensure!(sites.lab(&anna, "anna", site).await?["pod_uid"] == before["pod_uid"]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn servers_of_a_site_are_stopped_when_its_maintenance_begins_and_start_at_the_other() -> Result<()> {
+    let Some((sites, [mut anna, mut bea], _one)) = two_sites(Pace::default()).await? else { return Ok(()) };
+    wish(&sites, BARI, &anna, "anna", CNAF).await?;
+    wish(&sites, CNAF, &bea, "bea", BARI).await?;
+    ready(&mut anna, "anna").await?;
+    ready(&mut bea, "bea").await?;
+    let window = |begins: &str| {
+        json!({ "maintenance": { "begins": begins, "ends": "2126-01-02", "text": "New disks", "stops_servers": true } })
+    };
+    change(&sites, CNAF, window("2126-01-01")).await?;
+    let mut browser = Session::logged_in(&sites.origin, "anna", PASSWORD).await?;
+    until("word of what is to come", SOON, async || {
+        Ok(browser.get("/hub/home").await?.expect(&[200])?.text().contains("New disks").then_some(()))
+    })
+    .await?;
+    ensure!(model(&mut anna, "anna").await?["servers"][""]["ready"] == true, "it has not begun");
+    change(&sites, CNAF, window("2020-01-01")).await?;
+    stopped(&mut anna, "anna").await?;
+    anna.api(Method::POST, "/users/anna/server", Body::Empty).await?.expect(&[201, 202])?;
+    ready(&mut anna, "anna").await?;
+    ensure!(pods(&sites).await? == [0, 2]);
+    ensure!(model(&mut bea, "bea").await?["servers"][""]["ready"] == true, "it is not at the site");
+    Ok(())
+}
+
 #[tokio::test]
 async fn when_the_standby_is_promoted_labs_of_both_sites_are_as_they_were() -> Result<()> {
     let Some((mut sites, [mut anna, mut bea], _one)) = two_sites(Pace::default()).await? else { return Ok(()) };
