@@ -24,7 +24,8 @@ fn options() -> Result<Options> {
 async fn press(browser: &Browser, keys: &str) -> Result<()> {
     until("an element in focus", PATIENCE, async || {
         match browser.client.active_element().await?.send_keys(keys).await {
-            Err(error) if error.is_stale_element_reference() => Ok(None),
+            // Its row was put in its place anew, or is not there yet.
+            Err(error) if error.is_stale_element_reference() || error.is_element_not_interactable() => Ok(None),
             other => Ok(Some(other)),
         }
     })

@@ -60,14 +60,18 @@ async fn let_it_go_away(replicas: &mut Replicas, tally: &Tally, refused: &Atomic
     }
 
     // As a server that became a standby: what it is told to write it refuses.
+    let mut admin = Session::logged_in(&replicas.origin, "admin", tests::jupyterhub::PASSWORD).await?;
     replicas.database.sql("ALTER SYSTEM SET default_transaction_read_only = on")?;
     replicas.database.sql("SELECT pg_reload_conf()")?;
     let writes = refused.load(Ordering::Relaxed);
-    let again = tally.again.load(Ordering::Relaxed);
+    // Everybody else may be waiting for a server by now.
     until("a write that is refused", SOON, async || {
-        Ok((tally.again.load(Ordering::Relaxed) > again + 20).then_some(()))
+        let answer = admin.api(Method::POST, "/users/admin/tokens", Body::Empty).await?;
+        Ok((answer.status == 503 && answer.headers.contains_key("retry-after")).then_some(()))
     })
     .await?;
+    let polls = tally.polls.load(Ordering::Relaxed);
+    until("a while", SOON, async || Ok((tally.polls.load(Ordering::Relaxed) > polls + 40).then_some(()))).await?;
     replicas.database.sql("ALTER SYSTEM SET default_transaction_read_only = off")?;
     replicas.database.sql("SELECT pg_reload_conf()")?;
     all_goes_on(tally).await.context("after it was read-only")?;
