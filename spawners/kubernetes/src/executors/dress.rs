@@ -152,6 +152,8 @@ fn template(
             beside["imagePullPolicy"] = Value::from(policy.as_str());
         }
         push(&mut spec["containers"], beside);
+        // The agent sees the executor end, and ends.
+        spec["shareProcessNamespace"] = Value::Bool(true);
     }
     let more: Map<String, Value> = executors.pod.clone().into_iter().collect();
     lay::merge(&mut spec, &Value::Object(lay::camel(&more)));
@@ -194,6 +196,7 @@ fn keys(namespaces: &ExecutorNamespaces, plan: &Plan) -> (Vec<Value>, Option<Vec
         executor.extend(agent.iter().filter(|variable| variable["name"] != OF_STORAGE[0]).cloned());
         return (executor, None);
     }
+    agent.push(plain("SPECOLA_PROCESSES", "/proc"));
     (executor, Some(agent))
 }
 

@@ -129,6 +129,9 @@ fn executors_find_keys_and_nothing_that_is_written_is_one() {
     assert_eq!(variable(executor, "JUPYTERHUB_API_TOKEN"), &Value::Null, "that is the agent's");
     assert_eq!((&agent["image"], &agent["command"]), (&json!("agent:1"), &json!(["specola-lab-agent"])));
     assert_eq!(variable(agent, "SPECOLA_STORAGE_LISTEN")["value"], "127.0.0.1:9912");
+    // It ends with the executor, whose processes it sees.
+    assert_eq!(spark["spec"]["shareProcessNamespace"], true);
+    assert_eq!(variable(agent, "SPECOLA_PROCESSES")["value"], "/proc");
     assert_eq!(secret(agent, "JUPYTERHUB_API_TOKEN"), "token");
     assert!(!spark.to_string().contains("t0ken"), "{spark}");
     assert!(variable(&pod["spec"]["containers"][0], "PYSPARK_SUBMIT_ARGS").to_string().contains("fs.s3a.endpoint"));
