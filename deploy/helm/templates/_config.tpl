@@ -125,9 +125,16 @@ app.kubernetes.io/managed-by: specola
     "extra_pod_config" $user.extraPodConfig -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
+  {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}
+    {{- fail "singleuser.networkPolicy.egressAllowRules.privateIPs would let executors reach all private networks, file servers and machines of the cluster included: name those that are needed in singleuser.networkPolicy.egress" -}}
+  {{- end -}}
+  {{- if $user.cloudMetadata.blockWithIptables -}}
+    {{- fail "singleuser.cloudMetadata.blockWithIptables keeps servers from the cloud's metadata, and not their executors: with singleuser.executors.enabled only a network policy that is enforced does" -}}
+  {{- end -}}
   {{- $namespaces := dict
       "role" (include "specola.clusterName" (list $root "executors"))
       "pod_security" .podSecurity
+      "hub_user" (printf "system:serviceaccount:%s:%s" $root.Release.Namespace (include "specola.serviceAccount" $root))
       "labels" (include "specola.config.labels" $root | fromYaml)
       "agent_image" (include "specola.image" (list $root .agentImage) | trim) -}}
   {{- if $user.networkPolicy.enabled -}}

@@ -174,8 +174,8 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     problems
 }
 
-/// What is wrong with executors of profiles and flavours: where they are asked for, what it is, and what to do.
-pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
+/// What profiles and flavours say of executors, with where.
+fn executors_of(options: &OptionsConfig) -> Vec<(String, &Value)> {
     let mut asked = Vec::new();
     for (at, profile) in options.profile_list.iter().enumerate() {
         let mut found = Vec::new();
@@ -186,6 +186,26 @@ pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -
         let found = flavour.spawner_override.get("executors");
         asked.extend(found.map(|executors| (format!("options.flavours[{at}].spawner_override"), executors)));
     }
+    asked
+}
+
+/// Executors of which there may be any number: where they are asked for.
+pub fn warnings_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<String> {
+    let own = spawner.kubernetes.shape.executors.clone().map(|own| ("spawner.kubernetes".to_owned(), own));
+    let theirs = executors_of(options).into_iter();
+    // What is not understood is told elsewhere.
+    let theirs = theirs.filter_map(|(at, written)| Some((at, serde_json::from_value(written.clone()).ok().flatten()?)));
+    let unbounded = |executors: &Executors| executors.pods.is_none() && !executors.quota.contains_key("pods");
+    let found = own.into_iter().chain(theirs).filter(|(_, executors)| unbounded(executors));
+    found
+        .map(|(at, _)| {
+            format!("One server may make any number of pods, whoever has it: set `pods` of executors in {at}")
+        })
+        .collect()
+}
+
+/// What is wrong with executors of profiles and flavours: where they are asked for, what it is, and what to do.
+pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
     let wrong = |executors: &Value| {
         if let Err(error) = serde_json::from_value::<Option<Executors>>(executors.clone()) {
             return Some((format!("has executors that are not understood: {error}"), "See docs/executors.md"));
@@ -195,8 +215,8 @@ pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -
             "Add [spawner.kubernetes.executor_namespaces], and give the hub the rights that docs/executors.md lists";
         nowhere.then(|| ("has executors, and there are no namespaces for them".to_owned(), remedy))
     };
-    let told =
-        asked.into_iter().filter_map(|(at, executors)| wrong(executors).map(|(what, remedy)| (at, what, remedy)));
+    let asked = executors_of(options).into_iter();
+    let told = asked.filter_map(|(at, executors)| wrong(executors).map(|(what, remedy)| (at, what, remedy)));
     told.collect()
 }
 
@@ -336,6 +356,14 @@ mod tests {
         assert_eq!(places(problems_of_executors(&with, &of(json!({ "pdos": 4 })))), both);
         assert_eq!(problems_of_executors(&with, &of(json!({ "pods": 4 }))), vec![]);
         assert_eq!(problems_of_executors(&without, &of(Value::Null)), vec![], "none are asked for");
+        // Without a bound there are as many as the cluster has room for.
+        let told = warnings_of_executors(&with, &of(json!({ "cpu": 4 })));
+        assert!(told.len() == 2 && both.iter().all(|at| told.iter().any(|told| told.ends_with(at))), "{told:?}");
+        for bounded in [json!({ "pods": 4 }), json!({ "quota": { "pods": 4 } }), Value::Null] {
+            assert_eq!(warnings_of_executors(&with, &of(bounded)), Vec::<String>::new());
+        }
+        let everywhere = spawner(json!({ "executor_namespaces": {}, "executors": {} }));
+        assert_eq!(warnings_of_executors(&everywhere, &of(Value::Null)).len(), 1);
     }
 
     #[test]

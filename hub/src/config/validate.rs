@@ -399,6 +399,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if config.spawner.driver == Driver::Kubernetes {
         let of = |spawner| super::kubernetes::warnings(spawner, &hub.hub_url());
         config.spawners().into_iter().flat_map(of).for_each(&mut say);
+        let of = |spawner| super::kubernetes::warnings_of_executors(spawner, &config.options);
+        config.spawners().into_iter().flat_map(of).for_each(&mut say);
     }
     let encrypted = hub.bind_url.https || hub.public_url.as_ref().is_some_and(|url| url.is_https());
     if !hub.bind_url.is_loopback() && !encrypted {

@@ -6,9 +6,10 @@
 //! and the keys by the variables that programs of AWS know. Signals go on to the lab, and its exit is the agent's own; as
 //! the first process of a container it takes leave of orphans. Without a command the agent only keeps, for a container
 //! beside the lab's, or beside an executor of Spark's or Dask's, to which it serves keys at an address that was chosen for
-//! it. A hub without tokens, or none at all, keeps no lab from running.
+//! it, and with which it ends where it sees it (`SPECOLA_PROCESSES`). A hub without tokens, or none at all, keeps no lab from running.
 
 mod ask;
+mod beside;
 mod child;
 mod folder;
 mod folders;
@@ -80,7 +81,7 @@ async fn run(command: &[String]) -> Result<ExitCode> {
             for error in [hub.err(), folder.err()].into_iter().flatten() {
                 eprintln!("specola-lab-agent: no access token is kept: {error:#}");
             }
-            return signals.run(command, &[]).await;
+            return stay(&mut signals, command, &[]).await;
         }
     };
     let mut tasks = JoinSet::new();
@@ -91,9 +92,17 @@ async fn run(command: &[String]) -> Result<ExitCode> {
             return Ok(code);
         }
     };
-    let code = signals.run(command, &variables).await;
+    let code = stay(&mut signals, command, &variables).await;
     end(tasks, &folder).await;
     code
+}
+
+/// Stays as long as the lab, or without one as those beside it.
+async fn stay(signals: &mut Signals, command: &[String], variables: &[(String, String)]) -> Result<ExitCode> {
+    tokio::select! {
+        code = signals.run(command, variables) => code,
+        () = beside::alone(), if command.is_empty() => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Sets everything going, and waits for what is to be there when the lab starts. Returns the variables by which it finds

@@ -190,15 +190,17 @@ impl Spawner for Kubernetes {
         for pod in self.parts.family(server).await? {
             self.parts.end(&pod, false).await?;
         }
-        self.parts.clear_executors(server, true).await?;
+        // What keeps executors keeps neither papers nor storage: it is told last.
+        let cleared = self.parts.clear_executors(server, true).await;
         if let Some(pod) = self.parts.family(server).await?.first() {
             return Err(Unreachable::new(anyhow::anyhow!("the pod {} has not gone yet", pod.name())));
         }
         if self.parts.config.internal_ssl {
             self.parts.drop_secret(server).await?;
         }
-        self.parts.forget_account(server).await?;
-        self.parts.discard(server).await
+        let forgotten = self.parts.forget_account(server).await;
+        self.parts.discard(server).await?;
+        cleared.and(forgotten)
     }
 
     async fn rename(&self, renaming: &Renaming<'_>) -> Result<(), RenameError> {

@@ -57,7 +57,7 @@ pub(crate) async fn start(
     if parts.config.enable_user_namespaces {
         parts.furnish(&recipe, server).await?;
     }
-    parts.prepare_executors(&recipe, plan).await?;
+    parts.prepare_executors(&recipe, plan, record).await?;
     if let Some(claim) = &claim {
         if claim.missing {
             record.progress(12, "Claiming storage for the server").await;

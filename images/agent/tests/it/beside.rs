@@ -57,3 +57,55 @@ fn an_address_for_others_and_a_token_that_is_none_are_not_taken() {
         assert!(output.status.success() && said.contains(why), "{address}: {said}");
     }
 }
+
+/// The processes of a pod, as `/proc` shows them.
+struct Processes(tempfile::TempDir);
+
+impl Processes {
+    fn put(&self, number: u32, state: char) {
+        let folder = self.0.path().join(number.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        // In one step, as the kernel does.
+        let fresh = self.0.path().join("fresh");
+        std::fs::write(&fresh, format!("{number} (a ) Z) {state} 1 1")).unwrap();
+        std::fs::rename(fresh, folder.join("stat")).unwrap();
+    }
+
+    fn take(&self, number: u32) {
+        std::fs::remove_dir_all(self.0.path().join(number.to_string())).unwrap();
+    }
+}
+
+#[test]
+fn the_agent_ends_with_the_executor_that_it_sees_and_not_before() {
+    for leaves_itself in [true, false] {
+        let hub = Hub::start(Mood::Gives(4000));
+        let (folder, address) = (tempfile::tempdir().unwrap(), free());
+        let processes = Processes(tempfile::tempdir().unwrap());
+        processes.put(1, 'S');
+        processes.put(4_000_001, 'R');
+        processes.put(4_000_002, 'S');
+        let mut beside = command(&hub, &folder, PROGRAM, &[]);
+        beside.env("SPECOLA_STORAGE_LISTEN", &address).env("SPECOLA_STORAGE_TOKEN", TOKEN);
+        beside.env("SPECOLA_PROCESSES", processes.0.path());
+        let mut agent = Agent { process: beside.spawn().unwrap(), folder };
+        processes.put(agent.process.id(), 'S');
+        assert_eq!(until("keys", || at(&address, TOKEN)).0, 200);
+        // One of two ends; the agent goes on for longer than it would look.
+        processes.take(4_000_001);
+        let asked = hub.asked();
+        until("more keys", || {
+            assert_eq!(at(&address, TOKEN).unwrap().0, 200);
+            (hub.asked() >= asked + 3).then_some(())
+        });
+        assert_eq!(agent.process.try_wait().unwrap(), None);
+        // The last one leaves, or nobody has taken leave of it yet.
+        if leaves_itself {
+            processes.take(4_000_002)
+        } else {
+            processes.put(4_000_002, 'Z')
+        }
+        let code = until("its end", || agent.process.try_wait().unwrap());
+        assert_eq!(code.code(), Some(0));
+    }
+}

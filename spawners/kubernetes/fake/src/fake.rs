@@ -14,10 +14,12 @@ use crate::control;
 use crate::fault::{Fault, How};
 use crate::kubelet::Pace;
 use crate::lab::Labs;
+use crate::question::AMONG_EXECUTORS;
 use crate::serve::Server;
 
 /// What the chart gives the hub a right to. Whoever asks for more is refused, as by a real cluster.
 const RIGHTS: &str = include_str!("../../../../deploy/helm/files/rights.json");
+const OF_EXECUTORS: &str = include_str!("../../../../deploy/helm/files/executors.json");
 
 /// How a fake is.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +55,8 @@ impl Fake {
             }
             None => None,
         };
-        let rights = serde_json::from_str(RIGHTS).context("the chart's rights")?;
+        let mut rights: Value = serde_json::from_str(RIGHTS).context("the chart's rights")?;
+        rights[AMONG_EXECUTORS] = serde_json::from_str(OF_EXECUTORS).context("the chart's role among executors")?;
         let server = Arc::new(Server::new(rights, options.pace, labs, stop));
         let listen = options.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         let listener = TcpListener::bind(listen).await.with_context(|| format!("listening at {listen}"))?;

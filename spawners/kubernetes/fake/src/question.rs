@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::store::Key;
 
+/// The rights that count among executors alone.
+pub(crate) const AMONG_EXECUTORS: &str = "among executors";
+
 /// A request for objects.
 pub(crate) struct Question {
     /// The API group; empty for the core one.
@@ -96,8 +99,11 @@ impl Question {
         let (verb, resource) = (self.verb(), self.resource());
         let has =
             |rule: &Value, of: &str, wanted: &str| rule[of].as_array().into_iter().flatten().any(|one| one == wanted);
-        let rules =
-            rights.as_object().into_iter().flat_map(|parts| parts.values()).filter_map(Value::as_array).flatten();
+        // The role that is bound in namespaces for executors counts there alone.
+        let is_among = self.namespace.as_ref().is_some_and(|namespace| namespace.contains("--executors-"));
+        let parts = rights.as_object().into_iter().flatten();
+        let parts = parts.filter(|(part, _)| is_among || *part != AMONG_EXECUTORS);
+        let rules = parts.filter_map(|(_, rules)| rules.as_array()).flatten();
         rules.into_iter().any(|rule| {
             has(rule, "apiGroups", &self.group) && has(rule, "resources", &resource) && has(rule, "verbs", verb)
         })

@@ -127,6 +127,13 @@ impl Server {
                 self.shown(&key, self.change(&key, |object| merge(object, &body)))
             }
             (&Method::DELETE, Some(name)) => self.delete(&question.key(name), &body),
+            (&Method::DELETE, None) => {
+                let (all, _) = self.store.list(&question.kind, |object| question.takes(&question.kind, object));
+                for name in all.iter().filter_map(|object| object["metadata"]["name"].as_str()) {
+                    self.delete(&question.key(name), &body);
+                }
+                answer(200, &json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
+            }
             _ => status(405, "MethodNotAllowed", "the server does not allow this method"),
         }
     }

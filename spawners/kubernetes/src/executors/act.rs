@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod as Object, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use spawners::{Identity, Plan, StartError, Unreachable};
+use spawners::{Identity, Plan, Record, StartError, Unreachable};
 
 use super::make::{self, EXECUTORS};
 use super::{ExecutorNamespaces, Executors, Place};
@@ -21,34 +21,44 @@ use crate::refusal;
 
 /// A namespace without a pod is left alone for so long: a start makes it first.
 const BEGINNING: Duration = Duration::from_secs(600);
+/// How often it is looked whether older executors have gone.
+const SOON: Duration = Duration::from_millis(500);
+/// How many seconds executors have to end, if the hub may say so.
+const GRACE: u32 = 5;
 
 impl Parts {
     /// Makes the namespace of this start with all that bounds it, and the account of the server. Cut off anywhere, it is
     /// gone through again.
-    pub(crate) async fn prepare_executors(&self, recipe: &Recipe, plan: &Plan) -> Result<(), StartError> {
+    pub(crate) async fn prepare_executors(
+        &self,
+        recipe: &Recipe,
+        plan: &Plan,
+        record: &dyn Record,
+    ) -> Result<(), StartError> {
         let (Some(place), Some(executors), Some(namespaces)) =
             (&recipe.executors, &recipe.shape.executors, &self.config.executor_namespaces)
         else {
             return Ok(());
         };
-        self.furnish_place(recipe, plan, place, executors, namespaces).await
+        self.furnish_place(recipe, plan, record, place, executors, namespaces).await
     }
 
     async fn furnish_place(
         &self,
         recipe: &Recipe,
         plan: &Plan,
+        record: &dyn Record,
         place: &Place,
         executors: &Executors,
         namespaces: &ExecutorNamespaces,
     ) -> Result<(), StartError> {
         let server = &plan.identity;
-        if let Err(error) = self.clear_older_executors(server).await {
-            tracing::warn!(user = server.user, "executors of an older start are left to the next survey: {error}");
-        }
-        self.make_place(&make::space(namespaces, place, server).map_err(unclear)?, server).await?;
+        self.outlive_older_executors(server, record).await?;
+        let space = make::space(namespaces, place, &recipe.namespace, server).map_err(unclear)?;
+        self.make_place(&space, server).await?;
         // The bounds come before whom they bound.
         self.put(&make::quota(executors, place).map_err(unclear)?, "make a quota for executors").await?;
+        self.put(&make::quota_of_critical(place).map_err(unclear)?, "make a quota for executors").await?;
         if let Some(policy) = make::policy(namespaces, &place.namespace, server).map_err(unclear)? {
             self.put(&policy, "make a network policy for executors").await?;
         }
@@ -128,14 +138,25 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes away what older starts of a server have left.
-    async fn clear_older_executors(&self, server: &Identity) -> Result<(), Unreachable> {
-        for space in self.places(&label::selector_of(&server.marker())).await? {
-            if identity(&space).is_some_and(|identity| identity.generation < server.generation) {
-                self.remove_place(&space).await?;
+    /// Takes away what older starts of a server have left, and waits until it has gone: the bounds of each are its own, so
+    /// with both a server would have more than its quota. The deadline of the start ends the wait.
+    async fn outlive_older_executors(&self, server: &Identity, record: &dyn Record) -> Result<(), StartError> {
+        let mut is_told = false;
+        loop {
+            let mut older = self.places(&label::selector_of(&server.marker())).await?;
+            older.retain(|space| identity(space).is_some_and(|identity| identity.generation < server.generation));
+            if older.is_empty() {
+                return Ok(());
             }
+            for space in &older {
+                self.remove_place(space).await?;
+            }
+            if !is_told {
+                record.progress(10, "Waiting for the executors of the last start to end").await;
+                is_told = true;
+            }
+            tokio::time::sleep(SOON).await;
         }
-        Ok(())
     }
 
     /// Takes away the account of a server that is deleted for good.
@@ -160,17 +181,25 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes away what no server is there for any more: it went without the hub. `pods` are all that there are.
+    /// Takes away what no server is there for any more: it went without the hub. `pods` are all that there are where this
+    /// driver looks; executors of servers elsewhere, such as those of another site in the same cluster, are not its to judge.
     pub(crate) async fn sweep_executors(&self, pods: &[Arc<Pod>]) -> Result<(), Unreachable> {
         if self.config.executor_namespaces.is_none() {
             return Ok(());
         }
         let now = k8s_openapi::jiff::Timestamp::now();
+        let own = self.cluster.namespace().await?;
         for space in self.places(&label::selector(&self.config.hub)).await? {
             let Some(identity) = identity(&space) else { continue };
             let made = space.metadata.creation_timestamp.as_ref();
             let age = made.and_then(|made| Duration::try_from(now.duration_since(made.0)).ok()).unwrap_or_default();
-            if age >= BEGINNING && !pods.iter().any(|pod| pod.is_of(&identity)) {
+            let labs = space.metadata.annotations.as_ref().and_then(|annotations| annotations.get(make::LABS));
+            let is_seen = labs.is_some_and(|labs| self.config.enable_user_namespaces || labs == own);
+            if !is_seen || age < BEGINNING || pods.iter().any(|pod| pod.is_of(&identity)) {
+                continue;
+            }
+            // The watch may be late.
+            if !self.family(&identity).await?.iter().any(|pod| pod.is_of(&identity)) {
                 tracing::warn!(namespace = space.metadata.name, "executors without their server are removed");
                 self.remove_place(&space).await?;
             }
@@ -187,6 +216,19 @@ impl Parts {
         Ok(listed.items.into_iter().filter(|space| super::is_namespace(&name(space))).collect())
     }
 
+    /// Ends the pods in a namespace soon, if the hub may. Otherwise they have the time that they give themselves.
+    async fn hurry_pods(&self, namespace: &str) -> Result<(), Unreachable> {
+        if self.config.executor_namespaces.as_ref().is_none_or(|namespaces| namespaces.hub_user.is_none()) {
+            return Ok(());
+        }
+        let api: Api<Object> = self.cluster.of(namespace).await?;
+        let (soon, all) = (DeleteParams::default().grace_period(GRACE), ListParams::default());
+        if let Err(fault) = self.cluster.insist(|| api.delete_collection(&soon, &all)).await {
+            tracing::warn!(namespace, "executors end in their own time: {}", fault.unreachable());
+        }
+        Ok(())
+    }
+
     /// Deletes this very namespace, with all that is in it.
     async fn remove_place(&self, space: &Namespace) -> Result<(), Unreachable> {
         if space.metadata.deletion_timestamp.is_some() {
@@ -198,6 +240,7 @@ impl Parts {
             ..DeleteParams::default()
         };
         let name = space.metadata.name.as_deref().unwrap_or_default();
+        self.hurry_pods(name).await?;
         match self.cluster.insist(|| api.delete(name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(fault) if matches!(fault.status(), Some(404 | 409)) => Ok(()),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use spawners::Plan;
 
 use super::make::{NAME, key, variable};
-use super::{ExecutorNamespaces, Executors, Place};
+use super::{ExecutorNamespaces, Executors, Place, RESTRICTED};
 use crate::lay;
 use crate::shape::Shape;
 
@@ -65,6 +65,8 @@ pub(crate) fn dress(
         ("SPECOLA_EXECUTOR_TEMPLATE", format!("{FOLDER}/{}", TEMPLATES[0].0)),
         ("DASK_KUBERNETES__NAMESPACE", place.namespace.clone()),
         ("DASK_KUBERNETES__WORKER_TEMPLATE_PATH", format!("{FOLDER}/{}", TEMPLATES[1].0)),
+        // A scheduler elsewhere needs a service, and the quota has none.
+        ("DASK_KUBERNETES__DEPLOY_MODE", "local".to_owned()),
         ("PYSPARK_SUBMIT_ARGS", spark(place, plan, image)),
     ];
     // A variable is filled in only where it stands before.
@@ -121,10 +123,18 @@ fn template(
     if !command.is_empty() {
         container["args"] = Value::from(command);
     }
+    let mut security = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+    if namespaces.pod_security == RESTRICTED {
+        security["runAsNonRoot"] = Value::Bool(true);
+    }
+    // The server's own image runs as it does there.
+    if let (None, Some(uid @ 1..)) = (&executors.image, shape.uid) {
+        security["runAsUser"] = Value::from(uid);
+    }
     let mut spec = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
-        "securityContext": { "seccompProfile": { "type": "RuntimeDefault" } },
+        "securityContext": security,
         "containers": [container],
         "nodeSelector": shape.node_selector,
         "tolerations": shape.tolerations.iter().map(|item| Value::Object(lay::camel(item))).collect::<Value>(),
@@ -142,6 +152,8 @@ fn template(
             beside["imagePullPolicy"] = Value::from(policy.as_str());
         }
         push(&mut spec["containers"], beside);
+        // The agent sees the executor end, and ends.
+        spec["shareProcessNamespace"] = Value::Bool(true);
     }
     let more: Map<String, Value> = executors.pod.clone().into_iter().collect();
     lay::merge(&mut spec, &Value::Object(lay::camel(&more)));
@@ -184,6 +196,7 @@ fn keys(namespaces: &ExecutorNamespaces, plan: &Plan) -> (Vec<Value>, Option<Vec
         executor.extend(agent.iter().filter(|variable| variable["name"] != OF_STORAGE[0]).cloned());
         return (executor, None);
     }
+    agent.push(plain("SPECOLA_PROCESSES", "/proc"));
     (executor, Some(agent))
 }
 

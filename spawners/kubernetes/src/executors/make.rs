@@ -15,6 +15,8 @@ use crate::lay;
 
 /// The label of namespaces for executors.
 pub(crate) const EXECUTORS: &str = "specola.executors";
+/// The annotation of such namespaces that says where their server is.
+pub(super) const LABS: &str = "specola.labs";
 /// The name of what there is one of in a namespace.
 pub(super) const NAME: &str = "specola";
 /// What a pod may do there, enforced by the cluster since Kubernetes 1.23.
@@ -30,15 +32,20 @@ pub(super) mod key {
     pub const AUTHORIZATION: &str = "authorization";
 }
 
-/// The namespace, with whose it is.
-pub(super) fn space(namespaces: &ExecutorNamespaces, place: &Place, server: &Identity) -> Result<Namespace, String> {
+/// The namespace, with whose it is, and where its server is.
+pub(super) fn space(
+    namespaces: &ExecutorNamespaces,
+    place: &Place,
+    namespace: &str,
+    server: &Identity,
+) -> Result<Namespace, String> {
     let mut labels = namespaces.labels.clone();
     labels.insert(POD_SECURITY.to_owned(), namespaces.pod_security.clone());
     labels.insert(EXECUTORS.to_owned(), "yes".to_owned());
     labels.extend(label::of_pod(server));
-    lay::read(&json!({ "metadata": {
-        "name": place.namespace, "labels": labels, "annotations": label::annotations(server),
-    }}))
+    let mut annotations = label::annotations(server);
+    annotations.insert(LABS.to_owned(), namespace.to_owned());
+    lay::read(&json!({ "metadata": { "name": place.namespace, "labels": labels, "annotations": annotations } }))
 }
 
 /// The account of a server, beside its pod. It has no rights but those in the namespace of the start at hand.
@@ -56,19 +63,30 @@ pub(super) fn account(
     }}))
 }
 
-/// What gives the account its rights.
+/// What gives the account its rights, and the hub those to end pods.
 pub(super) fn binding(namespaces: &ExecutorNamespaces, place: &Place, namespace: &str) -> Result<RoleBinding, String> {
+    let group = "rbac.authorization.k8s.io";
+    let mut subjects = vec![json!({ "kind": "ServiceAccount", "name": place.account, "namespace": namespace })];
+    let hub = namespaces.hub_user.iter();
+    subjects.extend(hub.map(|name| json!({ "apiGroup": group, "kind": "User", "name": name })));
     lay::read(&json!({
         "metadata": { "name": NAME, "namespace": place.namespace },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespaces.role },
-        "subjects": [{ "kind": "ServiceAccount", "name": place.account, "namespace": namespace }],
+        "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": namespaces.role },
+        "subjects": subjects,
     }))
 }
 
-/// The bounds. A service that is reached from outside, or storage, is nothing that an executor needs.
+/// What there is none of without a word of the operator's: services, of which each could take addresses that others ask
+/// (`externalIPs`), storage, and GPUs.
+const NONE: [&str; 5] =
+    ["services", "services.nodeports", "services.loadbalancers", "persistentvolumeclaims", "requests.nvidia.com/gpu"];
+/// How many config maps there may be: Spark makes one for each session, and the cluster has one of its own.
+const CONFIG_MAPS: &str = "20";
+
+/// The bounds.
 pub(super) fn quota(executors: &Executors, place: &Place) -> Result<ResourceQuota, String> {
-    let none = ["services.nodeports", "services.loadbalancers", "persistentvolumeclaims"];
-    let mut hard: Map<String, Value> = none.map(|name| (name.to_owned(), Value::from("0"))).into_iter().collect();
+    let mut hard: Map<String, Value> = NONE.map(|name| (name.to_owned(), Value::from("0"))).into_iter().collect();
+    hard.insert("count/configmaps".to_owned(), Value::from(CONFIG_MAPS));
     hard.extend(executors.pods.map(|pods| ("pods".to_owned(), Value::from(pods.to_string()))));
     hard.extend(executors.cpu.iter().map(|cpu| ("requests.cpu".to_owned(), Value::from(cpu.0.as_str()))));
     for name in ["requests.memory", "limits.memory"] {
@@ -77,6 +95,20 @@ pub(super) fn quota(executors: &Executors, place: &Place) -> Result<ResourceQuot
     hard.extend(executors.quota.iter().map(|(name, amount)| (name.clone(), Value::from(amount.0.as_str()))));
     lay::read(&json!({
         "metadata": { "name": NAME, "namespace": place.namespace }, "spec": { "hard": hard },
+    }))
+}
+
+/// Nothing there comes before what the cluster itself runs.
+pub(super) fn quota_of_critical(place: &Place) -> Result<ResourceQuota, String> {
+    let critical = ["system-node-critical", "system-cluster-critical"];
+    lay::read(&json!({
+        "metadata": { "name": format!("{NAME}-critical"), "namespace": place.namespace },
+        "spec": {
+            "hard": { "pods": "0" },
+            "scopeSelector": { "matchExpressions": [
+                { "scopeName": "PriorityClass", "operator": "In", "values": critical },
+            ]},
+        },
     }))
 }
 

@@ -22,6 +22,8 @@ pub(crate) use dress::{dress, is_template};
 /// What stands between the namespace of the hub's servers and the numbers of a start. No slug of a name has two hyphens
 /// before a letter.
 const MARK: &str = "--executors-";
+/// The Pod Security Standard that templates are made to satisfy.
+const RESTRICTED: &str = "restricted";
 /// The longest name of a namespace.
 const LONGEST: usize = 63;
 
@@ -49,14 +51,18 @@ pub struct Executors {
 pub struct ExecutorNamespaces {
     /// The cluster role that a server has in its own one. The hub needs the right to bind it.
     pub role: String,
-    /// The Pod Security Standard that is enforced there: `restricted`, `baseline` or `privileged`. With the last, whoever has such
-    /// a server can have all rights on the machines of the cluster.
+    /// The Pod Security Standard that is enforced there: `restricted`, `baseline` or `privileged`. With `baseline`, whoever has
+    /// such a server can mount any NFS, Ceph or iSCSI that the machines reach, as root; with `privileged` they can have all rights
+    /// on the machines of the cluster.
     pub pod_security: String,
     /// Further labels of them.
     pub labels: BTreeMap<String, String>,
     /// Where executors may go, as `egress` of a network policy has it, beside each other and their own server. Without it
     /// there is no policy.
     pub egress: Option<Items>,
+    /// The hub's own user at the API server, such as `system:serviceaccount:hub:hub`. It is bound to `role` too, and ends executors
+    /// within seconds then, whatever time they give themselves. Without it they have that time.
+    pub hub_user: Option<String>,
     /// An image with the lab agent, which then gives executors keys of object stores. Without it the executors' own image
     /// has to have the agent before its command.
     pub agent_image: Option<String>,
@@ -66,9 +72,10 @@ impl Default for ExecutorNamespaces {
     fn default() -> Self {
         Self {
             role: "specola-executors".to_owned(),
-            pod_security: "baseline".to_owned(),
+            pod_security: RESTRICTED.to_owned(),
             labels: BTreeMap::new(),
             egress: None,
+            hub_user: None,
             agent_image: None,
         }
     }

@@ -129,6 +129,9 @@ fn executors_find_keys_and_nothing_that_is_written_is_one() {
     assert_eq!(variable(executor, "JUPYTERHUB_API_TOKEN"), &Value::Null, "that is the agent's");
     assert_eq!((&agent["image"], &agent["command"]), (&json!("agent:1"), &json!(["specola-lab-agent"])));
     assert_eq!(variable(agent, "SPECOLA_STORAGE_LISTEN")["value"], "127.0.0.1:9912");
+    // It ends with the executor, whose processes it sees.
+    assert_eq!(spark["spec"]["shareProcessNamespace"], true);
+    assert_eq!(variable(agent, "SPECOLA_PROCESSES")["value"], "/proc");
     assert_eq!(secret(agent, "JUPYTERHUB_API_TOKEN"), "token");
     assert!(!spark.to_string().contains("t0ken"), "{spark}");
     assert!(variable(&pod["spec"]["containers"][0], "PYSPARK_SUBMIT_ARGS").to_string().contains("fs.s3a.endpoint"));
@@ -167,9 +170,20 @@ fn bounds_are_those_of_the_profile_and_leave_no_way_out() {
         json!({
             "pods": "8", "requests.cpu": "16", "requests.memory": "64Gi", "limits.memory": "64Gi",
             "requests.nvidia.com/gpu": "2",
-            "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "0",
+            "services": "0", "services.nodeports": "0", "services.loadbalancers": "0", "persistentvolumeclaims": "0",
+            "count/configmaps": "20",
         })
     );
+    // What an operator says comes before it.
+    let opened: Executors = serde_json::from_value(json!({ "quota": { "services": 1 } })).unwrap();
+    let quota = serde_json::to_value(make::quota(&opened, &place).unwrap()).unwrap();
+    let hard = &quota["spec"]["hard"];
+    assert_eq!((&hard["services"], &hard["requests.nvidia.com/gpu"]), (&json!("1"), &json!("0")));
+    assert_eq!((&hard["services.nodeports"], &hard["services.loadbalancers"]), (&json!("0"), &json!("0")));
+    let critical = serde_json::to_value(make::quota_of_critical(&place).unwrap()).unwrap();
+    let selected = &critical["spec"]["scopeSelector"]["matchExpressions"][0];
+    assert_eq!(selected["values"], json!(["system-node-critical", "system-cluster-critical"]));
+    assert_eq!(critical["spec"]["hard"], json!({ "pods": "0" }));
     let namespaces: ExecutorNamespaces =
         serde_json::from_value(json!({ "egress": [{ "ports": [{ "port": 443 }] }] })).unwrap();
     let policy = serde_json::to_value(make::policy(&namespaces, "n", &server()).unwrap().unwrap()).unwrap();
@@ -185,8 +199,36 @@ fn bounds_are_those_of_the_profile_and_leave_no_way_out() {
     assert_eq!(policy["spec"]["ingress"], json!([{ "from": own }]));
     assert_eq!(policy["spec"]["egress"], json!([{ "to": own }, { "ports": [{ "port": 443 }] }]));
     assert!(make::policy(&ExecutorNamespaces::default(), "n", &server()).unwrap().is_none());
-    let space = serde_json::to_value(make::space(&namespaces, &place, &server()).unwrap()).unwrap();
-    assert_eq!(space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "baseline");
+    let space = serde_json::to_value(make::space(&namespaces, &place, "labs", &server()).unwrap()).unwrap();
+    assert_eq!(space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
+    assert_eq!(space["metadata"]["annotations"]["specola.labs"], "labs");
+}
+
+/// `restricted`, as Kubernetes has it: every container of a template satisfies it.
+#[test]
+fn templates_are_let_in_by_the_standard_that_is_enforced() {
+    let mut config = config(json!({}), json!({ "agent_image": "agent:1" }));
+    config.shape.uid = Some(1000);
+    let (_, templates) = made(&config, &plan(true));
+    for template in templates {
+        let spec = &template["spec"];
+        assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(spec["securityContext"]["runAsUser"], 1000, "the server's own image runs as it does there");
+        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let containers = spec["containers"].as_array().unwrap();
+        assert_eq!(containers.len(), 2);
+        for container in containers {
+            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{container}");
+            assert_eq!(container["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }), "{container}");
+            assert_ne!(container["securityContext"]["runAsNonRoot"], false, "{container}");
+        }
+        assert!(spec["volumes"].is_null() && spec["hostNetwork"].is_null() && spec["hostPID"].is_null(), "{spec}");
+    }
+    // Another image says itself who it runs as, and root is for those who ask for less.
+    config.shape.executors = Some(serde_json::from_value(json!({ "image": "spark:3" })).unwrap());
+    config.executor_namespaces.as_mut().unwrap().pod_security = "baseline".into();
+    let (_, [spark, _]) = made(&config, &plan(true));
+    assert_eq!(spark["spec"]["securityContext"], json!({ "seccompProfile": { "type": "RuntimeDefault" } }));
 }
 
 #[test]

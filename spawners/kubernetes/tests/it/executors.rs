@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use spawners::contract::{self, Paper, eventually};
 use spawners::{Identity, Sight, Spawner};
 
-use crate::ground::{Ground, cluster, fake};
+use crate::ground::{Ground, Told, cluster, fake};
+use crate::storage::{claims, with_storage};
 
 /// What the chart lets a server do among its executors.
 const ROLE: &str = include_str!("../../../../deploy/helm/files/executors.json");
@@ -21,7 +22,7 @@ fn with_executors(ground: &mut Ground) {
     let role = format!("{}-executors", ground.namespace);
     ground.config.executor_namespaces =
         Some(serde_json::from_value(json!({ "role": role, "egress": [] })).expect("it is understood"));
-    ground.shape(json!({ "executors": { "pods": 2, "quota": { "count/configmaps": 20 } } }));
+    ground.shape(json!({ "executors": { "pods": 2, "quota": { "count/secrets": 20 } } }));
 }
 
 fn spaces(ground: &Ground) -> Api<Namespace> {
@@ -37,11 +38,15 @@ async fn places(ground: &Ground) -> Vec<String> {
 
 /// What bounds executors in their namespace, whoever may see it.
 async fn bound(ground: &Ground, group: &str, kind: &str, place: &str) -> Value {
+    called(ground, group, kind, place, "specola").await
+}
+
+async fn called(ground: &Ground, group: &str, kind: &str, place: &str, name: &str) -> Value {
     if let Some(fake) = &ground.fake {
-        return fake.object(kind, place, "specola").unwrap_or_else(|| panic!("no {kind}"));
+        return fake.object(kind, place, name).unwrap_or_else(|| panic!("no {kind}"));
     }
     let at = if group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{group}/v1") };
-    let request = http::Request::get(format!("{at}/namespaces/{place}/{kind}/specola")).body(Vec::new()).unwrap();
+    let request = http::Request::get(format!("{at}/namespaces/{place}/{kind}/{name}")).body(Vec::new()).unwrap();
     ground.client.request(request).await.unwrap()
 }
 
@@ -52,11 +57,17 @@ async fn made(ground: &mut Ground) {
     let place = format!("{}--executors-1-1", ground.namespace);
     assert_eq!(places(ground).await.as_slice(), std::slice::from_ref(&place));
     let labels = spaces(ground).get(&place).await.unwrap().metadata.labels.unwrap();
-    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "baseline");
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
     let pod = ground.pods().get("jupyter-user1").await.unwrap();
     assert_eq!(pod.spec.unwrap().service_account_name.as_deref(), Some("jupyter-user1-executors"));
     let quota = bound(ground, "", "resourcequotas", &place).await;
     assert_eq!(quota["spec"]["hard"]["pods"], "2");
+    assert_eq!(
+        (&quota["spec"]["hard"]["services"], &quota["spec"]["hard"]["count/configmaps"]),
+        (&json!("0"), &json!("20"))
+    );
+    let critical = called(ground, "", "resourcequotas", &place, "specola-critical").await;
+    assert_eq!(critical["spec"]["hard"], json!({ "pods": "0" }));
     let binding = bound(ground, "rbac.authorization.k8s.io", "rolebindings", &place).await;
     let subject = json!({ "kind": "ServiceAccount", "name": "jupyter-user1-executors", "namespace": ground.namespace });
     assert_eq!(binding["subjects"], json!([subject]));
@@ -198,6 +209,106 @@ async fn what_outlives_its_server_is_found_by_the_survey() {
     let driver = ground.driver();
     driver.list_owned().await.unwrap();
     assert_eq!(places(&ground).await, ["labs--executors-2-1", "labs--executors-3-1"]);
+}
+
+/// Each place has a whole quota.
+#[tokio::test]
+async fn a_start_waits_until_the_executors_of_the_last_one_have_gone() {
+    let mut ground = fake().await;
+    with_executors(&mut ground);
+    ground.start(&ground.plan(1, 1)).await.unwrap();
+    // It is going, and its pods have their own time to end.
+    ground.fake().change("namespaces", "", "labs--executors-1-1", |space| {
+        space["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    });
+    let (driver, plan, told) = (ground.driver(), ground.plan(1, 2), Told::default());
+    let mut starting = std::pin::pin!(driver.start(&plan, &Value::Null, &told));
+    tokio::select! {
+        started = &mut starting => panic!("{started:?}"),
+        () = told.says("executors of the last start") => {}
+    }
+    assert!(ground.fake().object("namespaces", "", "labs--executors-1-2").is_none(), "no second quota");
+    assert_eq!(ground.names().await, Vec::<String>::new());
+    ground.fake().take("namespaces", "", "labs--executors-1-1");
+    starting.await.unwrap();
+    assert_eq!(places(&ground).await, ["labs--executors-1-2"]);
+}
+
+#[tokio::test]
+async fn executors_end_soon_where_the_hub_may_say_so() {
+    let mut ground = fake().await;
+    with_executors(&mut ground);
+    let pods = |row: i64| format!("DELETE /api/v1/namespaces/labs--executors-{row}-1/pods");
+    for (row, user) in [(1, None), (2, Some("system:serviceaccount:labs:hub")), (3, Some("nobody"))] {
+        ground.config.executor_namespaces.as_mut().unwrap().hub_user = user.map(str::to_owned);
+        let plan = ground.plan(row, 1);
+        ground.start(&plan).await.unwrap();
+        let binding = bound(&ground, "", "rolebindings", &format!("labs--executors-{row}-1")).await;
+        let subjects = binding["subjects"].as_array().unwrap().clone();
+        assert_eq!(subjects.get(1).and_then(|hub| hub["name"].as_str()), user);
+        ground.fake().fail(Fault::new(pods(3), 1, How::says(403, "Forbidden", "cannot deletecollection")));
+        contract::stop(&ground.driver(), &plan.identity, &Value::Null).await;
+        assert_eq!(places(&ground).await, Vec::<String>::new(), "also where it may not");
+    }
+    assert_eq!([1, 2, 3].map(|row| ground.fake().asked(&pods(row)) > 0), [false, true, true]);
+}
+
+#[tokio::test]
+async fn executors_of_servers_that_this_driver_does_not_see_are_not_its_to_remove() {
+    let mut ground = fake().await;
+    with_executors(&mut ground);
+    ground.start(&ground.plan(1, 1)).await.unwrap();
+    // Another site of the same hub, in the same cluster.
+    let (own, config) = (ground.config.clone(), &mut ground.config);
+    config.namespace = Some("bari".into());
+    ground.start(&ground.plan(2, 1)).await.unwrap();
+    ground.config = own;
+    let driver = ground.driver();
+    assert_eq!(driver.list_owned().await.unwrap().len(), 1);
+    // The watch is late: it does not know yet that a server is there again.
+    let pod = ground.fake().object("pods", "labs", "jupyter-user1").unwrap();
+    let nothing_is_known = || async { driver.list_owned().await.unwrap().is_empty() };
+    ground.fake().take("pods", "labs", "jupyter-user1");
+    eventually("the watch tells that it has gone", nothing_is_known).await;
+    ground.fake().silence(true);
+    ground.fake().put("pods", pod);
+    for place in ["labs--executors-1-1", "bari--executors-2-1"] {
+        ground.fake().change("namespaces", "", place, |space| {
+            space["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
+        });
+    }
+    assert!(nothing_is_known().await);
+    assert_eq!(places(&ground).await, ["bari--executors-2-1", "labs--executors-1-1"]);
+    ground.fake().silence(false);
+    ground.fake().take("pods", "labs", "jupyter-user1");
+    eventually("its own are removed", || async {
+        driver.list_owned().await.unwrap();
+        places(&ground).await == ["bari--executors-2-1"]
+    })
+    .await;
+}
+
+/// What keeps the executors of a server that is deleted keeps nothing else of it.
+#[tokio::test]
+async fn a_server_is_forgotten_also_where_its_executors_cannot_be_removed() {
+    let mut ground = fake().await;
+    with_executors(&mut ground);
+    with_storage(&mut ground);
+    let plan = ground.plan(1, 1);
+    ground.start(&plan).await.unwrap();
+    assert_eq!(claims(&ground).await.len(), 1);
+    let no = How::says(403, "Forbidden", "cannot delete resource \"namespaces\"");
+    ground.fake().fail(Fault::new("DELETE /api/v1/namespaces/labs--executors-1-1", usize::MAX, no));
+    let driver = ground.driver();
+    contract::stop(&driver, &plan.identity, &Value::Null).await;
+    let told = driver.forget(&plan.identity, &Value::Null).await.unwrap_err();
+    assert!(told.to_string().contains("namespaces") || format!("{told:?}").contains("namespaces"), "{told:?}");
+    assert_eq!(claims(&ground).await, Vec::<String>::new());
+    let accounts: Api<ServiceAccount> = Api::namespaced(ground.client.clone(), "labs");
+    assert!(accounts.get_opt("jupyter-user1-executors").await.unwrap().is_none());
+    ground.fake().mend();
+    driver.forget(&plan.identity, &Value::Null).await.unwrap();
+    assert_eq!(places(&ground).await, Vec::<String>::new());
 }
 
 /// A right that is missing keeps nobody's server from ending.

@@ -124,6 +124,28 @@ fn executors_go_where_servers_go_and_nobody_elses_reach_a_server_by_policy() -> 
     let open = helm.render(&["executors"], &["--set", "singleuser.networkPolicy.enabled=false"])?;
     let text = open.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?.to_owned();
     ensure!(text.contains("executor_namespaces") && !text.contains("egress"), "{text}");
+    // Nor do executors go where an operator lets servers go without having thought of them.
+    for (set, word) in [
+        (
+            "singleuser.networkPolicy.egressAllowRules.privateIPs=true",
+            "egressAllowRules.privateIPs would let executors",
+        ),
+        ("singleuser.cloudMetadata.blockWithIptables=true", "blockWithIptables keeps servers"),
+    ] {
+        let tools = [
+            "--set",
+            set,
+            "--set",
+            "singleuser.networkTools.image.name=tools",
+            "--set",
+            "singleuser.networkTools.image.tag=1",
+        ];
+        let told = format!("{:#}", helm.render(&["executors"], &tools).err().context("it is refused")?);
+        ensure!(told.contains(word), "{told}");
+        helm.render(&[], &tools).with_context(|| format!("{set} without executors"))?;
+    }
+    assert_eq!(namespaces["hub_user"], "system:serviceaccount:labs:hub");
+    assert_eq!(namespaces["pod_security"], "restricted");
     // Where the API server is has to be said, or nobody reaches it.
     let nowhere = helm.render(&["executors"], &["--set", "singleuser.executors.apiServer=null"]);
     let told = format!("{:#}", nowhere.err().context("it is refused")?);

@@ -113,7 +113,13 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
     ensure!(wide.get("Role", "hub").is_err());
     // Executors: the hub gives a role out without having it, and only that one.
     let executors = helm.render(&["executors"], &[])?;
-    assert_eq!(rules(&executors, "Role", "hub")?, joined(&["servers"]));
+    assert_eq!(
+        rules(&executors, "Role", "hub")?,
+        joined(&["servers", "accounts"]),
+        "accounts where servers are, no others"
+    );
+    let each = helm.render(&["executors"], &["--set", "hub.config.spawner.kubernetes.enable_user_namespaces=true"])?;
+    assert_eq!(rules(&each, "ClusterRole", "labs-here-hub")?, joined(&["servers", "accounts", "namespaces"]));
     let binds = json!({
         "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
         "resourceNames": ["labs-here-executors"], "verbs": ["bind"],
