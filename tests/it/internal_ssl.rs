@@ -173,6 +173,16 @@ async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Resu
     listening.abort();
     ensure!(listening.await.is_err_and(|error| error.is_cancelled()), "it listens no more");
 
+    // A hub whose authorities were lost does not begin while servers of theirs run.
+    let [authorities, aside] = ["internal-ssl", "aside"].map(|name| specola.ground.folder.join(name));
+    fs::rename(&authorities, &aside)?;
+    specola.launch(&[])?;
+    assert!(!specola.ended()?.success(), "{}", specola.log());
+    let told = format!("of other authorities than those in {}", authorities.display());
+    assert!(specola.log().contains(&told), "{}", specola.log());
+    fs::remove_dir_all(&authorities)?;
+    fs::rename(&aside, &authorities)?;
+
     // The next hub has the same authorities: lab, proxy and the open websocket go on.
     specola.run().await?;
     assert_eq!(specola.proxy()?.id, pid);
