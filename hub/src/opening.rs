@@ -107,7 +107,9 @@ async fn prepare(
     let adopted_at = adopted_at(store, clock).await?;
     // Hubs that start at once would delete from each other what each finds that the other has just made.
     let alone = store.alone().await?;
+    crate::internal_ssl::known::check(store, config, place.authorities()).await?;
     let is_first = place.join(store).await?;
+    crate::internal_ssl::known::keep(store, place.authorities()).await?;
     crate::collaboration::ensure(store, config, clock.now()).await?;
     crate::login::listed::sync(store, &config.auth, clock.now()).await?;
     crate::service::sync::sync(store, config, paths, clock.now()).await?;

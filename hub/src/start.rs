@@ -355,11 +355,12 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     arguments.extend(site);
     arguments.extend(tls.into_iter().flatten());
     if config.hub.internal_ssl {
-        let [shown, trust] = internal_ssl::files_of_proxy(&folder);
+        let [shown, trust, of_hub] = internal_ssl::files_of_proxy(&folder);
         // A proxy reads them when it first needs them: one that believes others is no use any more.
-        of_mark.push(std::fs::read_to_string(&trust).unwrap_or_default());
+        of_mark.extend([&trust, &of_hub].map(|file| std::fs::read_to_string(file).unwrap_or_default()));
         arguments.push(format!("--client-certificate={}", shown.display()));
         arguments.push(format!("--client-ca={}", trust.display()));
+        arguments.push(format!("--hub-ca={}", of_hub.display()));
     } else if let Some(file) = &proxy.client_ca_file {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         arguments.push(format!("--client-ca={}", file.display()));

@@ -64,7 +64,9 @@ async fn connect_by_name(name: &str, port: u16) -> io::Result<TcpStream> {
 /// dropped or the route is gone.
 pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
     let limits = shared.limits.load_full();
-    let stream = connect(route.target(), &limits, &shared.trust).await?;
+    // Who has a server has a certificate too, and must not be taken for the hub at its address.
+    let trust = if route.is_hub() { &shared.trust_of_hub } else { &shared.trust };
+    let stream = connect(route.target(), &limits, trust).await?;
     let ends = stream.ends();
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));

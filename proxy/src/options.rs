@@ -56,6 +56,9 @@ pub struct Options {
     pub proxy_protocol_from: Vec<Cidr>,
     /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
     pub client_ca: Option<PathBuf>,
+    /// A PEM file of the only authorities to believe of the hub, when it speaks TLS: for the default target and routes that
+    /// are the hub's. None is those of other upstreams.
+    pub hub_ca: Option<PathBuf>,
     /// TLS on the public listeners; None is plain HTTP.
     pub tls: Option<TlsOptions>,
     /// Told to read certificates again at once.

@@ -26,7 +26,7 @@ use crate::{
 pub(crate) struct Route {
     wire: ArcSwap<wire::Route>,
     target: Target,
-    hub: AtomicBool,
+    hub: bool,
     elsewhere: AtomicBool,
     /// Microseconds since the epoch; 0 is never.
     last_activity: AtomicI64,
@@ -54,7 +54,7 @@ impl Route {
             class: Class::of(&wire),
             turns: Turns::default(),
             doubt: Doubt::default(),
-            hub: AtomicBool::new(is_hub(&wire.data)),
+            hub: is_hub(&wire.data),
             elsewhere: AtomicBool::new(is_elsewhere(&wire.data)),
             wire: ArcSwap::from_pointee(wire),
             last_activity: AtomicI64::new(0),
@@ -79,7 +79,7 @@ impl Route {
 
     /// Whether the hub itself answers here, so that a refused connection is a restart and not an end.
     pub(crate) fn is_hub(&self) -> bool {
-        self.hub.load(Ordering::Relaxed)
+        self.hub
     }
 
     /// Whether it leads to the proxies of another site.
@@ -100,11 +100,11 @@ impl Route {
     /// Takes over new data when the target is the same; false when this must be another route.
     pub(crate) fn update(&self, wire: &wire::Route) -> bool {
         let now = self.wire.load();
-        if now.target != wire.target {
+        // Other authorities are believed of the hub: no connection is of both.
+        if now.target != wire.target || self.hub != is_hub(&wire.data) {
             return false;
         }
         if **now != *wire {
-            self.hub.store(is_hub(&wire.data), Ordering::Relaxed);
             self.elsewhere.store(is_elsewhere(&wire.data), Ordering::Relaxed);
             self.wire.store(Arc::new(wire.clone()));
         }

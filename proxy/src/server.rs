@@ -71,6 +71,10 @@ impl Proxy {
     /// not parse. A snapshot that cannot be read is logged and left.
     pub async fn bind(options: Options) -> anyhow::Result<Self> {
         let trust = Trust::new(options.client_ca.clone()).showing(options.client_certificate.clone(), options.insecure);
+        let trust_of_hub = options.hub_ca.clone().map_or_else(
+            || trust.clone(),
+            |file| Trust::alone(file).showing(options.client_certificate.clone(), options.insecure),
+        );
         let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
         let ledger = Arc::new(Ledger::new(options.chp.is_some()));
         // For configurable-http-proxy the default target is a route, which its API can replace.
@@ -96,6 +100,7 @@ impl Proxy {
             trusted: options.trusted_proxies,
             proxy_protocol_from: options.proxy_protocol_from,
             trust,
+            trust_of_hub,
             secure,
             mark: options.mark,
             chp: options.chp.clone().map(Chp::new),

@@ -59,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) proxy_protocol_from: Vec<Cidr>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
+    /// Whom to believe where the hub answers.
+    pub(crate) trust_of_hub: Trust,
     /// TLS towards browsers.
     pub(crate) secure: Option<Secure>,
     pub(crate) mark: Option<String>,

@@ -36,10 +36,11 @@ use crate::{
 /// What an upstream has to end a connection whose other side is gone.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Whom to believe: the authorities of this machine, and those of a file. Read when first needed.
+/// Whom to believe: the authorities of this machine, and those of a file; or those of the file alone. Read when first needed.
 #[derive(Clone, Default)]
 pub(crate) struct Trust {
     file: Option<PathBuf>,
+    alone: bool,
     shows: Option<CertificateFiles>,
     insecure: bool,
     connector: Arc<OnceCell<TlsConnector>>,
@@ -48,6 +49,11 @@ pub(crate) struct Trust {
 impl Trust {
     pub(crate) fn new(file: Option<PathBuf>) -> Self {
         Self { file, ..Self::default() }
+    }
+
+    /// Believes those of the file, and nobody else.
+    pub(crate) fn alone(file: PathBuf) -> Self {
+        Self { file: Some(file), alone: true, ..Self::default() }
     }
 
     /// The same, showing a certificate to who asks, and with `insecure` believing everybody.
@@ -93,7 +99,14 @@ impl Trust {
             ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let builder = match self.insecure {
             true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-            false => builder.with_root_certificates(authorities(self.file.as_deref())?),
+            false => {
+                let mut roots = RootCertStore::empty();
+                if !self.alone {
+                    add_own(&mut roots);
+                }
+                self.file.as_deref().map_or(Ok(()), |file| add(&mut roots, file))?;
+                builder.with_root_certificates(roots)
+            }
         };
         let mut config = match &self.shows {
             None => builder.with_no_client_auth(),
@@ -163,17 +176,24 @@ pub fn client_config(file: Option<&Path>) -> anyhow::Result<ClientConfig> {
 /// Errors: the file cannot be read, holds something else, or nothing.
 pub fn authorities(file: Option<&Path>) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
+    add_own(&mut roots);
+    file.map_or(Ok(()), |file| add(&mut roots, file))?;
+    Ok(roots)
+}
+
+fn add_own(roots: &mut RootCertStore) {
     // What of the machine's own cannot be read is no reason to believe nobody.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = file {
-        let context = || format!("the authorities in {}", file.display());
-        let before = roots.len();
-        for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
-            roots.add(certificate.with_context(context)?).with_context(context)?;
-        }
-        ensure!(roots.len() > before, "there is no certificate in {}", file.display());
+}
+
+fn add(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
+    let context = || format!("the authorities in {}", file.display());
+    let before = roots.len();
+    for certificate in CertificateDer::pem_file_iter(file).with_context(context)? {
+        roots.add(certificate.with_context(context)?).with_context(context)?;
     }
-    Ok(roots)
+    ensure!(roots.len() > before, "there is no certificate in {}", file.display());
+    Ok(())
 }
 
 /// How to speak TLS to a server that one of these vouches for.

@@ -1,7 +1,7 @@
 //! TLS between hub, proxy and servers, with the real single-user server: who shows no certificate gets no word.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use anyhow::{Context, Result, ensure};
 use http::Method;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::json;
 use tests::elsewhere::Elsewhere;
 use tests::jupyterhub::Ground;
 use tests::specola::Options;
 use tests::{Body, Kernel, Mark, Specola, need, place, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::singleuser::a_lab_is_open_to_its_owner_only;
 
@@ -66,6 +66,23 @@ async fn over_tls(trust: &Path, shows: Option<(&Path, &Path)>, address: &str, pa
         return Err(error.into());
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Listens with the certificate and key of these files until somebody says something.
+async fn listens_as(listener: TcpListener, certificate: PathBuf, key: PathBuf) -> Result<()> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
+    let config = builder.with_no_client_auth().with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    loop {
+        let (peer, _) = listener.accept().await?;
+        // A peer that does not believe it breaks off.
+        let Ok(mut peer) = acceptor.accept(peer).await else { continue };
+        if peer.read(&mut [0; 1]).await.is_ok_and(|bytes| bytes > 0) {
+            return Ok(());
+        }
+    }
 }
 
 /// Where the lab of a server listens.
@@ -146,9 +163,27 @@ async fn who_shows_no_certificate_of_the_hubs_authorities_is_not_heard() -> Resu
     let (heard, deaf) = (agent(true)?, agent(false)?);
     assert!(heard.contains("no storage") && deaf.contains("not reached"), "{heard}\n{deaf}");
 
-    // The next hub has the same authorities: lab, proxy and the open websocket go on.
+    // While the hub is away, who has a lab listens at its port: the proxy tells it nothing.
     let pid = specola.proxy()?.id;
     specola.kill_hub();
+    let listening = tokio::spawn(listens_as(TcpListener::bind(&hub).await?, certificate.clone(), key.clone()));
+    let answer = alice.get("/hub/home").await?;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(!listening.is_finished(), "the proxy believes a lab that it is the hub");
+    listening.abort();
+    ensure!(listening.await.is_err_and(|error| error.is_cancelled()), "it listens no more");
+
+    // A hub whose authorities were lost does not begin while servers of theirs run.
+    let [authorities, aside] = ["internal-ssl", "aside"].map(|name| specola.ground.folder.join(name));
+    fs::rename(&authorities, &aside)?;
+    specola.launch(&[])?;
+    assert!(!specola.ended()?.success(), "{}", specola.log());
+    let told = format!("of other authorities than those in {}", authorities.display());
+    assert!(specola.log().contains(&told), "{}", specola.log());
+    fs::remove_dir_all(&authorities)?;
+    fs::rename(&aside, &authorities)?;
+
+    // The next hub has the same authorities: lab, proxy and the open websocket go on.
     specola.run().await?;
     assert_eq!(specola.proxy()?.id, pid);
     assert_eq!(kernel.run("6 * 8").await?, "48");

@@ -65,7 +65,7 @@ impl Elsewhere {
         fs::create_dir(&folder)?;
         if let Some(of_proxy) = of_proxy {
             fs::create_dir(folder.join("proxy"))?;
-            for file in ["internal-ssl.pem", "internal-ssl-trust.pem"] {
+            for file in ["internal-ssl.pem", "internal-ssl-trust.pem", "internal-ssl-hub.pem"] {
                 fs::copy(of_proxy.join(file), folder.join("proxy").join(file))?;
             }
         }

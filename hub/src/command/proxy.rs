@@ -58,6 +58,9 @@ pub struct Proxy {
     /// speaks https.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
+    /// A file of the only certificate authorities (PEM) to believe of the hub, when it speaks https.
+    #[arg(long, value_name = "FILE")]
+    hub_ca: Option<PathBuf>,
     /// A file with a certificate and its key (PEM) to show to servers and services that ask for one.
     #[arg(long, value_name = "FILE")]
     client_certificate: Option<PathBuf>,
@@ -204,6 +207,7 @@ impl Proxy {
             trusted_proxies: self.trusted_proxy,
             proxy_protocol_from: self.proxy_protocol_from,
             client_ca: self.client_ca,
+            hub_ca: self.hub_ca,
             client_certificate: self
                 .client_certificate
                 .map(|file| CertificateFiles { certificate: file.clone(), key: file }),

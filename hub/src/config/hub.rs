@@ -45,7 +45,7 @@ pub struct HubConfig {
     /// Without one: `internal-ssl` in `data_dir`.
     #[schemars(extend("format" = "path"))]
     pub internal_certs_location: Option<PathBuf>,
-    /// Further names in the certificates of hub and servers: host names or addresses, also as `DNS:NAME` and `IP:ADDRESS`.
+    /// Further names in the certificate of the hub: host names or addresses, also as `DNS:NAME` and `IP:ADDRESS`.
     pub trusted_alt_names: Vec<String>,
     /// The site this hub is at, by its name in `[[sites]]`.
     pub site: Option<String>,

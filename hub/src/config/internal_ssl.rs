@@ -2,7 +2,7 @@
 
 use super::address::check_host;
 use super::spawner::Driver;
-use super::{Config, HubConfig};
+use super::{Config, HubConfig, SpawnerConfig};
 
 /// What may not be.
 pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)) {
@@ -19,6 +19,11 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
     if !matches!(config.spawner.driver, Driver::Local | Driver::Kubernetes) {
         let remedy = "Only the drivers \"local\" and \"kubernetes\" give servers certificates";
         blame("hub.internal_ssl", "does not work with this spawner.driver", remedy);
+    }
+    let has_executors = |spawner: &&SpawnerConfig| spawner.kubernetes.executor_namespaces.is_some();
+    if config.spawner.driver == Driver::Kubernetes && config.spawners().iter().any(has_executors) {
+        let what = "gives executors no certificates, so that the hub does not hear them when they ask for keys of object stores";
+        blame("hub.internal_ssl", what, "Leave it out, or leave spawner.kubernetes.executor_namespaces out");
     }
     if hub.hub_connect_url.as_ref().is_some_and(|url| !url.is_https()) {
         blame(
@@ -39,8 +44,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if *internal_ssl && config.proxy.control_address.is_some() {
         warnings.push(
-            "Proxies on other machines need --client-certificate and --client-ca with hub.internal_ssl: copy \
-             internal-ssl.pem and internal-ssl-trust.pem from the folder proxy in hub.data_dir (docs/tls.md)"
+            "Proxies on other machines need --client-certificate, --client-ca and --hub-ca with hub.internal_ssl: copy \
+             internal-ssl.pem, internal-ssl-trust.pem and internal-ssl-hub.pem from the folder proxy in hub.data_dir (docs/tls.md)"
+                .to_owned(),
+        );
+        warnings.push(
+            "proxy.control_address stays plain HTTP with hub.internal_ssl, and the token of proxies goes over it: for a \
+             network of hub and proxies alone (docs/tls.md)"
                 .to_owned(),
         );
     }
@@ -53,6 +63,8 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spawner_kubernetes::ExecutorNamespaces;
+
     use crate::config::address::HttpUrl;
 
     fn blamed(change: impl FnOnce(&mut Config)) -> Vec<String> {
@@ -65,9 +77,26 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_in_clear_is_told() {
+        let mut config = Config::default();
+        config.hub.internal_ssl = true;
+        assert_eq!(warnings(&config), Vec::<String>::new());
+        config.proxy.control_address = Some("0.0.0.0:8001".to_owned());
+        assert!(warnings(&config).iter().any(|warning| warning.contains("plain HTTP")));
+    }
+
+    #[test]
     fn what_would_speak_in_clear_is_refused() {
         assert_eq!(blamed(|_| {}), Vec::<String>::new());
         assert_eq!(blamed(|config| config.spawner.driver = Driver::Kubernetes), Vec::<String>::new());
+        let executors = |driver| {
+            move |config: &mut Config| {
+                config.spawner.driver = driver;
+                config.spawner.kubernetes.executor_namespaces = Some(ExecutorNamespaces::default());
+            }
+        };
+        assert_eq!(blamed(executors(Driver::Kubernetes)), ["hub.internal_ssl"]);
+        assert_eq!(blamed(executors(Driver::Local)), Vec::<String>::new());
         for driver in [Driver::Docker, Driver::External] {
             assert_eq!(blamed(|config| config.spawner.driver = driver), ["hub.internal_ssl"]);
         }

@@ -96,19 +96,22 @@ pub(super) fn lay(config: &mut Config, root: &Map<String, Value>, shape: &Shape,
 pub(super) fn fetch(sites: &mut [SiteConfig], problems: &mut Vec<Problem>) -> Vec<String> {
     let mut notes = Vec::new();
     for (index, site) in sites.iter_mut().enumerate() {
-        let Some(external) = site.laid.as_mut().map(|laid| &mut laid.external) else { continue };
-        let Some(file) = &external.secret_file else { continue };
-        let key = format!("sites[{index}].spawner.secret_file");
-        if external.secret.is_some() {
-            problems.push(Problem::new(key, "and the same option without _file are both set", "Keep one of the two"));
-            continue;
-        }
-        match secret_file::read(file) {
-            Ok(read) => {
-                notes.extend(read.warning.map(|warning| format!("{warning} ({key})")));
-                external.secret = Some(read.secret);
+        let Some(laid) = site.laid.as_mut() else { continue };
+        for (of, callout) in [("", &mut laid.external), ("modify_pod_hook.", &mut laid.kubernetes.modify_pod_hook)] {
+            let Some(file) = &callout.secret_file else { continue };
+            let key = format!("sites[{index}].spawner.{of}secret_file");
+            if callout.secret.is_some() {
+                let remedy = "Keep one of the two";
+                problems.push(Problem::new(key, "and the same option without _file are both set", remedy));
+                continue;
             }
-            Err((what, remedy)) => problems.push(Problem::new(key, what, remedy)),
+            match secret_file::read(file) {
+                Ok(read) => {
+                    notes.extend(read.warning.map(|warning| format!("{warning} ({key})")));
+                    callout.secret = Some(read.secret);
+                }
+                Err((what, remedy)) => problems.push(Problem::new(key, what, remedy)),
+            }
         }
     }
     notes

@@ -132,6 +132,49 @@ secret_file = "PLACE/secret"
 }
 
 #[test]
+fn the_hook_of_a_site_that_is_shown_pods_has_its_secret_and_is_checked() {
+    let common = "url = \"https://cnaf.example/pod\", secret_file = \"PLACE/secret\"";
+    let own = "url = \"https://bari.example/pod\", secret = \"own\"";
+    let with = |own: &str| {
+        TWO.replace("image = \"lab:1\"", &format!("image = \"lab:1\"\nmodify_pod_hook = {{ {common} }}"))
+            .replace("namespace = \"people\"", &format!("namespace = \"people\"\nmodify_pod_hook = {{ {own} }}"))
+    };
+    let secrets = |text: &str| {
+        let config = read(text).unwrap();
+        let hooks = config.sites.iter().map(|site| site.spawner_of(&config).kubernetes.modify_pod_hook.clone());
+        hooks.map(|hook| hook.secret.unwrap().expose().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets(&with(own)), ["word of bari", "own"]);
+    assert_eq!(secrets(&with(&own.replace("secret =", "timeout = 1, secret ="))), ["word of bari", "own"]);
+    let filed = own.replace("secret = \"own\"", "secret_file = \"PLACE/secret\"");
+    assert_eq!(secrets(&with(&filed)), ["word of bari"; 2]);
+    for (own, expected) in [
+        (filed.replace("PLACE/secret", "PLACE/none"), "sites[1].spawner.modify_pod_hook.secret_file names"),
+        (format!("{filed}, secret = \"own\""), "sites[1].spawner.modify_pod_hook.secret_file and the same option"),
+        (format!("{own}, timeout = 0"), "sites[1].spawner.modify_pod_hook.timeout has to be more than 0"),
+        (format!("{own}, command = [\"true\"]"), "sites[1].spawner.modify_pod_hook.url and command are both set"),
+    ] {
+        let told = read(&with(&own)).unwrap_err();
+        assert!(told.contains(expected), "{own}: {told}");
+    }
+    let exposed = read(&with(&own.replace("https", "http"))).unwrap();
+    let said = crate::config::validate::warnings(&exposed)
+        .into_iter()
+        .filter(|warning| warning.contains("unencrypted"))
+        .collect::<Vec<_>>();
+    assert!(said.len() == 1 && said[0].contains("sites[1].spawner.modify_pod_hook.url"), "{said:?}");
+}
+
+#[test]
+fn executors_need_namespaces_at_each_site() {
+    let profile = "[[options.flavours]]\nname = \"spark\"\nspawner_override = { executors = { pods = 4 } }\n";
+    let text = format!("{TWO}executor_namespaces = {{}}\n{profile}");
+    let told = read(&text).unwrap_err();
+    assert!(told.contains("executors, and there are no namespaces") && told.lines().count() == 1, "{told}");
+    read(&text.replace("kubeconfig = \"PLACE/cnaf", "executor_namespaces = {}\nkubeconfig = \"PLACE/cnaf")).unwrap();
+}
+
+#[test]
 fn requests_to_another_site_in_clear_are_worth_a_warning() {
     let of = |url: &str| {
         let text = TWO.replace("https://cnaf.example", url);

@@ -222,7 +222,24 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     for (key, what, remedy) in super::site::each(config, "spawner.kubernetes", of) {
         blame(&key, &what, remedy);
     }
-    for (option, what, remedy) in super::kubernetes::problems_of_executors(&config.spawner, &config.options) {
+    // Those of the section are told with every callout, but a site may have another.
+    let of = |spawner: &SpawnerConfig| -> Vec<_> {
+        let problems = spawner.kubernetes.modify_pod_hook.problems().into_iter();
+        problems.map(|(option, what, remedy)| (format!("modify_pod_hook.{option}"), what, remedy)).collect()
+    };
+    let of_hooks = super::site::each(config, "spawner.kubernetes", of);
+    for (key, what, remedy) in of_hooks.iter().filter(|(key, ..)| key.starts_with("sites[")) {
+        blame(key, what, remedy);
+    }
+    let mut of_executors = Vec::new();
+    for spawner in config.spawners() {
+        for problem in super::kubernetes::problems_of_executors(spawner, &config.options) {
+            if !of_executors.contains(&problem) {
+                of_executors.push(problem);
+            }
+        }
+    }
+    for (option, what, remedy) in of_executors {
         blame(&option, &what, remedy);
     }
     if !config.spawner.devices.is_empty() {
@@ -306,6 +323,23 @@ fn every_callout(config: &Config) -> impl Iterator<Item = (&'static str, &Callou
     config.hooks.each().into_iter().chain(others)
 }
 
+/// Those of sites that are asked unencrypted.
+fn exposed_at_sites(config: &Config) -> impl Iterator<Item = String> {
+    let (section, option) = match config.spawner.driver {
+        Driver::External => ("spawner.external", "url"),
+        _ => ("spawner.kubernetes", "modify_pod_hook"),
+    };
+    let exposed = super::site::each(config, section, |spawner: &SpawnerConfig| {
+        let callout = match spawner.driver {
+            Driver::External => &spawner.external,
+            _ => &spawner.kubernetes.modify_pod_hook,
+        };
+        callout.is_exposed().then(|| (option, String::new(), ())).into_iter().collect()
+    });
+    let of_sites = exposed.into_iter().map(|(key, ..)| key).filter(|key| key.starts_with("sites["));
+    of_sites.map(|key| key.strip_suffix(".url").map_or(key.clone(), str::to_owned))
+}
+
 fn positive(key: &str, seconds: Seconds, blame: &mut impl Blame) {
     if seconds.is_zero() {
         blame(key, "has to be more than 0 seconds", "");
@@ -385,7 +419,8 @@ pub fn warnings(config: &Config) -> Vec<String> {
         say("culler.timeout is less than the 5 minutes between two reports of a lab: busy servers would be stopped"
             .into());
     }
-    for (key, _) in every_callout(config).filter(|(_, callout)| callout.is_exposed()) {
+    let exposed = every_callout(config).filter(|(_, callout)| callout.is_exposed()).map(|(key, _)| key.to_owned());
+    for key in exposed.chain(exposed_at_sites(config)) {
         say(format!("Names, and for logins passwords, would travel unencrypted to {key}.url: use an https address"));
     }
     let hub = &config.hub;

@@ -1,9 +1,11 @@
 //! TLS between hub, proxy and servers: JupyterHub's `internal_ssl`.
 //!
 //! Three authorities sign for the hub, for proxies and for servers. Who listens asks for a certificate too: servers believe
-//! hub and proxies and no other server; the hub believes all three. Nothing of it is in the database (record 15).
+//! hub and proxies and no other server; the hub believes all three. Nothing of it is in the database (record 15),
+//! but for a fingerprint.
 
 mod authority;
+pub mod known;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -25,12 +27,12 @@ use authority::{Authority, Pair};
 /// What signs, and what the hub itself shows.
 pub struct InternalSsl {
     notebooks: Authority,
+    /// The hub's own.
+    of_hub: String,
     /// Those whom servers believe.
     of_servers: String,
     /// Everybody.
     all: String,
-    /// Further names of servers.
-    names: Vec<String>,
     own: Pair,
     /// Further authorities that the hub believes.
     more: Option<PathBuf>,
@@ -39,13 +41,13 @@ pub struct InternalSsl {
 
 impl std::fmt::Debug for InternalSsl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InternalSsl").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("InternalSsl").finish_non_exhaustive()
     }
 }
 
-/// The files from which a proxy reads what it shows to servers, and whom it believes, in its folder.
-pub fn files_of_proxy(folder: &Path) -> [PathBuf; 2] {
-    ["internal-ssl.pem", "internal-ssl-trust.pem"].map(|name| folder.join(name))
+/// The files from which a proxy reads what it shows, whom it believes of servers, and whom of the hub, in its folder.
+pub fn files_of_proxy(folder: &Path) -> [PathBuf; 3] {
+    ["internal-ssl.pem", "internal-ssl-trust.pem", "internal-ssl-hub.pem"].map(|name| folder.join(name))
 }
 
 impl InternalSsl {
@@ -59,14 +61,13 @@ impl InternalSsl {
         let (folder, now) = (config.hub.internal_certs_path(), clock.now());
         let obtain = |name| Authority::obtain(&folder, name, now).context("hub.internal_ssl");
         let (hub, proxy, notebooks) = (obtain("hub-ca")?, obtain("proxy-client-ca")?, obtain("notebooks-ca")?);
-        let names = config.hub.alt_names();
         let own = hub.sign("hub", &hub_names(config), now)?;
         let more = config.proxy.client_ca_file.clone();
         let ssl = Self {
+            of_hub: hub.certificate().to_owned(),
             of_servers: [hub.certificate(), proxy.certificate()].concat(),
             all: [hub.certificate(), proxy.certificate(), notebooks.certificate()].concat(),
             notebooks,
-            names,
             own,
             more,
             clock,
@@ -84,7 +85,7 @@ impl InternalSsl {
             trust.push_str(&std::fs::read_to_string(more).with_context(context)?);
         }
         let shown = format!("{}{}", pair.key, pair.certificate);
-        for (file, content) in files_of_proxy(folder).iter().zip([shown, trust]) {
+        for (file, content) in files_of_proxy(folder).iter().zip([shown, trust, self.of_hub.clone()]) {
             let draft = file.with_extension("draft");
             std::fs::remove_file(&draft).or_else(absent_is_fine)?;
             authority::private(&draft, content.as_bytes())?;
@@ -120,9 +121,8 @@ impl InternalSsl {
 
 impl Certify for InternalSsl {
     fn certify(&self, names: &[String]) -> Result<Papers, String> {
-        let mut all = names.to_vec();
-        all.extend(self.names.iter().filter(|name| !names.contains(name)).cloned());
-        let pair = self.notebooks.sign("notebook", &all, self.clock.now()).map_err(|error| format!("{error:#}"))?;
+        // Not `trusted_alt_names`, which JupyterHub adds: each is reached by a name that is its own, and those are the hub's.
+        let pair = self.notebooks.sign("notebook", names, self.clock.now()).map_err(|error| format!("{error:#}"))?;
         let authorities = self.of_servers.clone();
         Ok(Papers { key: Secret::new(pair.key), certificate: pair.certificate, authorities })
     }

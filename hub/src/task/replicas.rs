@@ -51,6 +51,11 @@ impl Place {
         Self { id: id.to_owned(), host, shared, started }
     }
 
+    /// The fingerprint of its authorities; empty without any.
+    pub fn authorities(&self) -> &str {
+        self.shared.get("internal_ssl").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// Looks whether this hub can work beside those that are there, and says that it is one of them. Tells whether it is
     /// alone.
     pub async fn join(&self, store: &Store) -> Result<bool> {
@@ -101,11 +106,14 @@ fn fits(other: &Hub, shared: &Value) -> Result<()> {
         ("proxy_token", "has another token for proxies: proxy.token_file has to have the same content for all hubs"),
         (
             "internal_ssl",
-            "has other authorities: the files in hub.internal_certs_location have to be the same for all hubs",
+            "has other authorities, or speaks plain HTTP: hub.internal_ssl and the files in hub.internal_certs_location have \
+             to be the same for all hubs",
         ),
     ] {
         let (theirs, ours) = (other.shared.get(what), shared.get(what));
-        if theirs.is_some() && ours.is_some() && theirs != ours {
+        // Who has no such proxies has no token for them; but who has no authorities hears nobody who has some.
+        let matters = what == "internal_ssl" || theirs.is_some() && ours.is_some();
+        if matters && theirs != ours {
             bail!(
                 "the hub on {}, which uses the same database, {remedy} (or stop all hubs before it is changed)",
                 other.host
@@ -139,11 +147,16 @@ mod tests {
         let said = fits(&there(&one, "another"), &own).unwrap_err().to_string();
         assert!(said.contains("proxy.token_file"), "{said}");
         // Proxies beside their hubs need nothing in common, and a later version may share more, or less.
-        assert!(fits(&there(&one, "another"), &shared(&one, None, None)).is_ok());
+        assert!(fits(&there(&one, "another"), &shared(&one, None, Some(&Secret::new("ca")))).is_ok());
         let said =
             fits(&there(&one, "token"), &shared(&one, None, Some(&Secret::new("other")))).unwrap_err().to_string();
         assert!(said.contains("hub.internal_certs_location"), "{said}");
-        assert!(fits(&Hub { shared: json!({}), ..there(&one, "token") }, &own).is_ok());
+        let plain = shared(&one, None, None);
+        for (theirs, ours) in [(&plain, &own), (&json!({}), &own), (&own, &plain)] {
+            let said = fits(&Hub { shared: theirs.clone(), ..there(&one, "token") }, ours).unwrap_err().to_string();
+            assert!(said.contains("hub.internal_ssl"), "{said}");
+        }
+        assert!(fits(&Hub { shared: json!({}), ..there(&one, "token") }, &plain).is_ok());
         assert!(!own.to_string().contains("token\":\"token"));
     }
 

@@ -54,6 +54,8 @@ pub struct RunningServer {
     pub server: String,
     /// What its spawner saved; null for nothing.
     pub state: serde_json::Value,
+    /// Whether it speaks TLS, as servers do with `internal_ssl`.
+    pub tls: bool,
 }
 
 /// An encrypted auth state and whose it is.
@@ -105,15 +107,16 @@ impl Candidate {
     }
 
     async fn servers(&mut self, inventory: &mut Inventory) -> Result<()> {
-        let sql = "SELECT u.name AS user_name, s.name, s.server_id, s.state FROM spawners s
-                   JOIN users u ON u.id = s.user_id ORDER BY s.id";
+        let sql = "SELECT u.name AS user_name, s.name, s.server_id, s.state, v.proto FROM spawners s
+                   JOIN users u ON u.id = s.user_id LEFT JOIN servers v ON v.id = s.server_id ORDER BY s.id";
         for row in self.tx.rows(sql, params![]).await? {
             let (user, server) = (text(&row, "user_name")?, text(&row, "name")?);
             if !server.is_empty() {
                 inventory.named.push((user.clone(), server.clone()));
             }
             if row.get::<Option<i64>>("server_id")?.is_some() {
-                inventory.running.push(RunningServer { user, server, state: row.json("state")? });
+                let tls = row.get::<Option<String>>("proto")?.as_deref() == Some("https");
+                inventory.running.push(RunningServer { user, server, state: row.json("state")?, tls });
             }
         }
         Ok(())

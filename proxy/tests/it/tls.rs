@@ -16,7 +16,7 @@ use tokio_rustls::{
 
 use crate::{
     client::{DEADLINE, Raw},
-    hub::route,
+    hub::{hub_route, route},
     secure::Authority,
     tunnels::{HANDSHAKE, SWITCH},
     upstream::Upstream,
@@ -145,6 +145,30 @@ async fn an_upstream_that_nobody_vouches_for_gets_no_request() {
         assert!(head.starts_with("HTTP/1.1 503 "), "{path}: {head}");
     }
     assert!(upstream.seen().is_empty(), "{:?}", upstream.seen());
+}
+
+#[tokio::test]
+async fn who_has_a_server_is_not_taken_for_the_hub_at_its_address() {
+    let (hub, lab) = (Upstream::named("hub").await, Upstream::named("lab").await);
+    let hub_front = Front::before(hub.address, &["127.0.0.1"]).await;
+    let lab_front = Front::before(lab.address, &["127.0.0.1"]).await;
+    for (front, status) in [(&hub_front, "200"), (&lab_front, "503")] {
+        let at = front.url("127.0.0.1");
+        let routes = vec![route("/user/a", &lab_front.url("127.0.0.1")), hub_route("/hub", &at)];
+        let world = world_with(routes, |options| {
+            options.client_ca = Some(lab_front.certificate.clone());
+            options.hub_ca = Some(hub_front.certificate.clone());
+            options.default_target = Some(at);
+        })
+        .await;
+        for (path, status) in [("/", status), ("/hub/login", status), ("/user/a/lab", "200")] {
+            let mut raw = Raw::connect(world.address).await;
+            raw.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nCookie: jupyterhub-hub-login=word\r\n\r\n")).await;
+            let head = raw.head().await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+        }
+    }
+    assert_eq!((hub.seen().len(), lab.seen().len()), (2, 2), "{:?}", lab.seen());
 }
 
 /// Uploads until there is an answer, and gives its status.

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hub_core::id::Generation;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Value, json};
 use spawners::tls::FILES;
-use spawners::{Identity, Plan, StartError, Unreachable};
+use spawners::{Identity, Plan, SaveError, StartError, Unreachable};
 
 use crate::cluster::Fault;
 use crate::config::Config;
@@ -93,7 +94,12 @@ impl Parts {
             }
             let found: Result<Option<Secret>, Fault> = self.cluster.find(&recipe.namespace, name).await;
             let Some(found) = found.map_err(|fault| refusal::of(fault, "look at a secret"))? else { continue };
-            if !is_of(&found, &plan.identity) {
+            let of = generation_of(&found, &plan.identity);
+            if of.is_some_and(|generation| generation > plan.identity.generation) {
+                // This start comes too late, and the pod that comes needs the other one.
+                return Err(SaveError::Overtaken.into());
+            }
+            if of.is_none() {
                 tracing::error!(secret = name, namespace = recipe.namespace, "the name of the secret is taken");
                 let sentence = format!(
                     "There is another secret with the name {name} in the cluster. Ask the people who run this hub."
@@ -105,27 +111,37 @@ impl Parts {
         }
     }
 
-    /// Lets the secret go with its pod.
-    pub(crate) async fn tie_secret(&self, recipe: &Recipe, pod: &Pod) -> Result<(), StartError> {
+    /// Lets the secret go with its pod; not that of a newer start, which another pod is to have.
+    pub(crate) async fn tie_secret(&self, recipe: &Recipe, server: &Identity, pod: &Pod) -> Result<(), StartError> {
         let Some(name) = &recipe.secret else { return Ok(()) };
+        let found: Result<Option<Secret>, Fault> = self.cluster.find(&recipe.namespace, name).await;
+        let found = found.map_err(|fault| refusal::of(fault, "look at a secret"))?;
+        let of = found.as_ref().and_then(|found| generation_of(found, server));
+        if of.is_some_and(|generation| generation > server.generation) {
+            return Err(SaveError::Overtaken.into());
+        }
+        // The very one that was looked at: another that has its name by now is refused.
+        let uid = found.and_then(|found| found.metadata.uid);
         let api: Api<Secret> = self.cluster.of(&recipe.namespace).await?;
         let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid() });
         let parameters = PatchParams::default();
-        let change = Patch::Merge(json!({ "metadata": { "ownerReferences": [owner] } }));
+        let change = Patch::Merge(json!({ "metadata": { "uid": uid, "ownerReferences": [owner] } }));
         match self.cluster.insist(|| api.patch(name, &parameters, &change)).await {
             Ok(_) => Ok(()),
             Err(fault) => Err(refusal::of(fault, "change a secret")),
         }
     }
 
-    /// Takes away what there is of a server's secret.
+    /// Takes away what there is of a server's secret, but for one of a start that is newer than `server`'s.
     pub(crate) async fn drop_secret(&self, server: &Identity) -> Result<(), Unreachable> {
         let Some((namespace, name)) = make::secret_of(&self.config, server, self.cluster.namespace().await?) else {
             return Ok(());
         };
         let found: Result<Option<Secret>, Fault> = self.cluster.find(&namespace, &name).await;
         match found.map_err(Fault::unreachable)? {
-            Some(secret) if is_of(&secret, server) => self.remove_secret(&namespace, &secret).await,
+            Some(secret) if generation_of(&secret, server).is_some_and(|of| of <= server.generation) => {
+                self.remove_secret(&namespace, &secret).await
+            }
             _ => Ok(()),
         }
     }
@@ -144,8 +160,9 @@ impl Parts {
     }
 }
 
-/// Whether a secret is one of this server's, of whatever start.
-fn is_of(secret: &Secret, server: &Identity) -> bool {
+/// Of which start of this server a secret is; `None` for one that is not this server's.
+fn generation_of(secret: &Secret, server: &Identity) -> Option<Generation> {
     let (labels, annotations) = (secret.metadata.labels.as_ref(), secret.metadata.annotations.as_ref());
-    label::identity(labels, annotations).is_some_and(|identity| identity.marker().same_server(&server.marker()))
+    let identity = label::identity(labels, annotations)?;
+    identity.marker().same_server(&server.marker()).then_some(identity.generation)
 }

@@ -43,7 +43,7 @@ pub(crate) async fn start(
         let claim = pod.claims().next().map(str::to_owned).filter(|_| recipe.claim.is_some());
         let state = recipe.state(claim.as_deref());
         record.save(&state).await?;
-        parts.tie_secret(&recipe, &pod).await?;
+        parts.tie_secret(&recipe, server, &pod).await?;
         parts.serve(&pod).await?;
         return parts.arrived(pod, state, record).await;
     }
@@ -77,7 +77,7 @@ pub(crate) async fn start(
             return Err(error);
         }
     };
-    parts.tie_secret(&recipe, &pod).await?;
+    parts.tie_secret(&recipe, server, &pod).await?;
     parts.serve(&pod).await?;
     parts.arrived(pod, state, record).await
 }

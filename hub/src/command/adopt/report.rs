@@ -92,6 +92,14 @@ impl Findings {
         if !elsewhere.is_empty() {
             all.push(format!("servers that Specola cannot take over yet, stop them first: {}", some(&elsewhere)));
         }
+        let secured: Vec<String> = self.inventory.running.iter().filter(|server| server.tls).map(place).collect();
+        if !secured.is_empty() {
+            all.push(format!(
+                "servers that speak TLS with authorities of JupyterHub (internal_ssl), which are not taken over, stop them \
+                 first: {}",
+                some(&secured)
+            ));
+        }
         all.extend(self.in_use_by.iter().map(|user| format!("in use by {user}: stop that hub before --yes")));
         all
     }
@@ -202,7 +210,7 @@ mod tests {
     use serde_json::json;
 
     fn findings() -> Findings {
-        let running = |user: &str, state| RunningServer { user: user.into(), server: String::new(), state };
+        let running = |user: &str, state, tls| RunningServer { user: user.into(), server: String::new(), state, tls };
         Findings {
             url: "postgresql://hub:secret@db/jupyterhub".into(),
             made_by: "JupyterHub 5 (schema 4621fec11365)".into(),
@@ -216,7 +224,10 @@ mod tests {
                 users: vec!["ann".into(), " bob".into()],
                 named: vec![("ann".into(), "My Lab".into())],
                 sessions: 1,
-                running: vec![running("ann", json!({ "pid": 1 })), running("eve", json!({ "object_id": "x" }))],
+                running: vec![
+                    running("ann", json!({ "pid": 1 }), true),
+                    running("eve", json!({ "object_id": "x" }), false),
+                ],
                 unreadable_scopes: 1,
                 ..Inventory::default()
             },
@@ -235,6 +246,7 @@ mod tests {
             "does not open 1 of the auth states",
             "everybody has to log in again",
             "stop them first: eve (Docker container)",
+            "which are not taken over, stop them first: ann (local process)\n",
             "in use by process 7 (jupyterhub)",
             "ann (local process)",
         ] {

@@ -31,7 +31,7 @@ def fill(url):
     roles.grant_role(db, cull, rolename="via-group")
     client = orm.OAuthClient(identifier="jupyterhub-user-ann-lab", secret="x", redirect_uri="/oauth_callback")
     db.add(client)
-    server = orm.Server(ip="127.0.0.1", port=6000, base_url="/user/ann/lab/")
+    server = orm.Server(proto="https", ip="127.0.0.1", port=6000, base_url="/user/ann/lab/")
     lab = orm.Spawner(user=ann, name="lab", server=server, state={"pid": 9}, user_options={"image": "i"})
     db.add_all([lab, orm.Spawner(user=bob, name="")])
     lab.oauth_client_id = client.identifier

@@ -124,6 +124,7 @@ async fn a_look_counts_everything_and_leaves_no_trace() {
         assert_eq!((inventory.admins, inventory.memberships, inventory.tokens, inventory.oauth_tokens), (1, 2, 2, 0));
         assert_eq!((inventory.shares, inventory.share_codes, inventory.stopped), (shares, shares.min(0), 1));
         assert_eq!(inventory.running[0].state, serde_json::json!({"pid": 9}));
+        assert!(inventory.running[0].tls, "with internal_ssl");
         assert_eq!(inventory.named, [("ann".to_owned(), "lab".to_owned())]);
         assert_eq!(look.auth_states().await.unwrap(), [("ann".to_owned(), b"\x00secret\xff".to_vec())]);
         look.close().await;

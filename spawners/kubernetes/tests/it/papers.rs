@@ -6,9 +6,10 @@ use fake_kubernetes::{Fault, How};
 use hub_core::secret::Secret as Text;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use spawners::contract::{self, Paper, eventually};
-use spawners::{Certify, Papers, Plan, Sight, Spawner};
+use spawners::{Certify, Papers, Plan, SaveError, Sight, Spawner, StartError};
 
 use crate::ground::{Ground, cluster, fake};
 
@@ -143,4 +144,47 @@ async fn what_is_refused_leaves_no_secret_and_a_strange_one_is_not_touched() {
     assert_eq!(ground.names().await, Vec::<String>::new());
     ground.driver().forget(&plan.identity, &Value::Null).await.unwrap();
     assert!(secrets(&ground).get("jupyter-user1").await.unwrap().data.unwrap().contains_key("a"));
+}
+
+/// A hub that was away for a while goes on with a start, while another hub is at the next one.
+#[tokio::test]
+async fn a_start_that_comes_too_late_leaves_the_secret_of_a_newer_one() {
+    let mut ground = fake().await;
+    ground.config.internal_ssl = true;
+    let newer = json!({
+        "metadata": {
+            "name": "jupyter-user1", "namespace": "labs",
+            "labels": { "specola.hub": "mark", "specola.spawner": "1", "specola.generation": "2" },
+            "annotations": { "hub.jupyter.org/username": "user1" },
+        },
+        "data": { "ssl.key": "bmV3ZXI=" },
+    });
+    let overtaken = |started: &Result<_, _>| matches!(started, Err(StartError::Unsaved(SaveError::Overtaken)));
+    let (plan, _) = secured(&ground, 1, 1);
+    ground.fake().put("secrets", newer.clone());
+    let started = ground.start(&plan).await;
+    assert!(overtaken(&started), "{started:?}");
+    assert_eq!((key(&ground, "jupyter-user1").await.as_str(), ground.names().await.len()), ("newer", 0));
+
+    // The other hub is later: this one has made its own already, and the pod is refused, or made.
+    let pods = "POST /api/v1/namespaces/labs/pods";
+    for how in [How::says(422, "Invalid", "no"), How::Passes] {
+        secrets(&ground).delete("jupyter-user1", &DeleteParams::default()).await.unwrap();
+        let asked = ground.fake().asked(pods);
+        ground.fake().fail(Fault::new(pods, 1, How::Hangs));
+        ground.fake().fail(Fault::new(pods, 1, how.clone()));
+        let (started, ()) = tokio::join!(ground.start(&plan), async {
+            eventually("the pod is asked for", || async { ground.fake().asked(pods) > asked }).await;
+            ground.fake().put("secrets", newer.clone());
+        });
+        assert!(started.is_err() && overtaken(&started) == (how == How::Passes), "{started:?}");
+        let left = secrets(&ground).get("jupyter-user1").await.unwrap();
+        assert_eq!((key(&ground, "jupyter-user1").await.as_str(), left.metadata.owner_references), ("newer", None));
+    }
+    // The newer start has one that goes with its own pod.
+    let (plan, _) = secured(&ground, 1, 2);
+    ground.start(&plan).await.unwrap();
+    let pod = ground.pods().get("jupyter-user1").await.unwrap();
+    let secret = secrets(&ground).get("jupyter-user1").await.unwrap();
+    assert_eq!(secret.metadata.owner_references.unwrap()[0].uid, pod.metadata.uid.unwrap());
 }
