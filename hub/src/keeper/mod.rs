@@ -401,7 +401,11 @@ impl Inner {
             return Some(Sight::Absent);
         }
         if self.recipe.ways.is_beyond(server) {
-            tracing::warn!(user = server.user_name, server = server.name, "it is at a site, and there are no [[sites]] here");
+            tracing::warn!(
+                user = server.user_name,
+                server = server.name,
+                "it is at a site, and there are no [[sites]] here"
+            );
             return None;
         }
         let (identity, begun) = (self.identity(server), std::time::Instant::now());

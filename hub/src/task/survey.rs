@@ -90,7 +90,8 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
 async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
     let (identity, begun) = (keeper.identity(server), std::time::Instant::now());
     // Unreachable is not absent: the keeper will find the same, and rest.
-    let up = keeper.ways().is_beyond(server) || !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }));
+    let up = keeper.ways().is_beyond(server)
+        || !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }));
     crate::metrics::polled(up, begun.elapsed());
     up
 }
@@ -100,8 +101,7 @@ async fn clear_strays(store: &Store, driver: &dyn Spawner, ways: &Ways, rows: &[
     let rows: HashMap<SpawnerId, &Server> = rows.iter().map(|server| (server.id, server)).collect();
     for owned in driver.list_owned().await? {
         let id = owned.identity.spawner;
-        let is_elsewhere =
-            |row: &Server| Sites::site_of(&owned.state).is_some_and(|site| !ways.may_be_at(row, site));
+        let is_elsewhere = |row: &Server| Sites::site_of(&owned.state).is_some_and(|site| !ways.may_be_at(row, site));
         let stray = match rows.get(&id) {
             Some(row) if row.phase != Phase::Stopped && !is_elsewhere(row) => {
                 is_stray(owned.identity.generation, Some(row))

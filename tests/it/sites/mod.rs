@@ -246,9 +246,7 @@ async fn servers_of_a_site_are_stopped_when_its_maintenance_begins_and_start_at_
     wish(&sites, CNAF, &bea, "bea", BARI).await?;
     ready(&mut anna, "anna").await?;
     ready(&mut bea, "bea").await?;
-    let window = |begins: &str| {
-        json!({ "maintenance": { "begins": begins, "ends": "2126-01-02", "text": "New disks", "stops_servers": true } })
-    };
+    let window = |begins: &str| json!({ "maintenance": { "begins": begins, "ends": "2126-01-02", "text": "New disks", "stops_servers": true } });
     change(&sites, CNAF, window("2126-01-01")).await?;
     let mut browser = Session::logged_in(&sites.origin, "anna", PASSWORD).await?;
     until("word of what is to come", SOON, async || {

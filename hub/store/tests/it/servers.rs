@@ -6,8 +6,7 @@ use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
 use hub_store::{
-    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, StartPlace, Store, TokenOwner,
-    WantStopped,
+    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, StartPlace, Store, TokenOwner, WantStopped,
 };
 use serde_json::json;
 

@@ -281,7 +281,8 @@ async fn a_site_that_was_removed_can_still_be_given_up_and_taken_back() {
     wanted(&house, "bob", json!({ "site": "rome" })).await;
     wanted(&house, "alice", json!({ "site": "bari" })).await;
     assert_eq!(specola::sites::removed(&app).await.unwrap(), [("rome".to_owned(), 1)].into());
-    for change in [json!({ "drained": true }), json!({ "lost": true, "drained": true }), json!({ "maintenance": null })] {
+    for change in [json!({ "drained": true }), json!({ "lost": true, "drained": true }), json!({ "maintenance": null })]
+    {
         assert_eq!(say(&site, &root, "rome", change.clone()).await.status, 404, "{change}");
     }
     let told = say(&site, &root, "rome", json!({ "lost": true })).await;
