@@ -218,9 +218,7 @@ pub async fn find_to_change(app: &App, name: &str, change: &Change) -> Result<Si
     let only_lost = *change == Change { lost: change.lost, ..Change::default() };
     match find(&app.config, name) {
         Ok(site) => Ok(site.clone()),
-        Err(_) if only_lost && removed(app).await?.contains_key(name) => {
-            Ok(SiteConfig { name: name.to_owned(), ..SiteConfig::default() })
-        }
+        Err(_) if only_lost && removed(app).await?.contains_key(name) => Ok(SiteConfig::named(name)),
         Err(problem) => Err(problem),
     }
 }

@@ -157,10 +157,7 @@ mod tests {
 
     #[test]
     fn hubs_with_other_sites_do_not_work_beside_each_other() {
-        let with = |names: &[&str]| {
-            let site = |name: &&str| SiteConfig { name: (*name).to_owned(), ..SiteConfig::default() };
-            json!({ "sites": sites(&names.iter().map(site).collect::<Vec<_>>()) })
-        };
+        let with = |names: &[&str]| json!({ "sites": sites(&names.iter().copied().map(SiteConfig::named).collect::<Vec<_>>()) });
         let there = |shared: Value| Hub {
             id: "a".to_owned(),
             host: "hub-0".to_owned(),
