@@ -327,10 +327,11 @@ async fn what_one_hub_is_told_the_others_know_at_their_next_look() {
     let house = house().await;
     let (site, root) = (house.site().await, operator(&house).await);
     let other = specola::sites::Sites::default();
+    other.refresh(&house.app().store).await.unwrap();
     assert!(other.given_up().is_empty());
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = heard.clone();
-    other.tell(move |lost| ear.lock().unwrap().push(lost));
+    other.tell(move |lost, _| ear.lock().unwrap().push(lost)).await;
     assert_eq!(say(&site, &root, "bari", json!({ "lost": true })).await.status, 200);
     other.refresh(&house.app().store).await.unwrap();
     for sites in [&other, &*house.app().sites] {
