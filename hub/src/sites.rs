@@ -3,8 +3,8 @@
 //! The seam to whoever dispatches servers to sites: [`App::sites`] is behind an `Arc` and read from the database before
 //! anything else starts (`opening.rs`). [`Sites::given_up`] tells which sites are given up, from memory, as it was at most
 //! `PERIOD` ago on any hub; [`Sites::tell`] has somebody told at once and whenever it is read anew, in `start.rs`:
-//! `sites.tell(move |lost, known| by_site.give_up_only(lost, known))`. What runs there counts as gone; nothing here ends it. Where a
-//! server is, or is to start, is `site` in the plan of its row ([`of`]) and in `spawners::Plan`.
+//! `sites.tell(move |lost, known| by_site.give_up_only(lost, known))`. What runs there counts as gone; nothing here ends it.
+//! Where a server is, or is to start, is `site` in the plan of its row ([`of`]) and in `spawners::Plan`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -46,7 +46,12 @@ type Listener = Box<dyn Fn(BTreeSet<String>, Instant) + Send + Sync>;
 impl Sites {
     /// Reads all of it anew.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let asked = Instant::now();
         let mut read = self.read.lock().await;
+        if read.is_some_and(|begun| begun > asked) {
+            // Others have, while this one waited.
+            return Ok(());
+        }
         let begun = Instant::now();
         let all = Arc::new(store.list_sites().await?);
         *self.said.write().unwrap_or_else(PoisonError::into_inner) = all;
@@ -200,12 +205,13 @@ pub async fn removed(app: &App) -> Result<BTreeMap<String, u64>, StoreError> {
 
 /// Says which sites servers are at that the configuration does not have any more: nobody can tell what becomes of them.
 pub async fn warn_of_removed(app: &App) {
+    let or_lost = if app.config.sites.is_empty() { "" } else { " or given up (PATCH /hub/api/sites/NAME)" };
     match removed(app).await {
         Ok(removed) => {
             for (site, servers) in removed.into_iter().filter(|(_, servers)| *servers > 0) {
                 tracing::warn!(
                     "{servers} servers are at the site {site}, which is not in [[sites]] any more: they are not judged, and \
-                     do not stop, until it is there again or given up (PATCH /hub/api/sites/{site})"
+                     do not stop, until it is there again{or_lost}"
                 );
             }
         }
@@ -213,9 +219,10 @@ pub async fn warn_of_removed(app: &App) {
     }
 }
 
-/// A site of the configuration; or one that is not in it any more, of which nothing but `lost` may be changed.
+/// A site of the configuration; or, where there are others, one that is not in it any more, of which nothing but `lost` may
+/// be changed.
 pub async fn find_to_change(app: &App, name: &str, change: &Change) -> Result<SiteConfig, Problem> {
-    let only_lost = *change == Change { lost: change.lost, ..Change::default() };
+    let only_lost = *change == Change { lost: change.lost, ..Change::default() } && !app.config.sites.is_empty();
     match find(&app.config, name) {
         Ok(site) => Ok(site.clone()),
         Err(_) if only_lost && removed(app).await?.contains_key(name) => Ok(SiteConfig::named(name)),
