@@ -3,8 +3,8 @@
 //! The seam to whoever dispatches servers to sites: [`App::sites`] is behind an `Arc` and read from the database before
 //! anything else starts (`opening.rs`). [`Sites::given_up`] tells which sites are given up, from memory, as it was at most
 //! `PERIOD` ago on any hub; [`Sites::tell`] has somebody told at once and whenever it is read anew, in `start.rs`:
-//! `sites.tell(move |lost| by_site.give_up_only(lost))`. What runs there counts as gone; nothing here ends it. Where a
-//! server is, or is to start, is `site` in the plan of its row ([`of`]) and in `spawners::Plan`.
+//! `sites.tell(move |lost, known| by_site.give_up_only(lost, known))`. What runs there counts as gone; nothing here ends it.
+//! Where a server is, or is to start, is `site` in the plan of its row ([`of`]) and in `spawners::Plan`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -16,6 +16,7 @@ use hub_core::policy::{Person, Places, Standing};
 use hub_core::site::{SiteState, Window};
 use hub_store::{Server, Store, StoreError, StoredSite};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::view;
@@ -23,6 +24,7 @@ use crate::app::App;
 use crate::audit::{Act, Actor, Object};
 use crate::config::{Config, SiteConfig};
 use crate::http::{Caller, Problem};
+use crate::keeper::state_of;
 
 /// What another hub on the same database wrote counts here after so long at the latest.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -33,19 +35,29 @@ const TRIES: usize = 8;
 #[derive(Default)]
 pub struct Sites {
     said: RwLock<Arc<BTreeMap<String, StoredSite>>>,
+    /// Taken for each reading, so that an older one is never kept over a newer one. Holds when the last one began.
+    read: tokio::sync::Mutex<Option<Instant>>,
     listener: OnceLock<Listener>,
 }
 
-/// Is told the sites that are given up.
-type Listener = Box<dyn Fn(BTreeSet<String>) + Send + Sync>;
+/// Is told the sites that are given up, and when that was so.
+type Listener = Box<dyn Fn(BTreeSet<String>, Instant) + Send + Sync>;
 
 impl Sites {
     /// Reads all of it anew.
     pub async fn refresh(&self, store: &Store) -> Result<(), StoreError> {
+        let asked = Instant::now();
+        let mut read = self.read.lock().await;
+        if read.is_some_and(|begun| begun > asked) {
+            // Others have, while this one waited.
+            return Ok(());
+        }
+        let begun = Instant::now();
         let all = Arc::new(store.list_sites().await?);
         *self.said.write().unwrap_or_else(PoisonError::into_inner) = all;
+        *read = Some(begun);
         if let Some(listener) = self.listener.get() {
-            listener(self.given_up());
+            listener(self.given_up(), begun);
         }
         Ok(())
     }
@@ -55,9 +67,13 @@ impl Sites {
         Arc::clone(&self.said.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has somebody told which sites are given up: now, and whenever it is read anew. There is one such listener.
-    pub fn tell(&self, listener: impl Fn(BTreeSet<String>) + Send + Sync + 'static) {
-        listener(self.given_up());
+    /// Has somebody told which sites are given up, and when that was read: now, and whenever it is read anew. There is one
+    /// such listener.
+    pub async fn tell(&self, listener: impl Fn(BTreeSet<String>, Instant) + Send + Sync + 'static) {
+        let read = self.read.lock().await;
+        if let Some(begun) = *read {
+            listener(self.given_up(), begun);
+        }
         let _ = self.listener.set(Box::new(listener));
     }
 
@@ -88,7 +104,9 @@ pub fn first(config: &Config) -> &str {
 /// The site that a server runs at, is to start at, or ran at last; nothing for one that never ran.
 pub fn of<'s>(config: &'s Config, server: &'s Server) -> Option<&'s str> {
     let planned = server.plan.as_ref().and_then(|plan| plan.get("site")?.as_str());
-    let ran = server.generation.0 > 0 || view::is_active(server);
+    // One that was taken over from KubeSpawner has left its marks, and no generation.
+    let kept = state_of(server).as_object().is_some_and(|state| !state.is_empty());
+    let ran = server.generation.0 > 0 || view::is_active(server) || server.last_activity.is_some() || kept;
     planned.or_else(|| Some(first(config)).filter(|first| ran && !first.is_empty()))
 }
 
@@ -174,6 +192,44 @@ pub fn window_view(window: &Window) -> Value {
     })
 }
 
+/// Sites that are not in the configuration, and that servers are at or of which something was said; with how many servers
+/// run, start, stop, or are wanted there.
+pub async fn removed(app: &App) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut all = app.store.servers_by_site("").await?;
+    for name in app.store.list_sites().await?.into_keys() {
+        all.entry(name).or_default();
+    }
+    all.retain(|name, _| !name.is_empty() && app.config.site_named(name).is_none());
+    Ok(all)
+}
+
+/// Says which sites servers are at that the configuration does not have any more: nobody can tell what becomes of them.
+pub async fn warn_of_removed(app: &App) {
+    let or_lost = if app.config.sites.is_empty() { "" } else { " or given up (PATCH /hub/api/sites/NAME)" };
+    match removed(app).await {
+        Ok(removed) => {
+            for (site, servers) in removed.into_iter().filter(|(_, servers)| *servers > 0) {
+                tracing::warn!(
+                    "{servers} servers are at the site {site}, which is not in [[sites]] any more: they are not judged, and \
+                     do not stop, until it is there again{or_lost}"
+                );
+            }
+        }
+        Err(error) => tracing::warn!("servers at sites that are not there any more: {error}"),
+    }
+}
+
+/// A site of the configuration; or, where there are others, one that is not in it any more, of which nothing but `lost` may
+/// be changed.
+pub async fn find_to_change(app: &App, name: &str, change: &Change) -> Result<SiteConfig, Problem> {
+    let only_lost = *change == Change { lost: change.lost, ..Change::default() } && !app.config.sites.is_empty();
+    match find(&app.config, name) {
+        Ok(site) => Ok(site.clone()),
+        Err(_) if only_lost && removed(app).await?.contains_key(name) => Ok(SiteConfig::named(name)),
+        Err(problem) => Err(problem),
+    }
+}
+
 /// A site of the configuration.
 pub fn find<'c>(config: &'c Config, name: &str) -> Result<&'c SiteConfig, Problem> {
     config.site_named(name).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "No such site"))
@@ -181,7 +237,7 @@ pub fn find<'c>(config: &'c Config, name: &str) -> Result<&'c SiteConfig, Proble
 
 /// Changes what is said of a site. Of two who change different things of one site at once, both get theirs.
 pub async fn change(app: &App, by: &Actor, author: &Caller, name: &str, change: &Change) -> Result<(), Problem> {
-    find(&app.config, name)?;
+    find_to_change(app, name, change).await?;
     for _ in 0..TRIES {
         let before = app.store.list_sites().await?.remove(name);
         let state = change.of(&before.as_ref().map(|site| site.state.clone()).unwrap_or_default());

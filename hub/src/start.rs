@@ -92,7 +92,9 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
         cookie_secret::obtain(&config.hub, CookieSecret::generate(&mut rand::rng())).map_err(|text| anyhow!(text))?;
     let elsewhere = config.proxy.control_address.as_ref().map(|_| &proxy_proof);
     let authorities = internal_ssl.as_ref().map(|ssl| ssl.fingerprint());
-    let place = Place::new(&holder, replicas::shared(&secret, elsewhere, authorities.as_ref()), clock.now());
+    let mut shared = replicas::shared(&secret, elsewhere, authorities.as_ref());
+    shared["sites"] = replicas::sites(&config.sites);
+    let place = Place::new(&holder, shared, clock.now());
     let catalogue = catalogue(&config)?;
     let mut paths = Paths::new(config.hub.base_path().as_str());
     paths.hosts = config.hub.hosts();
@@ -103,7 +105,7 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     let by_site = by_site(&config, &epoch)?;
     if let Some(by_site) = &by_site {
         let by_site = by_site.clone();
-        sites.tell(move |lost| by_site.give_up_only(lost));
+        sites.tell(move |lost, known| by_site.give_up_only(lost, known)).await;
     }
     let bare = match &by_site {
         Some(sites) => Arc::new(sites.clone()) as Arc<dyn Spawner>,

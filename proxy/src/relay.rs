@@ -372,7 +372,12 @@ pub(crate) async fn dial(
             return Err(sibling::AWAY);
         }
         let problem = match dial::open(shared, route).await {
-            Ok(lease) => return Ok(lease),
+            Ok(lease) => {
+                if route.is_elsewhere() {
+                    shared.silent.forget(route.target());
+                }
+                return Ok(lease);
+            }
             Err(problem) => problem,
         };
         shared.meter.not_connected(&problem);

@@ -34,6 +34,8 @@ pub(crate) const AWAY: Fault =
 
 /// Nobody else waits for the proxies of a site that gave no sign, for so long.
 const REST: Duration = Duration::from_secs(2);
+/// They are remembered for so long after the last try.
+const KEPT: Duration = Duration::from_secs(60);
 /// So many of them are remembered.
 const MOST: usize = 256;
 
@@ -91,22 +93,33 @@ pub(crate) fn mark<B>(response: &mut Response<B>, passed_on: bool, class: Class,
 pub(crate) struct Silent(Mutex<HashMap<String, Instant>>);
 
 impl Silent {
-    /// Whether nobody is to wait for it now.
+    /// Whether nobody is to wait for it now. One is let through after a while, for whom the others wait again.
     pub(crate) fn is(&self, target: &Target) -> bool {
-        let silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        silent.get(&target.authority).is_some_and(|since| since.elapsed() < REST)
+        let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = silent.get_mut(&target.authority) else { return false };
+        if since.elapsed() < REST {
+            return true;
+        }
+        *since = Instant::now();
+        false
     }
 
-    /// Notes what a try to connect has shown. One that is refused costs no time, and is tried again.
+    /// Notes why nobody could connect. Whoever answers, if only to refuse, costs no time, and is tried again.
     pub(crate) fn note(&self, target: &Target, problem: &io::Error) {
-        if problem.kind() == io::ErrorKind::ConnectionRefused {
-            return;
+        use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+        if !matches!(problem.kind(), TimedOut | HostUnreachable | NetworkUnreachable) {
+            return self.forget(target);
         }
         let mut silent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        silent.retain(|_, since| since.elapsed() < REST);
+        silent.retain(|_, since| since.elapsed() < KEPT);
         if silent.len() < MOST {
             silent.insert(target.authority.clone(), Instant::now());
         }
+    }
+
+    /// It gave a sign.
+    pub(crate) fn forget(&self, target: &Target) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&target.authority);
     }
 }
 
@@ -117,10 +130,30 @@ mod tests {
     #[test]
     fn who_gave_no_sign_is_not_waited_for_and_who_refused_is() {
         let [one, other] = ["https://one.example", "https://other.example"].map(|url| Target::parse(url).unwrap());
-        let silent = Silent::default();
-        silent.note(&one, &io::ErrorKind::TimedOut.into());
-        silent.note(&other, &io::ErrorKind::ConnectionRefused.into());
-        assert!(silent.is(&one) && !silent.is(&other));
+        for (kind, silent) in [
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::HostUnreachable, true),
+            (io::ErrorKind::NetworkUnreachable, true),
+            (io::ErrorKind::ConnectionRefused, false),
+            (io::ErrorKind::ConnectionReset, false),
+            // What TLS and too many open files are.
+            (io::ErrorKind::InvalidData, false),
+            (io::ErrorKind::Other, false),
+        ] {
+            let all = Silent::default();
+            all.note(&one, &kind.into());
+            assert_eq!((all.is(&one), all.is(&other)), (silent, false), "{kind:?}");
+            all.forget(&one);
+            assert!(!all.is(&one), "it answered");
+        }
+    }
+
+    #[test]
+    fn one_at_a_time_is_let_through_to_who_gave_no_sign() {
+        let one = Target::parse("https://one.example").unwrap();
+        let Some(before) = Instant::now().checked_sub(REST) else { return };
+        let silent = Silent(Mutex::new(HashMap::from([(one.authority.clone(), before)])));
+        assert_eq!([(); 3].map(|()| silent.is(&one)), [false, true, true]);
     }
 
     #[test]

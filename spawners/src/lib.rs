@@ -61,6 +61,16 @@ pub trait Spawner: Send + Sync {
         Ok(None)
     }
 
+    /// As `kept_token`, where the next start is at this site.
+    async fn kept_token_at(&self, server: &Identity, _site: Option<&str>) -> Result<Option<Secret>, Unreachable> {
+        self.kept_token(server).await
+    }
+
+    /// What people call the site of a server with this state, if it is given up: then it is absent for that reason.
+    fn given_up(&self, _state: &Value) -> Option<String> {
+        None
+    }
+
     /// Looks at one server, without changing it.
     async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable>;
 

@@ -28,6 +28,8 @@ const STATE: &str = "state";
 
 /// A site that takes longer to be looked at counts as one that cannot be asked.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// A site that was given up longer ago, by what is known, may have been taken back: nothing is said of its servers.
+const MEMORY: Duration = Duration::from_secs(6);
 /// For so long nobody else waits for a site that has just let somebody wait in vain.
 const REST: Duration = Duration::from_secs(5);
 
@@ -50,8 +52,20 @@ struct Inner {
     others: Vec<Place>,
     /// The site of the hub itself.
     own: Option<String>,
+    given_up: RwLock<GivenUp>,
+}
+
+struct GivenUp {
     /// By name; a site that is not configured any more can be given up too.
-    given_up: RwLock<BTreeSet<String>>,
+    names: BTreeSet<String>,
+    /// When that was so.
+    known: Instant,
+}
+
+impl GivenUp {
+    fn at(known: Instant) -> Self {
+        Self { names: BTreeSet::new(), known }
+    }
 }
 
 struct Place {
@@ -69,25 +83,16 @@ impl Sites {
         let mut places =
             sites.into_iter().map(|site| Place { site, patience: (PATIENCE, REST), resting: Mutex::default() });
         let first = places.next()?;
-        let (own, given_up) = (own.map(str::to_owned), RwLock::default());
+        let (own, given_up) = (own.map(str::to_owned), RwLock::new(GivenUp::at(Instant::now())));
         Some(Self(Arc::new(Inner { first, others: places.collect(), own, given_up })))
     }
 
-    /// Gives a site up, or takes it back. While it is given up nothing of it is asked: its servers are absent, stopping and
-    /// forgetting them succeeds, and none is started there. What still runs when it is taken back is listed again, so that
-    /// whoever surveys what runs clears it away.
-    pub fn give_up(&self, name: &str, lost: bool) {
-        let mut given_up = self.0.given_up.write().unwrap_or_else(PoisonError::into_inner);
-        if lost {
-            given_up.insert(name.to_owned());
-        } else {
-            given_up.remove(name);
-        }
-    }
-
-    /// Gives these sites up and takes all others back, as `give_up` does one.
-    pub fn give_up_only(&self, names: BTreeSet<String>) {
-        *self.0.given_up.write().unwrap_or_else(PoisonError::into_inner) = names;
+    /// Gives these sites up and takes all others back, as it was `known` to be at an instant. While a site is given up nothing
+    /// of it is asked: its servers are absent, stopping and forgetting them succeeds, and none is started there. What still
+    /// runs when it is taken back is listed again, so that whoever surveys what runs clears it away. It has to be told anew
+    /// all the time: what was known a while ago counts for new starts alone.
+    pub fn give_up_only(&self, names: BTreeSet<String>, known: Instant) {
+        *self.0.given_up.write().unwrap_or_else(PoisonError::into_inner) = GivenUp { names, known };
     }
 
     /// The site that a state tells: where its server runs.
@@ -109,13 +114,24 @@ impl Sites {
     }
 
     fn is_given_up(&self, name: &str) -> bool {
-        self.0.given_up.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+        self.0.given_up.read().unwrap_or_else(PoisonError::into_inner).names.contains(name)
+    }
+
+    /// The same, where what is said of its servers hangs on it.
+    fn is_surely_given_up(&self, name: &str) -> Result<bool, Unreachable> {
+        let given_up = self.0.given_up.read().unwrap_or_else(PoisonError::into_inner);
+        match given_up.names.contains(name) {
+            true if given_up.known.elapsed() > MEMORY => {
+                Err(Unreachable(anyhow::anyhow!("whether the site {name:?} is still given up is not known")))
+            }
+            said => Ok(said),
+        }
     }
 
     /// Where a server with this state is. `None` where that site is given up.
     fn place_of(&self, state: &Value) -> Result<Option<&Place>, Unreachable> {
         let name = Self::site_of(state).unwrap_or(&self.0.first.site.name);
-        if self.is_given_up(name) {
+        if self.is_surely_given_up(name)? {
             return Ok(None);
         }
         let unknown = || Unreachable(anyhow::anyhow!("the site {name:?} is not configured any more"));
@@ -239,23 +255,23 @@ impl Spawner for Sites {
         Ok(Started { url: started.url, state: with_site(&started.state, name) })
     }
 
-    /// At any site that answers: where the next start will be is not known yet, and one whose kept server has another token
-    /// makes it anew.
     async fn kept_token(&self, server: &Identity) -> Result<Option<Secret>, Unreachable> {
-        let asked = join_all(self.held().map(|place| place.ask(place.driver().kept_token(server)))).await;
-        let mut trouble = None;
-        let mut answered = asked.is_empty();
-        for told in asked {
-            match told {
-                Ok(Some(token)) => return Ok(Some(token)),
-                Ok(None) => answered = true,
-                Err(error) => trouble = Some(error),
-            }
+        self.kept_token_at(server, None).await
+    }
+
+    /// Of the site alone that the start goes to. One that takes no start says so when it is asked for one.
+    async fn kept_token_at(&self, server: &Identity, site: Option<&str>) -> Result<Option<Secret>, Unreachable> {
+        let name = site.or(self.0.own.as_deref()).unwrap_or(&self.0.first.site.name);
+        match self.named(name).filter(|_| !self.is_given_up(name)) {
+            Some(place) => place.ask(place.driver().kept_token(server)).await,
+            None => Ok(None),
         }
-        match trouble {
-            Some(error) if !answered => Err(error),
-            _ => Ok(None),
-        }
+    }
+
+    fn given_up(&self, state: &Value) -> Option<String> {
+        let name = Self::site_of(state).unwrap_or(&self.0.first.site.name);
+        let shown = self.named(name).map_or(name, |place| &place.site.shown);
+        self.is_given_up(name).then(|| shown.to_owned())
     }
 
     async fn look(&self, server: &Identity, state: &Value) -> Result<Sight, Unreachable> {
@@ -270,6 +286,9 @@ impl Spawner for Sites {
 
     /// At all sites that are not given up: a server that was at several has left something at each.
     async fn forget(&self, server: &Identity, state: &Value) -> Result<(), Unreachable> {
+        for place in self.all() {
+            self.is_surely_given_up(&place.site.name)?;
+        }
         let there = Self::site_of(state).unwrap_or(&self.0.first.site.name);
         let own = without_site(state);
         let asked = self.held().map(|place| {

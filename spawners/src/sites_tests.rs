@@ -30,6 +30,10 @@ fn sites(worlds: &[World; 2], own: Option<&str>) -> Sites {
     Sites::new(vec![site("cnaf", cnaf), site("bari", bari)], own).unwrap()
 }
 
+fn give_up(sites: &Sites, names: &[&str]) {
+    sites.give_up_only(names.iter().map(|name| (*name).to_owned()).collect(), Instant::now());
+}
+
 async fn start(sites: &Sites, plan: &Plan) -> Started {
     sites.start(plan, &Value::Null, &Paper::default()).await.unwrap()
 }
@@ -102,7 +106,6 @@ async fn a_site_that_is_away_says_nothing_and_the_other_goes_on() {
     assert!(sites.look(&plan(2, 1).identity, &bari.state).await.is_ok());
     let listed = sites.list_owned().await.unwrap();
     assert_eq!(listed.iter().map(|owned| owned.identity.spawner.0).collect::<Vec<_>>(), [2]);
-    assert!(sites.kept_token(&plan(3, 1).identity).await.unwrap().is_none());
     start(&sites, &at("bari", 3, 1)).await;
     // What it may have left there is not known.
     assert!(sites.forget(&plan(2, 1).identity, &bari.state).await.is_err());
@@ -128,8 +131,9 @@ async fn a_site_that_is_given_up_has_nothing_until_it_is_taken_back() {
     let sites = sites(&worlds, None);
     let (server, started) = (plan(1, 1).identity, start(&sites, &at("cnaf", 1, 1)).await);
     worlds[0].unreachable(true);
-    sites.give_up("cnaf", true);
+    give_up(&sites, &["cnaf"]);
     assert_eq!(sites.look(&server, &started.state).await.unwrap(), Sight::Absent);
+    assert_eq!(sites.given_up(&started.state).as_deref(), Some("CNAF"));
     sites.stop(&server, &started.state, Stop::default()).await.unwrap();
     sites.forget(&server, &started.state).await.unwrap();
     let refused = sites.start(&at("cnaf", 1, 2), &Value::Null, &Paper::default()).await.unwrap_err();
@@ -140,10 +144,27 @@ async fn a_site_that_is_given_up_has_nothing_until_it_is_taken_back() {
     assert_eq!(sites.list_owned().await.unwrap().len(), 1);
     worlds[0].unreachable(false);
     assert_eq!(sites.list_owned().await.unwrap().len(), 1, "nobody asks it");
-    sites.give_up("cnaf", false);
+    give_up(&sites, &[]);
     let generations: Vec<i64> =
         sites.list_owned().await.unwrap().iter().map(|owned| owned.identity.generation.0).collect();
     assert_eq!(generations, [1, 2], "what came back is older than what runs");
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_site_a_while_ago_ends_no_server() {
+    let worlds: [World; 2] = Default::default();
+    let sites = sites(&worlds, None);
+    let (server, started) = (plan(1, 1).identity, start(&sites, &at("cnaf", 1, 1)).await);
+    let long_ago = Instant::now().checked_sub(MEMORY * 2).unwrap();
+    sites.give_up_only(["cnaf".to_owned()].into(), long_ago);
+    assert!(sites.look(&server, &started.state).await.is_err());
+    assert!(sites.stop(&server, &started.state, Stop::default()).await.is_err());
+    assert!(sites.forget(&server, &started.state).await.is_err());
+    let refused = sites.start(&at("cnaf", 1, 2), &Value::Null, &Paper::default()).await;
+    assert!(matches!(refused, Err(StartError::Refused { code: "site_given_up", .. })), "{refused:?}");
+    assert!(start(&sites, &at("bari", 2, 1)).await.url.len() > 1, "the other goes on");
+    give_up(&sites, &["cnaf"]);
+    assert_eq!(sites.look(&server, &started.state).await.unwrap(), Sight::Absent);
 }
 
 #[tokio::test]
@@ -152,9 +173,9 @@ async fn servers_of_a_site_that_is_not_configured_any_more_are_not_judged_but_ca
     let (sites, server, state) = (sites(&worlds, None), plan(1, 1).identity, json!({ "site": "pisa" }));
     assert!(sites.look(&server, &state).await.is_err());
     assert!(sites.stop(&server, &state, Stop::default()).await.is_err());
-    sites.give_up("pisa", true);
+    give_up(&sites, &["pisa"]);
     assert_eq!(sites.look(&server, &state).await.unwrap(), Sight::Absent);
-    sites.give_up_only(["bari".to_owned()].into());
+    give_up(&sites, &["bari"]);
     assert!(sites.look(&server, &state).await.is_err(), "only that one");
     let refused = sites.start(&at("bari", 1, 1), &Value::Null, &Paper::default()).await;
     assert!(matches!(refused, Err(StartError::Refused { code: "site_given_up", .. })), "{refused:?}");
@@ -170,6 +191,10 @@ impl Spawner for Deaf {
     }
 
     async fn start(&self, _: &Plan, _: &Value, _: &dyn Record) -> Result<Started, StartError> {
+        std::future::pending().await
+    }
+
+    async fn kept_token(&self, _: &Identity) -> Result<Option<Secret>, Unreachable> {
         std::future::pending().await
     }
 
@@ -196,13 +221,30 @@ impl Spawner for Deaf {
     }
 }
 
+/// A site that never answers, and one that does.
+fn deaf(rest: Duration) -> Sites {
+    let place = |name: &str, driver: Arc<dyn Spawner>| Place {
+        site: Site { name: name.into(), shown: name.to_uppercase(), driver },
+        patience: (Duration::from_millis(100), rest),
+        resting: Mutex::default(),
+    };
+    let (first, others) = (place("cnaf", Arc::new(Deaf)), vec![place("bari", Arc::new(Fake::new(&World::new())))]);
+    Sites(Arc::new(Inner { first, others, own: None, given_up: RwLock::new(GivenUp::at(Instant::now())) }))
+}
+
+#[tokio::test]
+async fn only_the_site_that_a_start_goes_to_is_asked_for_what_was_kept() {
+    let (sites, server) = (deaf(Duration::ZERO), plan(1, 1).identity);
+    assert!(sites.kept_token_at(&server, Some("cnaf")).await.is_err());
+    assert!(sites.kept_token_at(&server, None).await.is_err());
+    assert!(sites.kept_token_at(&server, Some("bari")).await.unwrap().is_none());
+    give_up(&sites, &["cnaf"]);
+    assert!(sites.kept_token_at(&server, Some("cnaf")).await.unwrap().is_none(), "its start will be refused");
+}
+
 #[tokio::test]
 async fn a_site_without_an_answer_lets_one_wait_and_not_everybody() {
-    let site = Site { name: "cnaf".into(), shown: "CNAF".into(), driver: Arc::new(Deaf) };
-    let patience = (Duration::from_millis(100), Duration::from_secs(3600));
-    let (first, server) = (Place { site, patience, resting: Mutex::default() }, plan(1, 1).identity);
-    let inner = Inner { first, others: Vec::new(), own: None, given_up: RwLock::default() };
-    let sites = Sites(Arc::new(inner));
+    let (sites, server) = (deaf(Duration::from_secs(3600)), plan(1, 1).identity);
     let told = async || sites.look(&server, &Value::Null).await.unwrap_err().to_string();
     assert!(told().await.contains("no answer within"), "one waits");
     for _ in 0..100 {

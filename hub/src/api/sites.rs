@@ -80,11 +80,11 @@ pub async fn list(app: web::Data<App>, who: Anyone) -> Answer {
 /// `PATCH /sites/{site}`: what is not named stays.
 pub async fn change(request: HttpRequest, app: web::Data<App>, who: May<rights::Sites>, bytes: web::Bytes) -> Answer {
     let name = url::piece(&request, "site")?;
-    let site = sites::find(&app.config, &name)?;
     let object = body::object(&bytes)?.ok_or_else(|| Problem::bad("Must specify what to change"))?;
     let wanted = read(&object)?;
+    let site = sites::find_to_change(&app, &name, &wanted).await?;
     sites::change(&app, &Actor::of(&request, &app), &who.0, &name, &wanted).await?;
-    Ok(HttpResponse::Ok().json(whole(&app, site).await?))
+    Ok(HttpResponse::Ok().json(whole(&app, &site).await?))
 }
 
 fn read(object: &Map<String, Value>) -> Result<Change, Problem> {

@@ -36,6 +36,11 @@ pub struct SiteConfig {
 }
 
 impl SiteConfig {
+    /// One of which nothing is known but its name.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
     /// What servers are started with here, by a configuration of which this is a site.
     pub fn spawner_of<'a>(&'a self, config: &'a Config) -> &'a SpawnerConfig {
         self.laid.as_deref().unwrap_or(&config.spawner)

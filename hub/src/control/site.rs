@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hub_core::secret::Secret;
-use hub_store::Server;
+use hub_store::{Server, StartPlace};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use spawners::Sites;
@@ -26,6 +26,10 @@ pub struct Ways {
     own: Option<String>,
     /// Whose servers tell no site.
     first: Option<String>,
+    /// All of them.
+    names: Vec<String>,
+    /// Whether the configuration has no sites at all.
+    is_without: bool,
     /// Addresses of proxies, by site, without a slash at the end. Servers of sites that are not in it are reached themselves.
     through: BTreeMap<String, String>,
     /// What proxies are shown, to be believed.
@@ -43,6 +47,8 @@ impl Ways {
         Self {
             own: config.hub.site.clone().or_else(|| config.proxy.site.clone()),
             first: config.has_sites().then(|| config.sites.first().map(|site| site.name.clone())).flatten(),
+            names: config.sites.iter().map(|site| site.name.clone()).collect(),
+            is_without: config.sites.is_empty(),
             through: config.sites.iter().filter_map(through).collect(),
             proof: None,
             ca_file: config.proxy.client_ca_file.clone(),
@@ -58,6 +64,24 @@ impl Ways {
     pub fn site_of<'a>(&'a self, server: &'a Server) -> Option<&'a str> {
         let first = self.first.as_deref()?;
         Some(Sites::site_of(state_of(server)).unwrap_or(first))
+    }
+
+    /// Where a start of a server goes; `None` where there are none, or not that one, which refuses the start.
+    pub fn place_of_start(&self, server: &Server) -> Option<StartPlace> {
+        let first = self.first.as_deref()?;
+        let site = [planned(server), Sites::site_of(state_of(server)), self.own.as_deref(), Some(first)];
+        let site = site.into_iter().flatten().next().filter(|site| self.names.iter().any(|name| name == site))?;
+        Some(StartPlace { site: site.to_owned(), is_first: site == first })
+    }
+
+    /// Whether a server may be at this site: where it is, or where it is to start. Everywhere where there are none.
+    pub fn may_be_at(&self, server: &Server, site: &str) -> bool {
+        self.site_of(server).is_none_or(|there| there == site || planned(server) == Some(site))
+    }
+
+    /// Whether nothing can be known of a server here: it is at a site, and this hub knows of none.
+    pub fn is_beyond(&self, server: &Server) -> bool {
+        self.is_without && planned(server).is_some()
     }
 
     /// The address of the proxies that lead this hub to a server, and the proof for them; `None` when it reaches the server
@@ -85,6 +109,11 @@ impl Ways {
             Sha256::digest(format!("{through:?}")).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         View { epoch: format!("{epoch}{MARK}{mark}"), through }
     }
+}
+
+/// The site in the plan of a server.
+fn planned(server: &Server) -> Option<&str> {
+    server.plan.as_ref()?.get("site")?.as_str()
 }
 
 /// Whether routes that a proxy has by this epoch are those of a database, however they were told.
@@ -129,6 +158,8 @@ mod tests {
         Ways {
             own: Some("cnaf".into()),
             first: Some("cnaf".into()),
+            names: vec!["cnaf".into(), "bari".into()],
+            is_without: false,
             through: ["cnaf", "bari"].map(url).into_iter().collect(),
             proof: Some(Secret::new("5f")),
             ca_file: None,

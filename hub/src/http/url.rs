@@ -40,8 +40,13 @@ impl Paths {
 
     /// Where the proxy finds a server: JupyterHub's routespec, a host without port if there is one, and the path.
     pub fn server_route(&self, user: &str, server: &str) -> String {
-        let host = self.hosts.as_ref().map(|hosts| hosts.of_user(user)).unwrap_or_default();
+        let host = self.host_of_user(user).unwrap_or_default();
         format!("{host}{}", server_prefix(&self.base, user, server))
+    }
+
+    /// The host of a user's servers, without a port; `None` when it is the hub's own.
+    pub fn host_of_user(&self, user: &str) -> Option<String> {
+        self.hosts.as_ref().map(|hosts| hosts.of_user(user))
     }
 
     /// Where people open a service.

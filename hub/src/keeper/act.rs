@@ -87,7 +87,9 @@ impl Inner {
             return Ok(step);
         }
         breakpoint::pass("prepare.before");
-        let kept = match self.driver.kept_token(&self.identity(server)).await {
+        let place = self.recipe.ways.place_of_start(server);
+        let site = place.as_ref().map(|place| place.site.as_str());
+        let kept = match self.driver.kept_token_at(&self.identity(server), site).await {
             Ok(kept) => kept,
             Err(error) => {
                 tracing::warn!(user = server.user_name, server = server.name, "{error:#}");
@@ -116,6 +118,7 @@ impl Inner {
             driver: self.driver.kind().to_owned(),
             // What an unfinished start of before has saved leads to what it left.
             keep_state: server.phase == Phase::Starting,
+            place: self.recipe.ways.place_of_start(server),
             now,
         }
     }
@@ -187,20 +190,27 @@ impl Inner {
             // It is asked through the proxies of its site, once they know the way: record 14.
             return self.open_the_way(server, "Opening the way to it").await;
         }
-        let asked = self.attend(server, self.ask_a_few_times(&url, None, run)).await;
+        let asked = self.attend(server, self.ask_a_few_times(server, &url, None, run)).await;
         match asked {
-            Attended::Done(Some(version)) => self.answered(server, version).await,
+            Attended::Done(Some(version)) => self.answered(server, version, run).await,
             Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
             Attended::Lost => Ok(Step::after(false)),
         }
     }
 
     /// Returns the version the server told, once it answers: itself, or through proxies that are shown a proof.
-    async fn ask_a_few_times(&self, url: &str, through: Option<&Secret>, run: &mut Run) -> Option<Option<String>> {
+    async fn ask_a_few_times(
+        &self,
+        server: &Server,
+        url: &str,
+        through: Option<&Secret>,
+        run: &mut Run,
+    ) -> Option<Option<String>> {
+        let host = self.recipe.paths.host_of_user(&server.user_name);
         for _ in 0..PROBES_PER_LOOK {
             let reply = match through {
                 None => self.prober.ask(url).await,
-                Some(proof) => self.prober.ask_through(url, proof).await,
+                Some(proof) => self.prober.ask_through(url, host.as_deref(), proof).await,
             };
             match reply {
                 Reply::Answers { version } => return Some(version),
@@ -212,10 +222,11 @@ impl Inner {
         None
     }
 
-    async fn answered(&self, server: &Server, version: Option<String>) -> Result<Step> {
+    async fn answered(&self, server: &Server, version: Option<String>, run: &mut Run) -> Result<Step> {
         if version.is_none() {
             tracing::debug!(user = server.user_name, server = server.name, "tells no X-JupyterHub-Version");
         }
+        run.last_reply.clear();
         self.open_the_way(server, "The server answers; opening the way to it").await
     }
 
@@ -257,11 +268,17 @@ impl Inner {
         }
     }
 
-    /// Its proxies know the way. A server of another site has not been asked yet whether it answers.
+    /// Its proxies know the way. Where there are sites, it may be that nobody has asked it yet whether it answers: it is of
+    /// another site, or was when a hub there began it.
     async fn opened(&self, server: &Server, run: &mut Run) -> Result<Step> {
-        let Some((proxies, proof)) = self.recipe.ways.to(server) else { return self.ready(server, run).await };
-        let url = format!("{proxies}{}", self.recipe.prefix(&server.user_name, &server.name));
-        match self.attend(server, self.ask_a_few_times(&url, Some(proof), run)).await {
+        let ways = &self.recipe.ways;
+        let (origin, proof) = match (ways.to(server), &server.url) {
+            (Some((proxies, proof)), _) => (proxies, Some(proof)),
+            (None, Some(url)) if ways.site_of(server).is_some() => (url.as_str(), None),
+            _ => return self.ready(server, run).await,
+        };
+        let url = format!("{origin}{}", self.recipe.prefix(&server.user_name, &server.name));
+        match self.attend(server, self.ask_a_few_times(server, &url, proof, run)).await {
             Attended::Done(Some(_)) => self.ready(server, run).await,
             Attended::Done(None) | Attended::Overtaken => Ok(Step::Again),
             Attended::Lost => self.lost_with_its_route(server).await,

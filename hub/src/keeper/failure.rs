@@ -101,8 +101,8 @@ fn metric_reason(code: &str) -> &str {
 
 impl Inner {
     pub(crate) async fn fail(&self, server: &Server, cause: Cause, sight: Option<Sight>, run: &Run) -> Result<Step> {
-        // One of another site has its route before it is asked.
-        let asked = !run.last_reply.is_empty() && self.recipe.ways.to(server).is_some();
+        // Where there are sites it may have its route before it is asked.
+        let asked = !run.last_reply.is_empty() && self.recipe.ways.site_of(server).is_some();
         let cause = if asked && cause == Cause::NoRoute { Cause::NoAnswer } else { cause };
         let limit = match cause {
             Cause::StartTimeout => self.settings.start_timeout,
@@ -114,6 +114,11 @@ impl Inner {
         }
         let mut failure = self.failure(server, code(cause), message, self.log_tail(server).await, false);
         failure.advice = advice.to_owned();
+        if let (Some(Sight::Absent), Some(site)) = (&sight, self.driver.given_up(state_of(server))) {
+            failure.code = "site_given_up".to_owned();
+            failure.message = format!("Your server was at {site}, which is out of service.");
+            failure.advice = "You can start one at another site. What is stored at that one is not there.".to_owned();
+        }
         self.failed(server, &failure).await
     }
 

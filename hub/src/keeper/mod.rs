@@ -400,6 +400,14 @@ impl Inner {
         if server.phase == Phase::Stopped {
             return Some(Sight::Absent);
         }
+        if self.recipe.ways.is_beyond(server) {
+            tracing::warn!(
+                user = server.user_name,
+                server = server.name,
+                "it is at a site, and there are no [[sites]] here"
+            );
+            return None;
+        }
         let (identity, begun) = (self.identity(server), std::time::Instant::now());
         match tokio::time::timeout(LOOK_PATIENCE, self.driver.look(&identity, state_of(server))).await {
             Ok(Ok(sight)) => {

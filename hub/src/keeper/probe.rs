@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hub_core::secret::Secret;
 use hyper::body::Incoming;
+use hyper::header::HOST;
 use hyper::http::request::Builder;
 use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -73,10 +74,15 @@ impl Prober {
         }
     }
 
-    /// As `ask`, with the address of a server at proxies of ours, which say that it was the server who has answered.
-    pub async fn ask_through(&self, url: &str, proof: &Secret) -> Reply {
+    /// As `ask`, with the address of a server at proxies of ours, which say that it was the server who has answered. `host` is
+    /// that by which they find it, where it has one of its own.
+    pub async fn ask_through(&self, url: &str, host: Option<&str>, proof: &Secret) -> Reply {
         let url = &format!("{url}api");
-        match self.answer(Request::get(url).header(wire::PROOF_HEADER, proof.expose()), url).await {
+        let mut request = Request::get(url).header(wire::PROOF_HEADER, proof.expose());
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        match self.answer(request, url).await {
             Err(reply) => reply,
             Ok(answer) if answer.headers().get(wire::LED_TO_HEADER).is_some_and(|led_to| led_to == "user") => {
                 judge(&answer)
@@ -169,10 +175,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn proxies_are_asked_for_the_host_of_the_user_where_there_is_one() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let url = format!("http://{address}/user/a/");
+        for (host, expected) in [(Some("a.hub.example"), "a.hub.example"), (None, &*address.to_string())] {
+            let heard = async {
+                let (mut peer, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 1024];
+                let read = peer.read(&mut request).await.unwrap();
+                String::from_utf8_lossy(&request[..read]).to_lowercase()
+            };
+            let (prober, proof) = (Prober::default(), Secret::new("5f"));
+            let (_, heard) = tokio::join!(prober.ask_through(&url, host, &proof), heard);
+            assert!(heard.contains(&format!("\r\nhost: {expected}\r\n")), "{heard}");
+            assert_eq!(heard.matches("host:").count(), 1, "{heard}");
+        }
+    }
+
+    #[tokio::test]
     async fn through_proxies_only_the_servers_own_answer_counts() {
         let asked = async |answer: &'static [u8]| {
             let url = answering(answer).await;
-            Prober::default().ask_through(&url, &Secret::new("5f")).await
+            Prober::default().ask_through(&url, None, &Secret::new("5f")).await
         };
         let of_server = asked(b"HTTP/1.1 200 OK\r\nX-Specola-Led-To: user\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(of_server, Reply::Answers { version: None });

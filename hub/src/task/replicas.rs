@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::SiteConfig;
 use crate::keeper::absence::PERIOD;
 use crate::keeper::signals::Signals;
 
@@ -29,6 +30,12 @@ pub fn shared(cookies: &CookieSecret, proxies: Option<&Secret>, authorities: Opt
         shared["internal_ssl"] = short(authorities.expose()).into();
     }
     shared
+}
+
+/// The same of sites, for `sites` beside it: a hub cannot look at what is at a site that it does not have. Their order tells where
+/// servers are that name none.
+pub fn sites(sites: &[SiteConfig]) -> Value {
+    sites.iter().map(|site| site.name.as_str()).collect()
 }
 
 fn short(secret: &str) -> String {
@@ -103,6 +110,7 @@ fn fits(other: &Hub, shared: &Value) -> Result<()> {
             "cookie_secret",
             "signs cookies with another key: hub.cookie_secret_file has to be the same file for all hubs",
         ),
+        ("sites", "has other sites, or in another order: [[sites]] has to be the same for all hubs"),
         ("proxy_token", "has another token for proxies: proxy.token_file has to have the same content for all hubs"),
         (
             "internal_ssl",
@@ -158,6 +166,30 @@ mod tests {
         }
         assert!(fits(&Hub { shared: json!({}), ..there(&one, "token") }, &plain).is_ok());
         assert!(!own.to_string().contains("token\":\"token"));
+    }
+
+    #[test]
+    fn hubs_with_other_sites_do_not_work_beside_each_other() {
+        let with = |names: &[&str]| json!({ "sites": sites(&names.iter().copied().map(SiteConfig::named).collect::<Vec<_>>()) });
+        let there = |shared: Value| Hub {
+            id: "a".to_owned(),
+            host: "hub-0".to_owned(),
+            version: "1".to_owned(),
+            shared,
+            started_at: Time::UNIX_EPOCH,
+            seen_at: Time::UNIX_EPOCH,
+        };
+        for (theirs, ours, fit) in [
+            (&[][..], &[][..], true),
+            (&["cnaf", "bari"], &["cnaf", "bari"], true),
+            (&["cnaf", "bari"], &["bari", "cnaf"], false),
+            (&["cnaf"], &[], false),
+            (&[], &["cnaf"], false),
+        ] {
+            let told = fits(&there(with(theirs)), &with(ours));
+            assert_eq!(told.is_ok(), fit, "{theirs:?} {ours:?} {told:?}");
+        }
+        assert!(fits(&there(json!({})), &with(&["cnaf"])).is_ok(), "an earlier version says nothing");
     }
 
     #[tokio::test]

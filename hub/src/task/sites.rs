@@ -53,6 +53,8 @@ async fn in_turn(app: &App) -> anyhow::Result<()> {
 
 /// Wants every server stopped that is at a site whose maintenance has begun and stops servers.
 pub async fn once(app: &App) -> anyhow::Result<()> {
+    // A window may have been called off a moment ago, by another hub.
+    app.sites.refresh(&app.store).await?;
     let (said, now, first) = (app.sites.all(), app.now(), sites::first(&app.config));
     for site in &app.config.sites {
         let window = said.get(&site.name).map(|said| &said.state).filter(|state| state.stops_servers(now));

@@ -8,11 +8,12 @@ use futures_util::StreamExt;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
 use hub_store::{Server, Store, StoreError};
-use spawners::{MemoryFull, News, Owned, Sight, Spawner, Stop};
+use spawners::{MemoryFull, News, Owned, Sight, Sites, Spawner, Stop};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::control::site::Ways;
 use crate::keeper::{Keeper, state_of};
 
 /// News of a driver that wait to be heard.
@@ -80,7 +81,7 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
     });
     looks.await;
     // Each for itself: a spawner that cannot be asked keeps no route from being put right.
-    let cleared = clear_strays(store, driver, &rows).await;
+    let cleared = clear_strays(store, driver, keeper.ways(), &rows).await;
     let settled = keeper.settle_devices(&rows).await;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     cleared.and(settled)
@@ -89,20 +90,27 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
 async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
     let (identity, begun) = (keeper.identity(server), std::time::Instant::now());
     // Unreachable is not absent: the keeper will find the same, and rest.
-    let up = !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }));
+    let up = keeper.ways().is_beyond(server)
+        || !matches!(driver.look(&identity, state_of(server)).await, Ok(Sight::Absent | Sight::Exited { .. }));
     crate::metrics::polled(up, begun.elapsed());
     up
 }
 
 /// Stops what no row knows: left by an earlier start, or made by a hub that was late while another had finished.
-async fn clear_strays(store: &Store, driver: &dyn Spawner, rows: &[Server]) -> anyhow::Result<()> {
+async fn clear_strays(store: &Store, driver: &dyn Spawner, ways: &Ways, rows: &[Server]) -> anyhow::Result<()> {
     let rows: HashMap<SpawnerId, &Server> = rows.iter().map(|server| (server.id, server)).collect();
     for owned in driver.list_owned().await? {
         let id = owned.identity.spawner;
+        let is_elsewhere = |row: &Server| Sites::site_of(&owned.state).is_some_and(|site| !ways.may_be_at(row, site));
         let stray = match rows.get(&id) {
-            Some(row) if row.phase != Phase::Stopped => is_stray(owned.identity.generation, Some(row)),
-            // Read after the listing: what is stopped now was not on its way up when it was listed.
-            _ => is_stray(owned.identity.generation, store.server_by_id(id).await?.as_ref()),
+            Some(row) if row.phase != Phase::Stopped && !is_elsewhere(row) => {
+                is_stray(owned.identity.generation, Some(row))
+            }
+            // Read after the listing: what is stopped now, or is at another site, was not on its way up when it was listed.
+            _ => {
+                let row = store.server_by_id(id).await?;
+                is_stray(owned.identity.generation, row.as_ref()) || row.as_ref().is_some_and(is_elsewhere)
+            }
         };
         if stray {
             clear_away(driver, &owned).await;

@@ -93,7 +93,7 @@ pub use session::{NewSession, Session};
 pub use share::{Share, ShareQuery, ShareWith, SharedServer, Shares};
 pub use share_code::{NewShareCode, ShareCode};
 pub use site::StoredSite;
-pub use start::{Arrived, Prepared};
+pub use start::{Arrived, Prepared, StartPlace};
 pub use store::{Alone, Leases, OpenOptions, Store};
 pub use throttle::Throttle;
 pub use token::{NewToken, Token, TokenOwner};

@@ -55,6 +55,8 @@ pub(crate) struct Trust {
     since: Mutex<Option<Instant>>,
     /// The timeline of the newest connection's server; another one after each promotion.
     timeline: Mutex<Option<String>>,
+    /// The highest that was ever seen: who has a lower one was a primary once.
+    highest: Mutex<String>,
     /// The one that routes are numbered for.
     numbered: Mutex<Option<String>>,
     lost: Notify,
@@ -96,6 +98,16 @@ impl Trust {
         *lock(&self.numbered) = timeline;
     }
 
+    /// Whether a server with this timeline was a primary before another one that was seen, and writes to a history of its own.
+    /// Nothing is known of one that does not tell.
+    pub(crate) fn is_past(&self, timeline: &str) -> bool {
+        let mut highest = lock(&self.highest);
+        if timeline > highest.as_str() {
+            timeline.clone_into(&mut highest);
+        }
+        !timeline.is_empty() && timeline < highest.as_str()
+    }
+
     /// Looks which server a new connection has led to.
     async fn meet(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
         if is_standby(connection).await? {
@@ -105,6 +117,11 @@ impl Trust {
         }
         // Not every managed server lets everybody ask.
         match sqlx::query_scalar::<_, String>(TIMELINE).fetch_one(connection).await {
+            Ok(found) if self.is_past(&found) => {
+                self.lose();
+                tokio::time::sleep(STANDBY_PAUSE).await;
+                return Err(past());
+            }
             Ok(found) => *lock(&self.timeline) = Some(found),
             Err(sqlx::Error::Database(_)) => {}
             Err(error) => return Err(error),
@@ -129,6 +146,11 @@ pub(crate) fn standby() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, why))
 }
 
+pub(crate) fn past() -> sqlx::Error {
+    let why = "this server was the primary before another was promoted; a hub that is to use it has to begin anew";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::ReadOnlyFilesystem, why))
+}
+
 pub(crate) fn silent(patience: Duration) -> sqlx::Error {
     let why = format!("no answer within {} s", patience.as_secs_f32());
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
@@ -145,9 +167,10 @@ impl Server {
     pub(crate) async fn open(servers: Vec<PgConnectOptions>, options: &OpenOptions, what_for: Use) -> Result<Self> {
         let servers: Vec<_> = servers.into_iter().map(|server| configured(server, options, what_for)).collect();
         let failed = |error| StoreError::new("connect", error);
+        let trust = Arc::new(Trust::default());
         let number = match servers.len() {
             0 | 1 => 0,
-            _ => primary::find(&servers, options.patience, what_for).await.map_err(failed)?,
+            _ => primary::find(&servers, options.patience, what_for, &trust).await.map_err(failed)?,
         };
         let connect = servers.get(number).cloned().unwrap_or_default();
         let first = async {
@@ -158,7 +181,6 @@ impl Server {
             first.close().await
         };
         within(options.patience, first).await.map_err(failed)?;
-        let trust = Arc::new(Trust::default());
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(1))
             .acquire_timeout(options.busy_timeout)
@@ -317,5 +339,21 @@ impl Drop for Lent {
                 false => drop(connection.detach()),
             }
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_primary_of_before_is_told_by_its_timeline() {
+        let trust = Trust::default();
+        // Nobody may ask, or everything is as it was.
+        for timeline in ["", "00000001", "00000001", "0000000A", "0000000A", ""] {
+            assert!(!trust.is_past(timeline), "{timeline}");
+        }
+        assert!(trust.is_past("00000001") && trust.is_past("00000009"));
+        assert!(!trust.is_past("0000000B") && trust.is_past("0000000A"));
     }
 }

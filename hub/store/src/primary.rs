@@ -1,7 +1,7 @@
 //! Which of several servers of PostgreSQL is the one to write to: a primary and its standbys, one of which is promoted when
 //! the primary is gone.
 
-use crate::postgres::{TIMELINE, Trust, Use, silent, standby};
+use crate::postgres::{TIMELINE, Trust, Use, past, silent, standby};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
@@ -34,8 +34,13 @@ async fn tell(server: PgConnectOptions) -> sqlx::Result<Told> {
 }
 
 /// The one to write to, of `servers`; with `Use::Work`, where there is none, the first standby. One that was asked in vain for
-/// `patience` is not there.
-pub(crate) async fn find(servers: &[PgConnectOptions], patience: Duration, what_for: Use) -> sqlx::Result<usize> {
+/// `patience` is not there, and neither is one with a lower timeline than was ever seen.
+pub(crate) async fn find(
+    servers: &[PgConnectOptions],
+    patience: Duration,
+    what_for: Use,
+    trust: &Trust,
+) -> sqlx::Result<usize> {
     let mut asked = JoinSet::new();
     for (number, server) in servers.iter().cloned().enumerate() {
         asked.spawn(async move {
@@ -53,6 +58,7 @@ pub(crate) async fn find(servers: &[PgConnectOptions], patience: Duration, what_
         let Some(Ok((number, told))) = next else { break };
         match told {
             Ok(told) if told.standby => copy = Some(copy.map_or(number, |other| other.min(number))),
+            Ok(told) if trust.is_past(&told.timeline) => failed = Some(past()),
             Ok(told) => {
                 let better = |(timeline, other): &(String, usize)| {
                     told.timeline > *timeline || (told.timeline == *timeline && number < *other)
@@ -87,7 +93,7 @@ impl Seeker {
             loop {
                 trust.lost().await;
                 let found = loop {
-                    match find(&servers, patience, Use::Serve).await {
+                    match find(&servers, patience, Use::Serve, &trust).await {
                         Ok(number) => break number,
                         Err(_) => sleep(PAUSE).await,
                     }

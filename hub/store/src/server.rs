@@ -5,6 +5,7 @@
 use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
+use crate::start::StartPlace;
 use crate::store::{Store, returned};
 use crate::value::{Value, params};
 use hub_core::clock::Time;
@@ -236,17 +237,24 @@ impl Store {
 }
 
 /// What of a driver's state outlives a start. By the name of its claim a server finds its files again; KubeSpawner keeps it
-/// too when it clears its state.
-const LASTING: [&str; 1] = ["pvc_name"];
+/// too when it clears its state. The claim is of one site.
+const CLAIM: &str = "pvc_name";
+const SITE: &str = "site";
 
-/// The state that is left to a server between two starts.
-pub(crate) async fn lasting_state(tx: &mut Tx, id: SpawnerId) -> Result<serde_json::Value> {
+/// The state that is left to a server between two starts, or with which a start at this place begins.
+pub(crate) async fn lasting_state(tx: &mut Tx, id: SpawnerId, place: Option<&StartPlace>) -> Result<serde_json::Value> {
     let row = tx.row("SELECT state FROM spawners WHERE id = $1", params![id]).await?;
     let mut state = match row.map(|row| row.json("state")).transpose()? {
         Some(serde_json::Value::Object(state)) => state,
         _ => serde_json::Map::new(),
     };
-    state.retain(|name, _| LASTING.contains(&name.as_str()));
+    let has_claim = state.contains_key(CLAIM);
+    state.retain(|name, _| has_claim && [CLAIM, SITE].contains(&name.as_str()));
+    if let Some(StartPlace { site, is_first }) = place {
+        let is_there = state.get(SITE).map_or(*is_first, |there| there == site.as_str());
+        state.retain(|_, _| is_there);
+        state.insert(SITE.to_owned(), site.as_str().into());
+    }
     Ok(state.into())
 }
 

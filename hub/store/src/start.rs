@@ -24,7 +24,17 @@ pub struct Prepared {
     pub deadline_at: Time,
     /// Keeps what the driver remembers, for one that resumes what it left.
     pub keep_state: bool,
+    /// Where it starts; `None` where there are no sites.
+    pub place: Option<StartPlace>,
     pub now: Time,
+}
+
+/// The site of a start, which its state tells from the beginning: a look finds it there, also where nothing was made yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartPlace {
+    pub site: String,
+    /// Whether states that tell no site are of this one.
+    pub is_first: bool,
 }
 
 /// Where a server that is up can be reached.
@@ -57,7 +67,7 @@ impl Store {
         let token = token::insert(&mut tx, &prepared.token).await?;
         let sql = "UPDATE specola_servers SET token_id = $2 WHERE spawner_id = $1";
         tx.execute(sql, params![id, token]).await?;
-        let left = server::lasting_state(&mut tx, id).await?;
+        let left = server::lasting_state(&mut tx, id, prepared.place.as_ref()).await?;
         let sql = "UPDATE spawners SET oauth_client_id = $2, started = $3, last_activity = $3,
                    state = CASE WHEN $4 THEN state ELSE $5 END WHERE id = $1";
         let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state, &left];

@@ -74,7 +74,7 @@ impl Store {
         tx.execute(sql, params![id, HUB_CLIENT]).await?;
         let sql = "DELETE FROM servers WHERE id IN (SELECT server_id FROM spawners WHERE id = $1)";
         tx.execute(sql, params![id]).await?;
-        let left = server::lasting_state(&mut tx, id).await?;
+        let left = server::lasting_state(&mut tx, id, None).await?;
         let sql = "UPDATE spawners SET server_id = NULL, oauth_client_id = NULL, started = NULL, last_activity = $2,
                    state = $3 WHERE id = $1";
         tx.execute(sql, params![id, now, &left]).await?;

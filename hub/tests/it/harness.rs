@@ -12,6 +12,7 @@ use hub_core::life::Phase;
 use hub_store::{Event, Server, StartLimits, Store, TokenOwner, WantRunning, WantStopped};
 use serde_json::Value;
 use spawners::fake::World;
+use spawners::{Site, Sites, Spawner};
 use specola::control::site::Ways;
 use specola::http::url::Paths;
 use specola::keeper::devices::DeviceSettings;
@@ -87,6 +88,8 @@ pub struct House {
     pub layout: Arc<Layout>,
     /// How hubs that are started from now on reach servers of other sites.
     pub ways: Arc<Ways>,
+    /// What is at the second site, `bari`, if hubs that are started from now on have two: the world is at the first, `cnaf`.
+    pub bari: Option<World>,
 }
 
 impl House {
@@ -108,6 +111,7 @@ impl House {
             devices: DeviceSettings::default(),
             layout: Arc::default(),
             ways: Arc::default(),
+            bari: None,
         }
     }
 
@@ -141,8 +145,12 @@ impl House {
     }
 
     pub async fn want_running(&self, hub: &Hub) {
+        self.want_running_with(hub, &Value::Null).await;
+    }
+
+    pub async fn want_running_with(&self, hub: &Hub, plan: &Value) {
         let limits = StartLimits::default();
-        let wanted = self.store.want_running(self.server, None, &Value::Null, limits, self.clock.now()).await;
+        let wanted = self.store.want_running(self.server, None, plan, limits, self.clock.now()).await;
         assert_eq!(wanted.unwrap(), WantRunning::Accepted);
         hub.keeper.nudge(self.server);
     }
@@ -209,6 +217,8 @@ pub struct Hub {
     pub keeper: Keeper,
     pub store: Store,
     pub driver: Driver,
+    /// Where there are two sites.
+    pub sites: Option<Sites>,
     stop: CancellationToken,
     tracker: TaskTracker,
     /// Whether its proxy takes routes.
@@ -222,7 +232,20 @@ impl Hub {
         let (stop, tracker, signals) = (CancellationToken::new(), TaskTracker::new(), Signals::default());
         let (proxy, follow) = watch::channel(true);
         let (driver, clock) = (Driver::new(&house.world, &house.lab.url), house.clock.clone());
-        let parts = (driver.clone(), holder.to_owned(), tracker.clone(), stop.clone());
+        let site = |name: &str, driver: &Driver| Site {
+            name: name.to_owned(),
+            shown: name.to_uppercase(),
+            driver: Arc::new(driver.clone()),
+        };
+        let sites = house.bari.as_ref().and_then(|bari| {
+            let there = Driver::new(bari, &house.lab.url);
+            Sites::new(vec![site("cnaf", &driver), site("bari", &there)], None)
+        });
+        let spawner: Arc<dyn Spawner> = match &sites {
+            Some(sites) => Arc::new(sites.clone()),
+            None => Arc::new(driver.clone()),
+        };
+        let parts = (spawner, holder.to_owned(), tracker.clone(), stop.clone());
         // Connections belong to the runtime they are made in.
         let (database, devices, layout) = (house.database.clone(), house.devices.clone(), house.layout.clone());
         let recipe = Recipe { ways: house.ways.clone(), ..recipe() };
@@ -233,7 +256,7 @@ impl Hub {
             let keeper = Keeper::new(
                 there.clone(),
                 Arc::new(clock.clone()),
-                Arc::new(driver),
+                driver,
                 Settings { devices, layout, ..settings() },
                 recipe,
                 holder,
@@ -245,7 +268,7 @@ impl Hub {
             tracker.spawn(keeper.clone().run());
             keeper
         });
-        Self { keeper: keeper.await.unwrap(), store, driver, stop, tracker, proxy, runtime: Some(runtime) }
+        Self { keeper: keeper.await.unwrap(), store, driver, sites, stop, tracker, proxy, runtime: Some(runtime) }
     }
 
     /// Whether the proxy takes routes from now on.

@@ -22,6 +22,7 @@ both!(
     what_belongs_to_no_row_is_stopped,
     what_a_start_is_making_is_left_alone,
     what_is_left_at_another_site_is_stopped_though_one_is_away,
+    what_was_kept_at_another_site_is_stopped_whatever_its_generation,
     a_full_memory_is_noted_where_it_was_of_this_run,
 );
 
@@ -96,6 +97,24 @@ async fn what_is_left_at_another_site_is_stopped_though_one_is_away(database: Da
     assert!(bari.is_empty(), "the earlier one is stopped where it is");
     house.world.unreachable(false);
     survey::once(&hub.store, &sites, &hub.keeper).await.unwrap();
+    house.expect_ready().await;
+}
+
+async fn what_was_kept_at_another_site_is_stopped_whatever_its_generation(database: Database) {
+    let (mut house, bari) = (House::new(database).await, World::new());
+    house.bari = Some(bari.clone());
+    house.ways = crate::sites::hub_at("cnaf", "https://proxy.cnaf.example");
+    let hub = house.hub("a").await;
+    house.want_running_with(&hub, &serde_json::json!({ "site": "cnaf" })).await;
+    house.expect_ready().await;
+    let sites = hub.sites.as_ref().unwrap();
+    // As a container that is kept from start to start.
+    let kept = Identity { generation: Generation(i64::MAX), ..hub.keeper.identity(&house.row().await) };
+    let earlier = Plan { site: Some("bari".to_owned()), ..Plan::new(kept, "/user/anna/", vec!["lab".to_owned()]) };
+    sites.start(&earlier, &Value::Null, &Paper::default()).await.unwrap();
+    assert_eq!((house.world.len(), bari.len()), (1, 1));
+    survey::once(&hub.store, sites, &hub.keeper).await.unwrap();
+    assert!(bari.is_empty(), "nobody has two");
     house.expect_ready().await;
 }
 

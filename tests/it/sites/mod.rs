@@ -216,6 +216,9 @@ async fn people_of_a_site_that_is_given_up_go_on_at_the_other_and_it_comes_back_
     sites.clusters[CNAF].away(true).await?;
     change(&sites, CNAF, json!({ "lost": true })).await?;
     stopped(&mut anna, "anna").await?;
+    let mut browser = Session::logged_in(&sites.origin, "anna", PASSWORD).await?;
+    let page = browser.get("/hub/home").await?.expect(&[200])?.text();
+    ensure!(page.contains("Your server was at cnaf, which is out of service."), "{page}");
     for hub in [CNAF, BARI] {
         until("a hub that has heard of it", SOON, async || {
             let mut there = anna.at(&sites.hub_origin(hub)?)?;
@@ -246,9 +249,7 @@ async fn servers_of_a_site_are_stopped_when_its_maintenance_begins_and_start_at_
     wish(&sites, CNAF, &bea, "bea", BARI).await?;
     ready(&mut anna, "anna").await?;
     ready(&mut bea, "bea").await?;
-    let window = |begins: &str| {
-        json!({ "maintenance": { "begins": begins, "ends": "2126-01-02", "text": "New disks", "stops_servers": true } })
-    };
+    let window = |begins: &str| json!({ "maintenance": { "begins": begins, "ends": "2126-01-02", "text": "New disks", "stops_servers": true } });
     change(&sites, CNAF, window("2126-01-01")).await?;
     let mut browser = Session::logged_in(&sites.origin, "anna", PASSWORD).await?;
     until("word of what is to come", SOON, async || {

@@ -246,4 +246,12 @@ async fn of_several_servers_the_one_that_can_be_written_to_is_found_again_after_
     let again = Store::open(&url, short()).await.unwrap();
     assert!(again.user("bea").await.unwrap().is_some());
     assert!(store.user("bea").await.unwrap().is_some());
+    // And whoever knew the later one does not go back, also while that one is away.
+    one.silence();
+    for _ in 0..5 {
+        let asked = store.user("bea").await;
+        assert!(matches!(asked, Err(StoreError::Unreachable(_) | StoreError::ReadOnly(_))), "{asked:?}");
+    }
+    one.lead_to(&standby.directory);
+    eventually("the later one is found again", || async { matches!(store.user("bea").await, Ok(Some(_))) }).await;
 }

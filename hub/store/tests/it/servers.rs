@@ -6,7 +6,7 @@ use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
 use hub_store::{
-    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, Store, TokenOwner, WantStopped,
+    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, StartPlace, Store, TokenOwner, WantStopped,
 };
 use serde_json::json;
 
@@ -27,6 +27,7 @@ pub fn prepared(server: &Server, attempt: &str) -> Prepared {
         driver: "local".into(),
         deadline_at: at(60),
         keep_state: false,
+        place: None,
         now: at(2),
     }
 }
@@ -230,6 +231,35 @@ async fn the_name_of_its_claim_is_left_to_a_server(Database { store, .. }: Datab
     assert_eq!(up.user_created, Some(at(0)));
 }
 
+async fn a_start_tells_its_site_at_once_and_takes_no_claim_of_another_along(Database { store, .. }: Database) {
+    let ann = user(&store, "ann").await.id;
+    let lab = server(&store, ann, "").await.id;
+    for (generation, before, (site, is_first), after) in [
+        (1, json!({}), ("bari", false), json!({"site": "bari"})),
+        (2, json!({"pvc_name": "a", "pod_name": "p"}), ("cnaf", true), json!({"pvc_name": "a", "site": "cnaf"})),
+        (3, json!({"pvc_name": "a"}), ("bari", false), json!({"site": "bari"})),
+        (4, json!({"pvc_name": "a", "site": "bari"}), ("bari", false), json!({"pvc_name": "a", "site": "bari"})),
+        (5, json!({"pvc_name": "a", "site": "bari"}), ("cnaf", true), json!({"site": "cnaf"})),
+    ] {
+        let generation = Generation(generation);
+        assert!(store.save_state(lab, Generation(generation.0 - 1), &before).await.unwrap() || generation.0 == 1);
+        want_running(&store, lab).await;
+        let down = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
+        let place = Some(StartPlace { site: site.to_owned(), is_first });
+        let attempt = generation.to_string();
+        let up = Prepared { place, ..prepared(&down, &attempt) };
+        let up = store.prepare(lab, HOLDER, &up).await.unwrap().unwrap();
+        assert_eq!((up.generation, up.state), (generation, Some(after.clone())), "{before}");
+        // The claim and its site stay together.
+        store.want_stopped(lab, at(10)).await.unwrap();
+        assert!(store.begin_stop(lab, HOLDER, generation, at(40), at(12)).await.unwrap());
+        assert!(store.finish(lab, HOLDER, generation, None, at(13)).await.unwrap());
+        let left = if after.get("pvc_name").is_some() { after } else { json!({}) };
+        assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().state, Some(left));
+        store.release(lab, HOLDER, None).await.unwrap();
+    }
+}
+
 async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Database) {
     let ann = user(&store, "ann").await.id;
     let lab = server(&store, ann, "").await.id;
@@ -309,6 +339,7 @@ both!(
     nothing_is_left_of_a_server_that_went_down,
     a_start_that_was_lost_begins_again_with_another_token,
     the_name_of_its_claim_is_left_to_a_server,
+    a_start_tells_its_site_at_once_and_takes_no_claim_of_another_along,
     only_a_start_under_way_is_given_more_time,
     who_comes_late_or_holds_no_lease_changes_nothing,
     a_failure_is_recorded_unless_a_stop_was_asked_for,

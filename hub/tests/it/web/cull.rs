@@ -159,7 +159,7 @@ pub async fn running(app: &App, user: &str, name: &str, since: Time) -> SpawnerI
         now: since,
     };
     let driver = "local".to_owned();
-    let prepared = Prepared { token, client, driver, deadline_at: since, keep_state: false, now: since };
+    let prepared = Prepared { token, client, driver, deadline_at: since, keep_state: false, place: None, now: since };
     let generation = app.store.prepare(id, "test", &prepared).await.unwrap().unwrap().generation;
     let (proto, ip) = ("http".to_owned(), "127.0.0.1".to_owned());
     let address = Address { proto, ip, port: 1, base_url: String::new(), cookie_name: String::new() };

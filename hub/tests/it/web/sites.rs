@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use hub_core::clock::isoformat;
 use hub_core::id::SpawnerId;
 use hub_core::life::Desired;
+use hub_core::site::SiteState;
 use hub_store::{AuditQuery, StartLimits};
 use serde_json::{Value, json};
 use specola::task;
@@ -245,6 +246,54 @@ async fn a_window_is_told_before_and_closes_while_it_is_on() {
 }
 
 #[actix_web::test]
+async fn a_server_of_before_there_were_sites_starts_where_it_was() {
+    let house = House::changed("site = \"bari\"", |settings| format!("{settings}{SITES}")).await;
+    let (site, app, owner) = (house.site().await, house.app(), house.user("alice").await);
+    app.store.set_groups(owner.id, &["bari".to_owned()]).await.unwrap();
+    let alice = house.token("alice", &["self".to_owned()]).await;
+    for (name, was_there, expected) in [("new", false, "bari"), ("old", true, "cnaf")] {
+        let id = app.store.create_server(owner.id, name, None, None, app.now()).await.unwrap().unwrap().id;
+        if was_there {
+            app.store.touch_server(id, app.now()).await.unwrap();
+        }
+        assert_eq!(start(&site, &alice, "alice", name, json!({})).await.status, 202);
+        assert_eq!(place(&house, "alice", name).await.0, expected, "{name}");
+    }
+}
+
+#[actix_web::test]
+async fn a_window_that_another_hub_has_called_off_stops_nothing() {
+    let house = house().await;
+    let (site, app, root) = (house.site().await, house.app(), operator(&house).await);
+    let id = wanted(&house, "bob", json!({ "site": "cnaf" })).await;
+    say(&site, &root, "cnaf", json!({ "maintenance": window(&house, -1, 120, true) })).await;
+    let said = app.store.list_sites().await.unwrap().remove("cnaf").unwrap();
+    app.store.put_site("cnaf", said.revision, &SiteState::default(), "root", app.now()).await.unwrap();
+    task::sites::once(&app).await.unwrap();
+    assert_eq!(app.store.server_by_id(id).await.unwrap().unwrap().desired, Desired::Running);
+}
+
+#[actix_web::test]
+async fn a_site_that_was_removed_can_still_be_given_up_and_taken_back() {
+    let house = house().await;
+    let (site, app, root) = (house.site().await, house.app(), operator(&house).await);
+    assert_eq!(say(&site, &root, "rome", json!({ "lost": true })).await.status, 404);
+    wanted(&house, "bob", json!({ "site": "rome" })).await;
+    wanted(&house, "alice", json!({ "site": "bari" })).await;
+    assert_eq!(specola::sites::removed(&app).await.unwrap(), [("rome".to_owned(), 1)].into());
+    for change in [json!({ "drained": true }), json!({ "lost": true, "drained": true }), json!({ "maintenance": null })]
+    {
+        assert_eq!(say(&site, &root, "rome", change.clone()).await.status, 404, "{change}");
+    }
+    let told = say(&site, &root, "rome", json!({ "lost": true })).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    assert_eq!((&told.json()["lost"], &told.json()["servers"]), (&json!(true), &json!(1)));
+    assert!(app.sites.given_up().contains("rome"));
+    assert_eq!(say(&site, &root, "rome", json!({ "lost": false })).await.status, 200);
+    assert!(app.sites.given_up().is_empty());
+}
+
+#[actix_web::test]
 async fn servers_of_the_site_are_stopped_when_it_begins_and_their_people_told() {
     let house = house().await;
     let (site, app, root) = (house.site().await, house.app(), operator(&house).await);
@@ -278,10 +327,11 @@ async fn what_one_hub_is_told_the_others_know_at_their_next_look() {
     let house = house().await;
     let (site, root) = (house.site().await, operator(&house).await);
     let other = specola::sites::Sites::default();
+    other.refresh(&house.app().store).await.unwrap();
     assert!(other.given_up().is_empty());
     let heard = Arc::new(Mutex::new(Vec::new()));
     let ear = heard.clone();
-    other.tell(move |lost| ear.lock().unwrap().push(lost));
+    other.tell(move |lost, _| ear.lock().unwrap().push(lost)).await;
     assert_eq!(say(&site, &root, "bari", json!({ "lost": true })).await.status, 200);
     other.refresh(&house.app().store).await.unwrap();
     for sites in [&other, &*house.app().sites] {
