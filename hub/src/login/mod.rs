@@ -40,7 +40,7 @@ use self::pam::Pam;
 pub use self::password::Passwords;
 use self::post_auth::PostAuth;
 use self::throttle::Throttles;
-pub use self::turn::Turns;
+pub use self::turn::{Turn, Turns};
 use crate::collaboration;
 use crate::config::auth::Authenticator;
 use crate::config::{AuthConfig, HooksConfig};

@@ -47,7 +47,7 @@ use self::unkept::Unkept;
 use self::written::Written;
 use crate::app::App;
 use crate::http::Problem;
-use crate::login::Turns;
+use crate::login::{Turn, Turns};
 
 /// A hub that died in the middle of a refresh holds nobody's tokens for longer.
 const LEASE: TimeDelta = TimeDelta::seconds(45);
@@ -351,7 +351,7 @@ async fn is_elsewhere(app: &App, user: UserId) -> Result<bool, StoreError> {
 }
 
 async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) -> Result<Access, Refused> {
-    let _turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
+    let turn = app.upstream.turns.wait(user.to_string()).await.ok_or_else(busy)?;
     // Whoever had the turn before may have brought it.
     if let Some(found) = ready(app, user, want, at_least).await? {
         return Ok(found.hand_out(app, user));
@@ -366,7 +366,18 @@ async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) ->
         Err(refused) => Err(refused),
     };
     release(app, user).await;
+    make_way(app, turn);
     outcome
+}
+
+/// Lets nobody of this hub have the next turn at once: another hub, which can but look now and then, would never have its own.
+fn make_way(app: &App, turn: Turn) {
+    if app.store.is_shared() {
+        app.upstream.runtime.spawn(async move {
+            tokio::time::sleep(LOOK * 3 / 2).await;
+            drop(turn);
+        });
+    }
 }
 
 async fn check(app: &Arc<App>, user: UserId, age: TimeDelta) -> Result<(), Refused> {

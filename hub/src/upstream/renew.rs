@@ -186,6 +186,7 @@ async fn renewed(
         if let Some(rotated) = rotated {
             others::remember(app, user, &rotated, want, &access).await;
         }
+        tracing::debug!(%user, provider = provider.name(), "a fresh token for others");
         return Ok(access);
     }
     let keeping = store::keep(app, user, kept, kept.renewed(&tokens, app.now())).await;

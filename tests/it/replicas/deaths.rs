@@ -47,11 +47,18 @@ async fn die_at_each(mut hub: Specola, places: Vec<String>) -> Result<Specola> {
     Ok(hub)
 }
 
-/// Waits until some more servers have come and gone.
+/// Waits until some more servers have come and gone, or nobody begins anything more.
 async fn some_more(tally: &Tally, number: u64) -> Result<()> {
     let wanted = tally.stops.load(Ordering::Relaxed) + number;
-    until("servers that come and go", SOON, async || Ok((tally.stops.load(Ordering::Relaxed) >= wanted).then_some(())))
-        .await
+    let enough = || tally.is_over() || tally.stops.load(Ordering::Relaxed) >= wanted;
+    until("servers that come and go", SOON, async || Ok(enough().then_some(()))).await
+}
+
+/// Waits while people ask, or nobody does any more.
+async fn a_while(tally: &Tally) -> Result<()> {
+    let wanted = tally.polls.load(Ordering::Relaxed) + 40;
+    let enough = || tally.is_over() || tally.polls.load(Ordering::Relaxed) > wanted;
+    until("a while", SOON, async || Ok(enough().then_some(()))).await
 }
 
 /// What goes wrong with a cluster, one after another, again and again.
@@ -78,14 +85,12 @@ async fn trouble(cluster: &FakeKubernetes, tally: &Tally) -> Result<u64> {
         cluster.cut().await?;
         some_more(tally, 3).await.context("after a watch had to begin anew")?;
         // The API server is away, then the kubelet: what was asked meanwhile is done after it.
-        let again = tally.polls.load(Ordering::Relaxed);
         cluster.away(true).await?;
-        until("a while", SOON, async || Ok((tally.polls.load(Ordering::Relaxed) > again + 40).then_some(()))).await?;
+        a_while(tally).await?;
         cluster.away(false).await?;
         some_more(tally, 3).await.context("after the API server was away")?;
-        let again = tally.polls.load(Ordering::Relaxed);
         cluster.idle(true).await?;
-        until("a while", SOON, async || Ok((tally.polls.load(Ordering::Relaxed) > again + 40).then_some(()))).await?;
+        a_while(tally).await?;
         cluster.idle(false).await?;
         some_more(tally, 3).await.context("after the kubelet did nothing")?;
         seen += 1;
@@ -140,16 +145,24 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
         tally.end();
         Ok(())
     };
-    let done = try_join(deaths, troubled);
-    let rounds = tokio::select! {
-        done = done => done?.1,
-        // Nobody ends before the deaths do, but with an error.
-        ended = &mut work => return Err(ended.err().context("somebody left")?),
+    let (rounds, over) = {
+        let mut done = std::pin::pin!(try_join(deaths, troubled));
+        tokio::select! {
+        done = &mut done => (done?.1, false),
+        // Nobody ends before the deaths do, but with an error; the troubles may be over later than people are.
+        ended = &mut work => {
+            ended?;
+            ensure!(tally.is_over(), "somebody left");
+            (done.await?.1, true)
+        }
+        }
     };
     if let Ground::Pods(cluster) = &ground {
         cluster.mend().await?;
     }
-    work.await?;
+    if !over {
+        work.await?;
+    }
     // Who stayed is there, and nobody else.
     until("those who stay, and no other lab", SOON, async || {
         let labs = ground.labs(&replicas).await?;
