@@ -374,7 +374,7 @@ async fn turn(app: &Arc<App>, user: UserId, want: &Want, at_least: TimeDelta) ->
 fn make_way(app: &App, turn: Turn) {
     if app.store.is_shared() {
         app.upstream.runtime.spawn(async move {
-            tokio::time::sleep(LOOK * 3 / 2).await;
+            tokio::time::sleep(LOOK * 4).await;
             drop(turn);
         });
     }
