@@ -14,10 +14,10 @@ const FOLDER: &str = "/etc/specola/executors";
 /// The volume with them.
 const VOLUME: &str = "specola-executors";
 /// The templates: file, annotation, and the command of a pod's first container.
-const TEMPLATES: [(&str, &str, &[&str]); 2] = [
-    ("spark.yaml", "specola.executors.spark", &[]),
-    ("dask.yaml", "specola.executors.dask", &["dask-worker", "--nthreads", "1", "--death-timeout", "60"]),
-];
+const TEMPLATES: [(&str, &str, &[&str]); 2] =
+    [("spark.yaml", "specola.executors.spark", &[]), ("dask.yaml", "specola.executors.dask", &DASK_WORKER)];
+/// A worker takes all memory of its container. By itself it would take one processor's part of it, of as many as the machine has.
+const DASK_WORKER: [&str; 7] = ["dask-worker", "--nthreads", "1", "--memory-limit", "1.0", "--death-timeout", "60"];
 /// The name of the container in which an executor is.
 const CONTAINER: &str = "executor";
 /// Where the agent beside an executor gives out keys.
@@ -26,7 +26,13 @@ const COUNTER: &str = "127.0.0.1:9912";
 const SPARK_PORTS: [(&str, u16); 3] =
     [("spark.driver.port", 2222), ("spark.driver.blockManager.port", 7777), ("spark.ui.port", 4040)];
 /// What executors are told of object stores, as their server is.
-const OF_STORAGE: [&str; 4] = ["SPECOLA_STORAGE_NAMES", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"];
+const OF_STORAGE: [&str; 5] = [
+    "SPECOLA_STORAGE_NAMES",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+];
 
 /// Whether an annotation is a template, which only its server reads.
 pub(crate) fn is_template(annotation: &str) -> bool {
@@ -146,7 +152,8 @@ fn template(
                 "allowPrivilegeEscalation": false, "runAsNonRoot": true, "runAsUser": 1000,
                 "capabilities": { "drop": ["ALL"] },
             },
-            "resources": { "requests": { "cpu": "10m", "memory": "64Mi" }, "limits": { "memory": "64Mi" } },
+            // A quota of as many processors as executors has room for them all.
+            "resources": { "requests": { "cpu": "0", "memory": "64Mi" }, "limits": { "memory": "64Mi" } },
         });
         if let Some(policy) = &shape.image_pull_policy {
             beside["imagePullPolicy"] = Value::from(policy.as_str());

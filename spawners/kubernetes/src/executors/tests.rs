@@ -22,6 +22,7 @@ fn plan(storage: bool) -> Plan {
     let mut variables = vec![("JUPYTERHUB_API_TOKEN", "t0ken"), ("JUPYTERHUB_API_URL", "http://hub:8081/hub/api")];
     if storage {
         variables.extend([("SPECOLA_STORAGE_NAMES", "main deep"), ("AWS_ENDPOINT_URL_S3", "https://s3.example.org")]);
+        variables.push(("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required"));
     }
     plan.environment = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     plan
@@ -103,7 +104,22 @@ fn a_server_finds_its_account_and_what_spark_and_dask_read() {
         assert_eq!(template["spec"]["automountServiceAccountToken"], false);
     }
     assert_eq!(spark["spec"]["containers"][0]["args"], Value::Null, "Spark says what it runs");
-    assert_eq!(dask["spec"]["containers"][0]["args"][0], "dask-worker");
+    let worker = dask["spec"]["containers"][0]["args"].as_array().unwrap();
+    assert_eq!(worker[0], "dask-worker");
+    // A part of the container's memory, which is all of it: `auto` is less, the more processors the machine has.
+    assert!(worker.windows(2).any(|pair| pair == ["--memory-limit", "1.0"]), "{worker:?}");
+}
+
+/// Quotas count all containers of a pod, and refuse one that does not say how much it needs.
+#[test]
+fn as_many_executors_fit_in_a_quota_as_it_has_processors() {
+    let (_, templates) = made(&config(json!({}), json!({ "agent_image": "agent:1" })), &plan(true));
+    for template in templates {
+        let containers = template["spec"]["containers"].as_array().unwrap().iter();
+        let asked: Vec<&str> =
+            containers.map(|container| container["resources"]["requests"]["cpu"].as_str().unwrap()).collect();
+        assert_eq!(asked, ["1", "0"]);
+    }
 }
 
 #[test]
@@ -124,6 +140,7 @@ fn executors_find_keys_and_nothing_that_is_written_is_one() {
     let url = "http://127.0.0.1:9912/credentials/main";
     assert_eq!(variable(executor, "AWS_CONTAINER_CREDENTIALS_FULL_URI")["value"], url);
     assert_eq!(variable(executor, "AWS_ENDPOINT_URL_S3")["value"], "https://s3.example.org");
+    assert_eq!(variable(executor, "AWS_REQUEST_CHECKSUM_CALCULATION")["value"], "when_required");
     let secret = |container: &Value, name: &str| variable(container, name)["valueFrom"]["secretKeyRef"]["key"].clone();
     assert_eq!(secret(executor, "AWS_CONTAINER_AUTHORIZATION_TOKEN"), "keys");
     assert_eq!(variable(executor, "JUPYTERHUB_API_TOKEN"), &Value::Null, "that is the agent's");
