@@ -14,6 +14,10 @@ use crate::config::storage::Dialect;
 /// told. The agent reads it.
 pub const NAMES: &str = "SPECOLA_STORAGE_NAMES";
 
+/// When programs of AWS add checksums to what they write. Since 2025 they do so always, over TLS in a way that Ceph's gateway of
+/// version 16 does not know: it refuses the object.
+const CHECKSUMS: &str = "AWS_REQUEST_CHECKSUM_CALCULATION";
+
 /// Addresses beside those of the machine itself from which programs of AWS take keys without TLS.
 const LINK_LOCAL: [&str; 2] = ["169.254.170.2", "169.254.170.23"];
 
@@ -27,6 +31,9 @@ pub fn variables(offers: &[&Offer], api_url: &str, token: &Secret) -> Vec<(Strin
         ("AWS_REGION".to_owned(), first.config.region.clone()),
         ("AWS_DEFAULT_REGION".to_owned(), first.config.region.clone()),
     ];
+    if offers.iter().any(|offer| offer.config.dialect == Dialect::Ceph) {
+        variables.push((CHECKSUMS.to_owned(), "when_required".to_owned()));
+    }
     if is_taken(api_url) {
         let url = format!("{api_url}/user/storage/{}/credentials", first.name());
         variables.push(("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), url));
@@ -93,6 +100,15 @@ mod tests {
             assert_eq!(value(&made, name), expected, "{name}");
         }
         assert!(variables(&[], "http://127.0.0.1:8081/hub/api", &Secret::new("t")).is_empty());
+    }
+
+    #[test]
+    fn what_is_written_to_ceph_has_no_checksums_that_it_does_not_know() {
+        let (minio, mut ceph) = (offer("main"), offer("deep"));
+        ceph.config.dialect = Dialect::Ceph;
+        let made = |offers: &[&Offer]| variables(offers, "http://127.0.0.1:8081/hub/api", &Secret::new("t"));
+        assert_eq!(value(&made(&[&minio, &ceph]), CHECKSUMS), Some("when_required"));
+        assert_eq!(value(&made(&[&minio]), CHECKSUMS), None);
     }
 
     #[test]
