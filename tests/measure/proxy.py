@@ -77,11 +77,11 @@ def with_interval(ratio):
 
 
 def line(what, values, more=()):
-    return f"{what:<44}" + "".join(f"{'' if value is None else number(value):>12}" for value in values) + "".join(more)
+    return f"{what:<48}" + "".join(f"{'' if value is None else number(value):>12}" for value in values) + "".join(more)
 
 
 def heads(what, names):
-    return f"\n{what:<44}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in names)
+    return f"\n{what:<48}" + "".join(f"{name.removeprefix('configurable-'):>12}" for name in names)
 
 
 def print_table(found, names, others):
@@ -136,4 +136,4 @@ def report(folder, count):
           f"Every figure is in {os.path.relpath(RAW)}.")
     print(heads("Whether it holds", names))
     for case, held in matrix.matrix(folder).items():
-        print(f"{case:<44}" + "".join(f"{'yes' if held[name] else 'NO':>12}" for name in names))
+        print(f"{case:<48}" + "".join(f"{'yes' if held[name] else 'NO':>12}" for name in names))
