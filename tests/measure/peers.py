@@ -168,7 +168,7 @@ def specola_as_chp(folder, target):
 
 
 def specola(folder, target, pem=None):
-    """Finds its route in the snapshot which it keeps for times without a hub. Has a thread for each processor that it may use."""
+    """Finds its route in the snapshot which it keeps for times without a hub. Has a thread for each processor it may use."""
     port = machine.free_port()
     token = write(folder, f"token-{port}", TOKEN)
     os.chmod(token, 0o600)

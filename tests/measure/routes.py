@@ -65,7 +65,7 @@ class Routes:
 
 
 def table(folder):
-    """By name of peer, its figures for each count of routes; and with the most, p99 of requests, also while some are added."""
+    """By name of peer, its figures for each count of routes; and with the most, p99 of requests, also while some come."""
     found = {}
     with blocks.backend(folder) as (target, _):
         for make in (peers.configurable_http_proxy, peers.specola_as_chp):
