@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 
-from . import hubs, kubernetes, peers, proxy, scale
+from . import answers, hubs, kubernetes, peers, proxy, scale
+from .blocks import blocks
 
 SECONDS = 5
 
@@ -48,7 +49,7 @@ def line(what, reference, own, more_is_better, note=""):
 def main(rounds):
     with tempfile.TemporaryDirectory() as root:
         found = measure_hubs(root, rounds)
-        measured, _ = proxy.blocks(root, rounds, [peers.configurable_http_proxy, peers.haproxy, peers.specola], [proxy.small])
+        measured, _ = blocks(root, rounds, [peers.configurable_http_proxy, peers.haproxy, peers.specola], [answers.small])
         of_proxies = {name: figures["small request"] for name, figures in measured.items()}
     theirs, ours = found["JupyterHub"], found["Specola"]
     haproxy = statistics.median(of_proxies["haproxy"])

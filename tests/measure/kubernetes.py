@@ -15,7 +15,7 @@ import time
 import urllib.error
 import uuid
 
-from . import hubs, machine, proxy, scale
+from . import blocks, hubs, machine, scale
 
 # So many people wait for their server at once: what JupyterHub lets start at once.
 AT_ONCE = 100
@@ -233,7 +233,7 @@ def measured(root, hub, mark, fake, names):
     found = {"memory before": machine.memory(of_hub(hub, mark))}
     before = machine.processor_time(of_hub(hub, mark))
     asking = Asking(hub.hub_port, names, root)
-    with proxy.Busy([mark, fake.mark]) as busy:
+    with blocks.Busy([mark, fake.mark]) as busy:
         asking.start()
         began = time.monotonic()
         try:

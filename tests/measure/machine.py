@@ -18,6 +18,8 @@ SERVER, CLIENT = "0", "1"
 # Certificates are those of this measurement.
 UNVERIFIED = ssl._create_unverified_context()
 MARK = "SPECOLA_BENCH"
+# By mark, the session of what was started: nginx writes the titles of its workers over their environment.
+sessions = {}
 
 
 def free_port():
@@ -27,13 +29,13 @@ def free_port():
 
 
 def marked(mark):
-    """The processes that carry a mark in their environment."""
+    """The processes that carry a mark in their environment, or are of the session of what was started with it."""
     wanted = f"{MARK}={mark}".encode()
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for name in map(int, filter(str.isdigit, os.listdir("/proc"))):
         with contextlib.suppress(OSError):
             with open(f"/proc/{name}/environ", "rb") as file:
-                if wanted in file.read().split(b"\0"):
-                    yield int(name)
+                if wanted in file.read().split(b"\0") or os.getsid(name) == sessions.get(mark):
+                    yield name
 
 
 @contextlib.contextmanager
@@ -42,7 +44,9 @@ def running(command, folder, environment=None, processor=SERVER):
     mark = uuid.uuid4().hex
     with open(os.path.join(folder, "output.log"), "ab") as log:
         child = subprocess.Popen(["taskset", "-c", processor, *command], cwd=folder, stdin=subprocess.DEVNULL,
-                                 stdout=log, stderr=log, env={**os.environ, **(environment or {}), MARK: mark})
+                                 stdout=log, stderr=log, start_new_session=True,
+                                 env={**os.environ, **(environment or {}), MARK: mark})
+    sessions[mark] = child.pid
     try:
         yield mark
     except OSError:
@@ -66,14 +70,16 @@ def get(url, headers=None, method="GET", body=None):
         return answer.read()
 
 
-def wait_for(url, headers=None, seconds=60):
-    """Asks until the answer is a good one. Gives the time it took."""
+def wait_for(url, headers=None, seconds=60, status=200):
+    """Asks until the answer is the one that is wanted. Gives the time it took."""
     began = time.monotonic()
     while True:
         try:
             get(url, headers)
             return time.monotonic() - began
-        except OSError:
+        except OSError as error:
+            if getattr(error, "code", None) == status:
+                return time.monotonic() - began
             if time.monotonic() - began > seconds:
                 raise
             time.sleep(0.002)
@@ -85,6 +91,21 @@ def memory(processes):
     for process in processes:
         with open(f"/proc/{process}/smaps_rollup") as file:
             kilobytes += int(re.search(r"^Pss:\s+(\d+) kB", file.read(), re.M)[1])
+    return kilobytes / 1024
+
+
+def forget_peak(processes):
+    for process in processes:
+        with open(f"/proc/{process}/clear_refs", "w") as file:
+            file.write("5")
+
+
+def peak(processes):
+    """The most memory in MB that was resident since the last peak was forgotten."""
+    kilobytes = 0
+    for process in processes:
+        with open(f"/proc/{process}/status") as file:
+            kilobytes += int(re.search(r"^VmHWM:\s+(\d+) kB", file.read(), re.M)[1])
     return kilobytes / 1024
 
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from . import peers, proxy
+from . import blocks, peers
 
 PATIENCE = 2
 KEY = base64.b64encode(b"0123456789abcdef").decode()
@@ -168,7 +168,7 @@ def matrix(folder):
     for make in peers.ALL:
         for name, case in CASES.items():
             upstream = Upstream()
-            with contextlib.closing(upstream), proxy.started(make, folder, upstream.port) as (peer, _):
+            with contextlib.closing(upstream), blocks.started(make, folder, upstream.port) as (peer, _):
                 upstream.seen = b""
                 try:
                     held = case(peer, upstream)

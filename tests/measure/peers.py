@@ -9,27 +9,30 @@ from . import machine
 TOKEN = "a-token-for-measuring"
 HEADERS = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
 PREFIX = "/user/alice/"
+# A port at which nobody listens.
+NOBODY = 1
 
 
 class Peer:
-    """A proxy: how it is started, and what is to be done before it is asked. `api_port` is of a REST API for routes."""
+    """A proxy: how it is started, and what is to be done before it is asked. `api_port` is of a REST API for routes,
+    `target` the port to which they lead, and `status` that of its answers."""
 
-    def __init__(self, name, command, port, api_port=None, environment=None, scheme="http"):
-        self.name, self.command, self.port, self.api_port, self.scheme = name, command, port, api_port, scheme
-        self.environment = environment or {}
+    def __init__(self, name, command, port, target, api_port=None, environment=None, scheme="http"):
+        self.name, self.command, self.port, self.target = name, command, port, target
+        self.api_port, self.environment, self.scheme, self.status = api_port, environment or {}, scheme, 200
 
     @property
     def url(self):
         return f"{self.scheme}://127.0.0.1:{self.port}{PREFIX}api"
 
-    def ready(self, target):
+    def ready(self):
         if self.api_port:
             machine.wait_for(f"http://127.0.0.1:{self.api_port}/api/routes", HEADERS)
-            self.add_route(PREFIX.strip("/"), target)
-        machine.wait_for(self.url)
+            self.add_route(PREFIX.strip("/"))
+        machine.wait_for(self.url, status=self.status)
 
-    def add_route(self, path, target):
-        body = json.dumps({"target": f"http://127.0.0.1:{target}"}).encode()
+    def add_route(self, path):
+        body = json.dumps({"target": f"http://127.0.0.1:{self.target}"}).encode()
         machine.get(f"http://127.0.0.1:{self.api_port}/api/routes/{path}", HEADERS, "POST", body)
 
 
@@ -60,19 +63,34 @@ def secured(make):
     return made
 
 
+def serverless(make):
+    """The same proxy, whose server is not there."""
+    def made(folder, target):
+        peer = make(folder, NOBODY)
+        peer.status = 502 if peer.name == "nginx" else 503
+        return peer
+    return made
+
+
+def with_two_threads(make):
+    def made(folder, target):
+        return make(folder, target, threads=2)
+    return made
+
+
 def scheme(pem):
     return "https" if pem else "http"
 
 
 def nothing(folder, target):
     """No proxy at all: what the load and the server cost by themselves."""
-    return Peer("no proxy", None, target)
+    return Peer("no proxy", None, target, target)
 
 
-def haproxy(folder, target, pem=None):
+def haproxy(folder, target, pem=None, threads=1):
     port = machine.free_port()
     path = write(folder, "haproxy.cfg", f"""global
-  nbthread 1
+  nbthread {threads}
   maxconn 9500
 defaults
   mode http
@@ -81,20 +99,21 @@ defaults
   timeout tunnel 1h
   timeout connect 5s
   option http-keep-alive
+{"  retries 0" if target == NOBODY else ""}
   option forwardfor
 listen here
   bind 127.0.0.1:{port}{f" ssl crt {pem} alpn h2,http/1.1" if pem else ""}
   http-reuse always
   server lab 127.0.0.1:{target}
 """)
-    return Peer("haproxy", ["haproxy", "-db", "-f", path], port, scheme=scheme(pem))
+    return Peer("haproxy", ["haproxy", "-db", "-f", path], port, target, scheme=scheme(pem))
 
 
-def nginx(folder, target, pem=None):
+def nginx(folder, target, pem=None, threads=1):
     port = machine.free_port()
-    # A master and its workers write their titles over the mark by which processes are found; one that is both does not.
     path = write(folder, "nginx.conf", f"""daemon off;
-master_process off;
+master_process {"on" if threads > 1 else "off"};
+worker_processes {threads};
 worker_rlimit_nofile 20000;
 pid {folder}/nginx.pid;
 error_log stderr warn;
@@ -109,7 +128,7 @@ http {{
   upstream lab {{ server 127.0.0.1:{target}; keepalive 64; }}
   map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
   server {{
-    listen 127.0.0.1:{port}{" ssl http2" if pem else ""};
+    listen 127.0.0.1:{port}{" ssl http2" if pem else ""}{" reuseport" if threads > 1 else ""};
 {f"    ssl_certificate {pem}; ssl_certificate_key {pem};" if pem else ""}
     location / {{
       proxy_pass http://lab;
@@ -126,7 +145,7 @@ http {{
   }}
 }}
 """)
-    return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port, scheme=scheme(pem))
+    return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port, target, scheme=scheme(pem))
 
 
 def chp_command(program, port, api_port):
@@ -138,17 +157,18 @@ def configurable_http_proxy(folder, target, pem=None):
     port, api_port = machine.free_port(), machine.free_port()
     command = chp_command([os.environ["SPECOLA_CHP"]], port, api_port)
     command += ["--ssl-cert", pem + ".crt", "--ssl-key", pem + ".key"] if pem else []
-    return Peer("configurable-http-proxy", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN}, scheme(pem))
+    return Peer("configurable-http-proxy", command, port, target, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN},
+                scheme(pem))
 
 
 def specola_as_chp(folder, target):
     port, api_port = machine.free_port(), machine.free_port()
     command = chp_command([os.environ["SPECOLA_BIN"], "configurable-http-proxy"], port, api_port)
-    return Peer("Specola", command, port, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
+    return Peer("Specola", command, port, target, api_port, {"CONFIGPROXY_AUTH_TOKEN": TOKEN})
 
 
 def specola(folder, target, pem=None):
-    """Finds its route in the snapshot which it keeps for times without a hub."""
+    """Finds its route in the snapshot which it keeps for times without a hub. Has a thread for each processor it may use."""
     port = machine.free_port()
     token = write(folder, f"token-{port}", TOKEN)
     os.chmod(token, 0o600)
@@ -158,10 +178,11 @@ def specola(folder, target, pem=None):
     return Peer("Specola", [os.environ["SPECOLA_BIN"], "proxy", "--listen", f"127.0.0.1:{port}", "--token-file", token,
                             "--snapshot", routes, "--max-connections", "9500",
                             *(["--ssl-cert", pem + ".crt", "--ssl-key", pem + ".key"] if pem else [])],
-                port, scheme=scheme(pem))
+                port, target, scheme=scheme(pem))
 
 
 ALL = [configurable_http_proxy, nginx, haproxy, specola]
+TWO_THREADS = [with_two_threads(nginx), with_two_threads(haproxy), specola]
 for make in ALL:
     make.speaks_http2 = make is not configurable_http_proxy
 

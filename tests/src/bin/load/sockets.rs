@@ -1,9 +1,10 @@
-use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -13,10 +14,13 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 #[derive(clap::Args)]
 pub struct Hold {
     url: url::Url,
-    count: usize,
+    count: u32,
+    /// Seconds between two pings of a websocket.
+    #[arg(long, default_value_t = 30.0)]
+    ping: f64,
 }
 
-/// Prints how many messages came back and in which time.
+/// Prints a line when all are open, and then how many messages came back and in which time.
 #[derive(clap::Args)]
 pub struct Echo {
     url: url::Url,
@@ -29,14 +33,14 @@ pub struct Echo {
     size: usize,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+pub type Socket = WebSocketStream<TcpStream>;
 
 /// Small buffers, so that the load itself can hold thousands.
 pub fn small() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0)
 }
 
-async fn open(url: &url::Url) -> Result<Socket> {
+pub async fn open(url: &url::Url) -> Result<Socket> {
     let stream = TcpStream::connect(super::transfer::authority(url)?).await?;
     stream.set_nodelay(true)?;
     let (mut socket, _) = tokio_tungstenite::client_async_with_config(url.as_str(), stream, Some(small())).await?;
@@ -44,8 +48,13 @@ async fn open(url: &url::Url) -> Result<Socket> {
     Ok(socket)
 }
 
+pub async fn open_all(url: &url::Url, count: usize) -> Result<Vec<Socket>> {
+    let opened: Vec<_> = stream::iter(0..count).map(|_| open(url)).buffer_unordered(32).collect().await;
+    opened.into_iter().collect()
+}
+
 /// Sends a message and waits for it.
-async fn back(socket: &mut Socket, message: Message) -> Result<()> {
+pub async fn back(socket: &mut Socket, message: Message) -> Result<()> {
     socket.send(message.clone()).await?;
     let answer = socket.next().await.context("the websocket ended")??;
     ensure!(answer == message, "another message came back: {answer:?}");
@@ -54,12 +63,38 @@ async fn back(socket: &mut Socket, message: Message) -> Result<()> {
 
 impl Hold {
     pub async fn run(self) -> Result<()> {
-        let opened = stream::iter(0..self.count).map(|_| open(&self.url)).buffer_unordered(32);
-        let sockets: Vec<_> = opened.collect().await;
-        let sockets = sockets.into_iter().collect::<Result<Vec<_>>>()?;
-        println!(r#"{{"open": {}}}"#, sockets.len());
-        tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+        let sockets = open_all(&self.url, self.count as usize).await?;
+        super::print_open(sockets.len());
+        if line().await? {
+            let (now, period) = (Instant::now(), Duration::from_secs_f64(self.ping));
+            let mut alive = JoinSet::new();
+            for (number, socket) in (0..self.count).zip(sockets) {
+                alive.spawn(ping(socket, now + period * number / self.count, period));
+            }
+            tokio::select! {
+                Some(ended) = alive.join_next() => ended??,
+                end = line() => drop(end?),
+            }
+        } else {
+            drop(sockets);
+        }
         Ok(())
+    }
+}
+
+/// Waits for a line of standard input, and says whether one came before its end.
+async fn line() -> Result<bool> {
+    Ok(tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await?? > 0)
+}
+
+/// Sends pings for ever. Errors: no answer to one.
+async fn ping(mut socket: Socket, first: Instant, period: Duration) -> Result<()> {
+    let mut ticks = tokio::time::interval_at(first, period);
+    loop {
+        ticks.tick().await;
+        socket.send(Message::Ping(Bytes::new())).await?;
+        let answer = socket.next().await.context("the websocket ended")??;
+        ensure!(answer.is_pong(), "no answer to a ping: {answer:?}");
     }
 }
 
@@ -67,10 +102,8 @@ impl Echo {
     pub async fn run(self) -> Result<()> {
         ensure!(self.rate > 0.0 && self.sockets > 0 && self.seconds > 0.0, "all figures are above zero");
         let period = Duration::from_secs_f64(f64::from(self.sockets) / self.rate);
-        let mut sockets = Vec::new();
-        for _ in 0..self.sockets {
-            sockets.push(open(&self.url).await?);
-        }
+        let sockets = open_all(&self.url, self.sockets as usize).await?;
+        super::print_open(sockets.len());
         let end = Instant::now() + Duration::from_secs_f64(self.seconds);
         let message = Message::binary(vec![b'x'; self.size]);
         let runs: Vec<_> = (0..self.sockets)
@@ -84,7 +117,7 @@ impl Echo {
         for run in runs {
             took.extend(run.await??);
         }
-        super::print_times(took);
+        println!("{}", super::times(took));
         Ok(())
     }
 }

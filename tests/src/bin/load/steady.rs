@@ -4,14 +4,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, HOST};
-use http::{HeaderName, HeaderValue, Request};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderName, HeaderValue, Method, Request};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Prints how many requests were answered with 200 and in which time. Any other answer ends it.
+/// Prints how many requests were answered as they should be and in which time. Any other answer ends it.
 #[derive(clap::Args)]
 pub struct Steady {
     url: url::Url,
@@ -27,6 +27,12 @@ pub struct Steady {
     /// A new connection for each request.
     #[arg(long)]
     close: bool,
+    /// The body of each request, which then is a POST.
+    #[arg(long)]
+    post: Option<String>,
+    /// Of each answer.
+    #[arg(long, default_value_t = 200)]
+    status: u16,
 }
 
 /// What is asked, and with which token.
@@ -35,7 +41,7 @@ struct Question {
     token: Option<String>,
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
+pub type Sender = SendRequest<Full<Bytes>>;
 
 impl Steady {
     pub async fn run(self) -> Result<()> {
@@ -65,7 +71,7 @@ impl Steady {
         for run in runs {
             took.extend(run.await??);
         }
-        super::print_times(took);
+        println!("{}", super::times(took));
         Ok(())
     }
 
@@ -89,7 +95,12 @@ impl Steady {
                 return Ok(took);
             }
             let question = questions.next().context("a request")?;
-            let mut request = Request::get(&question.path).header(HOST, &authority).body(Empty::new())?;
+            let (method, body) = match &self.post {
+                Some(body) => (Method::POST, Bytes::from(body.clone())),
+                None => (Method::GET, Bytes::new()),
+            };
+            let request = Request::builder().method(method).uri(&question.path).header(HOST, &authority);
+            let mut request = request.body(Full::new(body))?;
             request.headers_mut().extend(headers.iter().cloned());
             if let Some(token) = &question.token {
                 request.headers_mut().insert(AUTHORIZATION, format!("token {token}").parse()?);
@@ -102,7 +113,7 @@ impl Steady {
                 None => connect(&authority).await?,
             };
             let answer = sender.send_request(request).await?;
-            ensure!(answer.status() == 200, "{}: status {}", question.path, answer.status());
+            ensure!(answer.status() == self.status, "{}: status {}", question.path, answer.status());
             answer.into_body().collect().await?;
             took.push(due.elapsed());
             kept = (!self.close).then_some(sender);
@@ -110,7 +121,7 @@ impl Steady {
     }
 }
 
-async fn connect(authority: &str) -> Result<Sender> {
+pub async fn connect(authority: &str) -> Result<Sender> {
     let stream = TcpStream::connect(authority).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -125,7 +136,7 @@ fn question(line: &str) -> Question {
     }
 }
 
-fn header(line: &str) -> Result<(HeaderName, HeaderValue)> {
+pub fn header(line: &str) -> Result<(HeaderName, HeaderValue)> {
     let (name, value) = line.split_once(':').context("a header is NAME: VALUE")?;
     Ok((name.parse()?, value.trim().parse()?))
 }

@@ -1,14 +1,16 @@
-use std::time::Instant;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http::Request;
 use http::header::{CONTENT_LENGTH, HOST};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Prints how many bytes went through, in how many seconds.
 #[derive(clap::Args)]
@@ -18,6 +20,9 @@ pub struct Transfer {
     count: u64,
     #[arg(long, default_value_t = 1)]
     connections: usize,
+    /// Ends after so many seconds, in the middle of what is under way.
+    #[arg(long)]
+    seconds: Option<f64>,
     /// Uploads so many bytes each time instead of reading an answer.
     #[arg(long)]
     upload: Option<u64>,
@@ -28,22 +33,21 @@ pub const PIECE: usize = 64 * 1024;
 
 impl Transfer {
     pub async fn run(self) -> Result<()> {
-        let began = Instant::now();
-        let mut runs = stream::iter((0..self.connections).map(|_| self.one())).buffer_unordered(self.connections);
-        let mut bytes = 0;
-        while let Some(run) = runs.next().await {
-            bytes += run?;
+        let (began, bytes) = (Instant::now(), Cell::new(0));
+        let all = futures_util::future::try_join_all((0..self.connections).map(|_| self.one(&bytes)));
+        match self.seconds.map(Duration::from_secs_f64) {
+            Some(seconds) => drop(timeout(seconds, all).await.ok().transpose()?),
+            None => drop(all.await?),
         }
-        println!(r#"{{"bytes": {bytes}, "seconds": {}}}"#, began.elapsed().as_secs_f64());
+        println!(r#"{{"bytes": {}, "seconds": {}}}"#, bytes.get(), began.elapsed().as_secs_f64());
         Ok(())
     }
 
-    async fn one(&self) -> Result<u64> {
+    async fn one(&self, bytes: &Cell<u64>) -> Result<()> {
         let authority = authority(&self.url)?;
         let stream = TcpStream::connect(&authority).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let mut bytes = 0;
         for _ in 0..self.count {
             let length = self.upload.unwrap_or(0);
             let request = match self.upload {
@@ -52,12 +56,13 @@ impl Transfer {
             };
             let mut answer = sender.send_request(request.header(HOST, &authority).body(pieces(length))?).await?;
             ensure!(answer.status() == 200, "status {}", answer.status());
-            bytes += length;
+            bytes.update(|so_far| so_far + length);
             while let Some(frame) = answer.frame().await {
-                bytes += frame?.data_ref().map_or(0, Bytes::len) as u64;
+                let length = frame?.data_ref().map_or(0, Bytes::len) as u64;
+                bytes.update(|so_far| so_far + length);
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 
