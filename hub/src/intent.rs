@@ -43,7 +43,7 @@ pub async fn wait_for(app: &App, id: SpawnerId, until: Until) -> Result<bool, Pr
 /// Waits for a server, at most so long.
 pub async fn wait_at_most(app: &App, id: SpawnerId, until: Until, patience: Duration) -> Result<bool, Problem> {
     let deadline = tokio::time::Instant::now() + patience;
-    let mut changes = app.keeper.signals().follow_servers();
+    let changes = app.keeper.signals().follow([id].into());
     loop {
         changes.mark_unchanged();
         let Some(server) = app.store.server_by_id(id).await? else { return Ok(true) };
@@ -55,7 +55,7 @@ pub async fn wait_at_most(app: &App, id: SpawnerId, until: Until, patience: Dura
             return Ok(true);
         }
         tokio::select! {
-            _ = changes.changed() => {}
+            () = changes.changed() => {}
             () = tokio::time::sleep(LOOK) => {}
             () = tokio::time::sleep_until(deadline) => return Ok(false),
         }
@@ -235,11 +235,7 @@ pub async fn stop_and_remove(app: &App, by: &Actor, server: &Server) -> Result<b
     let wanted = app.store.want_removed(server.id, &mark, app.now()).await?;
     breakpoint::pass("intent.stop.after");
     note_stop(app, by, server, wanted).await;
-    let is_over = wait_for(app, server.id, Until::Stopped).await?;
-    if is_over {
-        remove(app, by, server.id).await?;
-    }
-    Ok(is_over)
+    Ok(wait_for(app, server.id, Until::Stopped).await? && remove(app, by, server.id).await?)
 }
 
 async fn note_stop(app: &App, by: &Actor, server: &Server, wanted: WantStopped) {
@@ -264,12 +260,19 @@ pub async fn want_idle_stopped(
     Ok(wanted)
 }
 
-/// Deletes a stopped server for good.
-pub async fn remove(app: &App, by: &Actor, id: SpawnerId) -> Result<(), Problem> {
-    let Some(server) = app.keeper.hold_at_rest(id).await? else { return Ok(()) };
+/// Deletes a stopped server for good. `false` where its driver cannot be asked: without the row nobody would ever clear away
+/// what is left of it.
+pub async fn remove(app: &App, by: &Actor, id: SpawnerId) -> Result<bool, Problem> {
+    let Some(server) = app.keeper.hold_at_rest(id).await? else { return Ok(true) };
     let identity = app.keeper.identity(&server);
     if let Err(error) = app.driver.forget(&identity, state_of(&server)).await {
-        tracing::warn!(user = server.user_name, server = server.name, "remains are left: {error}");
+        tracing::warn!(
+            user = server.user_name,
+            server = server.name,
+            "not deleted yet, what is left of it cannot be: {error}"
+        );
+        app.keeper.let_go(id).await?;
+        return Ok(false);
     }
     if app.store.delete_server(id).await? {
         app.audited(by, Act::ServerDelete, Object::Server(&server.user_name, &server.name), Value::Null).await;
@@ -277,7 +280,7 @@ pub async fn remove(app: &App, by: &Actor, id: SpawnerId) -> Result<(), Problem>
         // Somebody asked for it meanwhile: the start that has waited finds what is left.
         app.keeper.let_go(id).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The stored failure of a server, if its last start or run ended with one.

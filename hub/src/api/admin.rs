@@ -3,7 +3,7 @@
 //! Rows of the database are read, so that what another hub does is told too; what this one does wakes the stream at once. A
 //! stream ends after a while and the browser asks again: with that, rights are judged anew.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ use pages::Frame;
 use pages::Template;
 use pages::admin::people::{Row, RowAlone, seen};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::app::App;
 use crate::http::guard::{May, rights};
 use crate::http::{Answer, Caller, Problem, url};
+use crate::keeper::signals::Followed;
 use crate::page::surround;
 use crate::panel::asked::Asked;
 use crate::panel::{self, rows};
@@ -53,7 +54,7 @@ pub async fn stream(request: HttpRequest, app: web::Data<App>, who: May<rights::
         known: HashMap::new(),
         seen: last.or_else(|| url::argument(&request, "seen")),
         frame: surround(&request, &app, Some(&who.0), "admin").parts().0,
-        changes: app.keeper.signals().follow_servers(),
+        changes: app.keeper.signals().follow(HashSet::new()),
         version: None,
         looked: Instant::now(),
         ends: Instant::now() + LIFE,
@@ -89,7 +90,8 @@ struct Follower {
     known: HashMap<String, Row>,
     /// What the reader's rows look like, until the first look.
     seen: Option<String>,
-    changes: watch::Receiver<u64>,
+    /// Their servers.
+    changes: Followed,
     /// The database as it was at the last look, where that can be told.
     version: Option<Version>,
     looked: Instant,
@@ -110,7 +112,7 @@ impl Follower {
                 return None;
             }
             tokio::select! {
-                _ = self.changes.changed() => tokio::time::sleep_until(self.looked + PAUSE).await,
+                () = self.changes.changed() => tokio::time::sleep_until(self.looked + PAUSE).await,
                 () = tokio::time::sleep_until(self.looked + LOOK) => {}
                 () = tokio::time::sleep_until(alive) => return Some(Bytes::from_static(b":\n\n")),
                 () = stop.cancelled() => return None,
@@ -138,6 +140,7 @@ impl Follower {
         }
         let users = self.app.store.users_named(&self.names).await?;
         let people = complete(&self.app.store, users).await?;
+        self.changes.follow(people.iter().flat_map(|person| &person.servers).map(|server| server.id).collect());
         let found: HashMap<String, Row> = people
             .iter()
             .filter_map(|person| rows::row(&self.app, &self.caller, person))

@@ -10,7 +10,6 @@ use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
 use hub_store::{Event, Server};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use super::view;
 use crate::app::App;
@@ -18,6 +17,7 @@ use crate::http::guard::{OnServer, rights};
 use crate::http::{Answer, Problem};
 use crate::intent;
 use crate::keeper::progress::told_under;
+use crate::keeper::signals::Followed;
 
 /// A silent stream says this often that it lives, as JupyterHub's.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
@@ -34,7 +34,7 @@ pub async fn stream(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> A
     let not_starting = || Problem::bad(format!("{} is not starting...", on.user().name));
     let server = on.server().filter(tells).ok_or_else(not_starting)?;
     let follower = Follower {
-        changes: app.keeper.signals().follow_servers(),
+        changes: app.keeper.signals().follow([server.id].into()),
         app,
         server: server.id,
         generation: None,
@@ -54,7 +54,7 @@ pub async fn stream(app: web::Data<App>, on: OnServer<rights::ReadServers>) -> A
 /// One reader's place in the events of a server.
 struct Follower {
     app: web::Data<App>,
-    changes: watch::Receiver<u64>,
+    changes: Followed,
     server: SpawnerId,
     /// The start that is followed, once it is known.
     generation: Option<Generation>,
@@ -97,7 +97,7 @@ impl Follower {
                 continue;
             }
             tokio::select! {
-                _ = self.changes.changed() => {}
+                () = self.changes.changed() => {}
                 () = tokio::time::sleep(LOOK) => {}
                 () = tokio::time::sleep_until(alive) => return Some(Bytes::from_static(b"\n\n")),
             }

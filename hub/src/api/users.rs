@@ -403,7 +403,12 @@ pub async fn remove(app: &App, by: &Actor, user: &User) -> Result<(), Problem> {
         }
     }
     for server in &mine {
-        intent::remove(app, by, server.id).await?;
+        if !intent::remove(app, by, server.id).await? {
+            let message = format!("Where servers run cannot be asked, so that {} is not deleted", user.name);
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                .advise("Try again in a few minutes.")
+                .retry_after(60));
+        }
     }
     if !app.store.servers_of(&[user.id]).await?.is_empty() {
         // One was started or made meanwhile; without its row nobody would ever stop it.

@@ -67,6 +67,14 @@ impl CullerConfig {
         })
     }
 
+    /// How close together activity of servers may be to be recorded once: so long, and no longer than keeps everybody who is
+    /// active from seeming idle.
+    pub fn resolution(&self, at_most: Duration) -> Duration {
+        let limits =
+            self.group_timeouts.values().chain([&self.timeout]).filter(|limit| self.enabled && !limit.is_zero());
+        limits.map(|limit| limit.duration() / 4).fold(at_most, Duration::min)
+    }
+
     /// Between two looks.
     pub fn period(&self) -> Duration {
         const LEAST: Duration = Duration::from_millis(500);
@@ -99,6 +107,8 @@ mod tests {
         assert_eq!(config.period(), Duration::from_secs(300));
         let often = CullerConfig { cull_every: Seconds(60.0), ..config.clone() };
         assert_eq!(often.period(), Duration::from_secs(60));
+        assert_eq!(config.resolution(Duration::from_secs(30)), Duration::from_millis(1250));
+        assert_eq!(CullerConfig::default().resolution(Duration::from_secs(300)), Duration::from_secs(300), "it is off");
         let absurd = CullerConfig { timeout: Seconds(1e300), ..config };
         assert_eq!(absurd.rules().unwrap().timeout, TimeDelta::days(36_500));
     }

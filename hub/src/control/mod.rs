@@ -14,11 +14,11 @@ use actix_web::dev::Server as ActixServer;
 use actix_web::{App as Actix, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context;
 use bytes::Bytes;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use futures_util::stream;
 use hub_core::clock::Time;
 use hub_core::secret::Secret;
-use hub_store::Server;
+use hub_store::{Route, Running, Server};
 use serde::Deserialize;
 use spawners::Sight;
 use specola_proxy::wire::{self, Ack, Activity, Line};
@@ -211,9 +211,8 @@ async fn doubt(request: HttpRequest, control: web::Data<Control>, doubt: web::Js
 /// Looks at the server of a route that refused a connection. One that has ended is the keeper's; one that cannot be asked
 /// about is not confirmed, for its port may be another person's by now.
 async fn is_there(app: &App, doubt: &wire::Doubt) -> Result<bool, Problem> {
-    let servers = app.store.active_servers().await?;
-    let own = |server: &&Server| app.paths.server_route(&server.user_name, &server.name) == doubt.prefix;
-    let Some(server) = servers.iter().find(own) else { return Ok(false) };
+    let Some(server) = server_at(app, &doubt.prefix).await? else { return Ok(false) };
+    let server = &server;
     if crate::task::routes::route_of(server, app.keeper.recipe()).target != doubt.target {
         return Ok(false);
     }
@@ -234,6 +233,20 @@ async fn is_there(app: &App, doubt: &wire::Doubt) -> Result<bool, Problem> {
     }
 }
 
+/// The server that a route leads to, by the names in the route's data.
+async fn server_at(app: &App, prefix: &str) -> Result<Option<Server>, Problem> {
+    let routes = app.store.routes_at(&[prefix.to_owned()]).await?;
+    let Some((user, name)) = routes.first().and_then(names) else { return Ok(None) };
+    let Some(user) = app.store.user(user).await? else { return Ok(None) };
+    let server = app.store.server(user.id, name).await?;
+    Ok(server.filter(|server| app.paths.server_route(&server.user_name, &server.name) == prefix))
+}
+
+/// Whose server a route leads to: user and server.
+fn names(route: &Route) -> Option<(&str, &str)> {
+    Some((route.data.get("user")?.as_str()?, route.data.get("server_name")?.as_str()?))
+}
+
 async fn activity(request: HttpRequest, control: web::Data<Control>, batch: web::Json<Activity>) -> Answer {
     admit(&request, &control)?;
     let app = &control.app;
@@ -251,15 +264,27 @@ async fn activity(request: HttpRequest, control: web::Data<Control>, batch: web:
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Writes what the proxies saw to the servers and their users.
+/// Writes what the proxies saw to the servers and their users, unless about the same is known: proxies tell of everybody who
+/// is active every few seconds.
 async fn record(app: &App, moved: HashMap<String, Time>) -> Result<(), Problem> {
     if moved.is_empty() {
         return Ok(());
     }
-    let seen = |server: &Server| {
-        let at = moved.get(&app.paths.server_route(&server.user_name, &server.name))?;
-        Some((server.id, *at))
+    let (prefixes, times): (Vec<String>, Vec<Time>) = moved.into_iter().unzip();
+    let moved: HashMap<&String, Time> = prefixes.iter().zip(times).collect();
+    let routes = app.store.routes_at(&prefixes).await?;
+    let led: HashMap<(&str, &str), Time> =
+        routes.iter().filter_map(|route| Some((names(route)?, *moved.get(&route.prefix)?))).collect();
+    let users: Vec<String> = led.keys().map(|(user, _)| (*user).to_owned()).collect();
+    let resolution = app.config.culler.resolution(app.config.hub.activity_resolution.duration());
+    let resolution = TimeDelta::from_std(resolution).unwrap_or(TimeDelta::MAX);
+    let seen = |server: &Running| {
+        let at = *led.get(&(server.user_name.as_str(), server.name.as_str()))?;
+        server.last_activity.is_none_or(|last| at - last >= resolution).then_some((server.id, at))
     };
-    let servers: Vec<_> = app.store.active_servers().await?.iter().filter_map(seen).collect();
+    let servers: Vec<_> = app.store.running_servers(&users).await?.iter().filter_map(seen).collect();
     Ok(app.store.touch_servers(&servers).await?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -292,12 +292,6 @@ impl Inner {
         Ok(Step::after(false))
     }
 
-    /// Whether at least one proxy is connected, and all that are have this revision.
-    pub(super) async fn is_in_force(&self, revision: i64) -> Result<bool, hub_store::StoreError> {
-        let connected = self.proxies().await?;
-        Ok(!connected.is_empty() && connected.iter().all(|proxy| proxy.revision >= revision))
-    }
-
     pub(super) async fn proxies(&self) -> Result<Vec<Proxy>, hub_store::StoreError> {
         let (now, silence) = (self.now(), self.settings.proxy_silence);
         self.store.connected_proxies(now, now - (silence + self.signals.absence().grace(silence))).await
@@ -340,7 +334,7 @@ impl Inner {
             return self.lost_with_its_route(server).await;
         }
         tracing::info!(user = server.user_name, server = server.name, "stopping");
-        self.signals.progressed();
+        self.signals.progressed(server.id);
         Ok(Step::Again)
     }
 
@@ -374,7 +368,7 @@ impl Inner {
                 events::server_action("stop", server, self.now());
             }
             self.wake_waiting().await;
-            self.signals.progressed();
+            self.signals.progressed(server.id);
         }
         Ok(Step::after(changed))
     }

@@ -81,8 +81,8 @@ impl Inner {
             // A stop that was late is forced.
             Phase::Stopped | Phase::Ready | Phase::Stopping => return Ok(()),
         };
-        let until = self.now() + limit;
-        self.store.begin_deadline_anew(server.id, server.generation, until).await.map(drop)
+        let now = self.now();
+        self.store.begin_deadline_anew(server.id, server.generation, now + limit, now).await.map(drop)
     }
 
     pub(crate) fn is_overdue(&self, server: &Server) -> bool {

@@ -13,6 +13,7 @@ pub mod environment;
 pub mod failure;
 pub mod folders;
 mod hook;
+mod in_force;
 mod lay;
 mod login;
 pub mod prepare;
@@ -108,6 +109,7 @@ pub(crate) struct Inner {
     /// Who holds the leases: one name a data directory, so that a restarted hub knows its own.
     pub holder: String,
     pub signals: Signals,
+    pub in_force: in_force::InForce,
     pub tracker: TaskTracker,
     /// Where the work on servers runs.
     pub runtime: Handle,
@@ -133,8 +135,21 @@ impl Keeper {
             None => probe::Prober::trusting(recipe.ways.ca_file.clone()),
         };
         let runtime = Handle::current();
-        let parts = Inner { store, clock, driver, prober, settings, recipe, holder, signals, tracker, runtime, stop };
-        Self(Arc::new(parts))
+        let in_force = in_force::InForce::default();
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            driver,
+            prober,
+            settings,
+            recipe,
+            holder,
+            signals,
+            in_force,
+            tracker,
+            runtime,
+            stop,
+        }))
     }
 
     /// Where changes of servers and routes are told to those who wait in this process.

@@ -58,7 +58,7 @@ impl Inner {
         if let Err(error) = self.store.append_event(&event).await {
             tracing::warn!(server = %id, "progress not recorded: {error}");
         }
-        self.signals.progressed();
+        self.signals.progressed(id);
     }
 }
 
@@ -89,8 +89,9 @@ impl Record for Recorder<'_> {
     }
 
     async fn patience(&self, at_most: Duration) {
-        let deadline = self.keeper.now() + at_most + self.keeper.settings.start_timeout;
-        let put_off = self.keeper.store.put_off(self.server, self.generation, deadline).await;
+        let now = self.keeper.now();
+        let deadline = now + at_most + self.keeper.settings.start_timeout;
+        let put_off = self.keeper.store.put_off(self.server, self.generation, deadline, now).await;
         match put_off {
             // Whoever attends the start reads the row again.
             Ok(_) => self.keeper.signals.server_changed(self.server),

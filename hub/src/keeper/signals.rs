@@ -1,6 +1,6 @@
 //! Wake-ups within this process. Losing one costs a little waiting and nothing else: the rows are the truth.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -23,7 +23,9 @@ pub struct Signals(Arc<Shared>);
 
 struct Shared {
     slots: Mutex<HashMap<SpawnerId, Slot>>,
-    /// Counts changes of any server: progress and state.
+    /// Who follows which server: where many start at once, each follower is woken for its own alone.
+    followers: Mutex<HashMap<SpawnerId, Vec<Arc<Notify>>>>,
+    /// Counts changes of any server, for who has to do with all of them.
     servers: watch::Sender<u64>,
     /// Counts changes of routes.
     routes: watch::Sender<u64>,
@@ -37,6 +39,7 @@ impl Default for Signals {
     fn default() -> Self {
         Self(Arc::new(Shared {
             slots: Mutex::default(),
+            followers: Mutex::default(),
             servers: watch::Sender::new(0),
             routes: watch::Sender::new(0),
             acknowledged: watch::Sender::new(0),
@@ -73,7 +76,57 @@ impl Drop for Held {
         if !self.ended {
             self.signals.slots().remove(&self.server);
         }
-        self.signals.progressed();
+        self.signals.progressed(self.server);
+    }
+}
+
+/// Follows some servers. A change that comes while nobody waits is kept until somebody does.
+pub struct Followed {
+    signals: Signals,
+    servers: HashSet<SpawnerId>,
+    changed: Arc<Notify>,
+}
+
+impl Followed {
+    /// Returns once one of the servers has changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Forgets a change of before: what is read from now on has it.
+    pub fn mark_unchanged(&self) {
+        let _ = self.changed.notified().now_or_never();
+    }
+
+    /// Follows these servers instead.
+    pub fn follow(&mut self, servers: HashSet<SpawnerId>) {
+        if servers == self.servers {
+            return;
+        }
+        let mut followers = self.signals.followers();
+        for gone in self.servers.difference(&servers) {
+            self.leave(&mut followers, *gone);
+        }
+        for new in servers.difference(&self.servers) {
+            followers.entry(*new).or_default().push(self.changed.clone());
+        }
+        drop(followers);
+        self.servers = servers;
+    }
+
+    fn leave(&self, followers: &mut HashMap<SpawnerId, Vec<Arc<Notify>>>, server: SpawnerId) {
+        if let Some(there) = followers.get_mut(&server) {
+            there.retain(|one| !Arc::ptr_eq(one, &self.changed));
+            if there.is_empty() {
+                followers.remove(&server);
+            }
+        }
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.follow(HashSet::new());
     }
 }
 
@@ -86,6 +139,10 @@ impl Signals {
     fn slots(&self) -> MutexGuard<'_, HashMap<SpawnerId, Slot>> {
         // The map is whole after every statement, so that a panic elsewhere leaves it usable.
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followers(&self) -> MutexGuard<'_, HashMap<SpawnerId, Vec<Arc<Notify>>>> {
+        self.0.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a server for one run; `None` when another run has it, which is then made to read the row once more.
@@ -105,12 +162,12 @@ impl Signals {
         self.slots().get(&server).is_some_and(|slot| slot.held)
     }
 
-    /// Wakes the run that works on the server, and all who follow servers.
+    /// Wakes the run that works on the server, and all who follow it.
     pub fn server_changed(&self, server: SpawnerId) {
         if let Some(slot) = self.slots().get(&server) {
             slot.changed.notify_one();
         }
-        self.progressed();
+        self.progressed(server);
     }
 
     /// Returns once `server_changed` was called for a held server.
@@ -122,13 +179,23 @@ impl Signals {
         }
     }
 
-    /// Wakes all who follow servers.
-    pub fn progressed(&self) {
+    /// Wakes all who follow a server.
+    pub fn progressed(&self, server: SpawnerId) {
+        for follower in self.followers().get(&server).into_iter().flatten() {
+            follower.notify_one();
+        }
         self.0.servers.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Follows servers.
-    pub fn follow_servers(&self) -> watch::Receiver<u64> {
+    /// Follows some servers.
+    pub fn follow(&self, servers: HashSet<SpawnerId>) -> Followed {
+        let mut followed = Followed { signals: self.clone(), servers: HashSet::new(), changed: Arc::default() };
+        followed.follow(servers);
+        followed
+    }
+
+    /// Follows all servers: for one task, not for one a person.
+    pub fn follow_all(&self) -> watch::Receiver<u64> {
         self.0.servers.subscribe()
     }
 
@@ -145,6 +212,11 @@ impl Signals {
     /// Wakes those who wait for proxies.
     pub fn acknowledged(&self) {
         self.0.acknowledged.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// How many acknowledgements there were.
+    pub fn acknowledgements(&self) -> u64 {
+        *self.0.acknowledged.borrow()
     }
 
     /// Follows acknowledgements.
@@ -186,5 +258,26 @@ mod tests {
         assert!(signals.is_held(SERVER));
         drop(next);
         assert!(!signals.is_held(SERVER));
+    }
+
+    #[test]
+    fn a_follower_is_woken_for_its_own_servers_alone() {
+        let signals = Signals::default();
+        let woken = |followed: &Followed| followed.changed().now_or_never().is_some();
+        let (one, mut many) = (signals.follow([SERVER].into()), signals.follow([SERVER, SpawnerId(2)].into()));
+        signals.progressed(SpawnerId(2));
+        assert!(!woken(&one), "it is about another server");
+        assert!(woken(&many) && !woken(&many), "once");
+        signals.server_changed(SERVER);
+        one.mark_unchanged();
+        assert!(!woken(&one), "it has read what changed");
+        many.mark_unchanged();
+        many.follow([SpawnerId(2), SpawnerId(3)].into());
+        signals.progressed(SERVER);
+        assert!(!woken(&many) && woken(&one));
+        signals.progressed(SpawnerId(3));
+        assert!(woken(&many));
+        drop((one, many));
+        assert!(signals.followers().is_empty(), "nothing is left of who has gone");
     }
 }

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut changes = app.keeper.signals().follow_servers();
+    let mut changes = app.keeper.signals().follow_all();
     loop {
         changes.mark_unchanged();
         if let Err(error) = once(&app).await {

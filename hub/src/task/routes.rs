@@ -1,5 +1,6 @@
 //! Which routes there should be, and putting right what is not so.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use hub_core::id::SpawnerId;
@@ -143,20 +144,19 @@ fn is_same(one: &Route, other: &Route) -> bool {
 }
 
 fn difference(routes: &[Route], servers: &[Server], services: &[Service], recipe: &Recipe) -> Difference {
-    let is_there = |route: &Route| routes.iter().any(|there| is_same(there, route));
     let of_servers = servers.iter().filter(|server| is_wanted(server)).map(|server| route_of(server, recipe));
     let of_services = services.iter().filter_map(|service| route_of_service(service, &recipe.paths));
-    let wanted: Vec<Route> = of_servers.chain(of_services).collect();
-    let belongs = |route: &&Route| wanted.iter().any(|wanted| wanted.prefix == route.prefix);
-    Difference {
-        delete: routes
-            .iter()
-            .filter(|route| is_ours(route))
-            .filter(|route| !belongs(route))
-            .map(|route| route.prefix.clone())
-            .collect(),
-        put: wanted.into_iter().filter(|route| !is_there(route)).collect(),
-    }
+    compare(routes, &of_servers.chain(of_services).collect::<Vec<_>>())
+}
+
+/// By prefix, which is the key of routes: this is done for every server there is, by every hub at every survey.
+fn compare(routes: &[Route], wanted: &[Route]) -> Difference {
+    let there: HashMap<&str, &Route> = routes.iter().map(|route| (route.prefix.as_str(), route)).collect();
+    let belong: HashSet<&str> = wanted.iter().map(|route| route.prefix.as_str()).collect();
+    let is_there = |route: &Route| there.get(route.prefix.as_str()).is_some_and(|there| is_same(there, route));
+    let strays = routes.iter().filter(|route| is_ours(route) && !belong.contains(route.prefix.as_str()));
+    let delete = strays.map(|route| route.prefix.clone()).collect();
+    Difference { put: wanted.iter().filter(|route| !is_there(route)).cloned().collect(), delete }
 }
 
 /// Whether a server should have a route; a route stands before its server is ready.
@@ -185,4 +185,45 @@ pub async fn settle(store: &Store, recipe: &Recipe, server: SpawnerId) -> Result
         row = fresh;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition that `compare` has to agree with.
+    fn defined(routes: &[Route], wanted: &[Route]) -> Difference {
+        let is_stray = |route: &&Route| is_ours(route) && !wanted.iter().any(|wanted| wanted.prefix == route.prefix);
+        let is_missing = |route: &&Route| !routes.iter().any(|there| is_same(there, route));
+        Difference {
+            put: wanted.iter().filter(is_missing).cloned().collect(),
+            delete: routes.iter().filter(is_stray).map(|route| route.prefix.clone()).collect(),
+        }
+    }
+
+    fn route() -> impl Strategy<Value = Route> {
+        ("/user/[a-d]/", "http://[ab]", any::<bool>(), any::<bool>()).prop_map(|(prefix, target, ours, site)| {
+            let data = match (ours, site) {
+                (true, true) => json!({ "jupyterhub": true, "site": "bari" }),
+                (true, false) => json!({ "jupyterhub": true }),
+                (false, _) => json!({ "hub": true }),
+            };
+            Route { prefix, target, data, revision: 0 }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_differs_is_what_is_missing_and_what_belongs_to_nothing(
+            mut routes in prop::collection::vec(route(), 0..6),
+            wanted in prop::collection::vec(route(), 0..6),
+        ) {
+            // Prefixes are the key of the table.
+            routes.sort_by(|one, other| one.prefix.cmp(&other.prefix));
+            routes.dedup_by(|one, other| one.prefix == other.prefix);
+            prop_assert_eq!(compare(&routes, &wanted), defined(&routes, &wanted));
+        }
+    }
 }

@@ -2,10 +2,11 @@
 //!
 //! A claim takes `due_at` away. An intent written meanwhile sets it again, and `release` keeps the earlier of that and
 //! its own: no wish is lost. A hub that dies holds its servers until the lease runs out; then they are due by that. Where
-//! hubs on several machines share a database, its clock measures all of this (see `Leases`).
+//! hubs on several machines share a database, its clock measures all of this, and deadlines (see `Leases`).
 
 use crate::database::Tx;
 use crate::error::Result;
+use crate::row::Row;
 use crate::server::{COLUMNS, Server, server};
 use crate::store::Store;
 use crate::value::{Value, params};
@@ -30,7 +31,10 @@ impl Store {
         let rows = tx.rows(sql, params![holder, now, now + lease, max]).await?;
         let ids = rows.iter().map(|row| row.get("spawner_id")).collect::<Result<Vec<SpawnerId>>>()?;
         let condition = "WHERE s.id = ANY($1) ORDER BY s.id";
-        let servers = if ids.is_empty() { Vec::new() } else { view(&mut tx, condition, params![&ids[..]]).await? };
+        let servers = match ids.is_empty() {
+            true => Vec::new(),
+            false => self.seen_at(&mut tx, condition, (&ids[..]).into(), now).await?,
+        };
         tx.commit().await?;
         Ok(servers)
     }
@@ -48,7 +52,7 @@ impl Store {
              WHERE spawner_id = $1 AND (held_until IS NULL OR held_until <= {present} OR held_by = $2)"
         );
         let claimed = tx.execute(sql, params![id, holder, now, now + lease]).await? > 0;
-        fresh(tx, id, claimed).await
+        self.fresh(tx, id, claimed, now).await
     }
 
     /// Holds on to a server and reads its row anew. `None` when the lease was lost to another hub, or the server is
@@ -67,7 +71,7 @@ impl Store {
             "UPDATE specola_servers SET held_until = {end} WHERE spawner_id = $1 AND held_by = $2 AND generation = $3"
         );
         let renewed = tx.execute(sql, params![id, holder, generation, now, now + lease]).await? > 0;
-        fresh(tx, id, renewed).await
+        self.fresh(tx, id, renewed, now).await
     }
 
     /// Lets go of a server. It is due at `due_at`, or earlier where somebody wants something of it.
@@ -97,18 +101,27 @@ impl Store {
         );
         self.pool.execute(sql, params![holder, now]).await
     }
-}
 
-/// Ends a transaction: with the row as it is now when the change was made, without a trace otherwise.
-pub(crate) async fn fresh(mut tx: Tx, id: SpawnerId, changed: bool) -> Result<Option<Server>> {
-    if !changed {
-        return Ok(None);
+    /// Ends a transaction: with the row as it is now when the change was made, without a trace otherwise.
+    pub(crate) async fn fresh(&self, mut tx: Tx, id: SpawnerId, changed: bool, now: Time) -> Result<Option<Server>> {
+        if !changed {
+            return Ok(None);
+        }
+        let server = self.seen_at(&mut tx, "WHERE s.id = $1", id.into(), now).await?.into_iter().next();
+        tx.commit().await?;
+        Ok(server)
     }
-    let server = view(&mut tx, "WHERE s.id = $1", params![id]).await?.into_iter().next();
-    tx.commit().await?;
-    Ok(server)
-}
 
-async fn view(tx: &mut Tx, condition: &'static str, params: Vec<Value>) -> Result<Vec<Server>> {
-    tx.rows(format!("{COLUMNS}{condition}"), params).await?.iter().map(server).collect()
+    /// Servers as a hub sees them whose clock says `now`: their deadlines are kept by the clock that measures leases.
+    async fn seen_at(&self, tx: &mut Tx, condition: &'static str, which: Value, now: Time) -> Result<Vec<Server>> {
+        let present = format!("SELECT {} AS present, ", self.pool.present("$2"));
+        let sql = format!("{}{condition}", COLUMNS.replacen("SELECT ", &present, 1));
+        let rows = tx.rows(sql, vec![which, now.into()]).await?;
+        let seen = |row: &Row| {
+            let (mut server, present) = (server(row)?, row.get::<Time>("present")?);
+            server.deadline_at = server.deadline_at.map(|deadline| now + (deadline - present));
+            Ok(server)
+        };
+        rows.iter().map(seen).collect()
+    }
 }

@@ -7,6 +7,7 @@
 //! Look-ups return `Option`; guarded writes tell whether they changed the row. A write that must hold together is one
 //! transaction, and no transaction is open across anything but the database.
 
+mod activity;
 mod adopt;
 mod after_stop;
 mod announcement;
@@ -86,7 +87,7 @@ pub use role::{Holder, NewRole, Role};
 pub use role_origin::{Held, HeldRole};
 pub use role_sync::Holders;
 pub use route::{Changes, Proxy, Route};
-pub use server::{Address, MemoryFull, Server};
+pub use server::{Address, MemoryFull, Running, Server};
 pub use service::{Existing, Put, Service, ServiceAddress, ServiceSpec};
 pub use service_run::ServiceState;
 pub use session::{NewSession, Session};

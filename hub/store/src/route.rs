@@ -99,6 +99,14 @@ impl Store {
         Ok((revision, routes))
     }
 
+    /// Those of the routes with these prefixes that there are.
+    pub async fn routes_at(&self, prefixes: &[String]) -> Result<Vec<Route>> {
+        let sql = "SELECT prefix, target, data, revision FROM specola_routes
+                   WHERE prefix = ANY($1) AND deleted = FALSE";
+        let rows = self.pool.rows(sql, params![prefixes.to_vec()]).await?;
+        rows.iter().filter_map(|row| route(row).transpose()).collect()
+    }
+
     /// What happened after a revision. `None` when that cannot be told: it is so old that deleted routes were
     /// forgotten, or not of this database. The asker then needs a snapshot.
     pub async fn routes_since(&self, revision: i64) -> Result<Option<Changes>> {

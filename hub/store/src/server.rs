@@ -11,7 +11,6 @@ use crate::value::{Value, params};
 use hub_core::clock::Time;
 use hub_core::id::{Generation, SpawnerId, TokenId, UserId};
 use hub_core::life::{Desired, Phase};
-use std::collections::BTreeMap;
 
 /// One server of one user, running or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +35,8 @@ pub struct Server {
     pub generation: Generation,
     /// When somebody should look at it, besides when a lease runs out.
     pub due_at: Option<Time>,
-    /// When the present phase has taken too long.
+    /// When the present phase has taken too long, by the clock that measures leases; in what a claim or a renewal returns, by
+    /// that of who asked.
     pub deadline_at: Option<Time>,
     pub held_by: Option<String>,
     pub held_until: Option<Time>,
@@ -50,6 +50,15 @@ pub struct Server {
     pub changed_at: Option<Time>,
     /// When a process of it was ended, in its present run, because its memory was full.
     pub memory_full: Option<MemoryFull>,
+}
+
+/// What is asked of many servers at a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Running {
+    pub id: SpawnerId,
+    pub user_name: String,
+    pub name: String,
+    pub last_activity: Option<Time>,
 }
 
 /// A server's memory was full.
@@ -133,6 +142,13 @@ impl Store {
         self.servers(format!("WHERE s.id IN ({ACTIVE}) ORDER BY s.id"), params![]).await
     }
 
+    /// Servers that have an address, of users of these names.
+    pub async fn running_servers(&self, users: &[String]) -> Result<Vec<Running>> {
+        let sql = "SELECT s.id, u.name AS user_name, s.name, s.last_activity FROM users u
+                   JOIN spawners s ON s.user_id = u.id WHERE u.name = ANY($1) AND s.server_id IS NOT NULL";
+        self.pool.rows(sql, params![users.to_vec()]).await?.iter().map(running).collect()
+    }
+
     async fn servers(&self, condition: impl std::fmt::Display, params: Vec<Value>) -> Result<Vec<Server>> {
         self.pool.rows(format!("{COLUMNS}{condition}"), params).await?.iter().map(server).collect()
     }
@@ -205,35 +221,6 @@ impl Store {
     pub async fn set_server_display_name(&self, id: SpawnerId, display_name: Option<&str>) -> Result<bool> {
         self.changed("UPDATE spawners SET display_name = $2 WHERE id = $1", params![id, display_name]).await
     }
-
-    /// Records that a server and its user were active; both only ever move forward.
-    pub async fn touch_server(&self, id: SpawnerId, at: Time) -> Result<()> {
-        self.touch_servers(&[(id, at)]).await
-    }
-
-    /// Records the activity of many servers and their users at once; unknown servers are passed over.
-    pub async fn touch_servers(&self, seen: &[(SpawnerId, Time)]) -> Result<()> {
-        // Servers first, then users, each in order of id: two hubs never wait for each other's rows.
-        let mut seen = seen.to_vec();
-        seen.sort_unstable();
-        let mut users: BTreeMap<UserId, Time> = BTreeMap::new();
-        let mut tx = self.pool.begin().await?;
-        for (id, at) in seen {
-            let sql = "UPDATE spawners SET last_activity = $2
-                       WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2) RETURNING user_id";
-            let row = tx.row(sql, params![id, at]).await?;
-            if let Some(user) = row.map(|row| row.get("user_id")).transpose()?.flatten() {
-                let latest = users.entry(user).or_insert(at);
-                *latest = at.max(*latest);
-            }
-        }
-        for (user, at) in users {
-            let sql = "UPDATE users SET last_activity = $2
-                       WHERE id = $1 AND (last_activity IS NULL OR last_activity < $2)";
-            tx.execute(sql, params![user, at]).await?;
-        }
-        tx.commit().await
-    }
 }
 
 /// What of a driver's state outlives a start. By the name of its claim a server finds its files again; KubeSpawner keeps it
@@ -271,6 +258,15 @@ async fn lock_names(tx: &mut Tx, user: UserId) -> Result<bool> {
 async fn named(tx: &mut Tx, user: UserId, name: &str) -> Result<Option<SpawnerId>> {
     let sql = "SELECT id FROM spawners WHERE user_id = $1 AND COALESCE(name, '') = $2 ORDER BY id";
     tx.row(sql, params![user, name]).await?.map(|row| row.get("id")).transpose()
+}
+
+fn running(row: &Row) -> Result<Running> {
+    Ok(Running {
+        id: row.get("id")?,
+        user_name: row.get("user_name")?,
+        name: row.get::<Option<String>>("name")?.unwrap_or_default(),
+        last_activity: row.get("last_activity")?,
+    })
 }
 
 pub(crate) fn server(row: &Row) -> Result<Server> {

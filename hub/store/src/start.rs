@@ -1,7 +1,6 @@
 //! The way of a server up, as the keeper records it. Each write is guarded by the holder of the lease and by the
 //! generation: who comes late changes nothing.
 
-use crate::claim::fresh;
 use crate::database::Tx;
 use crate::error::Result;
 use crate::oauth::{self, HUB_CLIENT, OAuthClient};
@@ -52,9 +51,12 @@ impl Store {
     /// phase `starting`, with token and OAuth client. `None` when the lease is lost or the server is not wanted.
     pub async fn prepare(&self, id: SpawnerId, holder: &str, prepared: &Prepared) -> Result<Option<Server>> {
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE specola_servers SET phase = 'starting', generation = generation + 1, deadline_at = $3,
-                   driver = $4, url = NULL, memory_full_at = NULL, memory_full_limit = NULL, changed_at = $5 WHERE spawner_id = $1 AND held_by = $2
-                   AND desired = 'running' AND phase IN ('stopped', 'starting')";
+        let sql = format!(
+            "UPDATE specola_servers SET phase = 'starting', generation = generation + 1, deadline_at = {},
+             driver = $4, url = NULL, memory_full_at = NULL, memory_full_limit = NULL, changed_at = $5
+             WHERE spawner_id = $1 AND held_by = $2 AND desired = 'running' AND phase IN ('stopped', 'starting')",
+            self.pool.relative("$5", "$3")
+        );
         let values = params![id, holder, prepared.deadline_at, &prepared.driver, prepared.now];
         if tx.execute(sql, values).await? == 0 {
             return Ok(None);
@@ -73,7 +75,7 @@ impl Store {
         let values = params![id, &prepared.client.identifier, prepared.now, prepared.keep_state, &left];
         let changed = tx.execute(sql, values).await? > 0;
         user_was_there(&mut tx, id, prepared.now).await?;
-        fresh(tx, id, changed).await
+        self.fresh(tx, id, changed, prepared.now).await
     }
 
     /// Records what the driver must remember, before it creates anything. Only the generation guards it: a driver
@@ -88,8 +90,11 @@ impl Store {
     pub async fn arrive(&self, id: SpawnerId, holder: &str, generation: Generation, arrived: &Arrived) -> Result<bool> {
         let Arrived { address, state, deadline_at, now } = arrived;
         let mut tx = self.pool.begin().await?;
-        let sql = "UPDATE specola_servers SET phase = 'waiting', url = $4, deadline_at = $5, changed_at = $6
-                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase IN ('starting', 'waiting')";
+        let sql = format!(
+            "UPDATE specola_servers SET phase = 'waiting', url = $4, deadline_at = {}, changed_at = $6
+             WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase IN ('starting', 'waiting')",
+            self.pool.relative("$6", "$5")
+        );
         if tx.execute(sql, params![id, holder, generation, address.url(), *deadline_at, *now]).await? == 0 {
             return Ok(false);
         }
@@ -121,24 +126,38 @@ impl Store {
         deadline_at: Option<Time>,
         now: Time,
     ) -> Result<bool> {
-        let sql = "UPDATE specola_servers SET phase = $4, deadline_at = $5, changed_at = $6
-                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3
-                   AND phase IN ('waiting', 'routing', 'ready') AND $4 IN ('waiting', 'routing', 'ready')";
+        let sql = format!(
+            "UPDATE specola_servers SET phase = $4, deadline_at = {}, changed_at = $6
+             WHERE spawner_id = $1 AND held_by = $2 AND generation = $3
+             AND phase IN ('waiting', 'routing', 'ready') AND $4 IN ('waiting', 'routing', 'ready')",
+            self.pool.relative("$6", "$5")
+        );
         self.changed(sql, params![id, holder, generation, phase, deadline_at, now]).await
     }
 
     /// Puts off the deadline of a start that waits for something that is no fault of the server.
-    pub async fn put_off(&self, id: SpawnerId, generation: Generation, deadline_at: Time) -> Result<bool> {
-        let sql = "UPDATE specola_servers SET deadline_at = $3
-                   WHERE spawner_id = $1 AND generation = $2 AND phase = 'starting'";
-        self.changed(sql, params![id, generation, deadline_at]).await
+    pub async fn put_off(&self, id: SpawnerId, generation: Generation, deadline_at: Time, now: Time) -> Result<bool> {
+        let sql = format!(
+            "UPDATE specola_servers SET deadline_at = {} WHERE spawner_id = $1 AND generation = $2 AND phase = 'starting'",
+            self.pool.relative("$4", "$3")
+        );
+        self.changed(sql, params![id, generation, deadline_at, now]).await
     }
 
     /// Begins the deadline anew of a server on its way up, which passed while nobody could be at work.
-    pub async fn begin_deadline_anew(&self, id: SpawnerId, generation: Generation, deadline_at: Time) -> Result<bool> {
-        let sql = "UPDATE specola_servers SET deadline_at = $3
-                   WHERE spawner_id = $1 AND generation = $2 AND phase IN ('starting', 'waiting', 'routing')";
-        self.changed(sql, params![id, generation, deadline_at]).await
+    pub async fn begin_deadline_anew(
+        &self,
+        id: SpawnerId,
+        generation: Generation,
+        deadline_at: Time,
+        now: Time,
+    ) -> Result<bool> {
+        let sql = format!(
+            "UPDATE specola_servers SET deadline_at = {}
+             WHERE spawner_id = $1 AND generation = $2 AND phase IN ('starting', 'waiting', 'routing')",
+            self.pool.relative("$4", "$3")
+        );
+        self.changed(sql, params![id, generation, deadline_at, now]).await
     }
 
     /// Records that the memory of a server was full, in this run of it. What happened before what is known already

@@ -36,8 +36,11 @@ impl Store {
         deadline_at: Time,
         now: Time,
     ) -> Result<bool> {
-        let sql = "UPDATE specola_servers SET phase = 'stopping', deadline_at = $4, changed_at = $5
-                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase <> 'stopped'";
+        let sql = format!(
+            "UPDATE specola_servers SET phase = 'stopping', deadline_at = {}, changed_at = $5
+             WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase <> 'stopped'",
+            self.pool.relative("$5", "$4")
+        );
         self.changed(sql, params![id, holder, generation, deadline_at, now]).await
     }
 

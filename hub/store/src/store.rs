@@ -35,7 +35,7 @@ pub struct OpenOptions {
     pub connections: u32,
     /// How long PostgreSQL may be silent: a statement that takes longer has failed, and its connection is not used again.
     pub patience: Duration,
-    /// Whose clock leases, turns and what is due are measured by.
+    /// Whose clock leases, turns, deadlines and what is due are measured by.
     pub leases: Leases,
 }
 

@@ -4,7 +4,6 @@ use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::{Store, returned};
-use crate::user;
 use crate::value::{Value, params};
 use hub_core::clock::Time;
 use hub_core::id::{ServiceId, TokenId, UserId};
@@ -126,22 +125,6 @@ impl Store {
     /// Records that a token was used; only ever moves forward.
     pub async fn touch_token(&self, id: TokenId, at: Time) -> Result<bool> {
         self.changed(TOUCH, params![id, at]).await
-    }
-
-    /// Records the use of many tokens and the activity of many users at once; only ever moves forward.
-    pub async fn touch(&self, tokens: &[(TokenId, Time)], users: &[(UserId, Time)]) -> Result<()> {
-        // Each in order of id: two hubs never wait for each other's rows.
-        let (mut tokens, mut users) = (tokens.to_vec(), users.to_vec());
-        tokens.sort_unstable();
-        users.sort_unstable();
-        let mut tx = self.pool.begin().await?;
-        for (id, at) in tokens {
-            tx.execute(TOUCH, params![id, at]).await?;
-        }
-        for (id, at) in users {
-            tx.execute(user::TOUCH, params![id, at]).await?;
-        }
-        tx.commit().await
     }
 }
 

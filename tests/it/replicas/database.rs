@@ -11,6 +11,7 @@ use http::Method;
 use tests::specola::Options;
 use tests::{Body, Replicas, Session, until};
 
+use super::doors::Doors;
 use super::people::{self, Tally, come_and_go, count, stay, stop};
 
 const SOON: Duration = Duration::from_secs(180);
@@ -100,17 +101,17 @@ async fn a_database_that_is_cut_read_only_or_gone_costs_a_wait_and_nothing_else(
     let names: Vec<String> = (0..PEOPLE + 1).map(|number| format!("person{number}")).collect();
     let sessions = people::people(&replicas.origin, &names).await?;
     let browser = Session::logged_in(&replicas.origin, &names[0], tests::jupyterhub::PASSWORD).await?;
-    let proxies: Vec<String> = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
+    let doors = Doors::new(replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect(), None);
     let (tally, refused) = (Arc::new(Tally::default()), Arc::new(AtomicU64::new(0)));
     let mut everybody = sessions.into_iter().zip(names);
     let (steady, name) = everybody.next().context("somebody who stays")?;
     people::start(&mut steady.clone(), &name, &tally).await?;
     let mut work: Vec<LocalBoxFuture<'static, Result<()>>> = vec![
-        stay(steady.clone(), name.clone(), proxies.clone(), tally.clone()).boxed_local(),
+        stay(steady.clone(), name.clone(), doors.clone(), tally.clone()).boxed_local(),
         watch(steady.clone(), browser, tally.clone(), refused.clone()).boxed_local(),
     ];
     for (session, name) in everybody {
-        work.push(come_and_go(session, name, proxies.clone(), tally.clone()).boxed_local());
+        work.push(come_and_go(session, name, doors.clone(), tally.clone()).boxed_local());
     }
     let mut work = try_join_all(work);
     tokio::select! {

@@ -1,5 +1,5 @@
-//! Hubs die at each named place of starts and stops while people start and stop servers; so do the cluster's API server, its
-//! kubelet, the database and a proxy.
+//! Hubs die at each named place of starts and stops while people start and stop servers; so do a proxy, the cluster's API
+//! server, its kubelet and the database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +12,7 @@ use tests::fake_kubernetes::{FakeKubernetes, Fault, How, Pace};
 use tests::specola::Options;
 use tests::{Replicas, Session, Specola, place, until};
 
+use super::doors::Doors;
 use super::people::{self, Tally, come_and_go, stay, stop};
 
 const SOON: Duration = Duration::from_secs(180);
@@ -98,12 +99,34 @@ async fn trouble(cluster: &FakeKubernetes, tally: &Tally) -> Result<u64> {
     Ok(seen)
 }
 
-/// Two of three hubs die at every place; then the database dies, and a proxy. Nothing is lost.
+/// A proxy dies while people come and go: no request fails but those in flight on it. The other goes on, and a new one leads to
+/// the same labs.
+async fn a_proxy_dies(replicas: &mut Replicas, doors: &Doors, tally: &Tally) -> Result<()> {
+    some_more(tally, 3).await.context("before a proxy died")?;
+    let mut proxy = replicas.proxies.remove(0);
+    let (door, in_flight) = doors.death(&proxy.origin.clone(), || proxy.kill())?;
+    some_more(tally, 3).await.context("after a proxy had died")?;
+    let heir = replicas.new_proxy("heir")?;
+    heir.is_ready().await?;
+    doors.add(heir.origin.clone());
+    replicas.proxies.push(heir);
+    some_more(tally, 3).await.context("with a new proxy")?;
+    let cut = door.cut.load(Ordering::SeqCst);
+    println!(
+        "a proxy died with {in_flight} requests in flight: {cut} of them failed, and {} by the balancer",
+        doors.cut_at_front()
+    );
+    ensure!(cut <= in_flight, "{cut} requests failed, {in_flight} were in flight");
+    Ok(())
+}
+
+/// Two of three hubs die at every place, and a proxy among them; then the database dies. Nothing is lost.
 async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
     let Some(mut replicas) = super::replicas(options).await? else { return Ok(()) };
     let names: Vec<String> = (0..super::crowd() + STEADY).map(|number| format!("person{number}")).collect();
     let sessions = people::people(&replicas.origin, &names).await?;
-    let proxies: Vec<String> = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
+    let origins = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
+    let doors = Doors::new(origins, Some(replicas.origin.clone()));
     let everybody: Vec<(Session, String)> = sessions.into_iter().zip(names).collect();
     let (steady, others) = everybody.split_at(STEADY);
     let tally = Arc::new(Tally::default());
@@ -112,10 +135,10 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
     }
     let mut work: Vec<LocalBoxFuture<'static, Result<()>>> = Vec::new();
     for (session, name) in steady {
-        work.push(stay(session.clone(), name.clone(), proxies.clone(), tally.clone()).boxed_local());
+        work.push(stay(session.clone(), name.clone(), doors.clone(), tally.clone()).boxed_local());
     }
     for (session, name) in others {
-        work.push(come_and_go(session.clone(), name.clone(), proxies.clone(), tally.clone()).boxed_local());
+        work.push(come_and_go(session.clone(), name.clone(), doors.clone(), tally.clone()).boxed_local());
     }
     let mut work = try_join_all(work);
     let troubled = async {
@@ -129,7 +152,8 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
         // Two of the three die again and again; the third has to do.
         let (first, second) = places.split_at(places.len() / 2);
         let (one, two) = (replicas.hubs.remove(0), replicas.hubs.remove(0));
-        let (one, two) = try_join(die_at_each(one, first.to_vec()), die_at_each(two, second.to_vec())).await?;
+        let hubs = try_join(die_at_each(one, first.to_vec()), die_at_each(two, second.to_vec()));
+        let ((one, two), ()) = try_join(hubs, a_proxy_dies(&mut replicas, &doors, &tally)).await?;
         replicas.hubs.splice(..0, [one, two]);
         for number in 0..3 {
             replicas.answers(number).await?;
@@ -170,16 +194,8 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
         Ok(Some(()))
     })
     .await?;
-    // One proxy dies: the other goes on, and a new one in its place leads to the same labs.
-    replicas.proxies.remove(0);
-    let left = vec![replicas.proxies[0].origin.clone()];
-    let heir = replicas.new_proxy("heir")?;
     for (session, name) in steady {
-        people::visit(session, name, &left).await?;
-    }
-    heir.is_ready().await?;
-    for (session, name) in steady {
-        people::visit(session, name, std::slice::from_ref(&heir.origin)).await?;
+        doors.visit(session, name).await?;
     }
     try_join_all(everybody.iter().map(|(session, name)| {
         let (mut session, tally) = (session.clone(), tally.clone());

@@ -2,6 +2,7 @@
 
 mod database;
 mod deaths;
+mod doors;
 mod people;
 mod rolling;
 mod together;

@@ -9,6 +9,8 @@ use http::Method;
 use serde_json::{Value, json};
 use tests::{Body, Session, until};
 
+use super::doors::Doors;
+
 /// Longer than a lease, and than the wait for a database.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -118,21 +120,12 @@ pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()
     .await
 }
 
-/// A ready lab answers through each proxy at once, and it is this person's.
-pub async fn visit(session: &Session, name: &str, proxies: &[String]) -> Result<()> {
-    for proxy in proxies {
-        let said = session.at(proxy)?.get(&format!("/user/{name}/x")).await?.expect(&[200])?.json()?;
-        ensure!(said["user"] == name, "{name} is led to {said}");
-    }
-    Ok(())
-}
-
 /// Starts, uses and stops a server, again and again.
-pub async fn come_and_go(mut session: Session, name: String, proxies: Vec<String>, tally: Arc<Tally>) -> Result<()> {
+pub async fn come_and_go(mut session: Session, name: String, doors: Doors, tally: Arc<Tally>) -> Result<()> {
     while !tally.is_over() {
         start(&mut session, &name, &tally).await.with_context(|| format!("{name} starts"))?;
         count(&tally.starts);
-        visit(&session, &name, &proxies).await.with_context(|| format!("{name} visits"))?;
+        doors.visit(&session, &name).await.with_context(|| format!("{name} visits"))?;
         stop(&mut session, &name, &tally).await.with_context(|| format!("{name} stops"))?;
         count(&tally.stops);
     }
@@ -140,11 +133,11 @@ pub async fn come_and_go(mut session: Session, name: String, proxies: Vec<String
 }
 
 /// Uses a lab that runs all the time: no request may fail, whatever hub dies.
-pub async fn stay(session: Session, name: String, proxies: Vec<String>, tally: Arc<Tally>) -> Result<()> {
+pub async fn stay(session: Session, name: String, doors: Doors, tally: Arc<Tally>) -> Result<()> {
     let mut beat = tokio::time::interval(Duration::from_millis(25));
     while !tally.is_over() {
         beat.tick().await;
-        visit(&session, &name, &proxies).await.with_context(|| format!("{name}, who stays"))?;
+        doors.visit(&session, &name).await.with_context(|| format!("{name}, who stays"))?;
         count(&tally.steady);
     }
     Ok(())

@@ -12,6 +12,7 @@ use tests::specola::Options;
 use tests::{Replicas, until};
 
 use super::Alone;
+use super::doors::Doors;
 use super::people::{self, Tally, come_and_go, stay, stop};
 
 /// A hub is told to stop, and one of this program begins in its place.
@@ -35,15 +36,15 @@ async fn replace(replicas: &mut Replicas, number: usize, program: Option<&Path>,
 async fn roll(mut replicas: Alone, turns: &[(usize, Option<&Path>)]) -> Result<()> {
     let names: Vec<String> = (0..5).map(|number| format!("person{number}")).collect();
     let sessions = people::people(&replicas.origin, &names).await?;
-    let proxies: Vec<String> = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
+    let doors = Doors::new(replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect(), None);
     let tally = Arc::new(Tally::default());
     let mut everybody = sessions.into_iter().zip(names);
     let (mut steady, name) = everybody.next().context("somebody who stays")?;
     people::start(&mut steady, &name, &tally).await?;
     let mut work: Vec<LocalBoxFuture<'static, Result<()>>> =
-        vec![stay(steady.clone(), name.clone(), proxies.clone(), tally.clone()).boxed_local()];
+        vec![stay(steady.clone(), name.clone(), doors.clone(), tally.clone()).boxed_local()];
     for (session, name) in everybody {
-        work.push(come_and_go(session, name, proxies.clone(), tally.clone()).boxed_local());
+        work.push(come_and_go(session, name, doors.clone(), tally.clone()).boxed_local());
     }
     let mut work = try_join_all(work);
     let replaced = async {

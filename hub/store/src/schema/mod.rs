@@ -46,7 +46,7 @@ impl Step {
 
 /// What brings Specola's tables from version n to n + 1. Only ever appended to. How hubs of two versions share a database:
 /// docs/decisions/0012.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 21] = [
     Step::expands(include_str!("specola.sql")),
     Step::expands(include_str!("audit.sql")),
     Step::expands(include_str!("scale.sql")),
@@ -67,6 +67,7 @@ const STEPS: [Step; 20] = [
     Step::expands(include_str!("hubs.sql")),
     Step::expands(include_str!("together.sql")),
     Step::expands(include_str!("sites.sql")),
+    Step::expands(include_str!("keys.sql")),
 ];
 
 /// The lowest version that may use a database on which these steps were done.

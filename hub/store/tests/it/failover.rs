@@ -4,10 +4,12 @@ use crate::harness::{Database, at, impatient, options, postgresql, server, user}
 use crate::open::outside;
 use crate::postgres::{self, Cluster};
 use crate::relay::Relay;
-use crate::servers::prepared;
+use crate::servers::{arrived, prepared};
 use chrono::TimeDelta;
+use hub_core::clock::Time;
 use hub_core::id::Generation;
-use hub_store::{Changes, Leases, OpenError, OpenOptions, ServiceSpec, Store, StoreError};
+use hub_core::life::Phase;
+use hub_store::{Arrived, Changes, Leases, OpenError, OpenOptions, ServiceSpec, Store, StoreError};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -190,8 +192,34 @@ async fn hubs_whose_clocks_are_days_apart_share_leases_turns_and_what_is_due() {
     assert!(store.claim_service(service, "behind", early, long).await.unwrap());
     assert!(!store.claim_service(service, "ahead", late, long).await.unwrap());
     let held = store.claim(lab, "behind", early, long).await.unwrap().unwrap();
-    store.prepare(lab, "behind", &prepared(&held, "")).await.unwrap().unwrap();
-    assert!(store.begin_stop(lab, "behind", Generation(1), late, late).await.unwrap());
+    let began = store.prepare(lab, "behind", &prepared(&held, "")).await.unwrap().unwrap();
+    // Each deadline is as far from now for the hub that goes on as it was for the one that set it.
+    let away = |deadline: Option<Time>, now: Time| (deadline.unwrap() - now).num_seconds();
+    let plan = prepared(&held, "");
+    let given = away(Some(plan.deadline_at), plan.now);
+    assert!((1..=given).contains(&away(began.deadline_at, plan.now)), "{began:?}");
+    let taken_over = async |from: &str, by: &str, now| {
+        assert!(store.hand_over(lab, from, now).await.unwrap());
+        store.claim(lab, by, now, long).await.unwrap().unwrap().deadline_at
+    };
+    let left = away(taken_over("behind", "ahead", late).await, late);
+    assert!((1..=given).contains(&left), "{left}");
+    let hour = TimeDelta::hours(1);
+    assert!(store.put_off(lab, Generation(1), late + hour, late).await.unwrap());
+    assert!((3000..=3600).contains(&away(taken_over("ahead", "behind", early).await, early)));
+    assert!(store.begin_deadline_anew(lab, Generation(1), early + hour * 2, early).await.unwrap());
+    let renewed = store.renew(lab, "behind", Generation(1), early, long).await.unwrap().unwrap();
+    assert!((6000..=7200).contains(&away(renewed.deadline_at, early)), "{renewed:?}");
+    let up = Arrived { deadline_at: early + hour, now: early, ..arrived(4000) };
+    assert!(store.arrive(lab, "behind", Generation(1), &up).await.unwrap());
+    assert!((3000..=3600).contains(&away(taken_over("behind", "ahead", late).await, late)));
+    assert!(store.advance(lab, "ahead", Generation(1), Phase::Routing, Some(late + hour * 2), late).await.unwrap());
+    assert!((6000..=7200).contains(&away(taken_over("ahead", "behind", early).await, early)));
+    // A stop that has time left is not forced by a hub whose clock is ahead.
+    assert!(store.begin_stop(lab, "behind", Generation(1), early + hour, early).await.unwrap());
+    assert!((3000..=3600).contains(&away(taken_over("behind", "ahead", late).await, late)));
+    assert!(store.hand_over(lab, "ahead", late).await.unwrap());
+    store.claim(lab, "behind", early, long).await.unwrap().unwrap();
     assert!(store.finish(lab, "behind", Generation(1), Some(&json!({})), late).await.unwrap());
     assert_eq!(store.claim_after_stop(early, early + long, 9).await.unwrap().len(), 1);
     assert_eq!(store.claim_after_stop(late, late + long, 9).await.unwrap(), []);

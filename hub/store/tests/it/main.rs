@@ -23,6 +23,7 @@ mod jupyterhub;
 mod labs;
 mod lists;
 mod login;
+mod many;
 mod membership;
 mod oauth;
 mod open;

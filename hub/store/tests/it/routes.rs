@@ -32,6 +32,15 @@ async fn every_change_raises_the_revision_and_no_change_does_not(Database { stor
     assert_eq!(put(&store, "/user/bea/", "http://b:1").await, 6, "a deleted route can come back");
 }
 
+async fn routes_are_found_by_their_prefixes(Database { store, .. }: Database) {
+    put(&store, "/user/ann/", "http://a:1").await;
+    put(&store, "/user/bea/", "http://b:1").await;
+    put(&store, "/user/cat/", "http://c:1").await;
+    store.delete_route("/user/bea/").await.unwrap();
+    let found = store.routes_at(&["/user/ann/", "/user/bea/", "/user/dan/"].map(str::to_owned)).await.unwrap();
+    assert_eq!((found.len(), found[0].target.as_str(), &found[0].data), (1, "http://a:1", &json!({"user": "ann"})));
+}
+
 async fn a_proxy_hears_what_happened_after_its_revision(Database { store, .. }: Database) {
     put(&store, "/a/", "http://a:1").await;
     put(&store, "/b/", "http://b:1").await;
@@ -101,6 +110,7 @@ async fn proxies_that_are_alive_and_behind_are_known(Database { store, .. }: Dat
 }
 
 both!(
+    routes_are_found_by_their_prefixes,
     every_change_raises_the_revision_and_no_change_does_not,
     a_proxy_hears_what_happened_after_its_revision,
     who_is_behind_what_was_forgotten_needs_a_snapshot,

@@ -266,17 +266,17 @@ async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Datab
     want_running(&store, lab).await;
     let server = store.claim(lab, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
     store.prepare(lab, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
-    assert!(!store.put_off(lab, Generation(0), at(900)).await.unwrap(), "an older start is over");
-    assert!(store.put_off(lab, Generation(1), at(900)).await.unwrap());
+    assert!(!store.put_off(lab, Generation(0), at(900), at(5)).await.unwrap(), "an older start is over");
+    assert!(store.put_off(lab, Generation(1), at(900), at(5)).await.unwrap());
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(900)));
     assert!(store.arrive(lab, HOLDER, Generation(1), &arrived(1)).await.unwrap());
-    assert!(!store.put_off(lab, Generation(1), at(990)).await.unwrap(), "it has started");
+    assert!(!store.put_off(lab, Generation(1), at(990), at(5)).await.unwrap(), "it has started");
     // A deadline that nobody could attend begins anew for whatever is on its way up, and for nothing else.
-    assert!(store.begin_deadline_anew(lab, Generation(1), at(990)).await.unwrap());
-    assert!(!store.begin_deadline_anew(lab, Generation(0), at(991)).await.unwrap());
+    assert!(store.begin_deadline_anew(lab, Generation(1), at(990), at(6)).await.unwrap());
+    assert!(!store.begin_deadline_anew(lab, Generation(0), at(991), at(6)).await.unwrap());
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(990)));
     assert!(store.begin_stop(lab, HOLDER, Generation(1), at(20), at(9)).await.unwrap());
-    assert!(!store.begin_deadline_anew(lab, Generation(1), at(999)).await.unwrap(), "it stops");
+    assert!(!store.begin_deadline_anew(lab, Generation(1), at(999), at(9)).await.unwrap(), "it stops");
 }
 
 async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }: Database) {

@@ -62,6 +62,37 @@ async fn a_server_that_is_to_be_deleted_goes_once_it_has_stopped_whoever_was_ask
     assert_eq!(acts, [("user:alice", "server:alice/gone")], "by who wanted it");
 }
 
+/// What a driver keeps of a server is found by its row.
+#[actix_web::test]
+async fn nothing_is_deleted_while_the_driver_cannot_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (away, program) = (folder.path().join("away"), folder.path().join("driver"));
+    let text = format!("#!/bin/sh\ncat >/dev/null\ntest ! -e {} && echo '{{}}'\n", away.display());
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let driver = format!("[spawner]\ndriver = \"external\"\n[spawner.external]\ncommand = [{program:?}]\n");
+    let house =
+        House::changed("", |settings| settings.replace("[spawner]\n", &driver).replace("cmd = [\"true\"]\n", "")).await;
+    let (site, app) = (house.site().await, house.app());
+    let token = house.token("root", &["inherit".to_owned()]).await;
+    let alice = house.user("alice").await.id;
+    let delete = async |path: &str, body: Option<&Value>| by_token(&site, &token, "DELETE", path, body).await.status;
+    let named = app.store.create_server(alice, "named", None, None, app.now()).await.unwrap().unwrap().id;
+    app.store.create_server(alice, "", None, None, app.now()).await.unwrap().unwrap();
+    std::fs::write(&away, "").unwrap();
+    let marked = delete("/hub/api/users/alice/servers/named", Some(&json!({ "remove": true }))).await;
+    assert_eq!(marked, 202, "the wish is kept");
+    assert_eq!(delete("/hub/api/users/alice", None).await, 503);
+    removal::once(&app).await.unwrap();
+    assert_eq!(app.store.servers_of(&[alice]).await.unwrap().len(), 2);
+    assert!(app.store.user("alice").await.unwrap().is_some());
+    std::fs::remove_file(&away).unwrap();
+    removal::once(&app).await.unwrap();
+    assert!(app.store.server_by_id(named).await.unwrap().is_none(), "it was to be deleted");
+    assert_eq!(delete("/hub/api/users/alice", None).await, 204);
+    assert!(app.store.user("alice").await.unwrap().is_none());
+}
+
 #[actix_web::test]
 async fn home_tells_when_an_idle_server_stops_and_offers_to_keep_it() {
     let house = House::with(&format!("{CULLER}max_age = 36000\n")).await;
