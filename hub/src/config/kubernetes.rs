@@ -110,6 +110,7 @@ impl KubernetesConfig {
     pub fn driver(&self, hub: &str) -> spawner_kubernetes::Config {
         spawner_kubernetes::Config {
             hub: hub.to_owned(),
+            site: None,
             access: Access {
                 kubeconfig: self.kubeconfig.clone(),
                 context: self.context.clone(),

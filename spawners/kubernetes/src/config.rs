@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callout::Callout;
+use spawners::OwnSite;
 
 use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
@@ -15,6 +16,8 @@ use crate::shape::Shape;
 pub struct Config {
     /// The mark of the hub's database: it is a label of all that is made.
     pub hub: String,
+    /// The site that the cluster is, where the hub has several.
+    pub site: Option<OwnSite>,
     /// How the cluster is reached.
     pub access: Access,
     /// How long one request may take.
@@ -79,6 +82,7 @@ impl Config {
     pub fn new(hub: impl Into<String>) -> Self {
         Self {
             hub: hub.into(),
+            site: None,
             access: Access { verify: true, ..Access::default() },
             request_timeout: Duration::from_secs(3),
             retry_timeout: Duration::from_secs(30),
