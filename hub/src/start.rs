@@ -221,6 +221,7 @@ fn driver(
             let mut settings = spawner.kubernetes.driver(epoch);
             settings.internal_ssl = config.hub.internal_ssl;
             settings.site = site;
+            settings.start_timeout = Some(spawner.start_timeout.duration());
             Arc::new(Kubernetes::new(settings).map_err(wrong)?)
         }
         Driver::External => {

@@ -22,6 +22,8 @@ pub struct Config {
     pub access: Access,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// How long a start may take, as far as whoever starts it has said.
+    pub start_timeout: Option<Duration>,
     /// How long a request is tried again for, when the cluster fails or is too busy.
     pub retry_timeout: Duration,
     /// Where servers are; without it where the hub is, or what the kubeconfig says.
@@ -85,6 +87,7 @@ impl Config {
             site: None,
             access: Access { verify: true, ..Access::default() },
             request_timeout: Duration::from_secs(3),
+            start_timeout: None,
             retry_timeout: Duration::from_secs(30),
             namespace: None,
             enable_user_namespaces: false,

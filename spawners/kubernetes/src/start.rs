@@ -180,7 +180,8 @@ impl Parts {
     async fn arrived(&self, pod: Pod, state: serde_json::Value, record: &dyn Record) -> Result<Started, StartError> {
         let mut changes = self.cache.follow();
         let mut events = self.events.of(pod.uid());
-        let (mut witness, mut told) = (Witness::default(), Told::default());
+        let mut witness = self.config.start_timeout.map_or_else(Witness::default, Witness::within);
+        let mut told = Told::default();
         // What was told before somebody listened is not told again.
         let mut pod = self.cache.get(pod.uid()).unwrap_or_else(|| Arc::new(pod));
         let made = Instant::now();
