@@ -14,7 +14,7 @@ use spawner_docker::Docker;
 use spawner_external::External;
 use spawner_kubernetes::Kubernetes;
 use spawner_local::Local;
-use spawners::{Site, Sites, Spawner};
+use spawners::{OwnSite, Site, Sites, Spawner};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -109,7 +109,10 @@ pub async fn assemble(config: Config) -> Result<Option<Parts>> {
     }
     let bare = match &by_site {
         Some(sites) => Arc::new(sites.clone()) as Arc<dyn Spawner>,
-        None => driver(&config, &config.spawner, &epoch, &format!("spawner.{}", config.spawner.driver.as_str()))?,
+        None => {
+            let section = format!("spawner.{}", config.spawner.driver.as_str());
+            driver(&config, &config.spawner, None, &epoch, &section)?
+        }
     };
     let mounts = Mounts::new(&config, &epoch, bare.clone(), clock.clone())?;
     let driver = mounts.as_ref().map_or(bare, |mounts| Arc::new(mounts.driver.clone()) as Arc<dyn Spawner>);
@@ -191,21 +194,34 @@ fn by_site(config: &Config, epoch: &str) -> Result<Option<Sites>> {
         return Ok(None);
     }
     let all = config.sites.iter().enumerate().map(|(index, site)| {
-        let driver = driver(config, site.spawner_of(config), epoch, &format!("sites[{index}].spawner"))?;
+        let own = OwnSite { name: site.name.clone(), first: index == 0 };
+        let section = format!("sites[{index}].spawner");
+        let driver = driver(config, site.spawner_of(config), Some(own), epoch, &section)?;
         Ok(Site { name: site.name.clone(), shown: site.shown().to_owned(), driver })
     });
     Ok(Sites::new(all.collect::<Result<_>>()?, config.hub.site.as_deref()))
 }
 
 /// The driver of these options; `section` is where they are written.
-fn driver(config: &Config, spawner: &SpawnerConfig, epoch: &str, section: &str) -> Result<Arc<dyn Spawner>> {
+fn driver(
+    config: &Config,
+    spawner: &SpawnerConfig,
+    site: Option<OwnSite>,
+    epoch: &str,
+    section: &str,
+) -> Result<Arc<dyn Spawner>> {
     let wrong = |what: String| anyhow!("{section}: {what}");
     Ok(match spawner.driver {
         Driver::Local => Arc::new(local_driver(config, epoch)?),
-        Driver::Docker => Arc::new(Docker::new(spawner.docker.driver(epoch)).map_err(wrong)?),
+        Driver::Docker => {
+            let settings = spawner_docker::Config { site, ..spawner.docker.driver(epoch) };
+            Arc::new(Docker::new(settings).map_err(wrong)?)
+        }
         Driver::Kubernetes => {
             let mut settings = spawner.kubernetes.driver(epoch);
             settings.internal_ssl = config.hub.internal_ssl;
+            settings.site = site;
+            settings.start_timeout = Some(spawner.start_timeout.duration());
             Arc::new(Kubernetes::new(settings).map_err(wrong)?)
         }
         Driver::External => {

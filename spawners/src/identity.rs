@@ -38,6 +38,12 @@ impl Identity {
     pub fn marker(&self) -> Marker {
         Marker { hub: self.hub.clone(), spawner: self.spawner, generation: self.generation }
     }
+
+    /// Whether both are known to be of different accounts. A database that was restored gives the numbers of servers and of
+    /// their starts out again.
+    pub fn is_anothers(&self, other: &Identity) -> bool {
+        matches!((&self.account, &other.account), (Some(own), Some(others)) if own != others)
+    }
 }
 
 /// What tells a server's processes, containers and pods from all others.

@@ -28,7 +28,7 @@ pub use identity::{Identity, Marker, Renaming};
 pub use news::{MemoryFull, News};
 pub use plan::{Bind, Mount, ObjectStore, Plan};
 pub use sight::{Owned, Sight, Started};
-pub use sites::{Site, Sites};
+pub use sites::{OwnSite, Site, Sites};
 pub use tls::{Certify, Papers};
 
 /// How a server is asked to stop.

@@ -43,6 +43,23 @@ pub struct Site {
     pub driver: Arc<dyn Spawner>,
 }
 
+/// The site that a driver is of, where a hub has several. It is written on what is made, since two sites may lead to one
+/// cluster or engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnSite {
+    /// Its name.
+    pub name: String,
+    /// It has what was made before there were sites, and tells none.
+    pub first: bool,
+}
+
+impl OwnSite {
+    /// Whether something is of a driver's site, by the name that is written on it.
+    pub fn has(own: Option<&Self>, written: Option<&str>) -> bool {
+        own.is_none_or(|own| written.map_or(own.first, |site| site == own.name))
+    }
+}
+
 /// A spawner whose servers run at several sites. Clones share everything.
 #[derive(Clone)]
 pub struct Sites(Arc<Inner>);

@@ -110,6 +110,7 @@ impl KubernetesConfig {
     pub fn driver(&self, hub: &str) -> spawner_kubernetes::Config {
         spawner_kubernetes::Config {
             hub: hub.to_owned(),
+            site: None,
             access: Access {
                 kubeconfig: self.kubeconfig.clone(),
                 context: self.context.clone(),
@@ -118,6 +119,7 @@ impl KubernetesConfig {
                 verify: self.k8s_api_verify_ssl,
             },
             request_timeout: self.k8s_api_request_timeout.duration(),
+            start_timeout: None,
             retry_timeout: self.k8s_api_request_retry_timeout.duration(),
             namespace: self.namespace.clone(),
             enable_user_namespaces: self.enable_user_namespaces,

@@ -10,6 +10,7 @@ use super::address::{HttpUrl, is_loopback};
 use super::check::check;
 use super::problem::Problem;
 use super::shape::Shape;
+use super::spawner::Driver;
 use super::{Config, SpawnerConfig, secret_file};
 
 /// A place where servers run, with an engine or a cluster of its own.
@@ -170,9 +171,18 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
     for (index, site) in config.sites.iter().enumerate() {
         let key = format!("sites[{index}].name");
         if !is_name(&site.name) {
-            blame(&key, "is no name of a site", "Small letters, digits and -, at most 40 of them");
+            blame(&key, "is no name of a site", "Small letters, digits and - between them, at most 40");
         } else if config.sites[..index].iter().any(|other| other.name == site.name) {
             blame(&key, "is the name of two sites", "Each has one of its own");
+        }
+    }
+    for (index, site) in config.sites.iter().enumerate() {
+        let ground = ground_of(config, site);
+        let same = config.sites[..index].iter().find(|other| ground.is_some() && ground_of(config, other) == ground);
+        if let Some(other) = same {
+            let what = format!("leads to where servers of the site {} are", other.name);
+            let remedy = "Each site has an engine of its own, or a cluster or a namespace";
+            blame(&format!("sites[{index}].spawner"), &what, remedy);
         }
     }
     for (index, site) in config.sites.iter().enumerate() {
@@ -206,8 +216,28 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
     }
 }
 
+/// What leads to where the servers of a site are, as far as it can be told from here: two ways may lead to one cluster.
+fn ground_of(config: &Config, site: &SiteConfig) -> Option<Vec<Option<Vec<u8>>>> {
+    let spawner = site.spawner_of(config);
+    let text = |text: &Option<String>| text.clone().map(String::into_bytes);
+    match spawner.driver {
+        Driver::Docker => Some(vec![Some(spawner.docker.endpoint().host.into_bytes())]),
+        Driver::Kubernetes => {
+            let kubernetes = &spawner.kubernetes;
+            // A copy leads to the same cluster. What cannot be read is told as such.
+            let kubeconfig = kubernetes.kubeconfig.as_ref().map(std::fs::read).transpose().ok()?;
+            let access = [&kubernetes.context, &kubernetes.k8s_api_host, &kubernetes.namespace].map(text);
+            Some([kubeconfig].into_iter().chain(access).collect())
+        }
+        Driver::Local | Driver::External => None,
+    }
+}
+
 fn is_name(text: &str) -> bool {
+    // It is a label of pods.
     (1..=40).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 

@@ -3,7 +3,9 @@ use super::*;
 
 fn read(text: &str) -> Result<Config, String> {
     let folder = tempfile::tempdir().unwrap();
-    for (name, content) in [("secret", "word of bari"), ("cnaf.kubeconfig", "{}"), ("bari.kubeconfig", "{}")] {
+    for (name, content) in
+        [("secret", "word of bari"), ("cnaf.kubeconfig", "{}"), ("copy.kubeconfig", "{}"), ("bari.kubeconfig", "{ }")]
+    {
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -94,6 +96,7 @@ fn what_is_wrong_with_a_site_is_told_with_its_place() {
         ("site = \"cnaf\"", "", "hub.site is missing"),
         ("site = \"cnaf\"", "site = \"pisa\"", "hub.site is no site"),
         ("name = \"bari\"", "name = \"cnaf\"", "sites[1].name is the name of two sites"),
+        ("name = \"bari\"", "name = \"bari-\"", "sites[1].name is no name of a site"),
         ("mem_limit = \"1G\"", "devices = { gpu = [\"GPU-1\"] }", "spawner.devices names devices"),
     ] {
         let told = with(from, to);
@@ -105,6 +108,28 @@ fn what_is_wrong_with_a_site_is_told_with_its_place() {
     let one = TWO.replace("image = \"lab:1\"\n", "");
     let told = read(&one.replace("namespace = \"people\"", "image = \"lab:2\"")).unwrap_err();
     assert!(told.contains("sites[0].spawner.image is missing") && !told.contains("sites[1]"), "{told}");
+}
+
+#[test]
+fn two_sites_that_lead_to_one_place_are_refused() {
+    let apart = TWO.replace("namespace = \"people\"", "");
+    read(&apart).unwrap();
+    read(&TWO.replace("bari.kubeconfig", "copy.kubeconfig")).unwrap();
+    let copied = apart.replace("bari.kubeconfig", "copy.kubeconfig");
+    let told = read(&copied).unwrap_err();
+    assert!(told.contains("sites[1].spawner leads to where servers of the site cnaf are"), "{told}");
+    for apart in ["context = \"bari\"", "k8s_api_host = \"https://bari.example:6443\""] {
+        read(&format!("{copied}{apart}\n")).unwrap();
+    }
+    let engines = |host: &str| {
+        let more = format!("[sites.spawner]\nhost = \"{host}\"\n");
+        read(&format!(
+            "[spawner]\ndriver = \"docker\"\n[spawner.docker]\nimage = \"i\"\nhost = \"tcp://a.example:1\"\n\
+             [[sites]]\nname = \"cnaf\"\n[[sites]]\nname = \"bari\"\n{more}"
+        ))
+    };
+    engines("tcp://b.example:1").unwrap();
+    assert!(engines("tcp://a.example:1").unwrap_err().contains("sites[1].spawner leads to"));
 }
 
 #[test]

@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::control::site::Ways;
 use crate::keeper::{Keeper, state_of};
 
 /// News of a driver that wait to be heard.
@@ -81,7 +80,7 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
     });
     looks.await;
     // Each for itself: a spawner that cannot be asked keeps no route from being put right.
-    let cleared = clear_strays(store, driver, keeper.ways(), &rows).await;
+    let cleared = clear_strays(store, driver, keeper, &rows).await;
     let settled = keeper.settle_devices(&rows).await;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     cleared.and(settled)
@@ -96,20 +95,24 @@ async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {
     up
 }
 
-/// Stops what no row knows: left by an earlier start, or made by a hub that was late while another had finished.
-async fn clear_strays(store: &Store, driver: &dyn Spawner, ways: &Ways, rows: &[Server]) -> anyhow::Result<()> {
+/// Stops what no row knows: left by an earlier start, made by a hub that was late while another had finished, or somebody
+/// else's whose numbers were given out again.
+async fn clear_strays(store: &Store, driver: &dyn Spawner, keeper: &Keeper, rows: &[Server]) -> anyhow::Result<()> {
+    let ways = keeper.ways();
     let rows: HashMap<SpawnerId, &Server> = rows.iter().map(|server| (server.id, server)).collect();
     for owned in driver.list_owned().await? {
         let id = owned.identity.spawner;
+        let is_stray = |row: Option<&Server>| {
+            is_stray(owned.identity.generation, row)
+                || row.is_some_and(|row| owned.identity.is_anothers(&keeper.identity(row)))
+        };
         let is_elsewhere = |row: &Server| Sites::site_of(&owned.state).is_some_and(|site| !ways.may_be_at(row, site));
         let stray = match rows.get(&id) {
-            Some(row) if row.phase != Phase::Stopped && !is_elsewhere(row) => {
-                is_stray(owned.identity.generation, Some(row))
-            }
+            Some(row) if row.phase != Phase::Stopped && !is_elsewhere(row) => is_stray(Some(row)),
             // Read after the listing: what is stopped now, or is at another site, was not on its way up when it was listed.
             _ => {
                 let row = store.server_by_id(id).await?;
-                is_stray(owned.identity.generation, row.as_ref()) || row.as_ref().is_some_and(is_elsewhere)
+                is_stray(row.as_ref()) || row.as_ref().is_some_and(is_elsewhere)
             }
         };
         if stray {

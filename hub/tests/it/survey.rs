@@ -20,6 +20,7 @@ both!(
     what_an_older_start_left_is_stopped,
     what_a_late_hub_made_for_a_stopped_server_is_stopped,
     what_belongs_to_no_row_is_stopped,
+    what_is_somebody_elses_by_the_account_on_it_is_stopped,
     what_a_start_is_making_is_left_alone,
     what_is_left_at_another_site_is_stopped_though_one_is_away,
     what_was_kept_at_another_site_is_stopped_whatever_its_generation,
@@ -78,6 +79,21 @@ async fn what_belongs_to_no_row_is_stopped(database: Database) {
     make(&house, &hub, SpawnerId(house.server.0 + 1000), 1).await;
     hub.survey().await.unwrap();
     assert!(house.world.is_empty());
+}
+
+/// A database of before gives numbers out again that something still runs under.
+async fn what_is_somebody_elses_by_the_account_on_it_is_stopped(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    let row = house.expect_ready().await;
+    let own = hub.keeper.identity(&row);
+    let others = Identity { account: Some("4711-1".to_owned()), generation: Generation(7), ..own };
+    let plan = Plan::new(others, "/user/eve/", vec!["lab".to_owned()]);
+    hub.driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    hub.survey().await.unwrap();
+    assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)), "{:?}", house.world.calls());
+    assert_eq!(house.expect_ready().await.generation, Generation(1));
 }
 
 async fn what_is_left_at_another_site_is_stopped_though_one_is_away(database: Database) {

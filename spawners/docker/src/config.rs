@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use spawners::OwnSite;
+
 use crate::login::Logins;
 use crate::name::Escape;
 use crate::shape::Shape;
@@ -12,6 +14,8 @@ use crate::shape::Shape;
 pub struct Config {
     /// The hub's own mark.
     pub hub: String,
+    /// The site that the engine is, where the hub has several.
+    pub site: Option<OwnSite>,
     /// Where the engine is.
     pub endpoint: Endpoint,
     /// The image of servers that chose none.
@@ -100,6 +104,7 @@ impl Config {
     pub fn new(hub: impl Into<String>) -> Self {
         Self {
             hub: hub.into(),
+            site: None,
             endpoint: Endpoint { host: Endpoint::SOCKET.to_owned(), tls: None },
             image: None,
             pull_timeout: Duration::from_secs(1800),

@@ -75,7 +75,7 @@ impl Container {
     pub fn is_of(&self, server: &Identity) -> bool {
         self.identity().is_some_and(|identity| {
             let (own, asked) = (identity.marker(), server.marker());
-            own == asked || self.is_kept() && own.same_server(&asked)
+            !identity.is_anothers(server) && (own == asked || self.is_kept() && own.same_server(&asked))
         })
     }
 

@@ -8,7 +8,7 @@ use hub_core::id::Generation;
 use hub_core::secret::Secret;
 use serde_json::{Value, json};
 use spawners::{
-    Abilities, Identity, News, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
+    Abilities, Identity, News, OwnSite, Owned, Plan, Record, Sight, Spawner, StartError, Started, Stop, Unreachable,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -128,7 +128,8 @@ impl Spawner for Docker {
         if self.parts.config.remove {
             return Ok(None);
         }
-        let kept = self.parts.family(server).await?.into_iter().find(Container::is_kept);
+        let kept = self.parts.family(server).await?.into_iter();
+        let kept = kept.filter(|container| container.is_of(server)).find(Container::is_kept);
         Ok(kept.and_then(|container| container.variable(TOKEN).map(Secret::new)))
     }
 
@@ -159,10 +160,12 @@ impl Spawner for Docker {
     }
 
     async fn list_owned(&self) -> Result<Vec<Owned>, Unreachable> {
-        let hub = &self.parts.config.hub;
+        let (hub, site) = (&self.parts.config.hub, self.parts.config.site.as_ref());
         let listed = self.parts.engine.list(label::filter(hub)).await?;
         let owned = listed.into_iter().filter_map(|listed| {
-            let labels = listed.labels?;
+            // Another site may have the same engine.
+            let labels =
+                listed.labels.filter(|labels| OwnSite::has(site, labels.get(label::SITE).map(String::as_str)))?;
             let mut identity = label::identity(&labels).filter(|identity| identity.hub == *hub)?;
             if labels.contains_key(label::KEPT) {
                 if listed.state != Some(ContainerSummaryStateEnum::RUNNING) {

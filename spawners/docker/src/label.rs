@@ -13,6 +13,10 @@ pub(crate) const SPAWNER: &str = "specola.spawner";
 pub(crate) const GENERATION: &str = "specola.generation";
 /// The person's name.
 pub(crate) const USER: &str = "specola.user";
+/// The person's account, whatever its name is.
+pub(crate) const ACCOUNT: &str = "specola.account";
+/// The site, where a hub has several.
+pub(crate) const SITE: &str = "specola.site";
 /// The server's name.
 pub(crate) const SERVER: &str = "specola.server";
 /// The path it serves under.
@@ -30,6 +34,7 @@ type Labels = HashMap<String, String>;
 
 /// The labels that tell whose container it is.
 pub(crate) fn of(server: &Identity) -> Labels {
+    let of_account = server.account.clone().map(|account| (ACCOUNT, account));
     [
         (HUB, server.hub.clone()),
         (SPAWNER, server.spawner.to_string()),
@@ -37,8 +42,10 @@ pub(crate) fn of(server: &Identity) -> Labels {
         (USER, server.user.clone()),
         (SERVER, server.server.clone()),
     ]
+    .into_iter()
+    .chain(of_account)
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
 }
 
 /// Reads them back; `None` for what is no server of any hub of ours.
@@ -50,7 +57,7 @@ pub(crate) fn identity(labels: &Labels) -> Option<Identity> {
         generation: Generation(number(GENERATION)?),
         user: labels.get(USER)?.clone(),
         server: labels.get(SERVER)?.clone(),
-        account: None,
+        account: labels.get(ACCOUNT).cloned(),
     })
 }
 
@@ -77,7 +84,7 @@ mod tests {
             generation: Generation(3),
             user: "Ann é".into(),
             server: String::new(),
-            account: None,
+            account: Some("5-1764424899123".into()),
         };
         let mut labels = of(&server);
         assert_eq!(identity(&labels), Some(server));

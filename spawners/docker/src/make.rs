@@ -279,6 +279,7 @@ fn labels(
     labels.extend(shape.labels.iter().map(|(name, value)| (name.clone(), names.fill_or_leave(value))));
     // Last: nobody may write another's name on a container.
     labels.extend(label::of(&plan.identity));
+    labels.extend(config.site.as_ref().map(|site| (label::SITE.to_owned(), site.name.clone())));
     labels.insert(label::PREFIX.to_owned(), plan.prefix.clone());
     labels.insert(label::PORT.to_owned(), port(config, plan).to_string());
     labels.insert(label::CONFIG.to_owned(), digest.to_owned());

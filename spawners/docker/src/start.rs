@@ -141,7 +141,12 @@ impl Parts {
         let mut settled = Settled::Nothing;
         for container in self.family(server).await? {
             let Some(identity) = container.identity() else { continue };
-            if identity.generation > server.generation {
+            let is_anothers = identity.is_anothers(server);
+            if is_anothers && container.is_at_rest() {
+                // There may be files in it.
+                continue;
+            }
+            if identity.generation > server.generation && !is_anothers {
                 // This start comes too late.
                 return Err(SaveError::Overtaken.into());
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callout::Callout;
+use spawners::OwnSite;
 
 use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
@@ -15,10 +16,14 @@ use crate::shape::Shape;
 pub struct Config {
     /// The mark of the hub's database: it is a label of all that is made.
     pub hub: String,
+    /// The site that the cluster is, where the hub has several.
+    pub site: Option<OwnSite>,
     /// How the cluster is reached.
     pub access: Access,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// How long a start may take, as far as whoever starts it has said.
+    pub start_timeout: Option<Duration>,
     /// How long a request is tried again for, when the cluster fails or is too busy.
     pub retry_timeout: Duration,
     /// Where servers are; without it where the hub is, or what the kubeconfig says.
@@ -79,8 +84,10 @@ impl Config {
     pub fn new(hub: impl Into<String>) -> Self {
         Self {
             hub: hub.into(),
+            site: None,
             access: Access { verify: true, ..Access::default() },
             request_timeout: Duration::from_secs(3),
+            start_timeout: None,
             retry_timeout: Duration::from_secs(30),
             namespace: None,
             enable_user_namespaces: false,

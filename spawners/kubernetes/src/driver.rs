@@ -9,8 +9,8 @@ use kube::Api;
 use kube::api::{ListParams, LogParams};
 use serde_json::{Value, json};
 use spawners::{
-    Abilities, Identity, News, Owned, Plan, Record, RenameError, Renaming, Sight, Spawner, StartError, Started, Stop,
-    Unreachable,
+    Abilities, Identity, News, OwnSite, Owned, Plan, Record, RenameError, Renaming, Sight, Spawner, StartError,
+    Started, Stop, Unreachable,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -214,7 +214,10 @@ impl Spawner for Kubernetes {
         if let Err(error) = self.parts.sweep_executors(&pods).await {
             tracing::warn!("executors without servers are not looked for: {error}");
         }
-        let owned = pods.into_iter().filter_map(|pod| Some(Owned { identity: pod.identity()?, state: state_of(&pod) }));
+        // Another site may be in the same cluster, and what is there is not this one's to list.
+        let own = self.parts.config.site.as_ref();
+        let pods = pods.into_iter().filter(|pod| OwnSite::has(own, pod.site()));
+        let owned = pods.filter_map(|pod| Some(Owned { identity: pod.identity()?, state: state_of(&pod) }));
         Ok(owned.filter(|owned| owned.identity.hub == self.parts.config.hub).collect())
     }
 

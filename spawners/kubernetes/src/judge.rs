@@ -1,6 +1,8 @@
 //! How far a pod is on its way up, from its conditions, the states of its containers, and events: pure functions. Some of
 //! what goes wrong is told at once, since waiting does not help; some is waited for longer than a start may take.
 
+mod unplaced;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use k8s_openapi::api::core::v1::Event;
 use crate::ending;
 use crate::pod::{Doing, Pod, waits};
 use crate::refusal;
+use unplaced::{cannot_change, scarce};
 
 /// How long a machine may take to be added.
 const SCALE_UP: Duration = Duration::from_secs(15 * 60);
@@ -20,13 +23,15 @@ const ATTACH: Duration = Duration::from_secs(10 * 60);
 const SETTLED: Duration = Duration::from_secs(20);
 /// After so long nobody is going to add one, where nobody has said anything.
 const UNHEARD: Duration = Duration::from_secs(4 * 60);
+/// The part of a start's time after which it is told that nobody is going to add one.
+const OF_START: f64 = 0.8;
 /// What those who add machines say when they do: the cluster's autoscaler, and Karpenter.
 const ADDED: [&str; 2] = ["TriggeredScaleUp", "Nominated"];
 /// Added where only operators can help.
 const ASK: &str = "Ask the people who run this hub.";
 
 /// What was heard of a pod while it comes up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Witness {
     /// Events by their own identity: reason, message, how often.
     events: HashMap<String, Heard>,
@@ -34,6 +39,15 @@ pub(crate) struct Witness {
     failed_pulls: u32,
     pulling_failed: bool,
     last: u64,
+    /// After so long nobody is going to add a machine, where nobody has said anything.
+    unheard: Duration,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        let events = HashMap::new();
+        Self { events, failed_pulls: 0, pulling_failed: false, last: 0, unheard: UNHEARD }
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +84,11 @@ pub(crate) struct Stage {
 }
 
 impl Witness {
+    /// Of a start that may take so long: what keeps it from coming up is told before its time is over.
+    pub fn within(start: Duration) -> Self {
+        Self { unheard: UNHEARD.min(start.mul_f64(OF_START)), ..Self::default() }
+    }
+
     /// Takes an event in.
     pub fn hear(&mut self, event: &Event) {
         self.last += 1;
@@ -251,7 +270,7 @@ fn placing(pod: &Pod, witness: &Witness, unplaced: Duration) -> Verdict {
     if has("unbound immediate PersistentVolumeClaims") {
         return waiting(20, "Waiting for the storage of this server".to_owned(), None);
     }
-    if witness.last("Preempting").is_some() || has("nominated") {
+    if pod.status().is_some_and(|status| status.nominated_node_name.is_some()) {
         return waiting(22, "Something less important makes room for this server".to_owned(), Some(ATTACH));
     }
     let scarce = scarce(message);
@@ -263,52 +282,9 @@ fn placing(pod: &Pod, witness: &Witness, unplaced: Duration) -> Verdict {
     waiting(20, sentence, None)
 }
 
-/// The clauses of a scheduler's message, such as `2 node(s) didn't match node selector`.
-fn clauses(message: &str) -> Vec<&str> {
-    let said = message.split_once("available: ").map_or("", |(_, said)| said);
-    let said = said.split(" preemption:").next().unwrap_or_default();
-    let mut clauses: Vec<&str> = Vec::new();
-    let mut rest = said.trim_end_matches('.');
-    while !rest.is_empty() {
-        // A clause begins with a number; there may be commas in it.
-        let end = rest
-            .match_indices(", ")
-            .map(|(at, _)| at)
-            .find(|at| rest.get(at + 2..).is_some_and(|next| next.starts_with(|first: char| first.is_ascii_digit())));
-        let (clause, next) = match end {
-            Some(at) => (rest.get(..at), rest.get(at + 2..)),
-            None => (Some(rest), None),
-        };
-        clauses.extend(clause);
-        rest = next.unwrap_or_default();
-    }
-    clauses
-}
-
-/// Whether it is for what machines are, and not for what they have left, that none will do.
-fn cannot_change(message: &str) -> bool {
-    let clauses = clauses(message);
-    let fixed = |clause: &&str| {
-        clause.contains("didn't match node selector")
-            || clause.contains("didn't match Pod's node affinity")
-            || clause.contains("didn't match node affinity")
-    };
-    !clauses.is_empty() && clauses.iter().all(fixed)
-}
-
 /// Whether no machine is going to be added. Who hears no events does not know.
 fn is_given_up(witness: &Witness, unplaced: Duration) -> bool {
-    witness.last("NotTriggerScaleUp").is_some() || !witness.events.is_empty() && unplaced >= UNHEARD
-}
-
-/// What there is too little of.
-fn scarce(message: &str) -> Vec<&str> {
-    let mut scarce: Vec<&str> = clauses(message)
-        .into_iter()
-        .filter_map(|clause| clause.split_once("Insufficient ").map(|(_, what)| what.trim_end_matches(['.', ' '])))
-        .collect();
-    scarce.dedup();
-    scarce
+    witness.last("NotTriggerScaleUp").is_some() || !witness.events.is_empty() && unplaced >= witness.unheard
 }
 
 /// What is wrong with volumes, once a machine is found.

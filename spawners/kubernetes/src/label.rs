@@ -16,6 +16,8 @@ pub(crate) const SPAWNER: &str = "specola.spawner";
 pub(crate) const USER: &str = "specola.user";
 /// The label with the number of the start.
 pub(crate) const GENERATION: &str = "specola.generation";
+/// The label with the site, where a hub has several.
+pub(crate) const SITE: &str = "specola.site";
 /// The annotation with the path it serves under.
 pub(crate) const PREFIX: &str = "specola.prefix";
 /// The annotation with the name it is reached by, when it is not the pod's address.

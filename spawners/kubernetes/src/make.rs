@@ -39,6 +39,8 @@ pub(crate) struct Recipe {
     pub executors: Option<executors::Place>,
     /// How it is made.
     pub shape: Shape,
+    /// The site that is written on the pod.
+    pub site: Option<String>,
     /// What templates may hold.
     names: Names,
 }
@@ -88,7 +90,8 @@ impl Recipe {
             false => None,
             true => Some(claim_names(config, &shape, server, &names, hub_namespace)?),
         };
-        Ok(Self { namespace, name, dns_name, claim, secret: None, executors, shape, names })
+        let site = config.site.as_ref().map(|site| site.name.clone());
+        Ok(Self { namespace, name, dns_name, claim, secret: None, executors, shape, site, names })
     }
 
     fn secret_name(&self, config: &Config) -> Result<String, String> {
@@ -216,6 +219,9 @@ impl Recipe {
         pod["metadata"]["namespace"] = Value::from(self.namespace.as_str());
         for (name, value) in label::of_pod(server) {
             pod["metadata"]["labels"][name] = Value::from(value);
+        }
+        if let Some(site) = &self.site {
+            pod["metadata"]["labels"][label::SITE] = Value::from(site.as_str());
         }
         for (name, value) in label::annotations(server) {
             pod["metadata"]["annotations"][name] = Value::from(value);

@@ -54,6 +54,11 @@ impl Pod {
         label::identity(self.0.metadata.labels.as_ref(), self.0.metadata.annotations.as_ref())
     }
 
+    /// The site that it was made at, if it tells one.
+    pub fn site(&self) -> Option<&str> {
+        self.0.metadata.labels.as_ref()?.get(label::SITE).map(String::as_str)
+    }
+
     /// Whether a program of somebody's made it, in a namespace for executors. It is no server, whatever is written on it.
     pub fn is_executor(&self) -> bool {
         executors::is_namespace(self.namespace())
@@ -61,7 +66,7 @@ impl Pod {
 
     /// Whether it belongs to this very start.
     pub fn is_of(&self, server: &Identity) -> bool {
-        self.identity().is_some_and(|identity| identity.marker() == server.marker())
+        self.identity().is_some_and(|identity| identity.marker() == server.marker() && !identity.is_anothers(server))
     }
 
     /// Whether it is what KubeSpawner made for a server, by what is written on it and in its environment.

@@ -92,7 +92,14 @@ impl Parts {
         let mut adopted = None;
         for pod in self.family(server).await? {
             let Some(identity) = pod.identity() else { continue };
-            if identity.generation > server.generation {
+            if identity.is_anothers(server) {
+                // No row knows it any more, and a service of this start would lead to it.
+                tracing::warn!(
+                    pod = pod.name(),
+                    user = server.user,
+                    "removing a pod that has the number of this server"
+                );
+            } else if identity.generation > server.generation {
                 // This start comes too late.
                 return Err(SaveError::Overtaken.into());
             }
@@ -159,7 +166,8 @@ impl Parts {
     /// that has ended. Whatever else has it keeps it.
     async fn make_room(&self, server: &Identity, holder: &Pod) -> Result<(), StartError> {
         let own = holder.identity().is_some_and(|identity| {
-            identity.marker().same_server(&server.marker()) && identity.generation <= server.generation
+            identity.marker().same_server(&server.marker())
+                && (identity.generation <= server.generation || identity.is_anothers(server))
         });
         let ended = matches!(holder.doing(), Doing::Ended | Doing::Leaving);
         if own || ended && holder.was_made_by_kubespawner_for(server) {
@@ -172,7 +180,8 @@ impl Parts {
     async fn arrived(&self, pod: Pod, state: serde_json::Value, record: &dyn Record) -> Result<Started, StartError> {
         let mut changes = self.cache.follow();
         let mut events = self.events.of(pod.uid());
-        let (mut witness, mut told) = (Witness::default(), Told::default());
+        let mut witness = self.config.start_timeout.map_or_else(Witness::default, Witness::within);
+        let mut told = Told::default();
         // What was told before somebody listened is not told again.
         let mut pod = self.cache.get(pod.uid()).unwrap_or_else(|| Arc::new(pod));
         let made = Instant::now();

@@ -59,7 +59,7 @@ impl Local {
         }
     }
 
-    /// Removes what carries an older generation. A newer one means that this start comes too late.
+    /// Removes what carries an older generation, or this server's number for somebody else. A newer one means that this start comes too late.
     async fn clear_others(&self, server: &Identity) -> Result<(), StartError> {
         let deadline = Instant::now() + GONE_PATIENCE;
         loop {

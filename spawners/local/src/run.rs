@@ -26,6 +26,8 @@ pub struct Run {
     pub generation: Generation,
     pub user: String,
     pub server: String,
+    #[serde(default)]
+    pub account: Option<String>,
     /// Under whom its processes run.
     pub uid: u32,
     /// Where it listens, with its path.
@@ -64,7 +66,7 @@ impl Run {
             generation: self.generation,
             user: self.user.clone(),
             server: self.server.clone(),
-            account: None,
+            account: self.account.clone(),
         }
     }
 
@@ -196,6 +198,7 @@ mod tests {
             generation: Generation(generation),
             user: "anna".into(),
             server: String::new(),
+            account: None,
             uid: 1000,
             url: "http://127.0.0.1:1/".into(),
             boot_id: "b".into(),

@@ -34,6 +34,9 @@ pub enum Found {
 pub fn find(runs: &Runs, config: &Config, server: &Identity, state: &Value) -> io::Result<Found> {
     let boot_id = process::boot_id()?;
     let run = runs.load(&server.marker())?;
+    if run.as_ref().is_some_and(|run| run.identity().is_anothers(server)) {
+        return Ok(Found::Nothing);
+    }
     if let Some(run) = &run
         && let Some(process) = run.process
     {
@@ -59,6 +62,7 @@ pub fn intention(server: &Identity, uid: u32, url: String, boot_id: String) -> R
         generation: server.generation,
         user: server.user.clone(),
         server: server.server.clone(),
+        account: server.account.clone(),
         uid,
         url,
         boot_id,

@@ -110,10 +110,11 @@ impl Shared {
     pub fn clear_others(&self, server: &Identity) -> Result<bool, StartError> {
         let mut left = false;
         for run in search::owned(&self.runs, &self.config, &server.hub).map_err(Unreachable::new)? {
-            if run.spawner != server.spawner || run.generation == server.generation {
+            let is_anothers = run.identity().is_anothers(server);
+            if run.spawner != server.spawner || run.generation == server.generation && !is_anothers {
                 continue;
             }
-            if run.generation > server.generation {
+            if run.generation > server.generation && !is_anothers {
                 return Err(SaveError::Overtaken.into());
             }
             search::kill_all(&run).map_err(Unreachable::new)?;

@@ -45,3 +45,20 @@ async fn a_stopped_container_is_kept_under_another_name() {
     let kept = docker(&["inspect", "--format", "{{.Name}}", &id]);
     assert_eq!(kept, format!("/{name}-before-{}", &id[..12]));
 }
+
+/// A database of before gives the numbers of servers and starts out again.
+#[tokio::test]
+async fn a_container_of_another_account_is_not_adopted_whatever_its_numbers() {
+    for (generation, remove) in [(1, true), (3, true), (3, false)] {
+        let Some(mut ground) = ground() else { return };
+        ground.config.remove = remove;
+        let (mut others, mut own) = (ground.plan(1, generation), ground.plan(1, 1));
+        (others.identity.account, own.identity.account) = (Some("4-1".into()), Some("9-2".into()));
+        ground.start(&others).await.unwrap();
+        let first = ground.containers();
+        assert_eq!(ground.driver().look(&own.identity, &json!({"object_id": first[0]})).await.unwrap(), Sight::Absent);
+        ground.start(&own).await.unwrap();
+        let second = ground.containers();
+        assert!(second.len() == 1 && second != first, "the other one is nobody's any more: {second:?}");
+    }
+}

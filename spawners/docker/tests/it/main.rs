@@ -19,4 +19,5 @@ mod part;
 mod refusal;
 mod registry;
 mod restart;
+mod sites;
 mod watch;

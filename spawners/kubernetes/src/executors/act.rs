@@ -86,7 +86,8 @@ impl Parts {
         let found = found.map_err(|fault| refusal::of(fault, "look at a namespace for executors"))?;
         let is_own = found.is_some_and(|found| {
             found.metadata.deletion_timestamp.is_none()
-                && identity(&found).is_some_and(|identity| identity.marker() == server.marker())
+                && identity(&found)
+                    .is_some_and(|identity| identity.marker() == server.marker() && !identity.is_anothers(server))
         });
         if is_own { Ok(()) } else { Err(refusal::of(fault, "make a namespace for executors")) }
     }
@@ -144,7 +145,9 @@ impl Parts {
         let mut is_told = false;
         loop {
             let mut older = self.places(&label::selector_of(&server.marker())).await?;
-            older.retain(|space| identity(space).is_some_and(|identity| identity.generation < server.generation));
+            older.retain(|space| {
+                identity(space).is_some_and(|other| other.generation < server.generation || other.is_anothers(server))
+            });
             if older.is_empty() {
                 return Ok(());
             }

@@ -174,3 +174,82 @@ fn people_see_how_far_their_server_is() {
     assert_eq!(judge(&ended, &none, SHORT), Verdict::Ended);
     assert!(super::ended(&ended).ends_with("It ended with exit code 3."));
 }
+
+/// As schedulers of Kubernetes 1.20 to 1.34 say it.
+#[test]
+fn a_machine_that_is_kept_from_servers_does_not_hide_that_no_other_will_do() {
+    const MASTER: &str = "1 node(s) had taint {node-role.kubernetes.io/master: }, that the pod didn't tolerate";
+    const PLANE: &str = "1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }";
+    const END: &str = "preemption: 0/4 nodes are available: 4 Preemption is not helpful for scheduling.";
+    let table = [
+        (format!("{MASTER}, 3 node(s) didn't match node selector."), "no_machine"),
+        (format!("3 node(s) didn't match Pod's node affinity, {MASTER}."), "no_machine"),
+        (format!("{PLANE}, 3 node(s) didn't match Pod's node affinity/selector. {END}"), "no_machine"),
+        (
+            format!("{PLANE}, 3 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, {END}"),
+            "no_machine",
+        ),
+        (format!("{PLANE}, 3 node(s) had untolerated taint {{nvidia.com/gpu: present}}. {END}"), "no_machine"),
+        // These may change by themselves.
+        (format!("{PLANE}, 1 Insufficient cpu, 2 node(s) didn't match Pod's node affinity/selector. {END}"), "waiting"),
+        (format!("{MASTER}, 3 Insufficient memory."), "waiting"),
+        (format!("{PLANE}, 3 node(s) had untolerated taint {{node.kubernetes.io/not-ready: }}. {END}"), "waiting"),
+        (
+            "3 node(s) didn't match node selector, 1 node(s) had taint {node.kubernetes.io/unreachable: }, that the pod didn't tolerate.".to_owned(),
+            "waiting",
+        ),
+        (
+            format!(
+                "{PLANE}, 3 node(s) had untolerated taint {{node.cloudprovider.kubernetes.io/uninitialized: true}}. {END}"
+            ),
+            "waiting",
+        ),
+        (format!("{PLANE}, 3 node(s) had untolerated taint {{node.cilium.io/agent-not-ready: }}. {END}"), "waiting"),
+        (format!("{PLANE}, 3 node(s) had untolerated taint {{karpenter.sh/disrupted: }}. {END}"), "waiting"),
+        (format!("{PLANE}, 3 node(s) had untolerated taint {{ToBeDeletedByClusterAutoscaler: 1}}. {END}"), "waiting"),
+        (format!("{PLANE}, 3 node(s) were unschedulable. {END}"), "waiting"),
+        (format!("{PLANE}, 3 node(s) had volume node affinity conflict. {END}"), "waiting"),
+        // Which, nobody says.
+        (format!("4 node(s) had untolerated taint(s). {END}"), "waiting"),
+    ];
+    for (said, told) in table {
+        let said = format!("0/4 nodes are available: {said}");
+        let heard = heard(&[("FailedScheduling", &said, 1), ("NotTriggerScaleUp", "pod didn't trigger scale-up", 1)]);
+        assert_eq!(code(&judge(&unplaced(&said), &heard, LONG)), told, "{said}");
+    }
+    let scarce = format!("0/4 nodes are available: {PLANE}, 3 Insufficient cpu. no new claims to deallocate, {END}");
+    let scarce = stage(judge(&unplaced(&scarce), &Witness::default(), LONG)).sentence;
+    assert!(scarce.contains("(cpu)"), "{scarce}");
+}
+
+#[test]
+fn that_no_machine_will_do_is_told_before_the_time_of_the_start_is_over() {
+    let never = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+    let told = |start: u64, after: u64| {
+        let witness = Witness {
+            unheard: Witness::within(Duration::from_secs(start)).unheard,
+            ..heard(&[("FailedScheduling", never, 1)])
+        };
+        code(&judge(&unplaced(never), &witness, Duration::from_secs(after))).to_owned()
+    };
+    assert_eq!((told(60, 40), told(60, 55)), ("waiting".to_owned(), "no_machine".to_owned()));
+    assert_eq!(
+        (told(3600, 55), told(3600, 240)),
+        ("waiting".to_owned(), "no_machine".to_owned()),
+        "and not much later"
+    );
+    assert_eq!(told(10, 15), "waiting", "one may be about to be added");
+}
+
+#[test]
+fn storage_that_is_lost_is_told_and_one_that_others_make_room_for_waits() {
+    let lost = "persistentvolumeclaim \"claim-a\" bound to non-existent persistentvolume \"pv-1\"";
+    for said in [lost.to_owned(), format!("0/3 nodes are available: 3 {lost}.")] {
+        assert_eq!(code(&judge(&unplaced(&said), &Witness::default(), LONG)), "claim_lost", "{said}");
+        assert_eq!(code(&judge(&unplaced(&said), &Witness::default(), SHORT)), "waiting", "it may be late");
+    }
+    let mut preempting = unplaced("0/3 nodes are available: 3 Insufficient cpu. preemption: not eligible.");
+    assert_eq!(stage(judge(&preempting, &Witness::default(), LONG)).patience, None);
+    preempting.0.status.as_mut().unwrap().nominated_node_name = Some("node1".into());
+    assert_eq!(stage(judge(&preempting, &Witness::default(), LONG)).patience, Some(ATTACH));
+}

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use spawners::contract::eventually;
-use spawners::{Sight, contract};
+use spawners::{Sight, Spawner, contract};
 
 use crate::ground::{Ground, cluster, fake};
+use crate::storage::with_name;
 
 async fn taken_over(ground: &Ground) {
     let (name, state) = ground.made_by_kubespawner("user1").await;
@@ -59,4 +60,28 @@ async fn a_name_that_somebody_else_has_is_theirs() {
     assert_eq!(code, "name_taken");
     assert!(sentence.contains("jupyter-user1"), "{sentence}");
     assert_eq!(ground.names().await, ["jupyter-user1"], "it is still there");
+}
+
+/// A database of before gives the numbers of servers and starts out again.
+#[tokio::test]
+async fn a_pod_of_another_account_is_not_adopted_whatever_its_numbers() {
+    for generation in [1, 3] {
+        let ground = fake().await;
+        let others = ground.plan(1, generation);
+        ground.start(&others).await.unwrap();
+        let own = with_name(&ground.plan(1, 1), "anna", "9-1764424899123");
+        assert_eq!(
+            ground.look(&own.identity, &json!({ "pod_name": "jupyter-user1", "namespace": "labs" })).await,
+            Sight::Absent
+        );
+        let driver = ground.driver();
+        driver.list_owned().await.unwrap();
+        let started = driver.start(&own, &Value::Null, &contract::Paper::default()).await.unwrap();
+        assert_eq!(ground.names().await, ["jupyter-anna"], "the other one is nobody's any more");
+        // One of before accounts were written is the server's.
+        ground.fake().change("pods", "labs", "jupyter-anna", |pod| {
+            pod["metadata"]["labels"].as_object_mut().unwrap().remove("specola.user");
+        });
+        assert!(matches!(ground.look(&own.identity, &started.state).await, Sight::Up { .. }));
+    }
 }

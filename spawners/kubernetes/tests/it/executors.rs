@@ -12,7 +12,7 @@ use spawners::contract::{self, Paper, eventually};
 use spawners::{Identity, Sight, Spawner};
 
 use crate::ground::{Ground, Told, cluster, fake};
-use crate::storage::{claims, with_storage};
+use crate::storage::{claims, with_name, with_storage};
 
 /// What the chart lets a server do among its executors.
 const ROLE: &str = include_str!("../../../../deploy/helm/files/executors.json");
@@ -232,6 +232,17 @@ async fn a_start_waits_until_the_executors_of_the_last_one_have_gone() {
     ground.fake().take("namespaces", "", "labs--executors-1-1");
     starting.await.unwrap();
     assert_eq!(places(&ground).await, ["labs--executors-1-2"]);
+}
+
+#[tokio::test]
+async fn a_place_of_another_account_is_not_used_whatever_its_numbers() {
+    let mut ground = fake().await;
+    with_executors(&mut ground);
+    ground.start(&ground.plan(1, 1)).await.unwrap();
+    let own = with_name(&ground.plan(1, 1), "anna", "9-1764424899123");
+    ground.driver().start(&own, &Value::Null, &Told::default()).await.unwrap();
+    let place = ground.fake().object("namespaces", "", "labs--executors-1-1").unwrap();
+    assert_eq!(place["metadata"]["labels"]["specola.user"], "9-1764424899123", "it was made anew");
 }
 
 #[tokio::test]

@@ -14,5 +14,6 @@ mod papers;
 mod progress;
 mod refusal;
 mod service;
+mod sites;
 mod storage;
 mod watch;

@@ -106,6 +106,22 @@ async fn a_claim_of_somebody_else_is_not_mounted() {
 }
 
 #[tokio::test]
+async fn a_claim_that_is_lost_is_told() {
+    let mut ground = fake().await;
+    with_storage(&mut ground);
+    let owner = json!({ "hub.jupyter.org/username": "user1" });
+    ground.fake().put(
+        "persistentvolumeclaims",
+        json!({
+            "metadata": { "name": "claim-user1", "namespace": "labs", "annotations": owner },
+            "status": { "phase": "Lost" },
+        }),
+    );
+    assert_eq!(ground.fails(&ground.plan(1, 1)).await.0, "claim_lost");
+    assert_eq!(ground.names().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_claim_is_found_under_the_name_it_has() {
     let mut ground = fake().await;
     with_storage(&mut ground);

@@ -167,3 +167,22 @@ async fn a_stranger_with_the_servers_old_pid_is_neither_seen_nor_harmed() {
     stranger.kill().unwrap();
     stranger.wait().unwrap();
 }
+
+/// A database of before gives the numbers of servers and starts out again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_another_account_is_not_adopted_whatever_its_numbers() {
+    for generation in [1, 3] {
+        let ground = Ground::new();
+        let (local, mut others, mut own) =
+            (ground.open(), ground.python(1, generation, SERVER), ground.python(1, 1, SERVER));
+        (others.identity.account, own.identity.account) = (Some("4-1".into()), Some("9-2".into()));
+        let theirs = local.start(&others, &Value::Null, &Paper::default()).await.unwrap();
+        contract::eventually("it answers", || answers(&theirs.url)).await;
+        assert_eq!(local.look(&own.identity, &Value::Null).await.unwrap(), Sight::Absent);
+        let started = local.start(&own, &Value::Null, &Paper::default()).await.unwrap();
+        assert_ne!(pid(&started.state), pid(&theirs.state));
+        let mark = format!("SPECOLA_SERVER={}:", ground.config.hub);
+        assert_eq!(marked(&mark), [i32::try_from(pid(&started.state)).unwrap()], "the other one is nobody's any more");
+        end(&local, &own.identity, &started.state, false).await;
+    }
+}
