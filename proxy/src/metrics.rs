@@ -41,9 +41,12 @@ pub(crate) enum Refusal {
     RouteRate,
     /// The route's server refused a connection, and the hub has not said yet that it is still the right one.
     Doubt,
+    /// A client of HTTP/2 asks for more at once, and all places are taken.
+    Places,
 }
 
-const REFUSALS: [&str; 5] = ["address_connections", "address_rate", "route_requests", "route_rate", "route_in_doubt"];
+const REFUSALS: [&str; 6] =
+    ["address_connections", "address_rate", "route_requests", "route_rate", "route_in_doubt", "places"];
 
 /// Why no connection came about.
 const FAILURES: [&str; 4] = ["refused", "timeout", "unreachable", "other"];

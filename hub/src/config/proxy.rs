@@ -17,7 +17,8 @@ const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 pub struct ProxyConfig {
     /// Starts the proxy with the hub, and again should it end. Without it, start `specola proxy` yourself.
     pub should_start: bool,
-    /// How many connections are served at once; more wait.
+    /// How many connections are served at once; more wait. Each request and websocket of HTTP/2 beside the first of its
+    /// connection counts as one more.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// How large the head of a request or of an answer may be.
