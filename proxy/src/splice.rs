@@ -35,7 +35,7 @@ const ROOM: usize = 256 * 1024;
 const UNDERWAY: usize = 4;
 
 /// Of the descriptors that there may be, pipes take a part at most; a pipe has two.
-const PART: u64 = 8;
+pub(crate) const PART: u64 = 8;
 
 /// Whether this kernel lets anything through a pipe: a sandbox may forbid the call.
 static WORKS: LazyLock<bool> = LazyLock::new(|| match tried() {

@@ -96,7 +96,7 @@ impl Browser {
     }
 
     /// A websocket, or the answer that refuses it.
-    async fn websocket(&mut self, path: &str) -> Result<WebSocketStream<TokioIo<Upgraded>>, Response<Incoming>> {
+    pub async fn websocket(&mut self, path: &str) -> Result<WebSocketStream<TokioIo<Upgraded>>, Response<Incoming>> {
         // The server's settings allow it, and have to be here first.
         self.ask(to("/_chp_healthz")).await;
         let mut response = self.ask(connect(path, "websocket")).await;
@@ -126,7 +126,7 @@ fn connect(path: &str, protocol: &'static str) -> Request<Sent> {
 }
 
 /// A body that is sent piece by piece.
-fn streamed() -> (mpsc::UnboundedSender<Frame<Bytes>>, Sent) {
+pub fn streamed() -> (mpsc::UnboundedSender<Frame<Bytes>>, Sent) {
     let (sender, mut frames) = mpsc::unbounded_channel();
     let stream = futures_util::stream::poll_fn(move |context| frames.poll_recv(context).map(|frame| frame.map(Ok)));
     (sender, BodyExt::boxed_unsync(StreamBody::new(stream)))
