@@ -336,6 +336,8 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
         seconds("tls-handshake-timeout", proxy.tls_handshake_timeout),
         seconds("websocket-handshake-timeout", proxy.websocket_handshake_timeout),
         format!("--connections-per-address={}", proxy.connections_per_address),
+        format!("--new-connections-per-address={}", proxy.new_connections_per_address),
+        format!("--new-connections-per-address-burst={}", proxy.new_connections_per_address_burst),
         format!("--requests-per-address={}", proxy.requests_per_address),
         format!("--requests-per-address-burst={}", proxy.requests_per_address_burst),
         format!("--concurrent-per-server={}", proxy.concurrent_per_server),

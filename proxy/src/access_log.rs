@@ -229,7 +229,7 @@ impl Drop for Entry {
 
 /// A body whose end is written down.
 pub(crate) struct Logged {
-    body: Download,
+    pub(crate) body: Download,
     entry: Entry,
 }
 

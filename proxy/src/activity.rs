@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,9 @@ use crate::{
 pub(crate) struct Ledger {
     active: Mutex<Vec<Arc<Route>>>,
     pooled: Mutex<Vec<Pooled>>,
+    /// Idle connections that pools may keep, and how many they may all keep.
+    granted: AtomicUsize,
+    grants: usize,
     pub(crate) bytes_up: AtomicU64,
     pub(crate) bytes_down: AtomicU64,
     /// Those of both that went through a pipe of the kernel.
@@ -32,8 +38,19 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(timed: bool) -> Self {
-        Self { timed, ..Self::default() }
+    pub(crate) fn new(timed: bool, grants: usize) -> Self {
+        Self { timed, grants, ..Self::default() }
+    }
+
+    /// Lets a pool keep one more connection, if there are not too many in all.
+    pub(crate) fn grant_idle(&self) -> bool {
+        let grant = |granted: usize| (granted < self.grants).then_some(granted + 1);
+        self.granted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant).is_ok()
+    }
+
+    /// Takes back what a pool does not need.
+    pub(crate) fn return_idle(&self, count: usize) {
+        self.granted.fetch_sub(count, Ordering::Relaxed);
     }
 
     pub(crate) fn note_active(&self, route: Arc<Route>) {

@@ -187,7 +187,7 @@ fn status(shared: &Shared, view: &View) -> Status {
     let tunnels = shared.counts.tunnels.load(Ordering::Relaxed);
     let sharing_tunnels = shared.counts.sharing_tunnels.load(Ordering::Relaxed);
     let alone = tunnels.saturating_sub(sharing_tunnels);
-    let held = shared.room.taken();
+    let held = shared.room.taken().saturating_sub(shared.room.further());
     Status {
         pid: std::process::id(),
         proxy: shared.identity.clone(),

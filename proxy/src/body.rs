@@ -374,6 +374,16 @@ impl Body for Download {
 }
 
 impl Download {
+    /// Whether it is our own words, and no server's.
+    pub(crate) fn is_own(&self) -> bool {
+        match self {
+            Self::Own(words) => words.is_some(),
+            Self::Streamed(_) => false,
+            Self::Logged(logged) => logged.body.is_own(),
+            Self::Kept(kept) => kept.body.is_own(),
+        }
+    }
+
     pub(crate) fn own(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::Own((!bytes.is_empty()).then_some(bytes))

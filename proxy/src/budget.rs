@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::StatusCode;
@@ -34,6 +34,11 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
+    /// One in so much time.
+    pub(crate) fn every(time: Duration) -> Self {
+        Self { each: nanoseconds(time), ahead: 0 }
+    }
+
     /// None is no bound: the rate is 0. A burst of 0 is that of one second.
     pub(crate) fn new(a_second: u32, burst: u32) -> Option<Self> {
         let each = 1_000_000_000_u64.checked_div(u64::from(a_second))?;
@@ -42,7 +47,20 @@ impl Rate {
     }
 }
 
+/// Nanoseconds, for a [`Pace`].
+pub(crate) fn since(start: Instant) -> u64 {
+    nanoseconds(start.elapsed())
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Pace {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     /// Whether one more may pass now. `now` is in nanoseconds since any fixed moment.
     pub(crate) fn passes(&self, rate: Rate, now: u64) -> bool {
         let step = |then: u64| (then.saturating_sub(now) <= rate.ahead).then(|| then.max(now) + rate.each);
@@ -62,13 +80,38 @@ const SOME: usize = 1024;
 #[derive(Default)]
 struct Peer {
     connections: usize,
-    pace: Pace,
+    arrivals: Pace,
+    requests: Pace,
+}
+
+impl Peer {
+    fn is_idle(&self, now: u64) -> bool {
+        self.connections == 0 && self.arrivals.is_idle(now) && self.requests.is_idle(now)
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    peers: HashMap<u128, Peer>,
+    /// As many as there were when idle ones were looked for.
+    looked: usize,
+}
+
+impl Table {
+    fn peer(&mut self, key: u128, now: u64) -> &mut Peer {
+        // Not at every address, when all of them are busy.
+        if self.peers.len() >= SOME.max(2 * self.looked) && !self.peers.contains_key(&key) {
+            self.peers.retain(|_, peer| !peer.is_idle(now));
+            self.looked = self.peers.len();
+        }
+        self.peers.entry(key).or_default()
+    }
 }
 
 /// Who is connected, and who asks how often. An address is forgotten when there is nothing to remember of it.
 pub(crate) struct Crowd {
     start: Instant,
-    tables: [Mutex<HashMap<u128, Peer>>; TABLES],
+    tables: [Mutex<Table>; TABLES],
 }
 
 impl Default for Crowd {
@@ -86,11 +129,11 @@ pub(crate) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let now = self.crowd.now();
-        let mut table = lock(self.crowd.table(self.key));
-        if let Some(peer) = table.get_mut(&self.key) {
+        let peers = &mut lock(self.crowd.table(self.key)).peers;
+        if let Some(peer) = peers.get_mut(&self.key) {
             peer.connections = peer.connections.saturating_sub(1);
-            if peer.connections == 0 && peer.pace.is_idle(now) {
-                table.remove(&self.key);
+            if peer.is_idle(now) {
+                peers.remove(&self.key);
             }
         }
     }
@@ -99,37 +142,41 @@ impl Drop for Seat {
 impl Crowd {
     /// Nanoseconds since the start.
     pub(crate) fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        since(self.start)
     }
 
-    fn table(&self, key: u128) -> &Mutex<HashMap<u128, Peer>> {
+    fn table(&self, key: u128) -> &Mutex<Table> {
         let [first, rest @ ..] = &self.tables;
         // Neighbours must not share a table: whole networks come at once.
         let mixed = (key as u64 ^ (key >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60;
         usize::try_from(mixed).ok().and_then(|at| rest.get(at.checked_sub(1)?)).unwrap_or(first)
     }
 
-    /// A seat for one more connection; None when the address has `most` already.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Seat> {
-        let key = key(address);
+    /// A seat for one more connection, unless the address has `most` already, or takes them faster than the rate.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        most: Option<usize>,
+        rate: Option<Rate>,
+    ) -> Result<Seat, Refusal> {
+        let (key, now) = (key(address), self.now());
         let mut table = lock(self.table(key));
-        let peer = table.entry(key).or_default();
-        if peer.connections >= most {
-            return None;
+        let peer = table.peer(key, now);
+        if most.is_some_and(|most| peer.connections >= most) {
+            return Err(Refusal::AddressConnections);
+        }
+        if rate.is_some_and(|rate| !peer.arrivals.passes(rate, now)) {
+            return Err(Refusal::AddressArrivals);
         }
         peer.connections += 1;
         drop(table);
-        Some(Seat { crowd: Arc::clone(self), key })
+        Ok(Seat { crowd: Arc::clone(self), key })
     }
 
     /// Whether an address may ask once more now.
     pub(crate) fn passes(&self, address: IpAddr, rate: Rate) -> bool {
         let (key, now) = (key(address), self.now());
-        let mut table = lock(self.table(key));
-        if table.len() >= SOME && !table.contains_key(&key) {
-            table.retain(|_, peer| peer.connections > 0 || !peer.pace.is_idle(now));
-        }
-        table.entry(key).or_default().pace.passes(rate, now)
+        lock(self.table(key)).peer(key, now).requests.passes(rate, now)
     }
 }
 
@@ -157,19 +204,17 @@ pub(crate) struct Turns {
     pace: Pace,
 }
 
-/// A place for a connection of this address; None when it has as many as it may have. Fronts that are believed have
-/// everybody's connections.
-pub(crate) fn seat(shared: &Shared, address: IpAddr, trusted: bool) -> Result<Option<Seat>, ()> {
-    let most = shared.limits().address_connections;
-    if most == 0 || trusted {
-        return Ok(None);
-    }
-    let seat = shared.crowd.enter(address, most);
-    if seat.is_none() {
-        shared.meter.refused(Refusal::AddressConnections);
-        tracing::debug!(%address, "an address has as many connections as it may have");
-    }
-    seat.map(Some).ok_or(())
+/// A seat for a connection of this address, where seats are counted; an error when there is none for it. Fronts that are
+/// believed have everybody's connections.
+pub(crate) fn seat(shared: &Shared, address: Option<IpAddr>, trusted: bool) -> Result<Option<Seat>, ()> {
+    let limits = shared.limits();
+    let most = Some(limits.address_connections).filter(|most| *most > 0);
+    let rate = Rate::new(limits.address_arrivals, limits.address_arrivals_burst);
+    let Some(address) = address.filter(|_| !trusted && (most.is_some() || rate.is_some())) else { return Ok(None) };
+    shared.crowd.enter(address, most, rate).map(Some).map_err(|refusal| {
+        shared.meter.refused(refusal);
+        tracing::debug!(%address, "an address has as many connections as it may have, or takes too many at once");
+    })
 }
 
 /// Whether the client may ask once more.
@@ -178,7 +223,7 @@ pub(crate) fn may_ask(client: &Client, asked_by: impl FnOnce() -> Option<IpAddr>
     let limits = shared.limits();
     let Some(rate) = Rate::new(limits.address_rate, limits.address_burst) else { return Ok(()) };
     // A front asks for many: whom it names is meant.
-    let address = if client.origin.trusted { asked_by() } else { Some(client.peer) };
+    let address = if client.origin.trusted { asked_by() } else { client.peer };
     if address.is_none_or(|address| shared.crowd.passes(address, rate)) {
         return Ok(());
     }
@@ -234,18 +279,19 @@ mod tests {
     fn an_address_has_so_many_seats_and_is_forgotten_with_the_last() {
         let crowd = Arc::new(Crowd::default());
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let first = crowd.enter(address("192.0.2.1"), 2).unwrap();
-        let second = crowd.enter(address("::ffff:192.0.2.1"), 2).unwrap();
-        assert!(crowd.enter(address("192.0.2.1"), 2).is_none(), "it is the same address");
-        assert!(crowd.enter(address("192.0.2.2"), 2).is_some());
+        let enter = |of: &str, most| crowd.enter(address(of), Some(most), None).ok();
+        let first = enter("192.0.2.1", 2).unwrap();
+        let second = enter("::ffff:192.0.2.1", 2).unwrap();
+        assert!(enter("192.0.2.1", 2).is_none(), "it is the same address");
+        assert!(enter("192.0.2.2", 2).is_some());
         drop(first);
-        let third = crowd.enter(address("192.0.2.1"), 2).unwrap();
+        let third = enter("192.0.2.1", 2).unwrap();
         drop((second, third));
-        let six = crowd.enter(address("2001:db8::1"), 1).unwrap();
-        assert!(crowd.enter(address("2001:db8::2"), 1).is_none(), "one network");
-        assert!(crowd.enter(address("2001:db8:0:1::1"), 1).is_some());
+        let six = enter("2001:db8::1", 1).unwrap();
+        assert!(enter("2001:db8::2", 1).is_none(), "one network");
+        assert!(enter("2001:db8:0:1::1", 1).is_some());
         drop(six);
-        assert_eq!(crowd.tables.iter().map(|table| lock(table).len()).sum::<usize>(), 0);
+        assert_eq!(crowd.tables.iter().map(|table| lock(table).peers.len()).sum::<usize>(), 0);
     }
 
     #[test]
@@ -255,7 +301,7 @@ mod tests {
         for number in 0..200_000_u32 {
             assert!(crowd.passes(IpAddr::V4(number.into()), rate));
         }
-        let kept: usize = crowd.tables.iter().map(|table| lock(table).len()).sum();
+        let kept: usize = crowd.tables.iter().map(|table| lock(table).peers.len()).sum();
         assert!(kept <= TABLES * SOME * 2, "{kept}");
     }
 }

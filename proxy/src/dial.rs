@@ -48,7 +48,8 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
 /// A name may lead anywhere, and to another place than a moment ago: what may not be a target is left out here too.
 async fn connect_by_name(name: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that may be a target");
-    for address in tokio::net::lookup_host((name, port)).await? {
+    // What cannot be looked up leads to nobody: see `doubt`.
+    for address in tokio::net::lookup_host((name, port)).await.map_err(io::Error::other)? {
         if target::is_forbidden(address.ip()) {
             continue;
         }

@@ -12,7 +12,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::{UnixListener as StdUnixListener, UnixStream as StdStream},
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -35,7 +35,7 @@ use crate::{activity::lock, state::Shared};
 pub(crate) const PROTOCOL: &str = "specola-listeners";
 /// Listeners that are passed at most.
 const MOST: usize = 64;
-/// What one side may take for its next word.
+/// What the one before may take for its next word.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const SERVING: &str = "serving";
@@ -84,7 +84,10 @@ impl Sockets {
 }
 
 /// The proxy whose place is taken.
-pub(crate) struct Predecessor(StdStream);
+pub(crate) struct Predecessor {
+    stream: StdStream,
+    admin: PathBuf,
+}
 
 impl Predecessor {
     /// Gets the listeners of the proxy at the admin socket into `sockets`. None when there is no such proxy. Blocks.
@@ -100,13 +103,22 @@ impl Predecessor {
             return Err(io::Error::other("the running proxy is too old to hand over its listeners"));
         }
         sockets.put(Sockets::of_descriptors(receive(&stream)?));
-        Ok(Some(Self(stream)))
+        Ok(Some(Self { stream, admin: admin.to_owned() }))
     }
 
     /// Says that this proxy serves; returns when the other has closed its doors. Blocks.
     pub(crate) fn relieve(&mut self) -> io::Result<()> {
-        self.0.write_all(format!("{SERVING}\n").as_bytes())?;
-        match read_until(&mut self.0, b"\n")?.as_slice() {
+        self.tell_serving().or_else(|problem| {
+            // It may have waited too long for that word: it is told once more, and has nothing to hand over.
+            let again = Self::find(&self.admin, &Sockets::default()).ok().flatten().ok_or(problem)?;
+            self.stream = again.stream;
+            self.tell_serving()
+        })
+    }
+
+    fn tell_serving(&mut self) -> io::Result<()> {
+        self.stream.write_all(format!("{SERVING}\n").as_bytes())?;
+        match read_until(&mut self.stream, b"\n")?.as_slice() {
             b"left\n" => Ok(()),
             _ => Err(io::Error::other("the proxy before this one does not leave")),
         }
@@ -115,7 +127,7 @@ impl Predecessor {
     /// Asks it to end now, whatever it still has open.
     pub(crate) fn stop(&mut self) {
         // It may have ended already.
-        let _ = self.0.write_all(format!("{STOP}\n").as_bytes());
+        let _ = self.stream.write_all(format!("{STOP}\n").as_bytes());
     }
 }
 
@@ -175,7 +187,7 @@ pub(crate) async fn hand_over(shared: Arc<Shared>, upgrade: hyper::upgrade::OnUp
         drop(listeners);
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
-        let said = tokio::time::timeout(PATIENCE, stream.read_line(&mut line)).await;
+        let said = tokio::time::timeout(shared.limits().hand_over, stream.read_line(&mut line)).await;
         said.map_err(|_| io::ErrorKind::TimedOut)??;
         if line.trim_end() != SERVING {
             return Err(io::Error::other("the next proxy ended before it served"));

@@ -9,7 +9,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -24,11 +24,19 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::body::{Download, DownloadError};
+use crate::{
+    body::{Download, DownloadError},
+    room::{Further, Room},
+};
 
-/// Odd while something waits for the client. Written by one task at a time.
+/// What all parts of a stream share.
 #[derive(Default)]
-pub(crate) struct Handed(AtomicUsize);
+pub(crate) struct Handed {
+    /// Odd while something waits for the client. Written by one task at a time.
+    count: AtomicUsize,
+    /// Of a stream that is not alone in its connection, until all of it has ended.
+    place: OnceLock<Further>,
+}
 
 tokio::task_local! {
     /// Of the stream that the task runs.
@@ -41,23 +49,28 @@ impl Handed {
         OF_STREAM.try_with(Arc::clone).unwrap_or_default()
     }
 
+    /// Takes a place for the stream; false when there is none.
+    pub(crate) fn enter(&self, room: &Arc<Room>) -> bool {
+        room.enter_further().is_some_and(|place| self.place.set(place).is_ok())
+    }
+
     /// The client has to take something now, or still.
     fn wait(&self) {
-        self.0.store(self.0.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+        self.count.store(self.count.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
     }
 
     /// All was taken.
     fn taken(&self) {
-        let count = self.0.load(Ordering::Relaxed);
-        self.0.store(count.wrapping_add(count & 1), Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed);
+        self.count.store(count.wrapping_add(count & 1), Ordering::Relaxed);
     }
 
     /// Ends when the same has waited for so long, or up to twice as long.
     async fn stalled(&self, patience: Duration) {
         loop {
-            let before = self.0.load(Ordering::Relaxed);
+            let before = self.count.load(Ordering::Relaxed);
             tokio::time::sleep(patience).await;
-            if before % 2 == 1 && self.0.load(Ordering::Relaxed) == before {
+            if before % 2 == 1 && self.count.load(Ordering::Relaxed) == before {
                 return;
             }
         }

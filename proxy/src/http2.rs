@@ -26,8 +26,10 @@ use tokio::sync::Notify;
 use tokio_rustls::rustls::crypto::ring;
 
 use crate::{
-    error_page::Fault,
-    handed::{self, SharedBody},
+    body::{Download, Never},
+    error_page::{self, Fault},
+    handed::{self, Handed, SharedBody},
+    metrics::Refusal,
     relay::{self, Client, refused_head},
     state::Shared,
     stream::Stream,
@@ -48,6 +50,9 @@ const PENDING_RESETS: usize = 20;
 /// Streams that we reset for what the client did.
 const LOCAL_RESETS: usize = 100;
 
+const FULL: Fault =
+    Fault::new(StatusCode::SERVICE_UNAVAILABLE, "There are as many requests as there may be. Try again shortly.");
+
 /// Serves one connection until it ends, is idle for too long, or is abused.
 pub(crate) async fn serve(client: Arc<Client>, stream: Stream) {
     let shared = Arc::clone(&client.shared);
@@ -57,11 +62,18 @@ pub(crate) async fn serve(client: Arc<Client>, stream: Stream) {
     let counted = Arc::clone(&busy);
     let service = service_fn(move |request| {
         let answering = Answering::new(&counted, client.shared.limits().http2_resets);
-        let answer = relay::answer(Arc::clone(&client), request);
+        let alone = counted.is_idle();
+        let client = Arc::clone(&client);
         async move {
-            let answer = answer.await;
-            answering.done();
-            answer.map(|answer| answer.map(SharedBody::new))
+            // The connection has one place, for one request.
+            let answer = if alone || Handed::of_stream().enter(&client.shared.room) {
+                relay::answer(client, request).await?
+            } else {
+                client.shared.meter.refused(Refusal::Places);
+                error_page::own(FULL, false)
+            };
+            answering.end(answer.body());
+            Ok::<_, Never>(answer.map(SharedBody::new))
         }
     });
     let mut connection = pin!(builder(&shared, &busy).serve_connection(TokioIo::new(stream), service));
@@ -114,18 +126,22 @@ fn builder(shared: &Arc<Shared>, busy: &Arc<Busy>) -> http2::Builder<Tasks> {
 struct Busy {
     open: AtomicUsize,
     started: AtomicUsize,
-    /// Requests that were taken back, less those that were answered.
+    /// Requests that were taken back, less those that a server has answered.
     taken_back: AtomicUsize,
     flood: Notify,
 }
 
 impl Busy {
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
     /// Ends when nothing has been going on for so long, or up to twice as long.
     async fn idle(&self, time: Duration) {
         loop {
             let before = self.started.load(Ordering::Relaxed);
             tokio::time::sleep(time).await;
-            if self.open.load(Ordering::Relaxed) == 0 && self.started.load(Ordering::Relaxed) == before {
+            if self.is_idle() && self.started.load(Ordering::Relaxed) == before {
                 return;
             }
         }
@@ -154,27 +170,36 @@ impl Drop for Open {
 struct Answering {
     busy: Arc<Busy>,
     most: usize,
-    answered: bool,
+    ended: Option<Answered>,
+}
+
+/// Who has answered. Our own answers cost a client as little as taking back: they make up for nothing.
+enum Answered {
+    Server,
+    Proxy,
 }
 
 impl Answering {
     fn new(busy: &Arc<Busy>, most: usize) -> Self {
-        Self { busy: Arc::clone(busy), most, answered: false }
+        Self { busy: Arc::clone(busy), most, ended: None }
     }
 
-    fn done(mut self) {
-        self.answered = true;
+    fn end(mut self, body: &Download) {
+        self.ended = Some(if body.is_own() { Answered::Proxy } else { Answered::Server });
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
         let count = &self.busy.taken_back;
-        if self.answered {
+        match self.ended {
             // Fails at zero, where it has nothing to do.
-            let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
-        } else if count.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.busy.flood.notify_one();
+            Some(Answered::Server) => {
+                let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+            }
+            Some(Answered::Proxy) => {}
+            None if count.fetch_add(1, Ordering::Relaxed) >= self.most => self.busy.flood.notify_one(),
+            None => {}
         }
     }
 }

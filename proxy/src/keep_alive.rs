@@ -80,7 +80,7 @@ impl Drop for Open {
 
 /// The body of an answer, which hyper drops at its end.
 pub(crate) struct Kept {
-    body: Download,
+    pub(crate) body: Download,
     _open: Open,
 }
 

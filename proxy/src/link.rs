@@ -289,7 +289,7 @@ async fn identity_of(target: &Target) -> Option<FileIdentity> {
 }
 
 /// Between 0 and 1. Proxies that lost one hub must not come back in step; nothing here is secret.
-fn jitter() -> f64 {
+pub(crate) fn jitter() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new().hash_one(()) >> 44;
     random as f64 / f64::from(1_u32 << 20)

@@ -4,8 +4,11 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
@@ -16,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    budget,
+    budget::{self, Pace, Rate},
     chp::Door,
     dial,
     hand_over::Sockets,
@@ -36,6 +39,8 @@ use crate::{
 const BACKLOG: i32 = 1024;
 /// Pause after the process ran out of something, such as file descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
+/// The least time between two warnings of that.
+const WARNING: Duration = Duration::from_secs(10);
 
 /// Binds one public listener, if it is not there already.
 pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<TcpListener> {
@@ -76,7 +81,10 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             let origin = origin(&shared, peer, tls);
             let between = shared.limits().keep_alive.map(Between::new);
             let (context, place) = (Arc::clone(&shared), Some(place));
-            let client = Client { shared: context, origin, peer, between, ends: None, _place: place, _seat: None };
+            // Who comes to a unix socket has no address.
+            let known = (!matches!(stream, Stream::Unix(_))).then_some(peer);
+            let client =
+                Client { shared: context, origin, peer: known, between, ends: None, _place: place, _seat: None };
             shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
         }
     };
@@ -97,10 +105,18 @@ pub(crate) async fn next(listener: &TcpListener) -> Option<(TcpStream, SocketAdd
     }
 }
 
+/// How often connections could not be accepted for want of something, since the start of this process.
+pub(crate) static FAILURES: AtomicU64 = AtomicU64::new(0);
+
 /// Waits a moment when a connection could not be accepted for want of something.
 pub(crate) async fn rest_after(problem: &io::Error) {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    static WARNINGS: Pace = Pace::new();
     if !is_of_peer(problem) {
-        tracing::warn!(%problem, "cannot accept connections");
+        let failures = FAILURES.fetch_add(1, Ordering::Relaxed) + 1;
+        if WARNINGS.passes(Rate::every(WARNING), budget::since(*START)) {
+            tracing::warn!(%problem, failures, "cannot accept connections");
+        }
         tokio::time::sleep(EXHAUSTED).await;
     }
 }
@@ -143,7 +159,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
 pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     let peer = IpAddr::from([127, 0, 0, 1]);
     let (origin, builder) = (origin(&shared, peer, false), builder(&shared.limits()));
-    let client = Client { shared, origin, peer, between: None, ends: None, _place: None, _seat: None };
+    let client = Client { shared, origin, peer: Some(peer), between: None, ends: None, _place: None, _seat: None };
     serve(builder, client, stream, peer).await;
 }
 
@@ -160,7 +176,7 @@ async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Op
         Ok(Ok(header)) => {
             if let Some(source) = header.source {
                 client.origin = origin(shared, source.ip(), header.tls || shared.secure.is_some());
-                client.peer = source.ip();
+                client.peer = Some(source.ip());
             }
             return Some(client);
         }

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     chp::Door,
+    listener,
     measure::{Histogram, Summary},
     route::Class,
     state::Shared,
@@ -36,14 +37,25 @@ const TUNNELS: &[f64] = &[1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, 86_400.0];
 #[derive(Clone, Copy)]
 pub(crate) enum Refusal {
     AddressConnections,
+    AddressArrivals,
     AddressRate,
     RouteRequests,
     RouteRate,
-    /// The route's server refused a connection, and the hub has not said yet that it is still the right one.
+    /// The route's server was not connected to, and the hub has not said yet that it is still the right one.
     Doubt,
+    /// A client of HTTP/2 asks for more at once, and all places are taken.
+    Places,
 }
 
-const REFUSALS: [&str; 5] = ["address_connections", "address_rate", "route_requests", "route_rate", "route_in_doubt"];
+const REFUSALS: [&str; 7] = [
+    "address_connections",
+    "address_arrivals",
+    "address_rate",
+    "route_requests",
+    "route_rate",
+    "route_in_doubt",
+    "places",
+];
 
 /// Why no connection came about.
 const FAILURES: [&str; 4] = ["refused", "timeout", "unreachable", "other"];
@@ -63,7 +75,6 @@ pub(crate) struct Meter {
     refusals: [AtomicU64; REFUSALS.len()],
     failures: [AtomicU64; FAILURES.len()],
     pub(crate) retries: AtomicU64,
-    pub(crate) accept_failures: AtomicU64,
     pub(crate) log_lost: AtomicU64,
 }
 
@@ -83,7 +94,6 @@ impl Default for Meter {
             refusals: Default::default(),
             failures: Default::default(),
             retries: AtomicU64::default(),
-            accept_failures: AtomicU64::default(),
             log_lost: AtomicU64::default(),
         }
     }
@@ -218,7 +228,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     page.labelled("specola_proxy_connect_failures_total", "counter", "Servers not reached", "reason", failures);
     for (name, help, counter) in [
         ("specola_proxy_retries_total", "Requests sent once more on another connection", &meter.retries),
-        ("specola_proxy_accept_failures_total", "Connections that could not be accepted", &meter.accept_failures),
+        ("specola_proxy_accept_failures_total", "Connections that could not be accepted", &listener::FAILURES),
         ("specola_proxy_access_log_lost_total", "Lines for which the access log was too slow", &meter.log_lost),
     ] {
         page.one(name, "counter", help, load(counter));

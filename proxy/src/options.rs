@@ -130,6 +130,8 @@ pub struct Limits {
     pub pool_idle: Duration,
     /// Idle upstream connections kept for one route: 64.
     pub pool_size: usize,
+    /// Idle upstream connections kept in all: 4096, or what open files allow.
+    pub pool_all: usize,
     /// Silence of a client or a server that does not take what is sent to it: 300 s.
     pub stalled: Duration,
     /// For a server to answer the handshake of a websocket: 60 s.
@@ -140,6 +142,8 @@ pub struct Limits {
     pub tunnel_half_close: Duration,
     /// What requests and tunnels may still take after a stop: 10 s.
     pub drain: Duration,
+    /// For the next proxy to serve once it has the listeners: 30 s.
+    pub hand_over: Duration,
     /// What tunnels may still take after another proxy has taken over: a week.
     pub leave: Duration,
     /// What requests and tunnels of a deleted route may still take: 10 s. As configurable-http-proxy there is no bound.
@@ -148,6 +152,10 @@ pub struct Limits {
     pub max_connections: usize,
     /// Open connections of one address: unbounded when 0.
     pub address_connections: usize,
+    /// New connections a second of one address: unbounded when 0.
+    pub address_arrivals: u32,
+    /// New connections at once of an address after a pause; as many as in a second when 0.
+    pub address_arrivals_burst: u32,
     /// Requests a second of one address: unbounded when 0.
     pub address_rate: u32,
     /// Requests at once of an address after a pause; as many as in a second when 0.
@@ -197,15 +205,19 @@ impl Default for Limits {
             http2_resets: 200,
             pool_idle: Duration::from_secs(4),
             pool_size: 64,
+            pool_all: 4096,
             stalled: Duration::from_secs(300),
             switch: Duration::from_secs(60),
             upload_idle: Duration::from_secs(300),
             tunnel_half_close: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            hand_over: Duration::from_secs(30),
             leave: Duration::from_secs(7 * 24 * 3600),
             route_grace: Duration::from_secs(10),
             max_connections: 8192,
             address_connections: 0,
+            address_arrivals: 0,
+            address_arrivals_burst: 0,
             address_rate: 0,
             address_burst: 0,
             route_requests: 0,

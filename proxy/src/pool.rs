@@ -9,7 +9,12 @@ use std::{
 use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 
-use crate::{activity::lock, body::Upload, splice::Ends, workers};
+use crate::{
+    activity::{Ledger, lock},
+    body::Upload,
+    splice::Ends,
+    workers,
+};
 
 /// One upstream connection, held by one exchange at a time. Dropping it closes the connection once
 /// hyper is done with it; aborting closes it now.
@@ -31,8 +36,18 @@ struct Idle {
 struct Inside {
     idle: Vec<Idle>,
     closed: bool,
+    /// Connections that this pool may keep by the bound of all pools; never less than it has.
+    granted: usize,
     /// Whether the sweeper knows of this pool.
     listed: bool,
+}
+
+impl Inside {
+    /// Gives back what was granted and is not needed.
+    fn give_back(&mut self, ledger: &Ledger) {
+        ledger.return_idle(self.granted - self.idle.len());
+        self.granted = self.idle.len();
+    }
 }
 
 /// Last in, first out: the youngest connection is the least likely to be closing.
@@ -68,19 +83,27 @@ impl Pool {
     }
 
     /// Keeps a connection; true when the sweeper must be told of this pool.
-    pub(crate) fn keep(&self, lease: Lease) -> bool {
+    pub(crate) fn keep(&self, lease: Lease, ledger: &Ledger) -> bool {
         let mut inside = lock(&self.inside);
         if inside.closed || lease.sender.is_closed() || inside.idle.len() >= self.size {
             return false;
+        }
+        // Seldom: what was granted stays granted until the sweeper comes.
+        if inside.idle.len() >= inside.granted {
+            if !ledger.grant_idle() {
+                return false;
+            }
+            inside.granted += 1;
         }
         inside.idle.push(Idle { lease, since: Instant::now() });
         !std::mem::replace(&mut inside.listed, true)
     }
 
     /// Drops connections older than the bound; false when none are left.
-    pub(crate) fn sweep(&self, oldest: Duration) -> bool {
+    pub(crate) fn sweep(&self, oldest: Duration, ledger: &Ledger) -> bool {
         let mut inside = lock(&self.inside);
         inside.idle.retain(|idle| !idle.lease.sender.is_closed() && idle.since.elapsed() < oldest);
+        inside.give_back(ledger);
         inside.listed = !inside.idle.is_empty();
         inside.listed
     }
@@ -89,9 +112,10 @@ impl Pool {
         lock(&self.inside).idle.len()
     }
 
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, ledger: &Ledger) {
         let mut inside = lock(&self.inside);
         inside.closed = true;
         inside.idle.clear();
+        inside.give_back(ledger);
     }
 }

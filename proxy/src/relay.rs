@@ -1,6 +1,6 @@
 //! One request: find its route, pass it on, stream the answer back.
 
-use std::{io, net::IpAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{net::IpAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -16,14 +16,13 @@ use crate::{
     body::{Download, Downloading, Exchange, Gate, Never, Upload},
     budget::{self, Seat, Turn},
     chp::Rewrite,
-    dial, doubt,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
     http2,
     keep_alive::{self, Between},
-    metrics::{Refusal, count},
+    metrics::count,
     path::{host_key, key},
-    pool::Lease,
+    reach::{self, Patience},
     room::Place,
     route::{Class, Route},
     sibling,
@@ -38,8 +37,6 @@ pub(crate) const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The 
 
 /// A client that stops in the middle of an upload is found out by its own bound, whose answer says more.
 const LAST_WORD: Duration = Duration::from_millis(250);
-/// Pause between attempts to reach a hub that restarts.
-const HOLD: Duration = Duration::from_millis(25);
 
 /// One client connection, shared with the tunnel it may become.
 pub(crate) struct Client {
@@ -49,7 +46,8 @@ pub(crate) struct Client {
     pub(crate) _place: Option<Place>,
     /// Counts against the bound of its address.
     pub(crate) _seat: Option<Seat>,
-    pub(crate) peer: IpAddr,
+    /// None at a unix socket.
+    pub(crate) peer: Option<IpAddr>,
     /// Told of requests, where the wait for the next one has a bound of its own.
     pub(crate) between: Option<Arc<Between>>,
     /// Where a pipe may be put before its connection.
@@ -316,13 +314,13 @@ async fn send(
 ) -> Result<(Response<Incoming>, Exchange), Fault> {
     let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
     let patient = exchange.route.is_hub();
-    let mut deadline = None;
+    let mut patience = Patience::default();
     let mut idle = exchange.route.take_idle();
     loop {
         let reused = idle.is_some();
         let lease = match idle.take() {
             Some(lease) => lease,
-            None => Box::pin(dial(shared, &mut exchange.route, &mut deadline)).await?,
+            None => Box::pin(reach::dial(shared, &mut exchange.route, &mut patience)).await?,
         };
         let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
         // In the exchange, so that the connection is cut should the client leave while we wait.
@@ -339,7 +337,7 @@ async fn send(
         let again = failed.take_message().map(Box::new).or(spare).filter(|_| reused || patient);
         let error = failed.into_error();
         let Some(again) = again else { return Err(no_answer(&error)) };
-        if !reused && !hold(shared, &mut deadline).await {
+        if !reused && !patience.pause(shared).await {
             return Err(no_answer(&error));
         }
         count(&shared.meter.retries);
@@ -353,69 +351,6 @@ fn copy(request: &Request<Upload>) -> Box<Request<Upload>> {
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// Connects; while the hub restarts, its route waits for it instead of failing. Should the hub come
-/// back elsewhere, `route` becomes the one that leads there.
-pub(crate) async fn dial(
-    shared: &Arc<Shared>,
-    route: &mut Arc<Route>,
-    deadline: &mut Option<Instant>,
-) -> Result<Lease, Fault> {
-    const AWAY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server does not answer. It may be starting.");
-    loop {
-        if route.doubt.is_raised() {
-            shared.meter.refused(Refusal::Doubt);
-            return Err(AWAY);
-        }
-        if route.is_elsewhere() && shared.silent.is(route.target()) {
-            return Err(sibling::AWAY);
-        }
-        let problem = match dial::open(shared, route).await {
-            Ok(lease) => {
-                if route.is_elsewhere() {
-                    shared.silent.forget(route.target());
-                }
-                return Ok(lease);
-            }
-            Err(problem) => problem,
-        };
-        shared.meter.not_connected(&problem);
-        if route.is_elsewhere() {
-            tracing::debug!(%problem, prefix = route.prefix(), "the proxy of another site is not reached");
-            shared.silent.note(route.target(), &problem);
-            return Err(sibling::AWAY);
-        }
-        if problem.kind() == io::ErrorKind::ConnectionRefused {
-            doubt::raise(shared, route);
-        }
-        // Behind one address there may be several hubs, of which the next one answers: a machine that died says nothing at all.
-        let restarting = matches!(
-            problem.kind(),
-            io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::NotFound
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::HostUnreachable
-                | io::ErrorKind::NetworkUnreachable
-        );
-        if !(route.is_hub() && restarting && hold(shared, deadline).await) {
-            tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
-            return Err(AWAY);
-        }
-        if let Some(successor) = shared.routes.load().successor(route) {
-            *route = successor;
-        }
-    }
-}
-
-/// Waits a moment; false when [`crate::Limits::hub_wait`] is over.
-async fn hold(shared: &Shared, deadline: &mut Option<Instant>) -> bool {
-    let deadline = *deadline.get_or_insert_with(|| Instant::now() + shared.limits().hub_wait);
-    if Instant::now() >= deadline {
-        return false;
-    }
-    tokio::time::sleep(HOLD).await;
-    true
 }
 
 pub(crate) fn no_answer(error: &hyper::Error) -> Fault {

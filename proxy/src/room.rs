@@ -1,4 +1,4 @@
-//! Places for client connections, whose number may change while they are taken.
+//! Places for client connections, and for what they ask for at once, whose number may change while they are taken.
 
 use std::sync::{
     Arc,
@@ -15,6 +15,8 @@ pub(crate) struct Room {
     resized: Notify,
     /// Places that are kept for who comes next.
     kept: AtomicUsize,
+    /// Places of connections that have one already.
+    further: AtomicUsize,
 }
 
 /// A place that is kept for who comes next, until this is dropped.
@@ -29,6 +31,18 @@ impl Drop for Kept<'_> {
 /// One place, free again when it is dropped.
 pub(crate) type Place = OwnedSemaphorePermit;
 
+/// A place for what a connection asks for beside its first request, free again when it is dropped.
+pub(crate) struct Further {
+    room: Arc<Room>,
+    _place: Place,
+}
+
+impl Drop for Further {
+    fn drop(&mut self) {
+        self.room.further.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Room {
     pub(crate) fn new(size: usize) -> Self {
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
@@ -37,12 +51,28 @@ impl Room {
             size: AtomicUsize::new(size),
             resized: Notify::new(),
             kept: AtomicUsize::new(0),
+            further: AtomicUsize::new(0),
         }
     }
 
     /// Waits for a place.
     pub(crate) async fn enter(&self) -> Option<Place> {
         Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// One more place for a connection that has one. The last quarter of the places is for other connections.
+    pub(crate) fn enter_further(self: &Arc<Self>) -> Option<Further> {
+        if self.places.available_permits() <= self.size.load(Ordering::Relaxed) / 4 {
+            return None;
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.further.fetch_add(1, Ordering::Relaxed);
+        Some(Further { room: Arc::clone(self), _place: place })
+    }
+
+    /// How many of the places are further ones.
+    pub(crate) fn further(&self) -> usize {
+        self.further.load(Ordering::Relaxed)
     }
 
     /// Says that the place which the caller has is nobody's yet.
@@ -119,6 +149,18 @@ mod tests {
         drop(second);
         assert!(room.enter().await.is_some());
         room.emptied().await;
+    }
+
+    #[tokio::test]
+    async fn who_has_a_place_gets_further_ones_but_not_the_last_quarter() {
+        let room = Arc::new(Room::new(8));
+        let first = room.enter().await;
+        let further: Vec<_> = std::iter::from_fn(|| room.enter_further()).collect();
+        assert_eq!((further.len(), room.further(), room.taken()), (5, 5, 6));
+        let others = [room.enter().await, room.enter().await];
+        assert_eq!(room.taken(), 8);
+        drop((first, others, further));
+        assert_eq!((room.further(), room.taken()), (0, 0));
     }
 
     #[tokio::test]

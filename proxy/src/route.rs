@@ -17,6 +17,7 @@ use crate::{
     budget::Turns,
     doubt::Doubt,
     pool::{Lease, Pool},
+    reach::Vigil,
     stop::Stop,
     target::{Target, TargetError},
     wire,
@@ -26,7 +27,8 @@ use crate::{
 pub(crate) struct Route {
     wire: ArcSwap<wire::Route>,
     target: Target,
-    hub: bool,
+    /// Of the hub's own route: who waits for it.
+    hub: Option<Arc<Vigil>>,
     elsewhere: AtomicBool,
     /// Microseconds since the epoch; 0 is never.
     last_activity: AtomicI64,
@@ -54,7 +56,7 @@ impl Route {
             class: Class::of(&wire),
             turns: Turns::default(),
             doubt: Doubt::default(),
-            hub: is_hub(&wire.data),
+            hub: is_hub(&wire.data).then(Arc::default),
             elsewhere: AtomicBool::new(is_elsewhere(&wire.data)),
             wire: ArcSwap::from_pointee(wire),
             last_activity: AtomicI64::new(0),
@@ -79,7 +81,12 @@ impl Route {
 
     /// Whether the hub itself answers here, so that a refused connection is a restart and not an end.
     pub(crate) fn is_hub(&self) -> bool {
-        self.hub
+        self.hub.is_some()
+    }
+
+    /// Those who wait for the hub; None for other servers, which nobody waits for.
+    pub(crate) fn vigil(&self) -> Option<&Arc<Vigil>> {
+        self.hub.as_ref()
     }
 
     /// Whether it leads to the proxies of another site.
@@ -101,7 +108,7 @@ impl Route {
     pub(crate) fn update(&self, wire: &wire::Route) -> bool {
         let now = self.wire.load();
         // Other authorities are believed of the hub: no connection is of both.
-        if now.target != wire.target || self.hub != is_hub(&wire.data) {
+        if now.target != wire.target || self.is_hub() != is_hub(&wire.data) {
             return false;
         }
         if **now != *wire {
@@ -161,25 +168,31 @@ impl Route {
 
     /// Keeps a connection whose exchange is over, for the next request.
     pub(crate) fn keep_idle(self: &Arc<Self>, lease: Lease) {
-        if self.pool.keep(lease) {
+        if self.pool.keep(lease, &self.ledger) {
             self.ledger.note_pooled(Arc::downgrade(self));
         }
     }
 
     /// Drops idle connections older than the bound; false when none are left.
     pub(crate) fn sweep_idle(&self, oldest: std::time::Duration) -> bool {
-        self.pool.sweep(oldest)
+        self.pool.sweep(oldest, &self.ledger)
     }
 
     /// Closes the idle connections and keeps no more.
     pub(crate) fn retire(&self) {
-        self.pool.close();
+        self.pool.close(&self.ledger);
     }
 
     #[cfg(test)]
     pub(crate) fn sample(prefix: &str) -> Self {
         let wire = wire::Route { prefix: prefix.to_owned(), target: "http://127.0.0.1:1".to_owned(), data: Map::new() };
         Self::new(wire, Arc::default(), 1).unwrap()
+    }
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.pool.close(&self.ledger);
     }
 }
 

@@ -76,7 +76,7 @@ impl Proxy {
             |file| Trust::alone(file).showing(options.client_certificate.clone(), options.insecure),
         );
         let control = Control::new(&options.hub, &options.token, &options.limits, &trust)?;
-        let ledger = Arc::new(Ledger::new(options.chp.is_some()));
+        let ledger = Arc::new(Ledger::new(options.chp.is_some(), options.limits.pool_all));
         // For configurable-http-proxy the default target is a route, which its API can replace.
         let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;

@@ -86,7 +86,7 @@ pub(crate) struct Shared {
     pub(crate) access_log: Option<AccessLog>,
     pub(crate) cookie_firewall: Option<CookieFirewall>,
     pub(crate) silent: sibling::Silent,
-    /// Takes routes whose server refused a connection; None when there is no hub that could be asked.
+    /// Takes routes whose server was not connected to; None when there is no hub that could be asked.
     pub(crate) doubts: Option<UnboundedSender<Arc<Route>>>,
 }
 

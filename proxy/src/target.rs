@@ -96,9 +96,19 @@ pub(crate) fn is_forbidden(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_multicast() || ip == Ipv4Addr::new(100, 100, 100, 200),
         IpAddr::V6(ip) => {
             let amazon = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-            ip.is_unicast_link_local() || ip.is_multicast() || ip == amazon
+            let inner = inner(ip).is_some_and(|ip| is_forbidden(ip.into()));
+            ip.is_unicast_link_local() || ip.is_multicast() || ip == amazon || inner
         }
     }
+}
+
+/// The address of version four to which a router takes this one: NAT64, 6to4, and what once was compatible.
+fn inner(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match ip.segments() {
+        [0x64, 0xff9b, _, _, _, _, high, low] | [0x2002, high, low, ..] | [0, 0, 0, 0, 0, 0, high, low] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
             ("http://127.0.0.1:1234", ip("127.0.0.1:1234")),
             ("http://127.0.0.1:1234/", ip("127.0.0.1:1234")),
             ("http://[::1]:80/", ip("[::1]:80")),
+            ("http://[64:ff9b::a00:1]:80/", ip("[64:ff9b::a00:1]:80")),
             ("http://lab-a.example:8888", Address::Name("lab-a.example".into(), 8888)),
             ("http://lab", Address::Name("lab".into(), 80)),
             ("http+unix://%2Frun%2Flab%20a.sock", Address::Unix("/run/lab a.sock".into())),
@@ -149,6 +160,11 @@ mod tests {
             "http://[fd00:ec2::254]/",
             "http://224.0.0.1:80",
             "http://[::ffff:169.254.169.254]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[64:ff9b:1::a9fe:a9fe]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://[::a9fe:a9fe]/",
+            "http://[64:ff9b::6464:64c8]/",
             "http://a:99999",
         ];
         for text in cases {

@@ -24,6 +24,7 @@ use crate::{
     error_page::Fault,
     handed::{Handed, SharedStream},
     headers, http2,
+    reach::{self, Patience},
     relay::{self, Client},
     route::Route,
     sibling,
@@ -72,7 +73,7 @@ pub(crate) async fn pass(
     state_upgrade(&mut parts.headers);
     parts.extensions.clear();
     let offered = parts.headers.clone();
-    let lease = relay::dial(shared, &mut route, &mut None).await?;
+    let lease = reach::dial(shared, &mut route, &mut Patience::default()).await?;
     let mut exchange =
         Exchange { route: Arc::clone(&route), lease: None, uploaded: None, counts: false, silence: None, _turn: turn };
     let outgoing = Request::from_parts(parts, Upload::Empty);

@@ -29,8 +29,6 @@ const PASSPHRASES: [&str; 2] = ["CONFIGPROXY_SSL_KEY_PASSPHRASE", "CONFIGPROXY_A
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long Node gives a client for a head.
 const HEAD: Duration = Duration::from_secs(60);
-/// Open files that are not for connections of clients: listeners, the REST API, spare connections to targets.
-const OTHER_FILES: u64 = 200;
 /// What configurable-http-proxy ends with after a signal.
 const INTERRUPTED: u8 = 2;
 
@@ -284,11 +282,6 @@ fn token(named: Option<String>, file: Option<PathBuf>) -> Result<Option<String>>
     Ok(token)
 }
 
-/// As many connections of clients as there are open files for both ends of each: configurable-http-proxy has no bound.
-fn connections(open_files: u64) -> usize {
-    usize::try_from(open_files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1)
-}
-
 impl Chp {
     fn limits(&self) -> Limits {
         let given = |time: Option<u64>| time.filter(|time| *time > 0).map(Duration::from_millis);
@@ -301,6 +294,8 @@ impl Chp {
             answer: given(self.proxy_timeout),
             keep_alive: Some(keep_alive),
             header_read: keep_alive.max(HEAD),
+            // As many as there are open files for: configurable-http-proxy has no bound.
+            max_connections: usize::MAX,
             // Node's own bound is 16 KiB; cookies of several hubs are larger.
             ..default
         }
@@ -440,9 +435,7 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
     let pid_file = arguments.pid_file.clone();
     let default_target = arguments.default_target.clone().unwrap_or_else(|| "(no default)".to_owned());
     let mut options = arguments.options(token)?;
-    if let Some(open_files) = super::proxy::raise_open_files() {
-        options.limits.max_connections = connections(open_files);
-    }
+    options.limits = super::proxy::within_open_files(options.limits);
     let (scheme, reload) = (if options.tls.is_some() { "https" } else { "http" }, Arc::clone(&options.reload));
     let api_scheme = options.chp.as_ref().map_or("http", |chp| if chp.api_tls.is_some() { "https" } else { "http" });
     let redirects_to = options.tls.as_ref().and_then(|tls| tls.redirect.as_ref()?.port);
@@ -595,8 +588,9 @@ mod tests {
 
     #[test]
     fn clients_may_be_as_many_as_there_are_open_files_for() {
-        for (open_files, expected) in [(1_048_576, 524_188), (20_000, 9_900), (204, 2), (100, 1)] {
-            assert_eq!(connections(open_files), expected, "{open_files}");
+        let limits = parsed(&[]).unwrap().limits;
+        for (open_files, expected) in [(1_048_576, 196_558), (20_000, 3700), (204, 1), (100, 1)] {
+            assert_eq!(limits.clone().within(open_files).max_connections, expected, "{open_files}");
         }
     }
 

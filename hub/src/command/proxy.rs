@@ -108,6 +108,12 @@ pub struct Proxy {
     /// How many connections one address may have at once; 0 is no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
     connections_per_address: usize,
+    /// How many new connections a second one address may open; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    new_connections_per_address: u32,
+    /// How many new connections an address may open at once after a pause; 0 is as many as in a second.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    new_connections_per_address_burst: u32,
     /// How many requests a second one address may send; 0 is no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
     requests_per_address: u32,
@@ -165,6 +171,8 @@ impl Proxy {
             tls_handshake: seconds(self.tls_handshake_timeout, default.tls_handshake),
             switch: seconds(self.websocket_handshake_timeout, default.switch),
             address_connections: self.connections_per_address,
+            address_arrivals: self.new_connections_per_address,
+            address_arrivals_burst: self.new_connections_per_address_burst,
             address_rate: self.requests_per_address,
             address_burst: self.requests_per_address_burst,
             route_requests: self.concurrent_per_server,
@@ -225,8 +233,20 @@ pub(super) fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }
 
-/// Each connection takes up to two open files: as many as the system lets us have. Gives how many that is, if it is known.
-pub(super) fn raise_open_files() -> Option<u64> {
+/// Has as many open files as the system lets us have, and keeps the limits within them.
+pub(super) fn within_open_files(limits: Limits) -> Limits {
+    let Some(open_files) = raise_open_files() else { return limits };
+    let wanted = limits.max_connections;
+    let limits = limits.within(open_files);
+    if limits.max_connections < wanted && wanted < usize::MAX {
+        let most = limits.max_connections;
+        tracing::warn!("{open_files} open files are enough for {most} connections at once, not for {wanted}");
+    }
+    limits
+}
+
+/// Gives how many that is, if it is known.
+fn raise_open_files() -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = || {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
@@ -240,7 +260,7 @@ pub async fn run(arguments: Proxy) -> Result<()> {
     super::init_proxy_log();
     let config = arguments.config.clone();
     let mut options = arguments.options()?;
-    raise_open_files();
+    options.limits = within_open_files(options.limits);
     let stop = CancellationToken::new();
     let limits = config.map(|file| {
         let (sender, receiver) = watch::channel(options.limits.clone());

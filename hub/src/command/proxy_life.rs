@@ -56,7 +56,7 @@ impl Life {
         self.reload.notify_one();
         let Some((file, limits)) = &self.limits else { return };
         match limits_of(file) {
-            Ok(read) => drop(limits.send(read)),
+            Ok(read) => drop(limits.send(super::proxy::within_open_files(read))),
             Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
         }
     }

@@ -17,7 +17,8 @@ const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 pub struct ProxyConfig {
     /// Starts the proxy with the hub, and again should it end. Without it, start `specola proxy` yourself.
     pub should_start: bool,
-    /// How many connections are served at once; more wait.
+    /// How many connections are served at once; more wait. Each request and websocket of HTTP/2 beside the first of its
+    /// connection counts as one more.
     #[schemars(range(min = 1))]
     pub max_connections: usize,
     /// How large the head of a request or of an answer may be.
@@ -39,8 +40,13 @@ pub struct ProxyConfig {
     /// How long a server may take to answer the handshake of a websocket.
     pub websocket_handshake_timeout: Seconds,
     /// How many connections one address may have at once; 0 is no limit. Addresses of version 6 count by network (/64),
-    /// those in `trusted_downstream_ips` not at all.
+    /// those in `trusted_downstream_ips` and who comes to `listen_socket` not at all.
     pub connections_per_address: usize,
+    /// How many new connections a second one address may open; 0 is no limit. More are closed. Addresses count as for
+    /// `connections_per_address`.
+    pub new_connections_per_address: u32,
+    /// How many new connections an address may open at once after a pause. 0 is as many as in a second.
+    pub new_connections_per_address_burst: u32,
     /// How many requests a second one address may send; 0 is no limit. More are answered with 429. Behind a trusted proxy
     /// the address that it names counts. The health checks are free.
     pub requests_per_address: u32,
@@ -193,6 +199,8 @@ impl Default for ProxyConfig {
             tls_handshake_timeout: Seconds(10.0),
             websocket_handshake_timeout: Seconds(60.0),
             connections_per_address: 0,
+            new_connections_per_address: 0,
+            new_connections_per_address_burst: 0,
             requests_per_address: 0,
             requests_per_address_burst: 0,
             concurrent_per_server: 0,
@@ -394,6 +402,8 @@ mod tests {
             tls_handshake: proxy.tls_handshake_timeout.duration(),
             switch: proxy.websocket_handshake_timeout.duration(),
             address_connections: proxy.connections_per_address,
+            address_arrivals: proxy.new_connections_per_address,
+            address_arrivals_burst: proxy.new_connections_per_address_burst,
             address_rate: proxy.requests_per_address,
             address_burst: proxy.requests_per_address_burst,
             route_requests: proxy.concurrent_per_server,

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use specola_proxy::chp::Listen;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream, UnixStream},
+};
 
 use crate::{
     client::{Raw, ask, get, until},
@@ -90,6 +94,87 @@ async fn item_24_an_address_has_so_many_connections() {
     })
     .await;
     assert!(metric(&world, "specola_proxy_refused_total{limit=\"address_connections\"}").await >= 1.0);
+}
+
+#[tokio::test]
+async fn item_24_an_address_opens_so_many_connections_a_second() {
+    let upstream = Upstream::named("up").await;
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        (options.limits.address_arrivals, options.limits.address_arrivals_burst) = (1, 3);
+    })
+    .await;
+    let from = async |address: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(address.parse().unwrap()).unwrap();
+        let mut raw = Raw { stream: socket.connect(world.address).await.unwrap(), buffer: Vec::new() };
+        // One that is closed may not take it.
+        let _ = raw.stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        !raw.rest().await.is_empty()
+    };
+    let mut served = Vec::new();
+    for _ in 0..10 {
+        served.push(from("127.0.0.1:0").await);
+    }
+    assert!(served.starts_with(&[true, true, true]) && served.contains(&false), "{served:?}");
+    assert!(from("127.0.0.2:0").await, "another address is not meant");
+    let refused = metric(&world, "specola_proxy_refused_total{limit=\"address_arrivals\"}").await as usize;
+    assert_eq!(refused, served.iter().filter(|served| !**served).count());
+    until("room for another", async || from("127.0.0.1:0").await).await;
+}
+
+#[tokio::test]
+async fn item_24_who_comes_to_a_unix_socket_is_of_no_address() {
+    let upstream = Upstream::named("up").await;
+    let folder = tempfile::tempdir().unwrap();
+    let door = folder.path().join("door.sock");
+    let _world = world_with(vec![route("/", &upstream.url())], |options| {
+        let limits = &mut options.limits;
+        limits.address_connections = 1;
+        (limits.address_arrivals, limits.address_arrivals_burst) = (1, 1);
+        (limits.address_rate, limits.address_burst) = (1, 1);
+        options.doors = vec![Listen::Unix(door.clone())];
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        let mut socket = UnixStream::connect(&door).await.unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; b"HTTP/1.1 200 ".len()];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 200 ");
+        open.push(socket);
+    }
+}
+
+#[tokio::test]
+async fn item_23_idle_connections_of_all_servers_are_bounded() {
+    let mut upstreams = Vec::new();
+    for _ in 0..5 {
+        upstreams.push(Upstream::named("up").await);
+    }
+    let prefixes: Vec<String> = (0..5).map(|at| format!("/{at}/")).collect();
+    let routes = prefixes.iter().zip(&upstreams).map(|(prefix, upstream)| route(prefix, &upstream.url())).collect();
+    let world = world_with(routes, |options| {
+        options.limits.pool_all = 3;
+        options.limits.pool_idle = Duration::from_secs(60);
+    })
+    .await;
+    // One after the other over one connection: each is kept before the next is asked for.
+    let mut raw = Raw::connect(world.address).await;
+    for _ in 0..2 {
+        for prefix in &prefixes {
+            assert_eq!(raw.ask(format!("GET {prefix} HTTP/1.1\r\nHost: a\r\n\r\n")).await.status, 200);
+        }
+    }
+    let connections = || upstreams.iter().map(Upstream::connections).collect::<Vec<_>>();
+    assert_eq!(connections(), [1, 1, 1, 2, 2]);
+    assert_eq!(metric(&world, "specola_proxy_pool_idle").await, 3.0);
+    // What a route had is another's when it is gone.
+    world.hub.set(vec![], &["/0/"]).await;
+    for _ in 0..2 {
+        assert_eq!(raw.ask("GET /3/ HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 200);
+    }
+    assert_eq!(connections(), [1, 1, 1, 3, 2]);
 }
 
 #[tokio::test]

@@ -19,38 +19,38 @@ use crate::{
 };
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub const HEADERS: u8 = 1;
+pub const RESET: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 const AWAY: u8 = 7;
 const WINDOW: u8 = 8;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 const ACKNOWLEDGED: u8 = 1;
 /// Names of settings.
 const STREAMS: u16 = 3;
 const INITIAL_WINDOW: u16 = 4;
 /// Reasons of resets.
 const REFUSED_STREAM: u32 = 7;
-const CANCEL: u32 = 8;
+pub const CANCEL: u32 = 8;
 
 /// A connection.
-struct Frames {
-    stream: TlsStream<TcpStream>,
+pub struct Frames {
+    pub stream: TlsStream<TcpStream>,
     /// What the proxy has set.
     settings: Vec<(u16, u32)>,
 }
 
-struct Frame {
-    kind: u8,
-    id: u32,
-    payload: Vec<u8>,
+pub struct Frame {
+    pub kind: u8,
+    pub id: u32,
+    pub payload: Vec<u8>,
 }
 
 /// What became of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+pub enum Outcome {
     Good,
     Bad,
     Other,
@@ -60,7 +60,7 @@ enum Outcome {
 }
 
 impl Frames {
-    async fn open(site: &Site, settings: &[(u16, u32)]) -> Self {
+    pub async fn open(site: &Site, settings: &[(u16, u32)]) -> Self {
         let stream = shake(&site.connector(&["h2"]), site.world.address, "hub.example").await.unwrap();
         let mut frames = Self { stream, settings: Vec::new() };
         frames.stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
@@ -72,7 +72,7 @@ impl Frames {
         frames
     }
 
-    async fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {
+    pub async fn send(&mut self, kind: u8, flags: u8, id: u32, payload: &[u8]) {
         let mut bytes = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
         bytes.extend([kind, flags]);
         bytes.extend(id.to_be_bytes());
@@ -83,12 +83,12 @@ impl Frames {
     }
 
     /// A request without a body.
-    async fn ask(&mut self, id: u32, lines: &[(&str, &str)]) {
+    pub async fn ask(&mut self, id: u32, lines: &[(&str, &str)]) {
         self.send(HEADERS, END_HEADERS | END_STREAM, id, &block(lines)).await;
     }
 
     /// The next frame that is not about the connection; None at the end. Pings are answered.
-    async fn next(&mut self) -> Option<Frame> {
+    pub async fn next(&mut self) -> Option<Frame> {
         loop {
             let mut head = [0; 9];
             let reading = tokio::time::timeout(DEADLINE, self.stream.read_exact(&mut head)).await;
@@ -111,7 +111,7 @@ impl Frames {
         }
     }
 
-    async fn outcome(&mut self, id: u32) -> Outcome {
+    pub async fn outcome(&mut self, id: u32) -> Outcome {
         while let Some(frame) = self.next().await {
             match frame.kind {
                 // The statuses that are in the table of HPACK.
@@ -134,7 +134,7 @@ impl Frames {
 }
 
 /// Lines of a head, in the form that refers to nothing.
-fn block(lines: &[(&str, &str)]) -> Vec<u8> {
+pub fn block(lines: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in lines {
         bytes.push(0);
@@ -147,7 +147,7 @@ fn block(lines: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
-fn to(path: &str) -> Vec<(&str, &str)> {
+pub fn to(path: &str) -> Vec<(&str, &str)> {
     vec![(":method", "GET"), (":scheme", "https"), (":authority", "hub.example"), (":path", path)]
 }
 

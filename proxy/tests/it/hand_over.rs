@@ -8,18 +8,24 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{SinkExt, StreamExt};
+use hyper::body::Frame;
 use specola_proxy::{Proxy, chp::Listen};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     task::JoinHandle,
 };
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     client::{Raw, get, until},
+    handshake,
+    http2::{self, Site},
     hub::route,
     link::status,
+    secure::shake,
     tunnels::{echoes, open, raw_echo},
     upstream::Upstream,
     world::{World, world, world_with},
@@ -111,6 +117,69 @@ async fn item_32_another_proxy_takes_over_and_nobody_is_refused() {
     drop(tunnel);
     world.task.take().unwrap().await.unwrap();
     drop(last);
+}
+
+#[tokio::test]
+async fn item_32_a_next_one_that_takes_long_to_serve_relieves_the_old_one_all_the_same() {
+    let upstream = Upstream::named("up").await;
+    let mut world = world_with(vec![route("/", &upstream.url())], |options| {
+        options.limits.hand_over = Duration::from_millis(300);
+    })
+    .await;
+    let mut options = world.options.clone();
+    options.listen = vec![world.address];
+    options.take_over = true;
+    options.program = Some("the next".to_owned());
+    let next = Proxy::bind(options).await.unwrap();
+    // Who asks for the listeners after that, and says nothing, is no longer waited for.
+    let mut idle = UnixStream::connect(world.admin()).await.unwrap();
+    let asking = "POST /hand-over HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: specola-listeners\r\n\r\n";
+    idle.write_all(asking.as_bytes()).await.unwrap();
+    idle.read_to_end(&mut Vec::new()).await.unwrap();
+    let stop = CancellationToken::new();
+    let until = stop.clone();
+    let _next = Next { stop, task: tokio::spawn(async move { next.serve(until).await.unwrap() }) };
+    let old = world.task.take().unwrap();
+    tokio::time::timeout(crate::client::DEADLINE, old).await.expect("the old one leaves").unwrap();
+    taken(&world).await;
+    assert_eq!(get(world.address, "/").await.text(), "up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn item_32_what_is_under_way_over_tls_and_http2_stays_behind() {
+    let (echo, uploads) = (handshake::echo().await, Upstream::named("all of it").await);
+    let mut site = Site::new("/ws/", &echo, |_| {}).await;
+    site.world.hub.set(vec![route("/up/", &uploads.url())], &[]).await;
+    let mut browser = site.browser().await;
+    let mut socket = browser.websocket("/ws/").await.unwrap();
+    // An upload on each protocol.
+    let (pieces, body) = http2::streamed();
+    pieces.send(Frame::data("first".into())).unwrap();
+    let upload = http::Request::post("https://hub.example/up/").body(body).unwrap();
+    let answer = tokio::spawn(browser.sender().send_request(upload));
+    let mut old = shake(&site.connector(&["http/1.1"]), site.world.address, "hub.example").await.unwrap();
+    old.write_all(b"PUT /up/ HTTP/1.1\r\nHost: hub.example\r\nContent-Length: 11\r\n\r\nfirst").await.unwrap();
+    old.flush().await.unwrap();
+    until("both uploads", async || uploads.connections() == 2).await;
+    let _next = take_over(&site.world).await;
+    taken(&site.world).await;
+    socket.send(Message::text("still here")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
+    pieces.send(Frame::data("second".into())).unwrap();
+    drop(pieces);
+    assert_eq!(http2::text(answer.await.unwrap().unwrap()).await, "all of it");
+    old.write_all(b"second").await.unwrap();
+    let mut told = Vec::new();
+    old.read_to_end(&mut told).await.unwrap();
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("all of it"), "{told}");
+    assert!(uploads.seen().iter().all(|seen| seen.body == b"firstsecond"), "{:?}", uploads.seen());
+    // Who comes now is the next one's; the old one ends with its last websocket.
+    assert_eq!(http2::text(site.browser().await.ask(http2::to("/up/")).await).await, "all of it");
+    let left = site.world.task.take().unwrap();
+    assert!(!left.is_finished());
+    drop((socket, browser));
+    tokio::time::timeout(crate::client::DEADLINE, left).await.expect("it ends").unwrap();
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ use crate::{
     world::{World, world, world_with},
 };
 
-type Sent = UnsyncBoxBody<Bytes, Infallible>;
+pub type Sent = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A proxy that speaks HTTP/2 at `hub.example`.
 pub struct Site {
@@ -45,7 +45,7 @@ pub struct Site {
 }
 
 /// A browser's one connection.
-struct Browser {
+pub struct Browser {
     sender: SendRequest<Sent>,
     connection: JoinHandle<hyper::Result<()>>,
     line: socket2::Socket,
@@ -74,7 +74,7 @@ impl Site {
         TlsConnector::from(std::sync::Arc::new(config))
     }
 
-    async fn browser(&self) -> Browser {
+    pub async fn browser(&self) -> Browser {
         let stream = shake(&self.connector(&["h2", "http/1.1"]), self.world.address, "hub.example").await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let line = socket2::SockRef::from(stream.get_ref().0).try_clone().unwrap();
@@ -86,13 +86,17 @@ impl Site {
 }
 
 impl Browser {
-    async fn ask(&mut self, request: Request<Sent>) -> Response<Incoming> {
+    pub fn sender(&mut self) -> &mut SendRequest<Sent> {
+        &mut self.sender
+    }
+
+    pub async fn ask(&mut self, request: Request<Sent>) -> Response<Incoming> {
         self.sender.ready().await.unwrap();
         tokio::time::timeout(DEADLINE, self.sender.send_request(request)).await.unwrap().unwrap()
     }
 
     /// A websocket, or the answer that refuses it.
-    async fn websocket(&mut self, path: &str) -> Result<WebSocketStream<TokioIo<Upgraded>>, Response<Incoming>> {
+    pub async fn websocket(&mut self, path: &str) -> Result<WebSocketStream<TokioIo<Upgraded>>, Response<Incoming>> {
         // The server's settings allow it, and have to be here first.
         self.ask(to("/_chp_healthz")).await;
         let mut response = self.ask(connect(path, "websocket")).await;
@@ -108,7 +112,7 @@ fn nothing() -> Sent {
     Full::default().boxed_unsync()
 }
 
-fn to(path: &str) -> Request<Sent> {
+pub fn to(path: &str) -> Request<Sent> {
     Request::get(format!("https://hub.example{path}")).body(nothing()).unwrap()
 }
 
@@ -122,13 +126,13 @@ fn connect(path: &str, protocol: &'static str) -> Request<Sent> {
 }
 
 /// A body that is sent piece by piece.
-fn streamed() -> (mpsc::UnboundedSender<Frame<Bytes>>, Sent) {
+pub fn streamed() -> (mpsc::UnboundedSender<Frame<Bytes>>, Sent) {
     let (sender, mut frames) = mpsc::unbounded_channel();
     let stream = futures_util::stream::poll_fn(move |context| frames.poll_recv(context).map(|frame| frame.map(Ok)));
     (sender, BodyExt::boxed_unsync(StreamBody::new(stream)))
 }
 
-async fn text(response: Response<Incoming>) -> String {
+pub async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 

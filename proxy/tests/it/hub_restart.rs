@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    client::{Raw, ask, get},
+    budget::metric,
+    client::{Raw, ask, get, until},
     hub::{hub_route, route},
     upstream::{Upstream, read},
     world::{world, world_with},
@@ -121,4 +122,39 @@ async fn a_hub_that_comes_back_elsewhere_answers_what_waited() {
     let hub = Upstream::named("hub").await;
     world.hub.set(vec![hub_route("/", &hub.url())], &[]).await;
     assert_eq!(raw.answer().await.text(), "hub");
+}
+
+#[tokio::test]
+async fn of_many_that_wait_for_the_hub_one_tries_to_reach_it() {
+    const MANY: usize = 50;
+    let hub = Upstream::named("hub").await;
+    let address = hub.address;
+    let world = world_with(vec![hub_route("/", &hub.url())], |options| {
+        options.limits.hub_wait = Duration::from_secs(1);
+        options.limits.error_page = Duration::from_millis(1);
+    })
+    .await;
+    drop(hub);
+    let wait = async || {
+        let mut waiting = Vec::new();
+        for _ in 0..MANY {
+            let mut raw = Raw::connect(world.address).await;
+            raw.send("GET /hub/home HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n").await;
+            waiting.push(raw);
+        }
+        waiting
+    };
+    let refused = async || metric(&world, "specola_proxy_connect_failures_total{reason=\"refused\"}").await;
+    for mut raw in wait().await {
+        assert_eq!(raw.answer().await.status, 503);
+    }
+    // Each once, and then one of them every 25 milliseconds.
+    let tries = refused().await;
+    assert!(tries <= 50.0 + 60.0, "{tries} tries in a second");
+    let mut waiting = wait().await;
+    until("all wait", async || refused().await >= tries + 50.0).await;
+    let _hub = hub_at(address).await;
+    for raw in &mut waiting {
+        assert_eq!(raw.answer().await.text(), "back");
+    }
 }

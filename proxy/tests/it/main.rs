@@ -16,6 +16,7 @@ mod cookies;
 mod differential;
 mod doubt;
 mod exchange;
+mod floods;
 mod frames;
 mod framing;
 mod hand_over;

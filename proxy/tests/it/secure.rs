@@ -285,7 +285,14 @@ async fn item_28_old_versions_and_silent_peers_are_turned_away() {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    assert!(shake(&TlsConnector::from(Arc::new(old)), world.address, "hub.example").await.is_err());
+    let old = TlsConnector::from(Arc::new(old));
+    assert!(shake(&old, world.address, "hub.example").await.is_err());
+    // Where both are spoken, whoever knows the older one alone is served.
+    let both = secured(named.address, files(vec![authority.sign("two", &["hub.example"])]), |_| {}).await;
+    let stream = shake(&old, both.address, "hub.example").await.unwrap();
+    assert_eq!(stream.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+    let asked = "GET / HTTP/1.1\r\nHost: hub.example\r\n\r\n";
+    assert_eq!(raw(&old, both.address, "hub.example").await.ask(asked).await.text(), "x");
     let mut silent = Raw::connect(world.address).await;
     assert_eq!(silent.rest().await, b"", "closed after the time for a handshake");
     // Whoever speaks plain HTTP gets an alert, not an answer.

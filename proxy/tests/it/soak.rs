@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     process::Child,
 };
 
@@ -161,7 +161,9 @@ async fn settled(child: &Child, most: usize) -> usize {
 #[tokio::test]
 async fn item_23_without_descriptors_the_proxy_waits_and_goes_on() {
     let upstream = Upstream::named("up").await;
-    let (child, proxy) = process_with_files(&upstream.url(), 40).await;
+    let folder = tempfile::tempdir().unwrap();
+    let admin = folder.path().join("admin.sock");
+    let (child, proxy) = process_with_files(&upstream.url(), 40, &admin).await;
     assert_eq!(get(proxy, "/").await.status, 200);
     let mut held = Vec::new();
     // The kernel takes what the proxy cannot.
@@ -178,4 +180,10 @@ async fn item_23_without_descriptors_the_proxy_waits_and_goes_on() {
     drop(held);
     assert!(waiting.head().await.starts_with("HTTP/1.1 200 "));
     assert_eq!(get(proxy, "/").await.status, 200);
+    let mut asking = UnixStream::connect(&admin).await.unwrap();
+    asking.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut metrics = String::new();
+    asking.read_to_string(&mut metrics).await.unwrap();
+    let failures = metrics.lines().find_map(|line| line.strip_prefix("specola_proxy_accept_failures_total "));
+    assert!(failures.unwrap().parse::<u64>().unwrap() > 0);
 }

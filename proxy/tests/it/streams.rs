@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
@@ -113,9 +114,10 @@ pub async fn process(target: &str) -> (Child, SocketAddr) {
     process_by(Command::new(std::env::current_exe().unwrap()), target).await
 }
 
-/// With so many files that it may have open.
-pub async fn process_with_files(target: &str, most: usize) -> (Child, SocketAddr) {
+/// With so many files that it may have open, and an admin socket.
+pub async fn process_with_files(target: &str, most: usize, admin: &Path) -> (Child, SocketAddr) {
     let mut shell = Command::new("sh");
+    shell.env("PROXY_ADMIN", admin);
     shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(std::env::current_exe().unwrap());
     process_by(shell, target).await
 }
@@ -144,6 +146,7 @@ async fn the_proxy_alone() {
     let options = specola_proxy::Options {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         identity: "alone".to_owned(),
+        admin_socket: std::env::var_os("PROXY_ADMIN").map(Into::into),
         default_target: Some(std::env::var("PROXY_TARGET").expect("PROXY_TARGET is where requests go")),
         ..specola_proxy::Options::default()
     };
@@ -207,6 +210,59 @@ async fn item_21_two_gigabytes_pass_each_way_at_constant_memory() {
     pour(&mut up.stream, HUGE).await;
     assert_eq!(up.answer().await.text(), HUGE.to_string());
 
+    let growth = peak(&child) - before;
+    assert!(growth < 16 * 1024, "the proxy grew by {growth} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn item_21_bodies_of_no_known_length_pass_at_constant_memory() {
+    const PIECES: usize = 4096;
+    const PIECE: usize = 64 * 1024;
+    let pour = async |stream: &mut tokio::net::TcpStream| {
+        let piece = [format!("{PIECE:x}\r\n").as_bytes(), &vec![7; PIECE], b"\r\n"].concat();
+        for _ in 0..PIECES {
+            stream.write_all(&piece).await.unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+    };
+    // Counts the bytes of the body, which are all sevens, and nothing around it is.
+    async fn count(peer: &mut Raw) -> usize {
+        let sevens = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == 7).count();
+        let mut count = 0;
+        loop {
+            count += sevens(&peer.buffer);
+            if peer.buffer.ends_with(b"0\r\n\r\n") {
+                return count;
+            }
+            // Enough to see an end that comes in pieces.
+            let kept = peer.buffer.len().min(4);
+            peer.buffer.drain(..peer.buffer.len() - kept);
+            count -= sevens(&peer.buffer);
+            assert!(peer.more().await, "cut after {count} bytes");
+        }
+    }
+    let upstream = Upstream::raw(move |_, mut peer, _| async move {
+        if peer.head().await.starts_with("GET") {
+            peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            pour(&mut peer.stream).await;
+        } else {
+            let count = count(&mut peer).await.to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", count.len());
+            peer.send(head + &count).await;
+        }
+    })
+    .await;
+    let (child, address) = process(&upstream.url()).await;
+    assert_eq!(get(address, "/_chp_healthz").await.status, 200);
+    let before = peak(&child);
+    let mut down = Raw::connect(address).await;
+    down.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(down.head().await.to_ascii_lowercase().contains("transfer-encoding: chunked"));
+    assert_eq!(count(&mut down).await, PIECES * PIECE);
+    let mut up = Raw::connect(address).await;
+    up.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    pour(&mut up.stream).await;
+    assert_eq!(up.answer().await.text(), (PIECES * PIECE).to_string());
     let growth = peak(&child) - before;
     assert!(growth < 16 * 1024, "the proxy grew by {growth} KiB");
 }
