@@ -132,6 +132,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
         vouched: false,
+        appended: shared.chp.is_some(),
         proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
         told: shared.chp.as_ref().is_none_or(|chp| chp.options.x_forward),
         port: HeaderValue::from_static(if tls { "443" } else { "80" }),

@@ -338,6 +338,24 @@ async fn the_first_segment_is_a_host_with_host_routing() {
 }
 
 #[tokio::test]
+async fn what_a_front_says_of_scheme_and_port_is_appended_to() {
+    let one = Upstream::named("one").await;
+    let world = start(|_, _| {}).await;
+    add(&world, "/", &one.url()).await;
+    let front =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Host: hub.example\r\nX-Forwarded-Ssl: on";
+    ask(world.address, format!("GET / HTTP/1.1\r\nHost: inside:8000\r\n{front}\r\n\r\n")).await;
+    let seen = one.last();
+    // What configurable-http-proxy 5.3 sends for this.
+    let expected = [("proto", "https,http"), ("port", "443,8000"), ("host", "hub.example"), ("ssl", "on")];
+    for (name, value) in expected {
+        assert_eq!(seen.all(&format!("x-forwarded-{name}")), [value], "{name}");
+    }
+    get(world.address, "/").await;
+    assert_eq!(one.last().all("x-forwarded-proto"), ["http"]);
+}
+
+#[tokio::test]
 async fn what_makes_configurable_http_proxy_fail_is_answered() {
     let one = Upstream::named("one").await;
     let world = start(|_, _| {}).await;
