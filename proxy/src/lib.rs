@@ -28,6 +28,7 @@ mod http2;
 mod keep_alive;
 mod link;
 mod listener;
+mod lobby;
 mod measure;
 mod metrics;
 mod notify;

@@ -21,7 +21,7 @@ use crate::{
 
 const TOKEN: &str = "secret";
 
-fn plain() -> ChpOptions {
+pub fn plain() -> ChpOptions {
     ChpOptions {
         api: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
         metrics: Some(Listen::Tcp("127.0.0.1:0".parse().unwrap())),
@@ -86,6 +86,20 @@ async fn routes_come_and_go_by_the_api() {
     assert_eq!(get(world.address, "/user/b%40r%20x/lab").await.status, 404);
     add(&world, "", &one.url()).await;
     assert_eq!(get(world.address, "/anything").await.text(), "one");
+}
+
+#[tokio::test]
+async fn the_default_route_is_deleted_by_its_path_alone() {
+    let one = Upstream::named("one").await;
+    let world = start(|options, _| options.default_target = Some(one.url())).await;
+    assert_eq!(api(&world, "DELETE", "/api/routes", None).await.status, 404);
+    assert_eq!(get(world.address, "/").await.text(), "one");
+    assert_eq!(api(&world, "DELETE", "/api/routes/", None).await.status, 204);
+    assert_eq!(get(world.address, "/").await.status, 404);
+    assert_eq!(api(&world, "DELETE", "/api/routes/", None).await.status, 404);
+    // As there, what was not found counts as well.
+    let text = get(world.metrics.unwrap(), "/metrics").await.text();
+    assert!(text.lines().any(|line| line == "api_route_delete 2"), "{text}");
 }
 
 #[tokio::test]
