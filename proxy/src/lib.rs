@@ -38,6 +38,7 @@ mod patient;
 mod pool;
 pub mod proxy_protocol;
 mod relay;
+mod reload;
 mod room;
 mod route;
 pub mod secure;
@@ -60,6 +61,7 @@ mod workers;
 pub use cookies::CookieFirewall;
 pub use hand_over::Sockets;
 pub use options::{Cidr, HubLink, Limits, Options};
+pub use reload::Reload;
 pub use server::Proxy;
 
 use tokio_util::sync::CancellationToken;

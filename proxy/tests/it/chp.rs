@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     client::{Answer, Raw, ask, get, until},
-    secure::{Authority, browser, shake},
+    secure::{Authority, browser, shake, shown},
     tls::Front,
     tunnels::{HANDSHAKE, SWITCH, echoes, open, raw_echo},
     upstream::Upstream,
@@ -498,6 +498,28 @@ async fn the_api_speaks_tls_to_who_has_a_certificate() {
     let mut bare = Raw::connect(world.api[0]).await;
     bare.send("GET /api/routes HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(!String::from_utf8_lossy(&bare.rest().await).contains("HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn item_31_a_changed_certificate_of_the_api_is_shown() {
+    let authority = Authority::new();
+    for told in [false, true] {
+        let server = authority.sign("api", &["localhost"]);
+        let world = start(|options, chp| {
+            let look = if told { Duration::from_secs(3600) } else { Duration::from_millis(20) };
+            options.limits.certificate_look = look;
+            chp.api_tls = Some(TlsOptions::new(CertificateSource::Files(vec![server])));
+        })
+        .await;
+        let browser = browser(&authority.file(), None);
+        let shown = async || shown(&browser, world.api[0], "localhost").await.unwrap();
+        let before = shown().await;
+        authority.sign("api", &["localhost"]);
+        if told {
+            world.options.reload.tell();
+        }
+        until("a new certificate", async || shown().await != before).await;
+    }
 }
 
 #[tokio::test]
