@@ -19,14 +19,20 @@ use http::{
     header::{CONNECTION, CONTENT_TYPE, UPGRADE},
 };
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::UnixListener, sync::Semaphore};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{hand_over, metrics, state::Shared, wire::Status};
+use crate::{
+    hand_over,
+    lobby::{self, Lobby},
+    metrics,
+    state::Shared,
+    wire::Status,
+};
 
-/// Connections served at once; more wait.
+/// Connections served at once.
 const CONNECTIONS: usize = 16;
 
 /// The bound socket; its file goes with it.
@@ -118,24 +124,26 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 async fn accept(shared: Arc<Shared>, listener: UnixListener, view: Arc<View>, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).keep_alive(false);
-    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+    let lobby = Lobby::new(CONNECTIONS);
+    let mut builder = lobby::builder(&shared.limits());
+    builder.keep_alive(false);
+    loop {
         let Ok((socket, _)) = listener.accept().await else {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
         let (shared, view, stop) = (Arc::clone(&shared), Arc::clone(&view), stop.clone());
+        let visit = Arc::new(lobby.enter());
+        let asking = Arc::clone(&visit);
         let service = service_fn(move |request| {
+            asking.asks();
             let answer = answer(&shared, &view, &stop, request);
             async move { Ok::<_, Infallible>(answer) }
         });
         let connection = builder.serve_connection(TokioIo::new(socket), service).with_upgrades();
         tokio::spawn(async move {
             // Whoever asks sees a broken connection by itself.
-            let _ = connection.await;
-            drop(permit);
+            let _ = visit.until(connection).await;
         });
     }
 }

@@ -1,13 +1,19 @@
 //! The cookie firewall, by choice: what stands between the hub's cookies and people's servers, which share one host.
 //!
 //! A server is a stranger's program on the same origin. Without per-user domains it can set cookies for the hub's paths
-//! and for its neighbours'. With the firewall it is not shown the hub's cookies, cannot set them, and what it sets holds
-//! below its own path.
+//! and for its neighbours', and tell browsers what holds for the whole host. With the firewall it is not shown the hub's
+//! cookies, cannot set them, what it sets holds below its own path, and of the host it tells nothing.
 
 use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
 };
+
+/// What browsers take for the whole origin, from whichever path it comes.
+const OF_ORIGIN: [&str; 6] =
+    ["alt-svc", "nel", "report-to", "reporting-endpoints", "service-worker-allowed", "strict-transport-security"];
+/// The same, and cookies of the hosts around it as well.
+const CLEAR: &str = "clear-site-data";
 
 /// Names of cookies that are the hub's alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +59,10 @@ impl CookieFirewall {
 
     /// Keeps what a server sets below its own path and away from the hub. `prefix` is that of its route.
     pub(crate) fn response(&self, headers: &mut HeaderMap, prefix: &str) {
+        headers.remove(CLEAR);
+        if prefix.starts_with('/') {
+            OF_ORIGIN.iter().for_each(|name| drop(headers.remove(*name)));
+        }
         if !headers.contains_key(SET_COOKIE) {
             return;
         }
@@ -169,5 +179,18 @@ mod tests {
         let mut own = lines(SET_COOKIE, &[b"a=1; Path=/; Domain=example.org"]);
         firewall().response(&mut own, "x.example.org/");
         assert_eq!(texts(&own, SET_COOKIE), ["a=1; Path=/"]);
+    }
+
+    #[test]
+    fn a_server_says_nothing_of_the_host_it_shares() {
+        let said = |prefix: &str| {
+            let mut headers = HeaderMap::new();
+            for name in OF_ORIGIN.into_iter().chain([CLEAR, "content-type", "cache-control"]) {
+                headers.insert(name, HeaderValue::from_static("x"));
+            }
+            firewall().response(&mut headers, prefix);
+            headers.len()
+        };
+        assert_eq!((said("/user/x/"), said("x.example.org/")), (2, 8));
     }
 }

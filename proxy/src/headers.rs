@@ -31,6 +31,8 @@ pub(crate) struct Origin {
     pub(crate) trusted: bool,
     /// Whether all is said already, by another proxy of ours.
     pub(crate) vouched: bool,
+    /// Whether scheme and port are put behind those that a trusted front said, as configurable-http-proxy does.
+    pub(crate) appended: bool,
     /// `http` or `https`.
     pub(crate) proto: HeaderValue,
     /// Port of that scheme.
@@ -110,7 +112,7 @@ pub(crate) fn named_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
 fn may_trail(name: &str) -> bool {
     let framing = matches!(name, "te" | "trailer" | "transfer-encoding" | "host" | "set-cookie" | "cookie");
     let control = matches!(name, "authorization" | "cache-control" | "location" | "max-forwards");
-    !framing && !control && !is_hop(name) && !name.starts_with("content-")
+    !framing && !control && !is_hop(name) && !is_claim(name) && !name.starts_with("content-")
 }
 
 /// The comma-separated words of all headers of a name.
@@ -156,19 +158,9 @@ fn is_hop(name: &str) -> bool {
     )
 }
 
-/// Headers that only a trusted front may set.
+/// Headers that only a trusted front may set: where a request comes from, and with some fronts who has sent it.
 fn is_claim(name: &str) -> bool {
-    matches!(
-        name,
-        "forwarded"
-            | "x-forwarded-for"
-            | "x-forwarded-host"
-            | "x-forwarded-port"
-            | "x-forwarded-prefix"
-            | "x-forwarded-proto"
-            | "x-real-ip"
-            | "x-scheme"
-    )
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-scheme")
 }
 
 /// Headers that an upstream may read as a claim, such as `X_Forwarded_For`: WSGI applications mix
@@ -228,27 +220,33 @@ fn state_origin(headers: &mut HeaderMap, origin: &Origin) {
     if origin.vouched && headers.contains_key(FORWARDED_FOR) {
         // As if the client had come to this proxy.
     } else if origin.trusted {
-        append_address(headers, origin);
+        append(headers, &FORWARDED_FOR, &origin.address);
     } else {
         headers.insert(FORWARDED_FOR, origin.address.clone());
     }
-    // What a trusted front said stays: it knows the scheme that the browser used.
-    headers.entry(FORWARDED_PROTO).or_insert_with(|| origin.proto.clone());
-    headers.entry(FORWARDED_PORT).or_insert(port);
+    if origin.appended {
+        append(headers, &FORWARDED_PROTO, &origin.proto);
+        append(headers, &FORWARDED_PORT, &port);
+    } else {
+        // What a trusted front said stays: it knows the scheme that the browser used.
+        headers.entry(FORWARDED_PROTO).or_insert_with(|| origin.proto.clone());
+        headers.entry(FORWARDED_PORT).or_insert(port);
+    }
     if let Some(host) = host {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
 }
 
-fn append_address(headers: &mut HeaderMap, origin: &Origin) {
+/// Puts a value behind all that are there.
+fn append(headers: &mut HeaderMap, name: &HeaderName, last: &HeaderValue) {
     let mut chain = Vec::new();
-    for value in headers.get_all(FORWARDED_FOR) {
+    for value in headers.get_all(name) {
         chain.extend_from_slice(value.as_bytes());
         chain.push(b',');
     }
-    chain.extend_from_slice(origin.address.as_bytes());
-    let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| origin.address.clone());
-    headers.insert(FORWARDED_FOR, chain);
+    chain.extend_from_slice(last.as_bytes());
+    let chain = HeaderValue::from_bytes(&chain).unwrap_or_else(|_| last.clone());
+    headers.insert(name, chain);
 }
 
 fn port_of(host: &HeaderValue) -> Option<HeaderValue> {

@@ -7,6 +7,7 @@ fn origin(trusted: bool) -> Origin {
         address: HeaderValue::from_static("192.0.2.7"),
         trusted,
         vouched: false,
+        appended: false,
         told: true,
         proto: HeaderValue::from_static("http"),
         port: HeaderValue::from_static("80"),

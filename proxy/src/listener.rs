@@ -35,8 +35,9 @@ use crate::{
     workers::Workers,
 };
 
-/// Connections the kernel may hold while we are busy.
-const BACKLOG: i32 = 1024;
+/// Connections the kernel may hold while we are busy: all websockets of a proxy may come back at once, and whom there is no
+/// room for tries again after a second. The kernel has a bound of its own, `net.core.somaxconn`, 4096 without more.
+const BACKLOG: i32 = 16 * 1024;
 /// Pause after the process ran out of something, such as file descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 /// The least time between two warnings of that.
@@ -148,6 +149,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
         address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
         trusted: shared.trusted.iter().any(|network| network.contains(peer)),
         vouched: false,
+        appended: shared.chp.is_some(),
         proto: HeaderValue::from_static(if tls { "https" } else { "http" }),
         told: shared.chp.as_ref().is_none_or(|chp| chp.options.x_forward),
         port: HeaderValue::from_static(if tls { "443" } else { "80" }),

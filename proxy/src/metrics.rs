@@ -1,7 +1,6 @@
 //! What is counted, and how it is told to Prometheus: configurable-http-proxy's names, and ours beside them.
 
 use std::{
-    convert::Infallible,
     fmt::{Display, Write},
     io,
     sync::{
@@ -14,20 +13,18 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use hyper::body::Incoming;
 
 use crate::{
     chp::Door,
-    listener,
+    listener, lobby,
     measure::{Histogram, Summary},
     route::Class,
     state::Shared,
 };
 
-/// Connections served at once; more wait.
-const CONNECTIONS: usize = 16;
+/// Connections served at once.
+const CONNECTIONS: usize = 64;
 /// Until an answer begins.
 const ANSWERS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// From the switch to the end of a websocket.
@@ -298,27 +295,8 @@ fn column<'a>(text: &'a str, table: &str, name: &str) -> Option<&'a str> {
 
 /// Answers `/metrics`, `/health` and `/ready` until the drain.
 pub(crate) async fn serve(shared: Arc<Shared>, door: Door) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let accepting = async {
-        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-            let Some((stream, _)) = door.next().await else { continue };
-            let context = Arc::clone(&shared);
-            let service = service_fn(move |request| {
-                let answer = answer(&context, &request);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read).keep_alive(false);
-            let connection = builder.serve_connection(TokioIo::new(stream), service);
-            let drain = Arc::clone(&shared.drain);
-            shared.tasks.spawn(async move {
-                // Whoever asks sees a broken connection by itself.
-                let _ = drain.until(connection).await;
-                drop(permit);
-            });
-        }
-    };
-    shared.while_open(accepting).await;
+    let context = Arc::clone(&shared);
+    lobby::serve(shared, door, CONNECTIONS, move |request| answer(&context, request)).await;
 }
 
 fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -5,16 +5,16 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
-    sync::Arc,
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::{
     chp::{ChpOptions, Listen},
     cookies::CookieFirewall,
     hand_over::Sockets,
+    reload::Reload,
     secure::{CertificateFiles, TlsOptions},
 };
 
@@ -61,8 +61,8 @@ pub struct Options {
     pub hub_ca: Option<PathBuf>,
     /// TLS on the public listeners; None is plain HTTP.
     pub tls: Option<TlsOptions>,
-    /// Told to read certificates again at once.
-    pub reload: Arc<Notify>,
+    /// Has certificates read again at once.
+    pub reload: Reload,
     /// Brings limits that were read again; they hold for what begins after that.
     pub new_limits: Option<watch::Receiver<Limits>>,
     /// Where metrics are told, without a password.

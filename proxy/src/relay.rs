@@ -89,7 +89,7 @@ pub(crate) async fn answer(client: Arc<Client>, mut request: Request<Incoming>) 
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let Some(hsts) = client.shared.secure.as_ref().and_then(|secure| secure.hsts.as_ref()) {
-        response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert_with(|| hsts.clone());
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     if let Some(entry) = entry {
         let (status, route) = (response.status(), found.map(|route| route.prefix()));

@@ -29,6 +29,7 @@ use crate::{
     metrics::{self, Meter},
     notify,
     options::{HubLink, Limits, Options},
+    reload::Reload,
     room::Room,
     route::Route,
     secure::Secure,
@@ -59,6 +60,7 @@ pub struct Proxy {
     metrics: Option<Door>,
     doubted: Option<Doubted>,
     limits: Option<watch::Receiver<Limits>>,
+    reload: Reload,
     predecessor: Option<Predecessor>,
     notify: Option<OsString>,
     program: Option<String>,
@@ -81,7 +83,7 @@ impl Proxy {
         let fallback = options.default_target.as_deref().filter(|_| options.chp.is_none());
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
         let reload = options.reload;
-        let secure = options.tls.map(|tls| Secure::new(tls, reload)).transpose().context("TLS")?;
+        let secure = options.tls.map(|tls| Secure::new(tls, reload.follow())).transpose().context("TLS")?;
         let room = Arc::new(Room::new(options.limits.max_connections));
         let access_log = options.access_log.map(AccessLog::open).transpose().context("the access log")?;
         // Only a hub can say whether a server is still the right one.
@@ -135,9 +137,10 @@ impl Proxy {
         let listeners: Vec<_> = options.listen.into_iter().map(bind).collect::<Result<_, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let port = addresses.first().map_or(443, SocketAddr::port);
-        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets)).transpose()?.flatten();
+        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets));
+        let redirect = redirect.transpose()?.flatten();
         let doors = options.doors.iter().map(|door| Door::bind_from(door, &sockets)).collect::<Result<_, _>>()?;
-        let chp = options.chp.map(|chp| Doors::bind(&chp)).transpose()?;
+        let chp = options.chp.map(|chp| Doors::bind(&chp, &reload)).transpose()?;
         let metrics = options.metrics.as_ref().map(|listen| Door::bind_from(listen, &sockets)).transpose()?;
         let admin = admin.map(|path| Admin::bind(path, predecessor.is_some())).transpose()?;
         // Its log says that there is a route: whoever waits for that may connect then.
@@ -158,6 +161,7 @@ impl Proxy {
             metrics,
             doubted,
             limits: options.new_limits,
+            reload,
             predecessor,
             notify: options.notify,
             program: options.program,
@@ -203,6 +207,10 @@ impl Proxy {
         }
         if let Some(secure) = &shared.secure {
             secure.start(&shared, self.redirect);
+        }
+        shared.trust.follow(&shared, &self.reload);
+        if !shared.trust_of_hub.is(&shared.trust) {
+            shared.trust_of_hub.follow(&shared, &self.reload);
         }
         if let Some(limits) = self.limits {
             shared.tasks.spawn(follow_limits(Arc::clone(&shared), Arc::clone(&room), limits));

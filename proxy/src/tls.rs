@@ -11,11 +11,11 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use arc_swap::ArcSwapOption;
 use rustls_pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpStream, UnixStream},
-    sync::OnceCell,
 };
 use tokio_rustls::{
     TlsConnector,
@@ -28,7 +28,9 @@ use tokio_rustls::{
 
 use crate::{
     patient::PatientSocket,
-    secure::CertificateFiles,
+    reload::Reload,
+    secure::{self, CertificateFiles},
+    state::Shared,
     stream,
     target::{Address, Target},
 };
@@ -36,14 +38,15 @@ use crate::{
 /// What an upstream has to end a connection whose other side is gone.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Whom to believe: the authorities of this machine, and those of a file; or those of the file alone. Read when first needed.
+/// Whom to believe: the authorities of this machine, and those of a file; or those of the file alone. Read when first needed,
+/// and again when files change.
 #[derive(Clone, Default)]
 pub(crate) struct Trust {
     file: Option<PathBuf>,
     alone: bool,
     shows: Option<CertificateFiles>,
     insecure: bool,
-    connector: Arc<OnceCell<TlsConnector>>,
+    connector: Arc<ArcSwapOption<TlsConnector>>,
 }
 
 impl Trust {
@@ -61,11 +64,18 @@ impl Trust {
         Self { shows, insecure, ..self }
     }
 
+    /// Whether both are one, of which one was cloned.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connector, &other.connector)
+    }
+
     /// Shakes hands with the target over a connection. Whoever gets the socket speaks in clear, and ends the connection
     /// by dropping it.
     pub(crate) async fn wrap(&self, target: &Target, socket: TcpStream) -> io::Result<PatientSocket> {
-        let connector = self.connector.get_or_try_init(|| async { self.make() });
-        let connector = connector.await.map_err(io::Error::other)?;
+        let connector = match self.connector.load_full() {
+            Some(connector) => connector,
+            None => self.read().map_err(io::Error::other)?,
+        };
         let name = match &target.address {
             Address::Ip(address) => ServerName::IpAddress(IpAddr::from(address.ip())),
             Address::Name(name, _) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
@@ -91,6 +101,26 @@ impl Trust {
             }
         });
         Ok(ours)
+    }
+
+    /// Reads the files again when they change, until the drain. What was read before is used until then.
+    pub(crate) fn follow(&self, shared: &Arc<Shared>, reload: &Reload) {
+        let shown = self.shows.as_ref().map(CertificateFiles::paths).into_iter().flatten();
+        let files: Vec<PathBuf> = self.file.iter().cloned().chain(shown).collect();
+        if files.is_empty() {
+            return;
+        }
+        let trust = self.clone();
+        // Whoever needs it first reads what is there then.
+        let read = move || if trust.connector.load().is_some() { trust.read().map(drop) } else { Ok(()) };
+        let (open, look, reload) = (Arc::clone(shared), shared.limits().certificate_look, reload.follow());
+        shared.tasks.spawn(async move { open.drain.until(secure::watch(files, look, reload, read)).await });
+    }
+
+    fn read(&self) -> anyhow::Result<Arc<TlsConnector>> {
+        let connector = Arc::new(self.make()?);
+        self.connector.store(Some(Arc::clone(&connector)));
+        Ok(connector)
     }
 
     fn make(&self) -> anyhow::Result<TlsConnector> {

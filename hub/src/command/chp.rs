@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -436,7 +435,7 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
     let default_target = arguments.default_target.clone().unwrap_or_else(|| "(no default)".to_owned());
     let mut options = arguments.options(token)?;
     options.limits = super::proxy::within_open_files(options.limits);
-    let (scheme, reload) = (if options.tls.is_some() { "https" } else { "http" }, Arc::clone(&options.reload));
+    let (scheme, reload) = (if options.tls.is_some() { "https" } else { "http" }, options.reload.clone());
     let api_scheme = options.chp.as_ref().map_or("http", |chp| if chp.api_tls.is_some() { "https" } else { "http" });
     let redirects_to = options.tls.as_ref().and_then(|tls| tls.redirect.as_ref()?.port);
     let (doors, api) = (options.doors.clone(), options.chp.as_ref().map(|chp| chp.api.clone()).unwrap_or_default());

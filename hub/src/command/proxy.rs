@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -271,7 +270,7 @@ pub async fn run(arguments: Proxy) -> Result<()> {
     options.notify = std::env::var_os("NOTIFY_SOCKET");
     options.program = proxy_life::program_mark();
     let program = std::env::current_exe().ok();
-    let life = Life { stop: stop.clone(), reload: Arc::clone(&options.reload), limits, program };
+    let life = Life { stop: stop.clone(), reload: options.reload.clone(), limits, program };
     tokio::spawn(life.obey());
     specola_proxy::run(options, stop).await
 }

@@ -4,13 +4,12 @@ use std::ffi::OsString;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use specola_proxy::{Limits, Sockets};
+use specola_proxy::{Limits, Reload, Sockets};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The first descriptor that systemd passes (sd_listen_fds(3)).
@@ -22,7 +21,7 @@ const OWN: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 pub(super) struct Life {
     pub stop: CancellationToken,
     /// Certificates are read again.
-    pub reload: Arc<Notify>,
+    pub reload: Reload,
     /// Where limits are read again from, and who is told them.
     pub limits: Option<(PathBuf, watch::Sender<Limits>)>,
     /// The program's file as it was called, for its next version.
@@ -53,7 +52,7 @@ impl Life {
     }
 
     fn reread(&self) {
-        self.reload.notify_one();
+        self.reload.tell();
         let Some((file, limits)) = &self.limits else { return };
         match limits_of(file) {
             Ok(read) => drop(limits.send(super::proxy::within_open_files(read))),

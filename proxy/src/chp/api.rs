@@ -1,9 +1,10 @@
 //! The REST API of configurable-http-proxy: `/api/routes`.
 //!
 //! Differs where it hangs or fails without need: a request to `/api/routes` with DELETE or with a broken escape is
-//! answered, the token is looked at before the body, bodies have a bound, and a target that cannot be used is refused.
+//! answered, the token is looked at before the body, bodies have a bound in size and time, and a target that cannot be
+//! used is refused.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -14,14 +15,14 @@ use http::{
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 
 use super::{Chp, Door};
 use crate::{
+    lobby::{self, Lobby, Visit},
     metrics::count,
     path::prefix_key,
     route::Route,
@@ -32,10 +33,12 @@ use crate::{
     wire::{self, Line},
 };
 
-/// Connections served at once; more wait.
+/// Connections served at once.
 const CONNECTIONS: usize = 256;
 /// Bytes of a route.
 const BODY: usize = 1024 * 1024;
+/// For a route to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
 /// Names the numbering of changes.
 const EPOCH: &str = "api";
 /// What a path may not hold as it is.
@@ -54,12 +57,12 @@ const ESCAPED: &AsciiSet = &CONTROLS
 
 /// Answers until the drain.
 pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Secure>>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read);
+    let lobby = Lobby::new(CONNECTIONS);
+    let builder = lobby::builder(&shared.limits());
     let accepting = async {
-        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        loop {
             let Some((stream, _)) = door.next().await else { continue };
+            let visit = Arc::new(lobby.enter());
             let (context, secure, builder) = (Arc::clone(&shared), secure.clone(), builder.clone());
             let handshake = shared.limits().tls_handshake;
             shared.tasks.spawn(async move {
@@ -75,18 +78,18 @@ pub(super) async fn serve(shared: Arc<Shared>, door: Door, secure: Option<Arc<Se
                         },
                         (stream, _) => stream,
                     };
-                    serve_on(context, builder, stream).await;
+                    serve_on(context, builder, stream, Arc::clone(&visit)).await;
                 };
-                drain.until(serving).await;
-                drop(permit);
+                drain.until(visit.until(serving)).await;
             });
         }
     };
     shared.drain.until(accepting).await;
 }
 
-async fn serve_on(shared: Arc<Shared>, builder: http1::Builder, stream: Stream) {
+async fn serve_on(shared: Arc<Shared>, builder: http1::Builder, stream: Stream, visit: Arc<Visit>) {
     let service = service_fn(move |request| {
+        visit.asks();
         let context = Arc::clone(&shared);
         async move { Ok::<_, Infallible>(told(&context, request).await) }
     });
@@ -97,7 +100,7 @@ async fn serve_on(shared: Arc<Shared>, builder: http1::Builder, stream: Stream) 
 /// Serves one connection that is there already.
 #[cfg(feature = "fuzzing")]
 pub(crate) async fn serve_one(shared: Arc<Shared>, stream: Stream) {
-    serve_on(shared, http1::Builder::new(), stream).await;
+    serve_on(shared, http1::Builder::new(), stream, Arc::new(Lobby::new(1).enter())).await;
 }
 
 /// Answers, and says so in the log as configurable-http-proxy does.
@@ -139,12 +142,15 @@ async fn answer(shared: &Arc<Shared>, chp: &Chp, request: Request<Incoming>) -> 
             None => reply(StatusCode::NOT_FOUND, ""),
         },
         Method::POST => {
-            let body = Limited::new(request.into_body(), BODY).collect().await;
-            match body {
-                Ok(body) => post(shared, chp, &path, &body.to_bytes()).await,
-                Err(_) => reply(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or did not arrive"),
+            let patience = shared.limits().upload_idle.min(BODY_TIME);
+            match tokio::time::timeout(patience, Limited::new(request.into_body(), BODY).collect()).await {
+                Ok(Ok(body)) => post(shared, chp, &path, &body.to_bytes()).await,
+                Err(_) => reply(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+                Ok(Err(_)) => reply(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large or did not arrive"),
             }
         }
+        // The default route is at `/api/routes/`. Without a path nothing is named, and configurable-http-proxy hangs.
+        _ if rest.is_empty() => reply(StatusCode::NOT_FOUND, ""),
         _ => delete(shared, chp, &path).await,
     }
 }
@@ -265,11 +271,12 @@ async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Respo
 }
 
 async fn delete(shared: &Arc<Shared>, chp: &Chp, path: &str) -> Response<Full<Bytes>> {
+    // Routes that are not there count too.
+    count(&shared.meter.route_delete);
     if find(shared, chp, path).is_none() {
         return reply(StatusCode::NOT_FOUND, "");
     }
     tracing::info!("Removing route {path}");
-    count(&shared.meter.route_delete);
     change(shared, chp, Vec::new(), vec![prefix(chp, path)]).await;
     reply(StatusCode::NO_CONTENT, "")
 }

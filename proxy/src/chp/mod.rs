@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::sync::Mutex;
 
 use crate::{
+    reload::Reload,
     secure::{Secure, TlsOptions},
     state::Shared,
 };
@@ -108,9 +109,9 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Binds them. Errors: one is taken, or the API's certificate is of no use.
-    pub(crate) fn bind(options: &ChpOptions) -> anyhow::Result<Self> {
+    pub(crate) fn bind(options: &ChpOptions, reload: &Reload) -> anyhow::Result<Self> {
         let api_tls = options.api_tls.clone();
-        let api_secure = api_tls.map(|tls| Secure::new(tls, Arc::default())).transpose()?.map(Arc::new);
+        let api_secure = api_tls.map(|tls| Secure::new(tls, reload.follow())).transpose()?.map(Arc::new);
         let api = options.api.iter().map(Door::bind).collect::<Result<_, _>>()?;
         let metrics = options.metrics.as_ref().map(Door::bind).transpose()?;
         Ok(Self { api, api_secure, metrics })
@@ -127,6 +128,9 @@ impl Doors {
     }
 
     pub(crate) fn start(self, shared: &Arc<Shared>) {
+        if let Some(secure) = &self.api_secure {
+            secure.start(shared, None);
+        }
         for door in self.api {
             shared.tasks.spawn(api::serve(Arc::clone(shared), door, self.api_secure.clone()));
         }

@@ -27,7 +27,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls_pki_types::PrivateKeyDer;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::{
@@ -35,7 +35,7 @@ use super::{
     keyring::Keyring,
     self_signed,
 };
-use crate::{activity::lock, dial, options::Limits, target::Target, tls::Trust};
+use crate::{activity::lock, dial, options::Limits, reload::Follower, target::Target, tls::Trust};
 
 /// Key and chain.
 const CERTIFICATE: &str = "certificate.pem";
@@ -141,7 +141,7 @@ pub(super) struct Keeper {
     options: AcmeOptions,
     keyring: Arc<Keyring>,
     proofs: Proofs,
-    reload: Arc<Notify>,
+    reload: Follower,
     limits: Limits,
     web: Web,
 }
@@ -151,7 +151,7 @@ impl Keeper {
         options: AcmeOptions,
         keyring: Arc<Keyring>,
         proofs: Proofs,
-        reload: Arc<Notify>,
+        reload: Follower,
         limits: &Limits,
     ) -> Self {
         let web = Web { limits: limits.clone(), trust: Trust::new(options.ca_file.clone()) };
@@ -160,7 +160,7 @@ impl Keeper {
 
     /// Orders when two thirds of the certificate's life are over, or there is none. After a refusal it waits twice as
     /// long each time; being told to reload ends the wait.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut pause = Duration::ZERO;
         let mut current = kept(&self.options);
         loop {
@@ -169,7 +169,7 @@ impl Keeper {
             });
             let wait = due.max(pause);
             if !wait.is_zero() {
-                let slept = tokio::time::timeout(wait.min(LOOK), self.reload.notified()).await;
+                let slept = tokio::time::timeout(wait.min(LOOK), self.reload.told()).await;
                 if slept.is_ok() {
                     pause = Duration::ZERO;
                     continue;

@@ -3,14 +3,13 @@
 use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, ensure};
-use tokio::sync::Notify;
 
-use super::{identity::Identity, keyring::Keyring};
+use super::identity::Identity;
+use crate::reload::Follower;
 
 /// Two PEM files that belong together, which may be the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +18,12 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// Its key, in clear.
     pub key: PathBuf,
+}
+
+impl CertificateFiles {
+    pub(crate) fn paths(&self) -> [PathBuf; 2] {
+        [self.certificate.clone(), self.key.clone()]
+    }
 }
 
 /// Reads all. Errors: one cannot be read, or certificate and key do not belong together.
@@ -42,37 +47,38 @@ fn read(files: &CertificateFiles) -> anyhow::Result<Identity> {
 /// Which content the paths lead to, as far as the file system tells.
 type Trace = Vec<Option<(i64, i64, u64, u64)>>;
 
-fn trace(list: &[CertificateFiles]) -> Trace {
+fn trace(list: &[PathBuf]) -> Trace {
     let of = |path: &PathBuf| {
         let found = std::fs::metadata(path).ok()?;
         Some((found.mtime(), found.mtime_nsec(), found.ino(), found.len()))
     };
-    list.iter().flat_map(|files| [of(&files.certificate), of(&files.key)]).collect()
+    list.iter().map(of).collect()
 }
 
-/// Looks at the files now and then, and when told to. What cannot be read leaves the old certificates in use, and is
-/// told once for each change.
-pub(super) async fn watch(list: Vec<CertificateFiles>, keyring: Arc<Keyring>, look: Duration, reload: Arc<Notify>) {
+/// Looks at the files now and then, and when told to. What cannot be read leaves in use what was read before, and is told
+/// once for each change.
+pub(crate) async fn watch(
+    list: Vec<PathBuf>,
+    look: Duration,
+    mut reload: Follower,
+    read: impl Fn() -> anyhow::Result<()> + Clone + Send + 'static,
+) {
     // From nothing, so that a change between the first reading and now is not missed.
     let mut known = Trace::new();
     loop {
-        let told = tokio::time::timeout(look, reload.notified()).await.is_ok();
-        let wanted = list.clone();
+        let told = tokio::time::timeout(look, reload.told()).await.is_ok();
+        let (wanted, read) = (list.clone(), read.clone());
         let before = known.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let now = trace(&wanted);
-            let read = (told || now != before).then(|| load(&wanted));
+            let read = if told || now != before { read() } else { Ok(()) };
             (now, read)
         });
         // The thread cannot end early; should it, the next look decides.
         let Ok((now, read)) = looked.await else { continue };
         known = now;
-        match read {
-            Some(Ok(identities)) => keyring.set(identities),
-            Some(Err(problem)) => {
-                tracing::warn!(problem = format!("{problem:#}"), "the new certificate is of no use; the old one stays");
-            }
-            None => {}
+        if let Err(problem) = read {
+            tracing::warn!(problem = format!("{problem:#}"), "the new certificate is of no use; the old one stays");
         }
     }
 }

@@ -15,10 +15,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use anyhow::{Context, bail};
 use http::HeaderValue;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Notify,
-};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -30,11 +27,12 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
-use crate::{hand_over::Sockets, http2, listener, state::Shared};
+use crate::{hand_over::Sockets, http2, listener, reload::Follower, state::Shared};
 use keyring::Keyring;
 
 pub use acme::{AcmeOptions, Challenge};
 pub use files::CertificateFiles;
+pub(crate) use files::watch;
 
 /// The protocol that an ACME authority speaks to look for a proof (RFC 8737).
 const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -138,12 +136,12 @@ pub(crate) struct Secure {
     redirect: Option<Redirect>,
     /// What to say in `Strict-Transport-Security`.
     pub(crate) hsts: Option<HeaderValue>,
-    reload: Arc<Notify>,
+    reload: Follower,
 }
 
 impl Secure {
     /// Reads or makes the first certificate. Errors: it cannot be had, or an option is of no use.
-    pub(crate) fn new(options: TlsOptions, reload: Arc<Notify>) -> anyhow::Result<Self> {
+    pub(crate) fn new(options: TlsOptions, reload: Follower) -> anyhow::Result<Self> {
         let keyring = Arc::new(Keyring::default());
         let proves = match &options.source {
             CertificateSource::Files(list) => {
@@ -198,7 +196,7 @@ impl Secure {
 
     /// Starts what keeps certificates current, and the redirect.
     pub(crate) fn start(&self, shared: &Arc<Shared>, redirect: Option<(TcpListener, u16)>) {
-        let (keyring, reload) = (Arc::clone(&self.keyring), Arc::clone(&self.reload));
+        let (keyring, reload) = (Arc::clone(&self.keyring), self.reload.clone());
         let open = Arc::clone(shared);
         let look = shared.limits().certificate_look;
         let proofs = acme::Proofs::default();
@@ -207,7 +205,9 @@ impl Secure {
         }
         match self.source.clone() {
             CertificateSource::Files(list) => {
-                shared.tasks.spawn(async move { open.while_open(files::watch(list, keyring, look, reload)).await });
+                let paths = list.iter().flat_map(CertificateFiles::paths).collect();
+                let read = move || files::load(&list).map(|identities| keyring.set(identities));
+                shared.tasks.spawn(async move { open.while_open(files::watch(paths, look, reload, read)).await });
             }
             CertificateSource::SelfSigned { folder, names } => {
                 shared.tasks.spawn(async move { open.while_open(self_signed::keep(folder, names, keyring)).await });

@@ -1,6 +1,6 @@
 //! Plain HTTP beside https: proofs for ACME authorities, and for everybody else the https address.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -8,41 +8,20 @@ use http::{
     header::{CONTENT_TYPE, LOCATION},
 };
 use http_body_util::Full;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
 
 use super::acme::Proofs;
-use crate::{headers, listener, state::Shared};
+use crate::{chp::Door, headers, lobby, state::Shared};
 
-/// Connections served at once; more wait.
+/// Connections served at once.
 const CONNECTIONS: usize = 512;
 /// Where authorities look for proofs (RFC 8555, 8.3).
 const PROOF: &str = "/.well-known/acme-challenge/";
 
 /// Answers until the drain.
 pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener, port: u16, proofs: Proofs) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(shared.limits().header_read).keep_alive(false);
-    let accepting = async {
-        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-            let Some((socket, _)) = listener::next(&listener).await else { continue };
-            let proofs = proofs.clone();
-            let service = service_fn(move |request| {
-                let answer = answer(&request, port, &proofs);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = builder.serve_connection(TokioIo::new(socket), service);
-            let halt = Arc::clone(&shared.drain);
-            shared.tasks.spawn(async move {
-                // Whoever asks sees a broken connection by itself.
-                let _ = halt.until(connection).await;
-                drop(permit);
-            });
-        }
-    };
-    shared.while_open(accepting).await;
+    lobby::serve(shared, Door::Tcp(listener), CONNECTIONS, move |request| answer(request, port, &proofs)).await;
 }
 
 fn answer(request: &Request<Incoming>, port: u16, proofs: &Proofs) -> Response<Full<Bytes>> {

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 
 use crate::{
     client::{Answer, Raw, ask, get, until},
-    secure::{Authority, browser, shake},
+    secure::{Authority, browser, shake, shown},
     tls::Front,
     tunnels::{HANDSHAKE, SWITCH, echoes, open, raw_echo},
     upstream::Upstream,
@@ -21,7 +21,7 @@ use crate::{
 
 const TOKEN: &str = "secret";
 
-fn plain() -> ChpOptions {
+pub fn plain() -> ChpOptions {
     ChpOptions {
         api: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
         metrics: Some(Listen::Tcp("127.0.0.1:0".parse().unwrap())),
@@ -86,6 +86,20 @@ async fn routes_come_and_go_by_the_api() {
     assert_eq!(get(world.address, "/user/b%40r%20x/lab").await.status, 404);
     add(&world, "", &one.url()).await;
     assert_eq!(get(world.address, "/anything").await.text(), "one");
+}
+
+#[tokio::test]
+async fn the_default_route_is_deleted_by_its_path_alone() {
+    let one = Upstream::named("one").await;
+    let world = start(|options, _| options.default_target = Some(one.url())).await;
+    assert_eq!(api(&world, "DELETE", "/api/routes", None).await.status, 404);
+    assert_eq!(get(world.address, "/").await.text(), "one");
+    assert_eq!(api(&world, "DELETE", "/api/routes/", None).await.status, 204);
+    assert_eq!(get(world.address, "/").await.status, 404);
+    assert_eq!(api(&world, "DELETE", "/api/routes/", None).await.status, 404);
+    // As there, what was not found counts as well.
+    let text = get(world.metrics.unwrap(), "/metrics").await.text();
+    assert!(text.lines().any(|line| line == "api_route_delete 2"), "{text}");
 }
 
 #[tokio::test]
@@ -338,6 +352,24 @@ async fn the_first_segment_is_a_host_with_host_routing() {
 }
 
 #[tokio::test]
+async fn what_a_front_says_of_scheme_and_port_is_appended_to() {
+    let one = Upstream::named("one").await;
+    let world = start(|_, _| {}).await;
+    add(&world, "/", &one.url()).await;
+    let front =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Host: hub.example\r\nX-Forwarded-Ssl: on";
+    ask(world.address, format!("GET / HTTP/1.1\r\nHost: inside:8000\r\n{front}\r\n\r\n")).await;
+    let seen = one.last();
+    // What configurable-http-proxy 5.3 sends for this.
+    let expected = [("proto", "https,http"), ("port", "443,8000"), ("host", "hub.example"), ("ssl", "on")];
+    for (name, value) in expected {
+        assert_eq!(seen.all(&format!("x-forwarded-{name}")), [value], "{name}");
+    }
+    get(world.address, "/").await;
+    assert_eq!(one.last().all("x-forwarded-proto"), ["http"]);
+}
+
+#[tokio::test]
 async fn what_makes_configurable_http_proxy_fail_is_answered() {
     let one = Upstream::named("one").await;
     let world = start(|_, _| {}).await;
@@ -466,6 +498,28 @@ async fn the_api_speaks_tls_to_who_has_a_certificate() {
     let mut bare = Raw::connect(world.api[0]).await;
     bare.send("GET /api/routes HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(!String::from_utf8_lossy(&bare.rest().await).contains("HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn item_31_a_changed_certificate_of_the_api_is_shown() {
+    let authority = Authority::new();
+    for told in [false, true] {
+        let server = authority.sign("api", &["localhost"]);
+        let world = start(|options, chp| {
+            let look = if told { Duration::from_secs(3600) } else { Duration::from_millis(20) };
+            options.limits.certificate_look = look;
+            chp.api_tls = Some(TlsOptions::new(CertificateSource::Files(vec![server])));
+        })
+        .await;
+        let browser = browser(&authority.file(), None);
+        let shown = async || shown(&browser, world.api[0], "localhost").await.unwrap();
+        let before = shown().await;
+        authority.sign("api", &["localhost"]);
+        if told {
+            world.options.reload.tell();
+        }
+        until("a new certificate", async || shown().await != before).await;
+    }
 }
 
 #[tokio::test]

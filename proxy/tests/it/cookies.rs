@@ -3,14 +3,14 @@
 use specola_proxy::CookieFirewall;
 
 use crate::{
-    client::{Raw, ask, values},
+    client::{Answer, Raw, ask, values},
     hub::{hub_route, route},
     tunnels::{HANDSHAKE, SWITCH},
     upstream::{Upstream, read},
     world::world_with,
 };
 
-const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: jupyterhub-hub-login=forged; Path=/hub/\r\nSet-Cookie: own=1; Path=/; Domain=example.org\r\n\r\n";
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nSet-Cookie: jupyterhub-hub-login=forged; Path=/hub/\r\nSet-Cookie: own=1; Path=/; Domain=example.org\r\nClear-Site-Data: \"*\"\r\nService-Worker-Allowed: /\r\n\r\n";
 const COOKIES: &str = "GET PATH HTTP/1.1\r\nHost: a\r\nCookie: own=1; jupyterhub-hub-login=secret\r\n\r\n";
 
 #[tokio::test]
@@ -25,8 +25,12 @@ async fn item_16_the_firewall_stands_between_the_hubs_cookies_and_servers() {
         let hub = ask(world.address, COOKIES.replace("PATH", "/hub/home")).await;
         assert_eq!(upstream.last().all("cookie"), ["own=1; jupyterhub-hub-login=secret"]);
         assert_eq!(hub.all("set-cookie").len(), 2);
+        let of_host =
+            |answer: &Answer| ["clear-site-data", "service-worker-allowed"].map(|name| answer.all(name).len());
+        assert_eq!(of_host(&hub), [1, 1]);
         let lab = ask(world.address, COOKIES.replace("PATH", "/user/a/lab")).await;
         let seen = upstream.last().all("cookie");
+        assert_eq!(of_host(&lab), if on { [0, 0] } else { [1, 1] });
         if on {
             assert_eq!(seen, ["own=1"]);
             assert_eq!(lab.all("set-cookie"), ["own=1; Path=/user/a/"]);

@@ -59,9 +59,14 @@ async fn item_08_nominations_cannot_remove_what_protects() {
 async fn item_09_claims_of_an_untrusted_client_are_replaced() {
     let upstream = Upstream::named("up").await;
     let world = world(vec![route("/", &upstream.url())]).await;
-    let request = "GET / HTTP/1.1\r\nHost: hub.example:8000\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /e\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-Scheme: https\r\nX_Forwarded_For: 1.2.3.4\r\n\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: hub.example:8000\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /e\r\nForwarded: for=1.2.3.4\r\nX-Real-IP: 1.2.3.4\r\nX-Scheme: https\r\nX_Forwarded_For: 1.2.3.4\r\nX-Forwarded-Ssl: on\r\nX-Forwarded-Protocol: https\r\nX-Forwarded-Scheme: https\r\nX-Forwarded-Server: evil\r\nX-Forwarded-User: root\r\nX-Forwarded-Email: root@evil\r\nX-Forwarded-Groups: admin\r\nX-Forwarded-Preferred-Username: root\r\nX_Forwarded-User: root\r\nx-forwarded_user: root\r\n\r\n";
     ask(world.address, request).await;
     let last = upstream.last();
+    let people = ["user", "email", "groups", "preferred-username", "ssl", "protocol", "scheme", "server"];
+    for name in people.map(|name| format!("x-forwarded-{name}")) {
+        assert_eq!(last.all(&name), Vec::<String>::new(), "{name}");
+    }
+    assert!(last.all("x_forwarded-user").is_empty() && last.all("x-forwarded_user").is_empty());
     let expected = [
         ("x-forwarded-for", vec!["127.0.0.1"]),
         ("x-forwarded-host", vec!["hub.example:8000"]),
@@ -86,9 +91,10 @@ async fn item_09_claims_of_a_trusted_front_stay() {
         options.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
-    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n\r\n";
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-User: ada\r\n\r\n";
     ask(world.address, request).await;
     let last = upstream.last();
+    assert_eq!(last.all("x-forwarded-user"), ["ada"]);
     assert_eq!(last.all("x-forwarded-for"), ["1.2.3.4,127.0.0.1"]);
     assert_eq!(last.all("x-forwarded-proto"), ["https"]);
     assert_eq!(last.all("x-forwarded-port"), ["443"]);

@@ -27,6 +27,7 @@ mod hub;
 mod hub_restart;
 mod life;
 mod link;
+mod lobby;
 mod metrics;
 mod paths;
 #[path = "../../../tests/src/pebble.rs"]

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use specola_proxy::secure::CertificateFiles;
 use tokio::{
     io::{AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -15,7 +16,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    client::{DEADLINE, Raw},
+    client::{DEADLINE, Raw, until},
     hub::{hub_route, route},
     secure::Authority,
     tunnels::{HANDSHAKE, SWITCH},
@@ -203,4 +204,47 @@ async fn item_21_a_server_over_tls_that_takes_nothing_is_cut() {
     })
     .await;
     assert_eq!(upload(world.address).await, 502);
+}
+
+/// The certificate that the proxy shows to upstreams, and the authorities that it believes, are renewed while it runs.
+#[tokio::test]
+async fn item_31_what_is_shown_to_upstreams_and_believed_of_them_follows_its_files() {
+    let named = Upstream::named("inside").await;
+    let (old, new) = (Authority::new(), Authority::new());
+    let before = Front::asking(named.address, &old).await;
+    let after = Front::asking(named.address, &new).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, shown) = (folder.path().join("ca.pem"), folder.path().join("shown.pem"));
+    let write = |authority: &Authority| {
+        let files = authority.sign("proxy", &["proxy"]);
+        let both = [files.certificate, files.key].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+        std::fs::write(&shown, both).unwrap();
+        std::fs::copy(authority.file(), &ca).unwrap();
+    };
+    write(&old);
+    for told in [false, true] {
+        write(&old);
+        let routes = vec![route("/old/", &before.url("127.0.0.1")), hub_route("/new/", &after.url("127.0.0.1"))];
+        let world = world_with(routes, |options| {
+            let look = if told { Duration::from_secs(3600) } else { Duration::from_millis(20) };
+            options.limits.certificate_look = look;
+            options.limits.hub_wait = Duration::ZERO;
+            options.limits.pool_size = 0;
+            options.client_ca = Some(ca.clone());
+            options.hub_ca = Some(ca.clone());
+            options.client_certificate = Some(CertificateFiles { certificate: shown.clone(), key: shown.clone() });
+        })
+        .await;
+        let status = async |path: &str| crate::client::get(world.address, path).await.status;
+        assert_eq!((status("/old/").await, status("/new/").await), (200, 503), "told {told}");
+        // As when a renewal is half written: what was read before is still good.
+        std::fs::write(&shown, "nonsense").unwrap();
+        world.options.reload.tell();
+        assert_eq!(status("/old/").await, 200);
+        write(&new);
+        if told {
+            world.options.reload.tell();
+        }
+        until("the new ones", async || (status("/old/").await, status("/new/").await) == (503, 200)).await;
+    }
 }
