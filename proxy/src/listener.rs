@@ -87,6 +87,8 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             let client =
                 Client { shared: context, origin, peer: known, between, ends: None, _place: place, _seat: None };
             shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
+            // Who has work to do lets the other workers take the next one.
+            tokio::task::yield_now().await;
         }
     };
     shared.while_open(accepting).await;
