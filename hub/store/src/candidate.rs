@@ -7,6 +7,7 @@ use crate::schema::{self, Survey};
 use crate::store::{OpenOptions, beside, postgres_pool};
 use crate::url::{self, Target};
 use crate::value::params;
+use crate::writer::Writer;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,8 +58,8 @@ impl Candidate {
         let connect = connect.busy_timeout(options.busy_timeout);
         let readers = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect);
         let begun = readers.begin().await.map_err(|error| StoreError::new("look into the file", error))?;
-        let pool = Pool::Sqlite { writer: readers.clone(), readers };
-        Self::begin(pool, Tx::Sqlite(begun), Some(path.to_owned())).await
+        let pool = Pool::Sqlite { writer: Writer::new(readers.clone(), options.busy_timeout), readers };
+        Self::begin(pool, Tx::Sqlite(begun.into()), Some(path.to_owned())).await
     }
 
     async fn begin(pool: Pool, mut tx: Tx, file: Option<PathBuf>) -> Result<Self, OpenError> {

@@ -10,16 +10,17 @@ use crate::row::Row;
 use crate::store::Leases;
 use crate::value::Value;
 use crate::version;
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr, Sqlite};
+use crate::writer::{Write, Writer};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use std::borrow::Cow;
 use tokio::time::timeout;
 
 /// A cheap clone around the pools of one database.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    /// SQLite allows one writer: it has a connection of its own, and waiting for it happens in memory.
+    /// SQLite allows one writer: it has a connection of its own, and waiting for it happens in memory (`writer`).
     Sqlite {
-        writer: sqlx::SqlitePool,
+        writer: Writer,
         readers: sqlx::SqlitePool,
     },
     Postgres(Server),
@@ -27,7 +28,7 @@ pub(crate) enum Pool {
 
 /// A write transaction. Dropped without `commit`, it is rolled back.
 pub(crate) enum Tx {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Sqlite(Write),
     Postgres(Lent),
 }
 
@@ -106,7 +107,9 @@ impl Pool {
         let sql = sql.into();
         let told = sql.clone();
         let written = match self {
-            Self::Sqlite { writer, .. } => fetch!(sqlite writer, sql, params).map(sqlite_rows),
+            Self::Sqlite { writer, .. } => {
+                writer.alone(async |tx| fetch!(sqlite tx, sql, params).map(sqlite_rows)).await
+            }
             Self::Postgres(server) => lent!(server, fetch, sql, params).map(postgres_rows),
         };
         version::written();
@@ -123,17 +126,17 @@ impl Pool {
         let sql = sql.into();
         let told = sql.clone();
         let written = match self {
-            Self::Sqlite { writer, .. } => execute!(sqlite writer, sql, params),
+            Self::Sqlite { writer, .. } => writer.alone(async |tx| execute!(sqlite tx, sql, params)).await,
             Self::Postgres(server) => lent!(server, execute, sql, params),
         };
         version::written();
         written.map_err(|error| self.error(&told, error))
     }
 
-    /// Begins a write transaction. SQLite takes its write lock at once: a lock taken later can fail half-way.
+    /// Begins a write transaction.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         match self {
-            Self::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await.map(Tx::Sqlite),
+            Self::Sqlite { writer, .. } => writer.begin().await.map(Tx::Sqlite),
             Self::Postgres(server) => server.begin().await.map(Tx::Postgres),
         }
         .map_err(|error| self.error("begin", error))
@@ -214,7 +217,10 @@ impl Tx {
         let sql = sql.into();
         let told = sql.clone();
         match self {
-            Self::Sqlite(tx) => fetch!(sqlite &mut **tx, sql, params).map(sqlite_rows),
+            Self::Sqlite(tx) => match tx.connection() {
+                Ok(connection) => fetch!(sqlite connection, sql, params).map(sqlite_rows),
+                Err(error) => Err(error),
+            },
             Self::Postgres(lent) => fetch!(postgres lent, sql, params).map(postgres_rows),
         }
         .map_err(|error| StoreError::new(&told, error))
@@ -228,7 +234,10 @@ impl Tx {
         let sql = sql.into();
         let told = sql.clone();
         match self {
-            Self::Sqlite(tx) => execute!(sqlite &mut **tx, sql, params),
+            Self::Sqlite(tx) => match tx.connection() {
+                Ok(connection) => execute!(sqlite connection, sql, params),
+                Err(error) => Err(error),
+            },
             Self::Postgres(lent) => execute!(postgres lent, sql, params),
         }
         .map_err(|error| StoreError::new(&told, error))
@@ -238,7 +247,10 @@ impl Tx {
     pub(crate) async fn script(&mut self, sql: Sql) -> Result<()> {
         let told = sql.clone();
         match self {
-            Self::Sqlite(tx) => sqlx::raw_sql(sql_str(sql)).execute(&mut **tx).await.map(drop),
+            Self::Sqlite(tx) => match tx.connection() {
+                Ok(connection) => sqlx::raw_sql(sql_str(sql)).execute(connection).await.map(drop),
+                Err(error) => Err(error),
+            },
             Self::Postgres(lent) => lent.run(sqlx::raw_sql(sql_str(sql))).await,
         }
         .map_err(|error| StoreError::new(&told, error))

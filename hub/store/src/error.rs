@@ -1,5 +1,7 @@
 //! What can go wrong with a database, told apart by what helps. The text is for logs, never for a client.
 
+use sqlx::error::{DatabaseError, ErrorKind};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A store call that failed. `Busy` may be tried again; the others need a hand or a different input.
@@ -83,6 +85,55 @@ impl StoreError {
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => false,
             _ => true,
         }
+    }
+}
+
+/// What a driver's error tells, for all who have to hear of it: it cannot be cloned itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    code: String,
+    message: String,
+}
+
+impl Failed {
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
+        // SQLite's word for what went wrong below it.
+        Self { code: code.unwrap_or_else(|| "10".to_owned()), message: error.to_string() }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl DatabaseError for Failed {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        Some(self.code.as_str().into())
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
     }
 }
 

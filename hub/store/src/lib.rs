@@ -64,6 +64,7 @@ mod usage;
 mod user;
 mod value;
 mod version;
+mod writer;
 
 pub use after_stop::AfterStop;
 pub use announcement::StoredAnnouncement;

@@ -7,8 +7,8 @@ use crate::postgres::{Server, Use};
 use crate::schema;
 use crate::url::{self, Target};
 use crate::value::params;
+use crate::writer::Writer;
 use hub_core::clock::Time;
-use sqlx::Connection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::os::unix::fs::OpenOptionsExt;
@@ -156,7 +156,7 @@ async fn check_file(path: &Path, options: &OpenOptions) -> Result<(), OpenError>
     let connect = looking(path, !beside(path, "-wal").exists()).busy_timeout(options.busy_timeout);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(connect);
     let begun = pool.begin().await.map_err(|error| StoreError::new("look into the file", error))?;
-    let mut tx = Tx::Sqlite(begun);
+    let mut tx = Tx::Sqlite(begun.into());
     let survey = schema::survey(&mut tx).await;
     drop(tx);
     pool.close().await;
@@ -190,9 +190,6 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
-            // SQLite rolls back by itself when a commit finds no room, and the driver then believes for ever that a
-            // transaction is open: such a connection is not used again.
-            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
     };
     // SQLite does not wait where another process changes a new file to its write-ahead log.
     const PAUSE: Duration = Duration::from_millis(20);
@@ -208,7 +205,7 @@ async fn sqlite_pool(path: &Path, options: &OpenOptions) -> Result<Pool> {
         }
     };
     let readers = pool(options.connections.max(1)).connect_lazy_with(connect.read_only(true));
-    Ok(Pool::Sqlite { writer, readers })
+    Ok(Pool::Sqlite { writer: Writer::new(writer, options.busy_timeout), readers })
 }
 
 /// Opens a database of PostgreSQL to look at it, or to change all of it.

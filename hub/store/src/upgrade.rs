@@ -52,7 +52,7 @@ async fn upgrade_file(path: &Path, options: &OpenOptions) -> Result<Option<Upgra
     let pool = SqlitePoolOptions::new().max_connections(2).connect_lazy_with(connect);
     // Nobody else can write from here on, so that what is upgraded is what was copied.
     let begun = pool.begin_with("BEGIN IMMEDIATE").await.map_err(|error| StoreError::new("lock the file", error))?;
-    let mut tx = Tx::Sqlite(begun);
+    let mut tx = Tx::Sqlite(begun.into());
     let upgraded = async {
         let Some(from) = revision(&mut tx).await? else { return Ok(None) };
         let backup = backup::copy_file(&pool, path, options.now).await?;
