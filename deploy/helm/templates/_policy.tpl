@@ -29,6 +29,24 @@
 {{- end }}
 {{- end -}}
 
+{{- /* The ports of addresses that are said to be elsewhere, whose networks nobody knows. */ -}}
+{{- define "specola.policy.elsewhere" -}}
+{{- $config := .Values.hub.config -}}
+{{- $urls := list (dig "hub" "hub_connect_url" "" $config) (dig "control_url" "" .Values.proxy.config) -}}
+{{- range dig "sites" list $config -}}
+  {{- if ne .name (dig "hub" "site" "" $config) -}}{{- $urls = append $urls (.proxy_url | default "") -}}{{- end -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range compact $urls -}}
+  {{- $url := urlParse . -}}
+  {{- $usual := eq $url.scheme "https" | ternary "443" "80" -}}
+  {{- $ports = append $ports (regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default $usual | int) -}}
+{{- end -}}
+{{- range uniq $ports }}
+- {protocol: TCP, port: {{ . }}}
+{{- end }}
+{{- end -}}
+
 {{- /* Egress by egressAllowRules, for both families of addresses. */ -}}
 {{- define "specola.policy.egress" -}}
 {{- if .dnsPortsKubeSystemNamespace }}
