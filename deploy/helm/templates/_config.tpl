@@ -143,7 +143,8 @@ app.kubernetes.io/managed-by: specola
   {{- $_ := set $own "executor_namespaces" $namespaces -}}
 {{- end -}}
 {{- end -}}
-{{- if eq .Values.network.ipFamily "IPv6" -}}{{- $_ := set $own "ip" "::" -}}{{- end -}}
+{{- /* Which address of two a pod is reached by, the cluster decides. */ -}}
+{{- if ne .Values.network.ipFamily "IPv4" -}}{{- $_ := set $own "ip" (eq .Values.network.ipFamily "IPv6" | ternary "::" "") -}}{{- end -}}
 {{- if .Values.scheduling.podPriority.enabled -}}
   {{- $_ := set $own "priority_class_name" (include "specola.clusterName" (list . "default")) -}}
 {{- end -}}

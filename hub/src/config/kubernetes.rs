@@ -54,7 +54,8 @@ pub struct KubernetesConfig {
     pub secret_name_template: String,
     /// Where it is in the server.
     pub secret_mount_path: String,
-    /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone.
+    /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone, and `""` for all addresses where
+    /// they have both (JupyterHub 5 and newer in the image).
     pub ip: String,
     /// The port servers listen on in their pods.
     #[schemars(range(min = 1))]
@@ -162,7 +163,7 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     if kubernetes.k8s_api_request_timeout.is_zero() {
         blame("k8s_api_request_timeout", "has to be more than 0 seconds".to_owned(), "");
     }
-    if kubernetes.ip.parse::<std::net::IpAddr>().is_err() {
+    if !kubernetes.ip.is_empty() && kubernetes.ip.parse::<std::net::IpAddr>().is_err() {
         blame("ip", "has to be an IP address".to_owned(), "Without it, it is 0.0.0.0");
     }
     if let Err(what) = Kubernetes::check(&kubernetes.driver("h")) {
@@ -335,6 +336,9 @@ mod tests {
             assert_eq!(problems.iter().map(|(option, ..)| option.as_str()).collect::<Vec<_>>(), [option]);
         }
         assert_eq!(problems(&spawner(json!({})), true), vec![]);
+        for ip in ["", "::", "0.0.0.0"] {
+            assert_eq!(problems(&spawner(json!({"image": "i", "ip": ip})), false), vec![], "{ip:?}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct Config {
     pub secret_name_template: String,
     /// Where it is in the server.
     pub secret_mount_path: String,
-    /// The address servers listen on in their pods.
+    /// The address servers listen on in their pods; all of both families when empty.
     pub ip: String,
     /// The port they listen on.
     pub port: u16,
