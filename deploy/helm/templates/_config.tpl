@@ -123,6 +123,10 @@ app.kubernetes.io/managed-by: specola
     "pod_anti_affinity_preferred" $user.extraPodAntiAffinity.preferred
     "scheduler_name" $pods.schedulerName
     "extra_pod_config" $user.extraPodConfig -}}
+{{- if and $user.networkPolicy.enabled (dig "spawner" "kubernetes" "enable_user_namespaces" false .Values.hub.config) -}}
+  {{- $here := dict "matchLabels" (dict "kubernetes.io/metadata.name" .Release.Namespace) -}}
+  {{- $_ := set $own "user_namespace_network_policy" (include "specola.policy.ofServers" (list . $here) | fromYaml) -}}
+{{- end -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
   {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}

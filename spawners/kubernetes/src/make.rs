@@ -14,6 +14,7 @@ use crate::name::Names;
 use crate::papers;
 use crate::shape::{Amount, Items, Shape};
 use crate::slug;
+use crate::space;
 
 /// KubeSpawner's name for the container with the server.
 pub(crate) const CONTAINER: &str = "notebook";
@@ -353,6 +354,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         return Err(format!("{:?} is no mark that a label can have", config.hub));
     }
     executors::check(config)?;
+    space::check(config)?;
     let mut plan = Plan::new(nobody(), "/", Vec::new());
     plan.image = Some("image".to_owned());
     let recipe = Recipe::of(config, config.shape.clone(), &plan.identity, config.namespace.as_deref().unwrap_or("a"))?;

@@ -14,5 +14,6 @@ mod papers;
 mod progress;
 mod refusal;
 mod service;
+mod space;
 mod storage;
 mod watch;
