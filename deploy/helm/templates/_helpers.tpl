@@ -145,6 +145,15 @@ http://{{ include "specola.name" (list $root (index . 1)) }}.{{ $root.Release.Na
 https://{{ first $values.proxy.https.hosts }}{{ include "specola.base" . }}
 {{- else if and $values.ingress.enabled $values.ingress.hosts -}}
 {{ empty $values.ingress.tls | not | ternary "https" "http" }}://{{ first $values.ingress.hosts }}{{ include "specola.base" . }}
+{{- else if $values.httpRoute.enabled -}}
+{{- /* Whether a gateway speaks TLS is not said here: all but one that is called by the port or name of plain HTTP does. */ -}}
+{{- $gateway := first $values.httpRoute.parentRefs | default dict -}}
+{{- $plain := or (eq (int $gateway.port) 80) (eq ($gateway.sectionName | default "") "http") -}}
+{{- $hosts := list -}}
+{{- range $values.httpRoute.hostnames -}}{{- if not (hasPrefix "*" .) -}}{{- $hosts = append $hosts . -}}{{- end -}}{{- end -}}
+{{- with $hosts -}}
+{{ $plain | ternary "http" "https" }}://{{ first . }}{{ include "specola.base" $ }}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -196,6 +205,11 @@ topologySpreadConstraints:
 {{- /* "yes" when there are several proxies. */ -}}
 {{- define "specola.proxy.several" -}}
 {{- if or (gt (int .Values.proxy.replicas) 1) .Values.proxy.autoscaling.enabled -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* The port of the public service for what comes through an ingress or a gateway: its name. */ -}}
+{{- define "specola.proxy.backend" -}}
+{{- and .Values.proxy.https.enabled .Values.proxy.service.disableHttpPort | ternary "https" "http" -}}
 {{- end -}}
 
 {{- /* Where pods of hub and proxy are put. Argument: list of root and the values of one of them. */ -}}
