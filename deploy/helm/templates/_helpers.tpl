@@ -239,3 +239,9 @@ affinity:
 {{- if hasKey $pod "Error" -}}{{- fail $pod.Error -}}{{- end -}}
 {{- mergeOverwrite $pod (deepCopy (index . 1)) | toYaml -}}
 {{- end -}}
+
+{{- /* A pod of a job with the hub's program, which finds its way as the hub does. Argument: list of root and the pod in YAML. */ -}}
+{{- define "specola.hub.job" -}}
+{{- $over := omit (index . 0).Values.hub.extraPodSpec "containers" "initContainers" "volumes" "restartPolicy" "serviceAccountName" "priorityClassName" -}}
+{{- include "specola.over" (list (index . 1) $over) -}}
+{{- end -}}
