@@ -1,6 +1,6 @@
 //! Everything a driver needs to start one server, decided beforehand and never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct Plan {
     pub prefix: String,
     /// Its environment, but for what the driver alone knows (`JUPYTERHUB_SERVICE_URL`, home, shell).
     pub environment: Vec<(String, String)>,
+    /// The variables of it that an operator wrote: templates, where a driver has such. All others are as they are.
+    pub templates: BTreeSet<String>,
     /// The program and its first arguments; empty for what an image brings.
     pub cmd: Vec<String>,
     /// Further arguments.
@@ -127,6 +129,7 @@ impl Plan {
             identity,
             prefix: prefix.into(),
             environment: Vec::new(),
+            templates: BTreeSet::new(),
             cmd,
             args: Vec::new(),
             working_dir: None,

@@ -123,6 +123,10 @@ app.kubernetes.io/managed-by: specola
     "pod_anti_affinity_preferred" $user.extraPodAntiAffinity.preferred
     "scheduler_name" $pods.schedulerName
     "extra_pod_config" $user.extraPodConfig -}}
+{{- if and $user.networkPolicy.enabled (dig "spawner" "kubernetes" "enable_user_namespaces" false .Values.hub.config) -}}
+  {{- $here := dict "matchLabels" (dict "kubernetes.io/metadata.name" .Release.Namespace) -}}
+  {{- $_ := set $own "user_namespace_network_policy" (include "specola.policy.ofServers" (list . $here) | fromYaml) -}}
+{{- end -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
   {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}
@@ -143,7 +147,8 @@ app.kubernetes.io/managed-by: specola
   {{- $_ := set $own "executor_namespaces" $namespaces -}}
 {{- end -}}
 {{- end -}}
-{{- if eq .Values.network.ipFamily "IPv6" -}}{{- $_ := set $own "ip" "::" -}}{{- end -}}
+{{- /* Which address of two a pod is reached by, the cluster decides. */ -}}
+{{- if ne .Values.network.ipFamily "IPv4" -}}{{- $_ := set $own "ip" (eq .Values.network.ipFamily "IPv6" | ternary "::" "") -}}{{- end -}}
 {{- if .Values.scheduling.podPriority.enabled -}}
   {{- $_ := set $own "priority_class_name" (include "specola.clusterName" (list . "default")) -}}
 {{- end -}}

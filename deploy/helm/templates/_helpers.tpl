@@ -145,6 +145,15 @@ http://{{ include "specola.name" (list $root (index . 1)) }}.{{ $root.Release.Na
 https://{{ first $values.proxy.https.hosts }}{{ include "specola.base" . }}
 {{- else if and $values.ingress.enabled $values.ingress.hosts -}}
 {{ empty $values.ingress.tls | not | ternary "https" "http" }}://{{ first $values.ingress.hosts }}{{ include "specola.base" . }}
+{{- else if $values.httpRoute.enabled -}}
+{{- /* Whether a gateway speaks TLS is not said here: all but one that is called by the port or name of plain HTTP does. */ -}}
+{{- $gateway := first $values.httpRoute.parentRefs | default dict -}}
+{{- $plain := or (eq (int $gateway.port) 80) (eq ($gateway.sectionName | default "") "http") -}}
+{{- $hosts := list -}}
+{{- range $values.httpRoute.hostnames -}}{{- if not (hasPrefix "*" .) -}}{{- $hosts = append $hosts . -}}{{- end -}}{{- end -}}
+{{- with $hosts -}}
+{{ $plain | ternary "http" "https" }}://{{ first . }}{{ include "specola.base" $ }}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -198,6 +207,11 @@ topologySpreadConstraints:
 {{- if or (gt (int .Values.proxy.replicas) 1) .Values.proxy.autoscaling.enabled -}}yes{{- end -}}
 {{- end -}}
 
+{{- /* The port of the public service for what comes through an ingress or a gateway: its name. */ -}}
+{{- define "specola.proxy.backend" -}}
+{{- and .Values.proxy.https.enabled .Values.proxy.service.disableHttpPort | ternary "https" "http" -}}
+{{- end -}}
+
 {{- /* Where pods of hub and proxy are put. Argument: list of root and the values of one of them. */ -}}
 {{- define "specola.placed" -}}
 {{- include "specola.priority" (index . 0) }}
@@ -224,4 +238,10 @@ affinity:
 {{- $pod := index . 0 | fromYaml -}}
 {{- if hasKey $pod "Error" -}}{{- fail $pod.Error -}}{{- end -}}
 {{- mergeOverwrite $pod (deepCopy (index . 1)) | toYaml -}}
+{{- end -}}
+
+{{- /* A pod of a job with the hub's program, which finds its way as the hub does. Argument: list of root and the pod in YAML. */ -}}
+{{- define "specola.hub.job" -}}
+{{- $over := omit (index . 0).Values.hub.extraPodSpec "containers" "initContainers" "volumes" "restartPolicy" "serviceAccountName" "priorityClassName" -}}
+{{- include "specola.over" (list (index . 1) $over) -}}
 {{- end -}}

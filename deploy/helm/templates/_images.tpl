@@ -1,23 +1,34 @@
-{{- /* Images to be fetched beforehand, in the order of their use, as a list in JSON. */ -}}
+{{- /* Images to be fetched beforehand, in the order of their use, as a list in JSON: those of what the hub reads. */ -}}
 {{- define "specola.images" -}}
-{{- $user := .Values.singleuser -}}
-{{- $images := list (printf "%s:%v" $user.image.name $user.image.tag) -}}
+{{- $config := include "specola.config" . | fromJson -}}
+{{- $images := include "specola.images.of" $config.spawner.kubernetes | fromJsonArray -}}
 {{- if .Values.prePuller.pullProfileListImages -}}
-  {{- range $user.profileList -}}
-    {{- with dig "kubespawner_override" "image" "" . -}}{{- $images = append $images . -}}{{- end -}}
+  {{- $options := $config.options | default dict -}}
+  {{- range include "specola.listed" $options.profile_list | fromJsonArray -}}
+    {{- $images = concat $images (include "specola.images.of" .kubespawner_override | fromJsonArray) -}}
     {{- range (dig "profile_options" dict .) -}}
       {{- range (dig "choices" dict .) -}}
-        {{- with dig "kubespawner_override" "image" "" . -}}{{- $images = append $images . -}}{{- end -}}
+        {{- $images = concat $images (include "specola.images.of" .kubespawner_override | fromJsonArray) -}}
       {{- end -}}
     {{- end -}}
   {{- end -}}
-  {{- range dig "options" "images" list .Values.hub.config -}}{{- $images = append $images .image -}}{{- end -}}
+  {{- range $options.images -}}{{- $images = append $images .image -}}{{- end -}}
+  {{- range $options.flavours -}}
+    {{- $images = concat $images (include "specola.images.of" .spawner_override | fromJsonArray) -}}
+  {{- end -}}
 {{- end -}}
 {{- range .Values.prePuller.extraImages -}}{{- $images = append $images (printf "%s:%v" .name .tag) -}}{{- end -}}
-{{- with .Values.singleuser.networkTools.image -}}
-  {{- if $.Values.singleuser.cloudMetadata.blockWithIptables -}}{{- $images = prepend $images (printf "%s:%s" .name (.tag | default "latest")) -}}{{- end -}}
-{{- end -}}
 {{- $images | uniq | toJson -}}
+{{- end -}}
+
+{{- /* Those of a table with options of pods: what runs before a server, itself, and beside it. */ -}}
+{{- define "specola.images.of" -}}
+{{- $of := . | default dict -}}
+{{- $images := list -}}
+{{- range include "specola.listed" $of.init_containers | fromJsonArray -}}{{- $images = append $images .image -}}{{- end -}}
+{{- $images = append $images ($of.image | default "") -}}
+{{- range include "specola.listed" $of.extra_containers | fromJsonArray -}}{{- $images = append $images .image -}}{{- end -}}
+{{- compact $images | toJson -}}
 {{- end -}}
 
 {{- /* A pod that is ready when its machine has all images. Its containers run beside each other: who waits for the first

@@ -14,6 +14,9 @@ pub struct AwaitImages {
     /// The namespace it is in; without it, that of this pod or of the kubeconfig.
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
+    /// The address of the API server, when it is not the one that is found.
+    #[arg(long, value_name = "URL")]
+    k8s_api_host: Option<String>,
     /// How many seconds to wait.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
@@ -21,13 +24,14 @@ pub struct AwaitImages {
 
 /// Runs the command.
 pub async fn run(arguments: AwaitImages) -> Result<()> {
-    let AwaitImages { daemon_set, namespace, timeout } = arguments;
+    let AwaitImages { daemon_set, namespace, k8s_api_host, timeout } = arguments;
     let mut last = String::new();
     let tell = |said: String| {
         println!("{said}");
         last = said;
     };
-    let waiting = spawner_kubernetes::daemon_set_ready(namespace.as_deref(), &daemon_set, tell);
+    let waiting =
+        spawner_kubernetes::daemon_set_ready(k8s_api_host.as_deref(), namespace.as_deref(), &daemon_set, tell);
     match tokio::time::timeout(Duration::from_secs(timeout), waiting).await {
         Ok(ended) => ended,
         Err(_) => bail!("not all images were there within {timeout} seconds. {last}"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use spawner_kubernetes::{Access, ExecutorNamespaces, Executors, Kubernetes, Shape, SlugScheme};
+use spawner_kubernetes::{Access, ExecutorNamespaces, Executors, Kubernetes, NamespacePolicy, Shape, SlugScheme};
 
 use super::SpawnerConfig;
 use super::callout::CalloutConfig;
@@ -44,6 +44,9 @@ pub struct KubernetesConfig {
     pub user_namespace_labels: BTreeMap<String, String>,
     /// Its annotations, when it is made.
     pub user_namespace_annotations: BTreeMap<String, String>,
+    /// Who reaches servers in such namespaces, and whom they reach, as `ingress` and `egress` of a network policy have it: made in
+    /// each of them before a server, and changed with this. Without it there is none.
+    pub user_namespace_network_policy: Option<NamespacePolicy>,
     /// How names of people become parts of names: `safe`, or `escape` as KubeSpawner did it before version 7.
     pub slug_scheme: SlugScheme,
     /// Finds claims under the names of before too.
@@ -54,7 +57,8 @@ pub struct KubernetesConfig {
     pub secret_name_template: String,
     /// Where it is in the server.
     pub secret_mount_path: String,
-    /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone.
+    /// The address servers listen on in their pods; `"::"` where pods have addresses of IPv6 alone, and `""` for all addresses where
+    /// they have both (JupyterHub 5 and newer in the image).
     pub ip: String,
     /// The port servers listen on in their pods.
     #[schemars(range(min = 1))]
@@ -89,6 +93,7 @@ impl Default for KubernetesConfig {
             user_namespace_template: own.user_namespace_template,
             user_namespace_labels: own.user_namespace_labels,
             user_namespace_annotations: own.user_namespace_annotations,
+            user_namespace_network_policy: own.user_namespace_network_policy,
             slug_scheme: own.slug_scheme,
             handle_legacy_names: own.handle_legacy_names,
             pod_name_template: own.pod_name_template,
@@ -126,6 +131,7 @@ impl KubernetesConfig {
             user_namespace_template: self.user_namespace_template.clone(),
             user_namespace_labels: self.user_namespace_labels.clone(),
             user_namespace_annotations: self.user_namespace_annotations.clone(),
+            user_namespace_network_policy: self.user_namespace_network_policy.clone(),
             slug_scheme: self.slug_scheme,
             handle_legacy_names: self.handle_legacy_names,
             pod_name_template: self.pod_name_template.clone(),
@@ -164,7 +170,7 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     if kubernetes.k8s_api_request_timeout.is_zero() {
         blame("k8s_api_request_timeout", "has to be more than 0 seconds".to_owned(), "");
     }
-    if kubernetes.ip.parse::<std::net::IpAddr>().is_err() {
+    if !kubernetes.ip.is_empty() && kubernetes.ip.parse::<std::net::IpAddr>().is_err() {
         blame("ip", "has to be an IP address".to_owned(), "Without it, it is 0.0.0.0");
     }
     if let Err(what) = Kubernetes::check(&kubernetes.driver("h")) {
@@ -331,12 +337,19 @@ mod tests {
             (json!({"image": "i", "storage_pvc_ensure": true}), "storage_capacity"),
             (json!({"image": "i", "executors": {"pods": 4}}), "executors"),
             (json!({"image": "i", "executor_namespaces": {"pod_security": "none"}}), "executor_namespaces"),
+            (
+                json!({"image": "i", "user_namespace_network_policy": {"egress": [{"ports": [{"prot": 1}]}]}}),
+                "user_namespace_network_policy",
+            ),
             (json!({"image": "i", "tolerations": [{"kee": "a"}]}), "extra_pod_config"),
         ] {
             let problems = problems(&spawner(options), false);
             assert_eq!(problems.iter().map(|(option, ..)| option.as_str()).collect::<Vec<_>>(), [option]);
         }
         assert_eq!(problems(&spawner(json!({})), true), vec![]);
+        for ip in ["", "::", "0.0.0.0"] {
+            assert_eq!(problems(&spawner(json!({"image": "i", "ip": ip})), false), vec![], "{ip:?}");
+        }
     }
 
     #[test]

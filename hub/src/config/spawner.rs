@@ -28,7 +28,7 @@ pub struct SpawnerConfig {
     pub default_url: Option<String>,
     /// The folder a server shows. `{username}` and `{servername}` are filled in; `~` is the person's home.
     pub notebook_dir: Option<String>,
-    /// Environment variables of every server; they win over the hub's own.
+    /// Environment variables of every server; they win over the hub's own. With `kubernetes` their values are templates.
     pub environment: BTreeMap<String, String>,
     /// Variables of the hub's environment that servers inherit.
     pub env_keep: Vec<String>,

@@ -227,6 +227,7 @@ impl Recipe {
         });
         let mut plan = Plan::new(identity, prefix, self.cmd.clone());
         plan.environment = environment.into_iter().collect();
+        plan.templates = self.environment.keys().cloned().collect();
         plan.args = self.args.clone();
         plan.ip = self.local_ip.clone();
         plan.mem_limit = self.mem_limit;
@@ -328,6 +329,9 @@ mod tests {
         for (name, value) in expected {
             assert_eq!(variable(name), value, "{name}");
         }
+        // What an operator wrote may be a template of the driver's; what the hub says never is.
+        let templates: Vec<&str> = plan.templates.iter().map(String::as_str).collect();
+        assert_eq!(templates, ["JUPYTER_IMAGE", "JUPYTER_IMAGE_SPEC", "MORE"]);
     }
 
     #[test]

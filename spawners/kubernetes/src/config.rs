@@ -10,6 +10,7 @@ use spawners::OwnSite;
 use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
 use crate::shape::Shape;
+use crate::space::NamespacePolicy;
 
 /// The driver's settings. Names are KubeSpawner's where it has them.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Config {
     pub user_namespace_labels: std::collections::BTreeMap<String, String>,
     /// Its annotations, when it is made.
     pub user_namespace_annotations: std::collections::BTreeMap<String, String>,
+    /// The network policy of servers, in each of them.
+    pub user_namespace_network_policy: Option<NamespacePolicy>,
     /// How names of people become parts of names.
     pub slug_scheme: SlugScheme,
     /// Whether claims are looked for under the names of KubeSpawner before version 7 too.
@@ -48,7 +51,7 @@ pub struct Config {
     pub secret_name_template: String,
     /// Where it is in the server.
     pub secret_mount_path: String,
-    /// The address servers listen on in their pods.
+    /// The address servers listen on in their pods; all of both families when empty.
     pub ip: String,
     /// The port they listen on.
     pub port: u16,
@@ -94,6 +97,7 @@ impl Config {
             user_namespace_template: "{hubnamespace}-{username}".to_owned(),
             user_namespace_labels: Default::default(),
             user_namespace_annotations: Default::default(),
+            user_namespace_network_policy: None,
             slug_scheme: SlugScheme::Safe,
             handle_legacy_names: true,
             pod_name_template: "jupyter-{user_server}".to_owned(),

@@ -37,3 +37,4 @@ pub use executors::{ExecutorNamespaces, Executors};
 pub use name::SlugScheme;
 pub use rollout::daemon_set_ready;
 pub use shape::{Amount, Items, Named, Shape};
+pub use space::NamespacePolicy;

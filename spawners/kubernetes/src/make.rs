@@ -14,6 +14,7 @@ use crate::name::Names;
 use crate::papers;
 use crate::shape::{Amount, Items, Shape};
 use crate::slug;
+use crate::space;
 
 /// KubeSpawner's name for the container with the server.
 pub(crate) const CONTAINER: &str = "notebook";
@@ -145,13 +146,13 @@ impl Recipe {
             "name": CONTAINER,
             "image": image,
             "ports": [{ "name": PORT, "containerPort": port(config, plan) }],
-            "env": environment(config, plan, image),
+            "env": environment(config, plan, image, &names),
             "volumeMounts": mounts,
             "resources": resources(shape, plan),
             "securityContext": container_security(shape),
         });
         set(&mut container, "imagePullPolicy", shape.image_pull_policy.clone());
-        set(&mut container, "workingDir", plan.working_dir.as_ref().map(|folder| folder.display().to_string()));
+        set(&mut container, "workingDir", shape.working_dir.as_ref().map(|folder| names.fill_or_leave(folder)));
         if !plan.cmd.is_empty() {
             // The image's own entry point stays, as with KubeSpawner.
             container["args"] = plan.cmd.iter().chain(&plan.args).map(|word| literal(word)).collect();
@@ -334,7 +335,8 @@ pub(crate) fn is_common(config: &Config, server: &Identity, hub_namespace: &str)
 
 /// Whether everybody has the same claim.
 pub(crate) fn is_everybodys(config: &Config, server: &Identity, hub_namespace: &str) -> bool {
-    let other = Identity { user: format!("{}x", server.user), ..server.clone() };
+    let account = server.account.as_ref().map(|account| format!("0{account}"));
+    let other = Identity { user: format!("{}x", server.user), account, ..server.clone() };
     is_same(config, [server, &other], hub_namespace)
 }
 
@@ -358,6 +360,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
         return Err(format!("{:?} is no mark that a label can have", config.hub));
     }
     executors::check(config)?;
+    space::check(config)?;
     let mut plan = Plan::new(nobody(), "/", Vec::new());
     plan.image = Some("image".to_owned());
     let recipe = Recipe::of(config, config.shape.clone(), &plan.identity, config.namespace.as_deref().unwrap_or("a"))?;
@@ -387,7 +390,7 @@ pub(crate) fn nobody() -> Identity {
         generation: hub_core::id::Generation(0),
         user: "a".to_owned(),
         server: String::new(),
-        account: None,
+        account: Some("0".to_owned()),
     }
 }
 
@@ -407,10 +410,15 @@ pub(crate) fn port(config: &Config, plan: &Plan) -> u16 {
     if plan.port == 0 { config.port } else { plan.port }
 }
 
-/// The variables, sorted so that each comes after those that its value refers to as `$(NAME)`.
-fn environment(config: &Config, plan: &Plan, image: &str) -> Value {
+/// The variables, sorted so that each comes after those that its value refers to as `$(NAME)`. As with KubeSpawner those that
+/// an operator wrote are templates; one that is none, such as JSON, stays as it is.
+fn environment(config: &Config, plan: &Plan, image: &str, names: &Names) -> Value {
+    let value = |(name, value): &(String, String)| match plan.templates.contains(name) {
+        true => names.fill_or_leave(value),
+        false => value.clone(),
+    };
     let mut left: BTreeMap<&str, String> =
-        plan.environment.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        plan.environment.iter().map(|variable| (variable.0.as_str(), value(variable))).collect();
     for name in ["JUPYTER_IMAGE_SPEC", "JUPYTER_IMAGE"] {
         left.entry(name).or_insert_with(|| image.to_owned());
     }

@@ -48,7 +48,9 @@ impl Names {
             SlugScheme::Escape => (escaped_user.clone(), escaped_name.clone(), escaped_both.clone()),
         };
         let hub_namespace = if hub_namespace == "default" { "user" } else { hub_namespace };
-        let fields = vec![
+        // An account begins with its number.
+        let number = server.account.as_ref().and_then(|account| account.split('-').next());
+        let mut fields = vec![
             ("username", username),
             ("servername", servername),
             ("user_server", user_server),
@@ -62,6 +64,7 @@ impl Names {
             ("escaped_servername", escaped_name),
             ("escaped_user_server", escaped_both),
         ];
+        fields.extend(number.map(|number| ("userid", number.to_owned())));
         Self { fields }
     }
 
@@ -175,5 +178,16 @@ mod tests {
         assert_eq!(names.fill_or_leave("${HOME} {username}"), "${HOME} {username}", "no template, and so it stays");
         assert!(names.object("Upper").is_err() && names.object("").is_err());
         assert_eq!(names.with("pod_name", "p").fill("{{{pod_name}}}").unwrap(), "{p}");
+    }
+
+    #[test]
+    fn the_number_of_a_person_is_known_where_the_account_is() {
+        let of = |account: Option<&str>| {
+            let server = Identity { account: account.map(str::to_owned), ..server("anna", "") };
+            Names::new(&server, SlugScheme::Safe, "hub").object("claim-{userid}")
+        };
+        assert_eq!(of(Some("5-1764424899123")).unwrap(), "claim-5");
+        assert_eq!(of(Some("12")).unwrap(), "claim-12");
+        assert!(of(None).is_err(), "whose it is nobody knows");
     }
 }

@@ -21,9 +21,18 @@ fn ready(set: &DaemonSet) -> Option<(i32, i32)> {
 /// Waits, and tells how far it is when that changes. A cluster that cannot be asked is asked again; without an end, so it is
 /// for the caller to give up.
 ///
-/// Errors: there is no cluster to ask.
-pub async fn daemon_set_ready(namespace: Option<&str>, name: &str, mut tell: impl FnMut(String)) -> Result<()> {
-    let client = Client::try_default().await.context("no cluster is known")?;
+/// `host` is the address of the API server, when it is not the one that is found. Errors: there is no cluster to ask.
+pub async fn daemon_set_ready(
+    host: Option<&str>,
+    namespace: Option<&str>,
+    name: &str,
+    mut tell: impl FnMut(String),
+) -> Result<()> {
+    let mut config = kube::Config::infer().await.context("no cluster is known")?;
+    if let Some(host) = host {
+        config.cluster_url = host.parse().with_context(|| format!("{host} is no address"))?;
+    }
+    let client = Client::try_from(config).context("no cluster is known")?;
     let sets: Api<DaemonSet> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::default_namespaced(client),

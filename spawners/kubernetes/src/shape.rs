@@ -82,6 +82,8 @@ pub struct Shape {
     /// What is done to the finished pod, as operations of JSON Patch (RFC 6902), such as `{ op = "remove", path =
     /// "/spec/tolerations" }`. It comes last, and cannot change whose pod it is.
     pub modify_pod: Items,
+    /// The folder that servers start in. Templates are filled in. Without it: the image's own.
+    pub working_dir: Option<String>,
     /// `postStart` and `preStop` of the server's container.
     pub lifecycle_hooks: BTreeMap<String, Value>,
     /// The service account of servers.
@@ -165,6 +167,7 @@ impl Default for Shape {
             extra_container_config: BTreeMap::new(),
             extra_pod_config: BTreeMap::new(),
             modify_pod: nothing(),
+            working_dir: None,
             lifecycle_hooks: BTreeMap::new(),
             service_account: None,
             automount_service_account_token: None,

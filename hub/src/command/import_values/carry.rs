@@ -52,7 +52,8 @@ pub fn carry(theirs: Value, draft: &Path) -> Result<Carried> {
     let mut carried = Carried { values: Map::new(), count: 0, left: Vec::new() };
     let classes = theirs.get_mut("hub").and_then(Value::as_object_mut).and_then(|hub| hub.remove("config"));
     let schema = schema::whole().context("values.schema.json")?;
-    carried.walk(&schema, "", Value::Object(theirs));
+    let defaults = schema::defaults().context("values.yaml")?;
+    carried.walk(&schema, &defaults, "", Value::Object(theirs));
     if let Some(classes) = classes {
         carried.classes(classes, draft)?;
     }
@@ -60,15 +61,15 @@ pub fn carry(theirs: Value, draft: &Path) -> Result<Carried> {
 }
 
 impl Carried {
-    fn walk(&mut self, schema: &Value, path: &str, value: Value) {
+    fn walk(&mut self, schema: &Value, defaults: &Value, path: &str, value: Value) {
         if let Some((why, instead)) = advice::refused(path) {
             return self.leave(path, why.to_owned(), instead);
         }
         match value {
-            Value::Null => {}
+            Value::Null if says_nothing(schema, defaults, path) => {}
             Value::Object(fields) if is_divided(schema, path) && !fields.is_empty() => {
                 for (name, value) in fields {
-                    self.walk(schema, &join(path, &name), value);
+                    self.walk(schema, defaults, &join(path, &name), value);
                 }
             }
             value => self.put(schema, path, value),
@@ -134,6 +135,11 @@ impl Carried {
         for key in keys.iter().filter_map(|(.., keys)| all_keys(keys)) {
             self.set("hub.cryptKey", Value::from(key));
         }
+        let (nothing, traits): (Vec<_>, Vec<_>) = traits.into_iter().partition(|(.., value)| value.is_null());
+        for (class, name, _) in nothing {
+            let instead = "Where it took a value away, look what the option is without one (docs/configuration.md).";
+            self.leave(&format!("hub.config.{class}.{name}"), "null is no value of an option".to_owned(), instead);
+        }
         let found = import_config::of_classes(traits, draft)?;
         for (key, value) in found.options {
             // The chart says which driver there is, and how the proxy is started.
@@ -179,6 +185,21 @@ fn ours(path: &str) -> String {
 fn is_divided(schema: &Value, path: &str) -> bool {
     let is_part = NAMES.iter().any(|(theirs, _)| theirs.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
     path.is_empty() || is_part || place(schema, &ours(path)).is_some_and(schema::has_members)
+}
+
+/// Whether null at this place changes nothing: nothing is there without it either, or it is a heading with nothing below.
+/// Anywhere else it takes away what the chart would have, such as the command in `singleuser.cmd`.
+fn says_nothing(schema: &Value, defaults: &Value, path: &str) -> bool {
+    let Some(of) = place(schema, &ours(path)) else { return false };
+    let usual = split(&ours(path)).iter().try_fold(defaults, |of, part| of.get(part)).unwrap_or(&Value::Null);
+    let is_empty = match usual {
+        Value::Null => true,
+        Value::String(text) => text.is_empty() && schema::fault(of, &Value::Null).is_some(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    is_empty || of["properties"].is_object()
 }
 
 /// The schema of a value of ours.

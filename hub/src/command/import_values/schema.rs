@@ -3,10 +3,16 @@
 use serde_json::Value;
 
 const SCHEMA: &str = include_str!("../../../../deploy/helm/values.schema.json");
+const DEFAULTS: &str = include_str!("../../../../deploy/helm/values.yaml");
 
 /// The schema of all values.
 pub fn whole() -> anyhow::Result<Value> {
     Ok(serde_json::from_str(SCHEMA)?)
+}
+
+/// The values that the chart has when nobody says any.
+pub fn defaults() -> anyhow::Result<Value> {
+    Ok(serde_saphyr::from_str(DEFAULTS)?)
 }
 
 /// The schema of a member of a table; `None` when there may be no such.

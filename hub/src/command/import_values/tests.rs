@@ -25,7 +25,8 @@ fn the_values_of_a_site_are_carried_but_for_what_is_their_programs_own() {
             "cull.concurrency",
             "hub.config.JupyterHub.admin_access",
             "hub.config.JupyterHub.authenticator_class",
-            "hub.config.KubeSpawner.working_dir",
+            "hub.config.KubeSpawner.delete_stopped_pods",
+            "hub.config.KubeSpawner.image",
             "hub.consecutiveFailureLimit",
             "hub.db.type",
             "hub.db.url",
@@ -38,6 +39,7 @@ fn the_values_of_a_site_are_carried_but_for_what_is_their_programs_own() {
             "proxy.chp.image",
             "proxy.traefik",
             "scheduling.userScheduler",
+            "singleuser.allowPrivilegeEscalation",
             "singleuser.cpu.guarantee",
             "singleuser.extraFiles",
             "singleuser.profileLst",
@@ -60,12 +62,17 @@ fn the_values_of_a_site_are_carried_but_for_what_is_their_programs_own() {
         ("/hub/annotations", json!({ "prometheus.io/scrape": "true" })),
         ("/hub/config/auth/admin_users", json!(["ada"])),
         ("/hub/config/auth/allowed_users", json!(["ada", "grace"])),
-        ("/hub/config/spawner/kubernetes", json!({ "k8s_api_request_timeout": 5, "delete_pvc": false })),
+        (
+            "/hub/config/spawner/kubernetes",
+            json!({ "k8s_api_request_timeout": 5, "delete_pvc": false, "working_dir": "/x" }),
+        ),
         ("/proxy/resources/requests/cpu", json!("200m")),
         ("/proxy/networkPolicy/egressAllowRules/privateIPs", json!(true)),
         ("/proxy/https/hosts", json!(["hub.example.org"])),
         ("/singleuser/image/tag", json!("2026-11-01")),
         ("/singleuser/cpu", json!({ "limit": 2 })),
+        ("/singleuser/memory", json!({ "limit": "4G", "guarantee": null })),
+        ("/singleuser/extraLabels", json!({ "hub.jupyter.org/network-access-hub": null })),
         ("/singleuser/profileList/0/kubespawner_override/cpu_limit", json!(1)),
         ("/scheduling", json!({ "podPriority": { "enabled": true }, "userPlaceholder": { "replicas": 3 } })),
         ("/rbac", json!({ "create": true })),
@@ -73,6 +80,11 @@ fn the_values_of_a_site_are_carried_but_for_what_is_their_programs_own() {
     ] {
         assert_eq!(at(path), value, "{path} in {values:#}");
     }
+    // Null takes away what the chart would have: the image's own command, user and group.
+    for name in ["cmd", "uid", "fsGid"] {
+        assert_eq!(values["singleuser"].get(name), Some(&Value::Null), "{name}");
+    }
+    assert_eq!(values["singleuser"].get("lifecycleHooks"), None, "there are none anyway");
     assert!(count > 25, "{count}");
     assert_eq!(at("/jupyterhub"), Value::Null);
 }
@@ -87,14 +99,46 @@ fn their_usual_values_and_ours_are_carried_whole() {
         ["hub.args", "hub.command", "hub.image", "singleuser.networkTools.image"]
     );
     let ours: Value = serde_saphyr::from_str(text).unwrap();
-    for path in
-        ["/proxy/https/letsencrypt/acmeServer", "/singleuser/extraLabels", "/scheduling/userPods", "/prePuller/hook"]
-    {
-        let mut expected = ours.pointer(path).cloned().unwrap();
-        if let Value::Object(fields) = &mut expected {
-            fields.retain(|_, value| !value.is_null());
+    // What is null without being said is not said.
+    let mut all = ours.clone();
+    lay(&mut all, values);
+    assert_eq!(all, ours);
+    // And what the chart has is taken away, one after the other, or told.
+    let mut at = Vec::new();
+    leaves("", &ours, &mut at);
+    for path in at.iter().filter(|path| !path.starts_with("/hub/config") && !path.contains("/image/")) {
+        let mut text = String::new();
+        for (depth, name) in path.split('/').skip(1).enumerate() {
+            text += &format!("\n{:indent$}{}:", "", Value::from(name.replace("~1", "/")), indent = depth * 2);
         }
-        assert_eq!(values.pointer(path), Some(&expected), "{path}");
+        let (values, left, _) = imported(&format!("{text} null"));
+        let is_carried = values.pointer(path).is_some_and(Value::is_null);
+        assert!(is_carried || left.len() == 1, "{path}: {values} {left:?}");
+    }
+}
+
+/// Lays values over others, as Helm does.
+fn lay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            over.into_iter().for_each(|(name, value)| lay(under.entry(name).or_insert(Value::Null), value));
+        }
+        (under, over) => *under = over,
+    }
+}
+
+/// Where there is something.
+fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                leaves(&format!("{path}/{}", name.replace('/', "~1")), value, found);
+            }
+        }
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => {}
+        Value::String(text) if text.is_empty() => {}
+        _ => found.push(path.to_owned()),
     }
 }
 

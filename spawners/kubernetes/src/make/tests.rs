@@ -65,6 +65,59 @@ fn the_usual_pod_is_kubespawners() {
 }
 
 #[test]
+fn variables_of_an_operator_are_templates_and_those_of_the_hub_are_not() {
+    let mut plan = plan("gpu");
+    let written = [
+        ("DATA", "/data/{username}/{servername}", "/data/ann-x-it---e5547e34/gpu"),
+        ("WHO", "{unescaped_username} is {userid} in {namespace}, {pod_name}", ""),
+        ("JSON", r#"{"a": {"b": [1]}}"#, r#"{"a": {"b": [1]}}"#),
+        ("BRACES", r#"{{"user": "{unescaped_username}"}}"#, r#"{"user": "Ann@x.it"}"#),
+        ("SHELL", "${HOME}", "${HOME}"),
+    ];
+    for (name, value, _) in written {
+        plan.environment.push((name.into(), value.into()));
+        plan.templates.insert(name.into());
+    }
+    plan.environment.push(("OF_THE_HUB".into(), "{username}".into()));
+    let pod = made(&config(json!({})), &plan);
+    let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+    let value = |name: &str| env.iter().find(|one| one["name"] == name).unwrap()["value"].as_str().unwrap();
+    for (name, _, expected) in written.into_iter().filter(|(_, _, expected)| !expected.is_empty()) {
+        assert_eq!(value(name), expected, "{name}");
+    }
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    assert_eq!(value("WHO"), format!("Ann@x.it is 5 in labs, {name}"));
+    assert_eq!(value("OF_THE_HUB"), "{username}");
+}
+
+#[test]
+fn a_server_listens_where_it_is_told_to() {
+    for (ip, host) in [("0.0.0.0", "0.0.0.0"), ("::", "[::]"), ("", "")] {
+        let pod = made(&Config { ip: ip.into(), ..config(json!({})) }, &plan(""));
+        let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+        let url = env.iter().find(|one| one["name"] == "JUPYTERHUB_SERVICE_URL").unwrap();
+        assert_eq!(url["value"], format!("http://{host}:8888/user/Ann@x.it/"), "{ip:?}");
+    }
+}
+
+#[test]
+fn a_server_starts_in_a_folder_that_is_named() {
+    let folder = |shape: Value| made(&config(shape), &plan(""))["spec"]["containers"][0]["workingDir"].clone();
+    assert_eq!(folder(json!({})), Value::Null);
+    assert_eq!(folder(json!({"working_dir": "/work/{userid}/{username}"})), "/work/5/ann-x-it---e5547e34");
+}
+
+#[test]
+fn a_claim_by_the_number_of_a_person_is_theirs_alone() {
+    let config =
+        config(json!({"storage_pvc_ensure": true, "storage_capacity": "1Gi", "pvc_name_template": "claim-{userid}"}));
+    check(&Config { shape: Shape { image: Some("i".into()), ..config.shape.clone() }, ..config.clone() }).unwrap();
+    let server = plan("").identity;
+    assert!(!is_everybodys(&config, &server, "labs") && is_common(&config, &server, "labs"));
+    assert_eq!(own_claim(&config, &server, "labs").unwrap().1.usual, "claim-5");
+}
+
+#[test]
 fn resources_are_requests_and_limits() {
     let mut plan = plan("");
     (plan.cpu_guarantee, plan.cpu_limit) = (Some(0.5), Some(2.0));

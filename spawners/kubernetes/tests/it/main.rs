@@ -15,5 +15,6 @@ mod progress;
 mod refusal;
 mod service;
 mod sites;
+mod space;
 mod storage;
 mod watch;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tests::{need, place};
 
 use super::super::run;
-use super::{VALUES, helm, keep, name};
+use super::{Rendered, VALUES, helm, keep, name};
 
 /// What `check-config` says of a configuration.
 fn checked(path: &Path, environment: &[(String, String)]) -> Result<String> {
@@ -121,6 +121,28 @@ fn hub_and_proxy_know_the_sites_and_the_proxy_no_more_than_the_way_to_them() -> 
         ensure!(text.contains("https://bari.example.org") && text.contains("site = \"cnaf\""), "{text}");
         ensure!(text.contains("kubeconfig") == (component == "hub"), "{text}");
     }
+    // The proxy is let to the other site, and to hubs that a name of the operator's leads to; nowhere else.
+    let ports = |rendered: &Rendered| -> Result<Vec<u64>> {
+        let rules = rendered.get("NetworkPolicy", "proxy")?["spec"]["egress"].as_array().context("egress")?.clone();
+        let anywhere = rules.iter().filter(|rule| rule.get("to").is_none());
+        let ports = anywhere.flat_map(|rule| rule["ports"].as_array()).flatten();
+        Ok(ports.filter(|port| port["protocol"] == "TCP").filter_map(|port| port["port"].as_u64()).collect())
+    };
+    assert_eq!(ports(&helm.render(&[], &[])?)?, [0; 0]);
+    assert_eq!(ports(&rendered)?, [443]);
+    let names = [
+        "--set",
+        "hub.config.hub.hub_connect_url=http://hubs.example.org",
+        "--set",
+        "proxy.config.control_url=http://hubs.example.org:8001",
+        "--set",
+        "hub.config.sites[1].proxy_url=https://[fd00::7]:8443",
+        "--set",
+        "hub.config.sites[0].proxy_url=https://cnaf.example.org:9443",
+    ];
+    let mut named = ports(&helm.render(&[], &[&more[..], &names].concat())?)?;
+    named.sort_unstable();
+    assert_eq!(named, [80, 8001, 8443], "and not to its own site");
     Ok(())
 }
 

@@ -15,8 +15,10 @@ fn images_are_fetched_beforehand_in_the_order_of_their_use() -> Result<()> {
         let containers =
             pod.pointer("/spec/template/spec/containers").and_then(Value::as_array).context("containers")?;
         let images: Vec<&str> = containers.iter().filter_map(|one| one["image"].as_str()).collect();
+        let ours = images.iter().filter(|image| **image != "busybox:1").collect::<Vec<_>>();
         let expected = ["iptables:1", "lab:3", "one:1", "base:1", "large:2", "more:1"];
-        assert_eq!(images, expected.map(|image| format!("registry.example.org/{image}")), "{puller}");
+        assert_eq!(ours, expected.map(|image| format!("registry.example.org/{image}")).each_ref(), "{puller}");
+        assert_eq!(images[1], "busybox:1", "what runs before a server: {images:?}");
         assert_eq!(pod.pointer("/spec/template/spec/nodeSelector"), Some(&json!({"pool": "labs"})));
     }
     let job = rendered.get("Job", "lab-hook-image-awaiter")?;
@@ -34,6 +36,64 @@ fn images_are_fetched_beforehand_in_the_order_of_their_use() -> Result<()> {
     let without = helm.render(&["everything"], &["--set", "prePuller.pullProfileListImages=false"])?;
     let few = without.get("DaemonSet", "lab-continuous-image-puller")?;
     let few = few.pointer("/spec/template/spec/containers").and_then(Value::as_array).context("containers")?;
-    assert_eq!(few.len(), 3);
+    assert_eq!(few.len(), 4, "what runs before and beside servers is none of a profile");
+    Ok(())
+}
+
+#[test]
+fn images_of_all_that_the_hub_may_make_are_fetched() -> Result<()> {
+    let helm = helm!();
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.json");
+    let container = |image: &str| json!([{ "name": image, "image": image }]);
+    let choices = json!({ "a": { "kubespawner_override": { "image": "choice" } } });
+    let values = json!({
+        "singleuser": {
+            "initContainers": { "b": { "name": "b", "image": "second" }, "a": { "name": "a", "image": "first" } },
+            "extraContainers": container("beside"),
+            "profileList": [{ "display_name": "hidden by hub.config", "kubespawner_override": { "image": "hidden" } }],
+        },
+        "hub": { "config": {
+            "spawner": { "kubernetes": { "image": "lab" } },
+            "options": {
+                "profile_list": [
+                    { "display_name": "A", "kubespawner_override": {
+                        "image": "profile", "init_containers": container("before"), "extra_containers": container("helper"),
+                    } },
+                    { "display_name": "B", "profile_options": { "image": { "choices": choices } } },
+                ],
+                "images": [{ "name": "i", "image": "offered" }],
+                "flavours": [{ "name": "f", "spawner_override": { "image": "flavour" } }],
+            },
+        } },
+        "prePuller": { "extraImages": { "x": { "name": "more", "tag": 1 } } },
+    });
+    std::fs::write(&file, values.to_string())?;
+    let rendered = helm.render(&[], &["--values", &file.display().to_string()])?;
+    let puller = rendered.get("DaemonSet", "hook-image-puller")?;
+    let containers =
+        puller.pointer("/spec/template/spec/containers").and_then(Value::as_array).context("containers")?;
+    let images: Vec<&str> = containers.iter().filter_map(|one| one["image"].as_str()).collect();
+    assert_eq!(
+        images,
+        ["first", "second", "lab", "beside", "before", "profile", "helper", "choice", "offered", "flavour", "more:1"]
+    );
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_images_finds_the_api_server_as_the_hub_does() -> Result<()> {
+    let helm = helm!();
+    let more = [
+        "--set",
+        "hub.config.spawner.kubernetes.k8s_api_host=https://api.example.org:6443",
+        "--set",
+        "hub.extraPodSpec.hostAliases[0].ip=192.0.2.1",
+    ];
+    let rendered = helm.render(&[], &more)?;
+    let pod = rendered.get("Job", "hook-image-awaiter")?.pointer("/spec/template/spec").context("a pod")?;
+    let arguments = pod.pointer("/containers/0/args").and_then(Value::as_array).context("arguments")?;
+    ensure!(arguments.contains(&json!("--k8s-api-host=https://api.example.org:6443")), "{arguments:?}");
+    assert_eq!(pod.pointer("/hostAliases/0/ip"), Some(&json!("192.0.2.1")));
     Ok(())
 }

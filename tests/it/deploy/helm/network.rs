@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tests::need;
 
-use super::helm;
+use super::{Rendered, helm};
 
 /// Whether an address is in a network.
 fn holds(network: &str, address: IpAddr) -> Result<bool> {
@@ -150,5 +150,92 @@ fn executors_go_where_servers_go_and_nobody_elses_reach_a_server_by_policy() -> 
     let nowhere = helm.render(&["executors"], &["--set", "singleuser.executors.apiServer=null"]);
     let told = format!("{:#}", nowhere.err().context("it is refused")?);
     ensure!(told.contains("singleuser.executors.apiServer"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn an_ingress_and_a_gateway_lead_to_a_port_that_is_there_and_are_the_public_address() -> Result<()> {
+    let helm = helm!();
+    let with = |set: &[&str]| helm.render(&[], &set.iter().flat_map(|one| ["--set", one]).collect::<Vec<_>>());
+    let address = |rendered: &Rendered| -> Result<Option<String>> {
+        let text = rendered.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+        let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+        Ok(config["hub"]["public_url"].as_str().map(str::to_owned))
+    };
+    let route = ["httpRoute.enabled=true", "httpRoute.parentRefs[0].name=gateway", "hub.baseUrl=/lab/"];
+    let host = "httpRoute.hostnames[0]=hub.example.org";
+    for (more, public) in [
+        (&[][..], None),
+        (&[host][..], Some("https://hub.example.org/lab/")),
+        (&[host, "httpRoute.parentRefs[0].port=80"], Some("http://hub.example.org/lab/")),
+        (&[host, "httpRoute.parentRefs[0].sectionName=http"], Some("http://hub.example.org/lab/")),
+        (
+            &["httpRoute.hostnames[0]=*.example.org", "httpRoute.hostnames[1]=a.example.org"],
+            Some("https://a.example.org/lab/"),
+        ),
+        (&["httpRoute.hostnames[0]=*.example.org"], None),
+        (&[host, "publicUrl=https://other.example.org/lab/"], Some("https://other.example.org/lab/")),
+    ] {
+        assert_eq!(address(&with(&[&route[..], more].concat())?)?.as_deref(), public, "{more:?}");
+    }
+    let ingress = with(&["ingress.enabled=true", "ingress.hosts[0]=hub.example.org"])?;
+    assert_eq!(address(&ingress)?.as_deref(), Some("http://hub.example.org/"));
+    // The port that is named is one of the service's.
+    let offload = ["proxy.https.enabled=true", "proxy.https.type=offload", "ingress.enabled=true"];
+    for more in [&[][..], &["proxy.service.disableHttpPort=true"]] {
+        let rendered = with(&[&route[..], &offload, more].concat())?;
+        let service = rendered.get("Service", "proxy-public")?["spec"]["ports"].as_array().context("ports")?.clone();
+        let used = rendered.get("HTTPRoute", "jupyterhub")?.pointer("/spec/rules/0/backendRefs/0/port").cloned();
+        ensure!(service.iter().any(|port| Some(&port["port"]) == used.as_ref()), "{used:?} of {service:?}");
+        let used = rendered.get("Ingress", "jupyterhub")?;
+        let used = used.pointer("/spec/rules/0/http/paths/0/backend/service/port/name").cloned();
+        ensure!(service.iter().any(|port| Some(&port["name"]) == used.as_ref()), "{used:?} of {service:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn servers_listen_on_the_addresses_that_the_cluster_gives_them() -> Result<()> {
+    let helm = helm!();
+    for (family, ip) in [("IPv4", None), ("IPv6", Some("::")), ("DualStack", Some(""))] {
+        let rendered = helm.render(&[], &["--set", &format!("network.ipFamily={family}")])?;
+        let text = rendered.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+        let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+        assert_eq!(config["spawner"]["kubernetes"]["ip"].as_str(), ip, "{family}");
+    }
+    Ok(())
+}
+
+#[test]
+fn servers_in_namespaces_of_people_are_bound_as_those_beside_the_hub() -> Result<()> {
+    let helm = helm!();
+    let each = ["--set", "hub.config.spawner.kubernetes.enable_user_namespaces=true"];
+    let policy = |rendered: &Rendered| -> Result<Value> {
+        let text = rendered.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+        let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+        Ok(config["spawner"]["kubernetes"]["user_namespace_network_policy"].clone())
+    };
+    for values in [&[][..], &["executors"]] {
+        let rendered = helm.render(values, &each)?;
+        let (theirs, beside) = (policy(&rendered)?, rendered.get("NetworkPolicy", "singleuser")?["spec"].clone());
+        let of = json!({ "spec": theirs });
+        for (address, port) in [("8.8.8.8", 443), ("10.0.0.10", 53), ("10.1.2.3", 443), ("169.254.169.254", 80)] {
+            assert_eq!(
+                goes_out(&of, address, port)?,
+                goes_out(&json!({ "spec": beside }), address, port)?,
+                "{address}"
+            );
+        }
+        // The same, but for where hub and proxy are.
+        let here = json!({ "matchLabels": { "kubernetes.io/metadata.name": "labs" } });
+        let mut expected = json!({ "ingress": beside["ingress"], "egress": beside["egress"] });
+        for rule in ["/ingress/0/from/0", "/egress/0/to/0", "/egress/1/to/0"] {
+            expected.pointer_mut(rule).context("a peer")?["namespaceSelector"] = here.clone();
+        }
+        assert_eq!(theirs, expected);
+    }
+    assert_eq!(policy(&helm.render(&[], &[])?)?, Value::Null, "theirs is the one beside the hub");
+    let open = helm.render(&[], &[&each[..], &["--set", "singleuser.networkPolicy.enabled=false"]].concat())?;
+    assert_eq!(policy(&open)?, Value::Null);
     Ok(())
 }

@@ -108,6 +108,25 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
     };
     assert_eq!(rules(&helm.render(&[], &[])?, "Role", "hub")?, joined(&["servers"]));
     assert_eq!(rules(&helm.render(&["everything"], &[])?, "Role", "lab-hub")?, joined(&["servers", "services"]));
+    // Services for the servers of one profile are services too, wherever it stands.
+    let with = json!({ "services_enabled": true });
+    let choices = json!({ "x": { "choices": { "y": { "kubespawner_override": with } } } });
+    let folder = tempfile::tempdir()?;
+    for values in [
+        json!({ "singleuser": { "profileList": [{ "display_name": "P", "kubespawner_override": with }] } }),
+        json!({ "singleuser": { "profileList": { "a": { "display_name": "P", "profile_options": choices } } } }),
+        json!({ "hub": { "config": { "options": { "profile_list": [{ "kubespawner_override": with }] } } } }),
+        json!({ "hub": { "config": { "options": { "flavours": [{ "name": "f", "spawner_override": with }] } } } }),
+        json!({ "hub": { "config": { "sites": [{ "name": "s", "spawner": with }] } } }),
+        json!({ "hub": { "extraFiles": { "p": { "mountPath": "/p", "stringData": "a: {services_enabled: true}" } } } }),
+        json!({ "hub": { "extraFiles": { "p": { "mountPath": "/p", "stringData": with.to_string() } } } }),
+        json!({ "hub": { "extraFiles": { "p": { "mountPath": "/p", "data": with } } } }),
+    ] {
+        let file = folder.path().join("values.json");
+        fs::write(&file, values.to_string())?;
+        let one = helm.render(&[], &["--values", &file.display().to_string()])?;
+        assert_eq!(rules(&one, "Role", "hub")?, joined(&["servers", "services"]), "{values}");
+    }
     let wide = helm.render(&["postgres"], &[])?;
     assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, joined(&["servers", "namespaces"]));
     ensure!(wide.get("Role", "hub").is_err());

@@ -43,8 +43,6 @@ fn values(hub: &str, lab: &str) -> Result<Value> {
                 "extraVolumeMounts": [{ "name": "labs", "mountPath": "/labs", "readOnly": true }],
             },
         },
-        // Pods of this cluster cannot ask its API server by its own address.
-        "prePuller": { "hook": { "enabled": false } },
     }))
 }
 

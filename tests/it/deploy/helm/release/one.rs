@@ -20,6 +20,11 @@ async fn a_release_is_installed_and_upgraded_while_people_work() -> Result<()> {
     let lab = need!(base(), "an engine with a base image", "SPECOLA_REQUIRE_KUBERNETES");
     let release = Release::of_one(&helm, &cluster, &hub()?, &lab)?;
     release.upgrade(&[]).with_context(|| release.state())?;
+    // Images were fetched before anything else was made, and what did it has gone.
+    let told = ["get", "events", "--field-selector", "involvedObject.kind=Job", "-o", "jsonpath={.items[*].reason}"];
+    let told = cluster.kubectl(&told)?;
+    ensure!(told.split(' ').any(|reason| reason == "Completed"), "{told}");
+    ensure!(!cluster.kubectl(&["get", "daemonsets,jobs", "-o", "name"])?.contains("hook"), "{}", release.state());
     release.specola(&["user", "add", "ada", "--admin"], "")?;
     release.specola(&["user", "password", "ada"], &format!("{PASSWORD}\n"))?;
 
