@@ -84,26 +84,26 @@ pub struct Proxy {
     #[arg(long, value_name = "N")]
     pool_size: Option<usize>,
     /// How long a browser may take to send the head of a request, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    header_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    header_timeout: Option<Duration>,
     /// How long connecting to a server may take, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    connect_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    connect_timeout: Option<Duration>,
     /// How long a connection to a server is kept for the next request, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pool_idle: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pool_idle: Option<Duration>,
     /// How long a browser may be silent in the middle of an upload, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    upload_idle: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    upload_idle: Option<Duration>,
     /// How long a browser or a server may not take what is sent to it, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    stall_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    stall_timeout: Option<Duration>,
     /// How long a TLS handshake may take, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    tls_handshake_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    tls_handshake_timeout: Option<Duration>,
     /// How long a server may take to answer the handshake of a websocket, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    websocket_handshake_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    websocket_handshake_timeout: Option<Duration>,
     /// How many connections one address may have at once; 0 is no limit.
     #[arg(long, value_name = "N", default_value_t = 0)]
     connections_per_address: usize,
@@ -139,36 +139,48 @@ pub struct Proxy {
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
     /// How long requests may still take when their server was stopped, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    route_grace: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    route_grace: Option<Duration>,
     /// How long requests for the hub wait while it restarts, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    hub_wait: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    hub_wait: Option<Duration>,
     /// How long running requests have to end when the proxy stops, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    drain_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    drain_timeout: Option<Duration>,
     /// How often the hub is told which servers were in use, in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    activity_interval: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    activity_interval: Option<Duration>,
+}
+
+/// A time; what is longer than anybody waits is as long as that.
+fn seconds(text: &str) -> Result<Duration> {
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    let seconds: f64 = text.parse()?;
+    ensure!(seconds >= 0.0, "has to be 0 seconds or more");
+    Ok(Duration::try_from_secs_f64(seconds).map_or(LONGEST, |time| time.min(LONGEST)))
+}
+
+/// The same, where none at all would end everything at once.
+fn positive(text: &str) -> Result<Duration> {
+    let time = seconds(text)?;
+    ensure!(!time.is_zero(), "has to be more than 0 seconds");
+    Ok(time)
 }
 
 impl Proxy {
     pub(super) fn limits(&self) -> Limits {
-        let seconds = |given: Option<f64>, default: Duration| {
-            given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default)
-        };
         let default = Limits::default();
         Limits {
             max_connections: self.max_connections.unwrap_or(default.max_connections),
             header_bytes: self.header_bytes.unwrap_or(default.header_bytes),
             pool_size: self.pool_size.unwrap_or(default.pool_size),
-            header_read: seconds(self.header_timeout, default.header_read),
-            connect: seconds(self.connect_timeout, default.connect),
-            pool_idle: seconds(self.pool_idle, default.pool_idle),
-            upload_idle: seconds(self.upload_idle, default.upload_idle),
-            stalled: seconds(self.stall_timeout, default.stalled),
-            tls_handshake: seconds(self.tls_handshake_timeout, default.tls_handshake),
-            switch: seconds(self.websocket_handshake_timeout, default.switch),
+            header_read: self.header_timeout.unwrap_or(default.header_read),
+            connect: self.connect_timeout.unwrap_or(default.connect),
+            pool_idle: self.pool_idle.unwrap_or(default.pool_idle),
+            upload_idle: self.upload_idle.unwrap_or(default.upload_idle),
+            stalled: self.stall_timeout.unwrap_or(default.stalled),
+            tls_handshake: self.tls_handshake_timeout.unwrap_or(default.tls_handshake),
+            switch: self.websocket_handshake_timeout.unwrap_or(default.switch),
             address_connections: self.connections_per_address,
             address_arrivals: self.new_connections_per_address,
             address_arrivals_burst: self.new_connections_per_address_burst,
@@ -177,10 +189,10 @@ impl Proxy {
             route_requests: self.concurrent_per_server,
             route_rate: self.requests_per_server,
             route_burst: self.requests_per_server_burst,
-            route_grace: seconds(self.route_grace, default.route_grace),
-            hub_wait: seconds(self.hub_wait, default.hub_wait),
-            drain: seconds(self.drain_timeout, default.drain),
-            activity_interval: seconds(self.activity_interval, default.activity_interval),
+            route_grace: self.route_grace.unwrap_or(default.route_grace),
+            hub_wait: self.hub_wait.unwrap_or(default.hub_wait),
+            drain: self.drain_timeout.unwrap_or(default.drain),
+            activity_interval: self.activity_interval.unwrap_or(default.activity_interval),
             ..default
         }
     }
@@ -273,4 +285,45 @@ pub async fn run(arguments: Proxy) -> Result<()> {
     let life = Life { stop: stop.clone(), reload: options.reload.clone(), limits, program };
     tokio::spawn(life.obey());
     specola_proxy::run(options, stop).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        proxy: Proxy,
+    }
+
+    #[test]
+    fn times_are_read_and_those_that_break_the_proxy_are_refused() {
+        let limits = |argument: &str| {
+            let line = Line::try_parse_from(["proxy", "--listen=[::1]:1", "--token-file=/token", argument]);
+            line.map(|line| line.proxy.limits())
+        };
+        for name in [
+            "header-timeout",
+            "connect-timeout",
+            "pool-idle",
+            "upload-idle",
+            "stall-timeout",
+            "tls-handshake-timeout",
+            "websocket-handshake-timeout",
+            "activity-interval",
+        ] {
+            for wrong in ["0", "0.0", "-1", "nan", "x", "1e-12"] {
+                assert!(limits(&format!("--{name}={wrong}")).is_err(), "{name} {wrong}");
+            }
+            assert!(limits(&format!("--{name}=1e300")).is_ok(), "{name}");
+        }
+        for name in ["route-grace", "hub-wait", "drain-timeout"] {
+            assert!(limits(&format!("--{name}=0")).is_ok() && limits(&format!("--{name}=-1")).is_err(), "{name}");
+        }
+        assert_eq!(limits("--hub-wait=0").unwrap().hub_wait, Duration::ZERO);
+        assert_eq!(limits("--pool-idle=1.5").unwrap().pool_idle, Duration::from_millis(1500));
+    }
 }

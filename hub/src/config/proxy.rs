@@ -305,6 +305,18 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
             }
         }
     }
+    for (key, time) in [
+        ("header_timeout", proxy.header_timeout),
+        ("connect_timeout", proxy.connect_timeout),
+        ("pool_idle", proxy.pool_idle),
+        ("upload_idle", proxy.upload_idle),
+        ("stall_timeout", proxy.stall_timeout),
+        ("tls_handshake_timeout", proxy.tls_handshake_timeout),
+        ("websocket_handshake_timeout", proxy.websocket_handshake_timeout),
+        ("activity_interval", proxy.activity_interval),
+    ] {
+        super::validate::positive(&format!("proxy.{key}"), time, blame);
+    }
     for (index, network) in proxy.proxy_protocol_from.iter().enumerate() {
         if network.parse::<specola_proxy::Cidr>().is_err() {
             blame(

@@ -52,6 +52,28 @@ fn an_empty_file_is_a_configuration() {
 }
 
 #[test]
+fn a_time_of_the_proxy_that_breaks_it_is_refused_and_one_that_means_at_once_is_not() {
+    let of_nothing = ["hub_wait", "drain_timeout", "route_grace", "hsts_max_age"];
+    for key in of_nothing {
+        assert!(Case::new().load(&format!("[proxy]\n{key} = 0")).is_ok(), "{key}");
+    }
+    for key in [
+        "header_timeout",
+        "connect_timeout",
+        "pool_idle",
+        "upload_idle",
+        "stall_timeout",
+        "tls_handshake_timeout",
+        "websocket_handshake_timeout",
+        "activity_interval",
+    ] {
+        let told = errors(&format!("[proxy]\n{key} = 0")).join("\n");
+        assert!(told.contains(&format!("proxy.{key} has to be more than 0 seconds")), "{told}");
+        assert!(Case::new().load(&format!("[proxy]\n{key} = 0.001")).is_ok(), "{key}");
+    }
+}
+
+#[test]
 fn hosts_below_the_hubs_own_are_checked_and_name_the_hub() {
     let text = "[hub]\nbase_url = \"/x\"\nsubdomain_host = \"https://hub.example:8443/\"";
     let config = Case::new().load(text).unwrap();

@@ -340,7 +340,7 @@ fn exposed_at_sites(config: &Config) -> impl Iterator<Item = String> {
     of_sites.map(|key| key.strip_suffix(".url").map_or(key.clone(), str::to_owned))
 }
 
-fn positive(key: &str, seconds: Seconds, blame: &mut impl Blame) {
+pub(super) fn positive(key: &str, seconds: Seconds, blame: &mut impl FnMut(&str, &str, &str)) {
     if seconds.is_zero() {
         blame(key, "has to be more than 0 seconds", "");
     }
