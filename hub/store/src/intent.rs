@@ -201,21 +201,25 @@ fn already(desired: Desired, phase: Phase) -> Option<WantRunning> {
 }
 
 async fn over_limit(tx: &mut Tx, limits: &StartLimits) -> Result<Option<WantRunning>> {
-    if limits.active.is_none() && limits.concurrent.is_none() {
-        return Ok(None);
-    }
-    // Who waits for a device keeps nobody else from starting.
-    let sql = "SELECT COUNT(*) AS active,
-               COUNT(CASE WHEN desired = 'running' AND phase NOT IN ('ready', 'stopping') AND NOT (phase = 'stopped'
-                   AND spawner_id IN (SELECT q.spawner_id FROM specola_device_queue q)) THEN 1 END) AS starting
-               FROM specola_servers WHERE desired = 'running' OR phase <> 'stopped'";
-    let Some(row) = tx.row(sql, params![]).await? else { return Ok(None) };
-    let reached = |limit: Option<u32>, count: i64| limit.is_some_and(|limit| count >= i64::from(limit));
-    if reached(limits.active, row.get("active")?) {
+    if is_reached(tx, limits.active, COUNT_ACTIVE).await? {
         return Ok(Some(WantRunning::TooManyActive));
     }
-    let starting = reached(limits.concurrent, row.get("starting")?);
+    let starting = is_reached(tx, limits.concurrent, COUNT_STARTING).await?;
     Ok(starting.then_some(WantRunning::TooManyStarting))
+}
+
+/// Each has an index of just these rows: all starts wait for one that counts.
+const COUNT_ACTIVE: &str =
+    "SELECT COUNT(*) AS number FROM specola_servers WHERE phase <> 'stopped' OR desired = 'running'";
+/// Who waits for a device keeps nobody else from starting.
+const COUNT_STARTING: &str = "SELECT COUNT(*) AS number FROM specola_servers
+    WHERE desired = 'running' AND phase NOT IN ('ready', 'stopping')
+    AND NOT (phase = 'stopped' AND spawner_id IN (SELECT q.spawner_id FROM specola_device_queue q))";
+
+async fn is_reached(tx: &mut Tx, limit: Option<u32>, count: &'static str) -> Result<bool> {
+    let Some(limit) = limit else { return Ok(false) };
+    let number: i64 = tx.row(count, params![]).await?.map_or(Ok(0), |row| row.get("number"))?;
+    Ok(number >= i64::from(limit))
 }
 
 #[cfg(test)]
@@ -236,5 +240,18 @@ mod tests {
         for (desired, phase, answer) in table {
             assert_eq!(already(desired, phase), answer, "{desired:?} {phase:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_every_start_counts_is_counted_along_an_index_of_it() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:///{}", directory.path().join("hub.sqlite").display());
+        let store = Store::open(&url, crate::OpenOptions::new(Time::UNIX_EPOCH)).await.unwrap();
+        for (sql, index) in [(COUNT_ACTIVE, "specola_servers_active"), (COUNT_STARTING, "specola_servers_starting")] {
+            let rows = store.pool.rows(format!("EXPLAIN QUERY PLAN {sql}"), params![]).await.unwrap();
+            let plan: String = rows[0].get("detail").unwrap();
+            assert!(plan.contains(index), "{plan}");
+        }
+        store.close().await;
     }
 }

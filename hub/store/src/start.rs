@@ -62,8 +62,10 @@ impl Store {
             return Ok(None);
         }
         // The hub's own client is everybody's: what belongs to it is none of this server's.
-        let sql = "DELETE FROM api_tokens WHERE (client_id = $2 AND client_id <> $3)
-                   OR id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)";
+        // A union of what indexes find: PostgreSQL would read all tokens for conditions that are joined by OR.
+        let sql = "DELETE FROM api_tokens WHERE id IN (
+                   SELECT id FROM api_tokens WHERE client_id = $2 AND client_id <> $3
+                   UNION SELECT token_id FROM specola_servers WHERE spawner_id = $1)";
         tx.execute(sql, params![id, &prepared.client.identifier, HUB_CLIENT]).await?;
         oauth::sync(&mut tx, &prepared.client).await?;
         let token = token::insert(&mut tx, &prepared.token).await?;

@@ -62,11 +62,11 @@ impl Store {
         let failed = row.get::<Option<String>>("failure")?.is_some();
         device::release(&mut tx, id, !failed, now).await?;
         // JupyterHub gives the server's token to its own client and marks it only by the note.
-        let sql = "DELETE FROM api_tokens
-                   WHERE id IN (SELECT token_id FROM specola_servers WHERE spawner_id = $1)
-                   OR client_id IN (SELECT oauth_client_id FROM spawners WHERE id = $1)
-                      AND client_id <> $2
-                   OR id IN (SELECT t.id FROM api_tokens t
+        let sql = "DELETE FROM api_tokens WHERE id IN (
+                   SELECT token_id FROM specola_servers WHERE spawner_id = $1
+                   UNION SELECT t.id FROM spawners s JOIN api_tokens t ON t.client_id = s.oauth_client_id
+                       WHERE s.id = $1 AND t.client_id <> $2
+                   UNION SELECT t.id FROM api_tokens t
                        JOIN spawners s ON s.user_id = t.user_id JOIN servers v ON v.id = s.server_id
                        JOIN specola_servers p ON p.spawner_id = s.id
                        WHERE s.id = $1 AND p.token_id IS NULL AND t.client_id = $2

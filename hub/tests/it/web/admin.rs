@@ -528,8 +528,8 @@ async fn rows_are_told_as_they_change_and_to_nobody_without_the_right() {
     let mut body = Box::pin(root.stream(&site, &path).await);
     // Alice's row changes twice, and bob is not on the page.
     app.store.set_admin(house.user("bob").await.id, true).await.unwrap();
-    super::cull::running(&app, "alice", "", app.now()).await;
-    app.keeper.signals().progressed();
+    let lab = super::cull::running(&app, "alice", "", app.now()).await;
+    app.keeper.signals().progressed(lab);
     let told = read_until(&mut body, |text| text.contains("id: ")).await;
     assert!(told.contains("\"user\":\"alice\"") && told.contains("state ready"), "{told}");
     assert!(!told.contains("bob") && !told.contains("root"), "what has not changed is not told: {told}");

@@ -8,6 +8,7 @@ use hub_store::Route;
 use serde_json::{Value, json};
 use specola::control;
 use specola::keeper::prepare::Recipe;
+use specola::task::routes::reconcile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
@@ -163,4 +164,6 @@ async fn make_ready(house: &House) {
     let changed = sqlx::query(sql).bind(alice.id.0).execute(&pool).await.unwrap();
     assert_eq!(changed.rows_affected(), 1);
     pool.close().await;
+    let app = house.app();
+    reconcile(&app.store, app.keeper.recipe(), app.keeper.signals()).await.unwrap();
 }
