@@ -79,7 +79,7 @@ impl Route {
         &self.target
     }
 
-    /// Whether the hub itself answers here, so that a refused connection is a restart and not an end.
+    /// Whether the hub itself answers here, so that a failed connection is a restart and not an end.
     pub(crate) fn is_hub(&self) -> bool {
         self.hub.is_some()
     }

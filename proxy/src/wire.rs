@@ -98,7 +98,7 @@ pub struct Ack {
     pub revision: u64,
 }
 
-/// Body of `POST /routes/doubt`: the server of this route refused a connection.
+/// Body of `POST /routes/doubt`: the server of this route could not be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
     /// Identity of the proxy.

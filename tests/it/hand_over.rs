@@ -280,6 +280,32 @@ async fn a_proxy_reads_its_limits_again_and_keeps_them_when_they_are_wrong() -> 
     Ok(())
 }
 
+#[tokio::test]
+async fn a_proxy_serves_no_more_at_once_than_there_are_open_files_for() -> Result<()> {
+    let ground = Ground::new()?;
+    // For two clients, each with a server over TLS, beside what a proxy has for itself.
+    let few = ground.path("few");
+    fs::write(&few, format!("#!/bin/sh\nulimit -n 278\nexec {} \"$@\"\n", ground.path("specola").display()))?;
+    fs::set_permissions(&few, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let _child = ground.command(&few, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?.spawn()?;
+    let healthy = "GET /_chp_healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    let connect = async || -> Result<TcpStream> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, ground.port)).await?;
+        stream.write_all(healthy.as_bytes()).await?;
+        Ok(stream)
+    };
+    until("the proxy", PATIENCE, async || Ok(ask(ground.port, healthy).await.ok())).await?;
+    let (mut first, mut second) = (connect().await?, connect().await?);
+    ensure!(head(&mut first).await?.is_some() && head(&mut second).await?.is_some());
+    let mut third = connect().await?;
+    ensure!(tokio::time::timeout(Duration::from_millis(200), third.readable()).await.is_err(), "there is room for two");
+    drop(first);
+    ensure!(head(&mut third).await?.is_some());
+    let log = fs::read_to_string(ground.path("log"))?;
+    ensure!(log.contains("278 open files are enough for 2 connections at once, not for 8192"), "{log}");
+    Ok(())
+}
+
 /// Ends with the first head that speaks of a path. Whoever else tries a port of this machine says other things.
 async fn hears_of(listener: TcpListener, path: &str) -> Result<String> {
     loop {
