@@ -400,7 +400,7 @@ pub(crate) async fn dial(
         );
         if !(route.is_hub() && restarting && hold(shared, deadline).await) {
             tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
-            return Err(AWAY);
+            return Err(AWAY.because(problem.kind()));
         }
         if let Some(successor) = shared.routes.load().successor(route) {
             *route = successor;

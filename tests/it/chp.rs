@@ -132,6 +132,8 @@ async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
     ensure!(fs::read_to_string(&pid_file)? == running.child.id().to_string());
     let mut session = Session::new(&format!("http://127.0.0.1:{public}"))?;
     session.get("/_chp_healthz").await?.expect(&[200])?;
+    session.get("/dead/x?secret=y").await?.expect(&[503])?;
+    running.says("error: 503 GET /dead/x connect ECONNREFUSED")?;
     send(running.child.id().cast_signed(), Signal::SIGTERM);
     running.says("warn: Terminated")?;
     ensure!(running.child.wait()?.code() == Some(2));
@@ -181,6 +183,8 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
     command.args(["--log-level", "loud", "--port", "1", "--port", &public, "--ip", "127.0.0.1"]);
     command.args(["--api-socket", &api, "--api-ip", "127.0.0.1", "--api-port", "1"]);
     command.env_remove("CONFIGPROXY_AUTH_TOKEN").env("CONFIGPROXY_AUTH_TOKEN_FILE", &token);
+    // What is written is --log-level's to say.
+    command.env("RUST_LOG", "off");
     let mut running = Running::of(command)?;
     running.says("--log-level loud is not known")?;
     running.says("Proxy API at")?;
