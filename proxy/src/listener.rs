@@ -37,8 +37,8 @@ const BACKLOG: i32 = 1024;
 /// Pause after the process ran out of something, such as file descriptors.
 const EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// Binds one public listener, if it is not there already.
-pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<TcpListener> {
+/// Binds one listener, if it is not there already. With `both`, one at `::` hears IPv4 too, whatever the system's default is.
+pub(crate) fn bind(address: SocketAddr, sockets: &Sockets, both: bool) -> anyhow::Result<TcpListener> {
     let bound = || -> io::Result<TcpListener> {
         if let Some(listener) = sockets.take(address) {
             return TcpListener::from_std(listener);
@@ -46,6 +46,9 @@ pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<Tcp
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        if both && address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())

@@ -228,6 +228,32 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
     Ok(())
 }
 
+/// As in Node, which does not ask the system for its default.
+#[tokio::test]
+async fn an_address_of_both_families_hears_both_whatever_the_system_says() -> Result<()> {
+    const ALONE: &str = "ip link set lo up; echo 1 > /proc/sys/net/ipv6/bindv6only";
+    const HEARD: &str = r#"
+        trap 'kill $!' EXIT
+        "$0" --ip :: --port 8000 --api-ip '' &
+        for port in 8000 8001; do
+            timeout 20 bash -c "until (exec 3<>/dev/tcp/127.0.0.1/$port); do sleep 0.1; done"
+        done"#;
+    let folder = tempfile::tempdir()?;
+    let link = renamed(folder.path())?;
+    let apart = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "bash", "-ec", script]).arg(&link);
+        command.stdin(Stdio::null()).output()
+    };
+    if !apart(ALONE)?.status.success() {
+        println!("skipped: this system gives no network namespaces of IPv6 away");
+        return Ok(());
+    }
+    let output = apart(&[ALONE, HEARD].concat())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 #[tokio::test]
 async fn its_own_command_line_tests_pass() -> Result<()> {
     let jasmine = need!(place::jasmine(), "jasmine", "SPECOLA_JASMINE");
