@@ -90,6 +90,8 @@ impl Running {
     fn start(link: &Path, arguments: &[&str]) -> Result<Running> {
         let mut command = Command::new(link);
         command.args(arguments).env("CONFIGPROXY_AUTH_TOKEN", "secret");
+        // Keys in clear need none.
+        command.env("CONFIGPROXY_SSL_KEY_PASSPHRASE", "word");
         Self::of(command)
     }
 
