@@ -1,6 +1,6 @@
 //! What a client sees when there is no answer to pass on: the hub's page, or our own.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -22,11 +22,17 @@ use crate::{
 pub(crate) struct Fault {
     pub(crate) status: StatusCode,
     pub(crate) text: &'static str,
+    /// Why there is no connection.
+    pub(crate) cause: Option<io::ErrorKind>,
 }
 
 impl Fault {
     pub(crate) const fn new(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text }
+        Self { status, text, cause: None }
+    }
+
+    pub(crate) fn because(self, cause: io::ErrorKind) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 }
 
@@ -54,6 +60,10 @@ impl Asked {
 
     pub(crate) fn method(&self) -> &Method {
         &self.method
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path()
     }
 
     pub(crate) fn url(&self) -> &str {

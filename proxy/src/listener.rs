@@ -43,8 +43,8 @@ const EXHAUSTED: Duration = Duration::from_millis(50);
 /// The least time between two warnings of that.
 const WARNING: Duration = Duration::from_secs(10);
 
-/// Binds one public listener, if it is not there already.
-pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<TcpListener> {
+/// Binds one listener, if it is not there already. With `both`, one at `::` hears IPv4 too, whatever the system's default is.
+pub(crate) fn bind(address: SocketAddr, sockets: &Sockets, both: bool) -> anyhow::Result<TcpListener> {
     let bound = || -> io::Result<TcpListener> {
         if let Some(listener) = sockets.take(address) {
             return TcpListener::from_std(listener);
@@ -52,6 +52,9 @@ pub(crate) fn bind(address: SocketAddr, sockets: &Sockets) -> anyhow::Result<Tcp
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
+        if both && address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())

@@ -126,7 +126,7 @@ pub(crate) async fn dial(
         doubt::raise(shared, route, &problem);
         if !may_try_again(shared, route, &problem, patience, &mut watch).await {
             tracing::debug!(%problem, prefix = route.prefix(), "upstream is not reached");
-            return Err(AWAY);
+            return Err(AWAY.because(problem.kind()));
         }
         if let Some(successor) = shared.routes.load().successor(route) {
             watch.take().into_iter().for_each(Watch::end);

@@ -133,11 +133,12 @@ impl Proxy {
             Some(admin) if options.take_over => find_predecessor(admin.clone(), sockets.clone()).await?,
             _ => None,
         };
-        let bind = |address| listener::bind(address, &sockets);
+        let both = options.chp.is_some();
+        let bind = |address| listener::bind(address, &sockets, both);
         let listeners: Vec<_> = options.listen.into_iter().map(bind).collect::<Result<_, _>>()?;
         let addresses: Vec<_> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
         let port = addresses.first().map_or(443, SocketAddr::port);
-        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets));
+        let redirect = shared.secure.as_ref().map(|secure| secure.bind_redirect(port, &sockets, both));
         let redirect = redirect.transpose()?.flatten();
         let doors = options.doors.iter().map(|door| Door::bind_from(door, &sockets)).collect::<Result<_, _>>()?;
         let chp = options.chp.map(|chp| Doors::bind(&chp, &reload)).transpose()?;

@@ -33,25 +33,51 @@ fn with_path(command: &mut Command, link: &Path) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn jupyterhubs_own_tests_of_its_proxy_pass() -> Result<()> {
-    let python = need!(place::jupyterhub_suite(), "pytest with JupyterHub", "SPECOLA_JUPYTERHUB_SUITE_PYTHON");
+/// Runs some of JupyterHub's own tests with the binary as its proxy; with `host`, people have hosts of their own below it.
+/// Gives how many have passed, and how many were skipped.
+async fn suite(modules: &[&str], host: Option<&str>) -> Result<Option<(usize, usize)>> {
+    let Some(python) = place::jupyterhub_suite() else { return Ok(None) };
     let (folder, mark) = (tempfile::tempdir()?, Mark::default());
     let link = renamed(folder.path())?;
     let mut command = Command::new(&python);
     let settings = place::package().join("jupyterhub_suite/pytest.ini");
     command.args(["-m", "pytest", "-q", "--tb=short", "-o", "addopts=-p no:cacheprovider", "-c"]).arg(settings);
     command.arg("--rootdir").arg(folder.path()).arg("--pyargs");
-    let modules = ["test_proxy", "test_unix_socket", "test_internal_ssl_connections"];
-    command.args(modules.map(|module| format!("jupyterhub.tests.{module}")));
+    command.args(modules.iter().map(|module| format!("jupyterhub.tests.{module}")));
     command.current_dir(folder.path()).stdin(Stdio::null());
+    command.envs(host.map(|host| ("JUPYTERHUB_TEST_SUBDOMAIN_HOST", host)));
     with_path(&mut command, &link)?;
     mark.put_on(&mut command);
     let output = tokio::task::spawn_blocking(move || command.output()).await??;
     let said = String::from_utf8_lossy(&output.stdout);
     let end = said.get(said.ceil_char_boundary(said.len().saturating_sub(12_000))..).unwrap_or_default();
     ensure!(output.status.success(), "{}\n{end}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    println!("{}", said.lines().last().unwrap_or_default());
+    let summary = said.lines().rfind(|line| line.contains(" passed")).unwrap_or_default();
+    println!("{summary}");
+    let words: Vec<&str> = summary.split([' ', ',']).collect();
+    let count = |what: &str| {
+        let pair = words.windows(2).find(|pair| pair.last() == Some(&what))?;
+        pair.first()?.parse().ok()
+    };
+    Ok(Some((count("passed").unwrap_or_default(), count("skipped").unwrap_or_default())))
+}
+
+#[tokio::test]
+async fn jupyterhubs_own_tests_of_its_proxy_pass() -> Result<()> {
+    let modules = ["test_proxy", "test_unix_socket", "test_internal_ssl_connections"];
+    let counts = suite(&modules, None).await?;
+    let (passed, skipped) = need!(counts, "pytest with JupyterHub", "SPECOLA_JUPYTERHUB_SUITE_PYTHON");
+    // The two are about hosts of people.
+    ensure!(passed >= 36 && skipped == 2, "{passed} passed, {skipped} skipped");
+    Ok(())
+}
+
+#[tokio::test]
+async fn jupyterhubs_own_tests_of_its_proxy_pass_with_hosts_of_people() -> Result<()> {
+    let host = format!("http://localhost:{}", place::free_port()?);
+    let counts = suite(&["test_proxy"], Some(&host)).await?;
+    let (passed, skipped) = need!(counts, "pytest with JupyterHub", "SPECOLA_JUPYTERHUB_SUITE_PYTHON");
+    ensure!(passed >= 34 && skipped == 0, "{passed} passed, {skipped} skipped");
     Ok(())
 }
 
@@ -90,6 +116,8 @@ impl Running {
     fn start(link: &Path, arguments: &[&str]) -> Result<Running> {
         let mut command = Command::new(link);
         command.args(arguments).env("CONFIGPROXY_AUTH_TOKEN", "secret");
+        // Keys in clear need none.
+        command.env("CONFIGPROXY_SSL_KEY_PASSPHRASE", "word");
         Self::of(command)
     }
 
@@ -132,6 +160,8 @@ async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
     ensure!(fs::read_to_string(&pid_file)? == running.child.id().to_string());
     let mut session = Session::new(&format!("http://127.0.0.1:{public}"))?;
     session.get("/_chp_healthz").await?.expect(&[200])?;
+    session.get("/dead/x?secret=y").await?.expect(&[503])?;
+    running.says("error: 503 GET /dead/x connect ECONNREFUSED")?;
     send(running.child.id().cast_signed(), Signal::SIGTERM);
     running.says("warn: Terminated")?;
     ensure!(running.child.wait()?.code() == Some(2));
@@ -181,6 +211,8 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
     command.args(["--log-level", "loud", "--port", "1", "--port", &public, "--ip", "127.0.0.1"]);
     command.args(["--api-socket", &api, "--api-ip", "127.0.0.1", "--api-port", "1"]);
     command.env_remove("CONFIGPROXY_AUTH_TOKEN").env("CONFIGPROXY_AUTH_TOKEN_FILE", &token);
+    // What is written is --log-level's to say.
+    command.env("RUST_LOG", "off");
     let mut running = Running::of(command)?;
     running.says("--log-level loud is not known")?;
     running.says("Proxy API at")?;
@@ -221,6 +253,32 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
         ensure!(output.status.code() == Some(1), "{name} {file:?}: {}", output.status);
         ensure!(String::from_utf8_lossy(&output.stderr).contains("CONFIGPROXY_AUTH_TOKEN_FILE"));
     }
+    Ok(())
+}
+
+/// As in Node, which does not ask the system for its default.
+#[tokio::test]
+async fn an_address_of_both_families_hears_both_whatever_the_system_says() -> Result<()> {
+    const ALONE: &str = "ip link set lo up; echo 1 > /proc/sys/net/ipv6/bindv6only";
+    const HEARD: &str = r#"
+        trap 'kill $!' EXIT
+        "$0" --ip :: --port 8000 --api-ip '' &
+        for port in 8000 8001; do
+            timeout 20 bash -c "until (exec 3<>/dev/tcp/127.0.0.1/$port); do sleep 0.1; done"
+        done"#;
+    let folder = tempfile::tempdir()?;
+    let link = renamed(folder.path())?;
+    let apart = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "bash", "-ec", script]).arg(&link);
+        command.stdin(Stdio::null()).output()
+    };
+    if !apart(ALONE)?.status.success() {
+        println!("skipped: this system gives no network namespaces of IPv6 away");
+        return Ok(());
+    }
+    let output = apart(&[ALONE, HEARD].concat())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

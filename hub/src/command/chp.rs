@@ -23,7 +23,6 @@ pub const NAME: &str = "configurable-http-proxy";
 const TOKEN: &str = "CONFIGPROXY_AUTH_TOKEN";
 /// A file that has it instead, as the image of configurable-http-proxy takes it.
 const TOKEN_FILE: &str = "CONFIGPROXY_AUTH_TOKEN_FILE";
-const PASSPHRASES: [&str; 2] = ["CONFIGPROXY_SSL_KEY_PASSPHRASE", "CONFIGPROXY_API_SSL_KEY_PASSPHRASE"];
 /// How long a client may keep a connection without a request, when nothing is said of it.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long Node gives a client for a head.
@@ -322,13 +321,6 @@ impl Chp {
     fn options(self, token: Option<String>) -> Result<Options> {
         if self.storage_backend.is_some() {
             bail!("--storage-backend is a module of Node and cannot be used: routes are kept in memory");
-        }
-        if let Some(name) =
-            PASSPHRASES.iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-        {
-            bail!(
-                "{name} is set, and encrypted keys are not read: keep the key in clear in a file that others cannot read"
-            );
         }
         let limits = self.limits();
         let versions = versions(self.ssl_protocol.as_deref())?;

@@ -1,6 +1,6 @@
 //! Error pages from a server or a folder of the operator's.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -21,7 +21,8 @@ use crate::{
     target::Target,
 };
 
-/// The page for a fault. To whom configurable-http-proxy is known, a server that answers badly is one that does not answer.
+/// The page for a fault, which the log tells as well. To whom configurable-http-proxy is known, a server that answers badly
+/// is one that does not answer.
 pub(crate) async fn page(
     shared: &Arc<Shared>,
     options: &ChpOptions,
@@ -31,6 +32,7 @@ pub(crate) async fn page(
     if matches!(fault.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
         fault.status = StatusCode::SERVICE_UNAVAILABLE;
     }
+    tracing::error!("{} {} {} {}", fault.status.as_u16(), asked.method(), asked.path(), cause(fault));
     if let Some(target) = &options.error_target {
         let fetching = fetch(shared, target, fault.status, asked.url());
         let patience = shared.limits().error_page;
@@ -45,6 +47,20 @@ pub(crate) async fn page(
         return page;
     }
     error_page::own(fault, asked.api())
+}
+
+/// In the words of Node, where it has some.
+fn cause(fault: Fault) -> &'static str {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, NotFound, TimedOut};
+    match fault.cause {
+        Some(ConnectionRefused) => "connect ECONNREFUSED",
+        Some(ConnectionReset) => "read ECONNRESET",
+        Some(HostUnreachable) => "connect EHOSTUNREACH",
+        Some(NetworkUnreachable) => "connect ENETUNREACH",
+        Some(NotFound) => "connect ENOENT",
+        Some(TimedOut) => "connect ETIMEDOUT",
+        _ => fault.text,
+    }
 }
 
 /// `GET {target}/404?url=…`: our status, its page.

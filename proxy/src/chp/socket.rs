@@ -40,15 +40,18 @@ impl Drop for SocketFile {
 }
 
 impl Door {
-    /// Binds it. A socket that nobody listens at any more is replaced.
+    /// Binds it, as configurable-http-proxy does. A socket that nobody listens at any more is replaced.
     pub(crate) fn bind(listen: &Listen) -> anyhow::Result<Self> {
-        Self::bind_from(listen, &Sockets::default())
+        match listen {
+            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, &Sockets::default(), true)?)),
+            Listen::Unix(_) => Self::bind_from(listen, &Sockets::default()),
+        }
     }
 
     /// Takes it from those that are bound already, or binds it.
     pub(crate) fn bind_from(listen: &Listen, sockets: &Sockets) -> anyhow::Result<Self> {
         match listen {
-            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, sockets)?)),
+            Listen::Tcp(address) => Ok(Self::Tcp(listener::bind(*address, sockets, false)?)),
             Listen::Unix(path) => {
                 if let Some(listener) = sockets.take_at(path) {
                     let listener = UnixListener::from_std(listener)?;

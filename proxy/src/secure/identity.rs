@@ -27,7 +27,10 @@ impl Identity {
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().context("the certificate")?;
         if key.windows(9).any(|word| word == b"ENCRYPTED") {
-            bail!("the key is encrypted; keep it in clear in a file that others cannot read");
+            bail!(
+                "the key is encrypted, and passphrases are not used; keep it in clear in a file that others cannot read: \
+                 openssl pkey -in FILE -out NEW"
+            );
         }
         let key = PrivateKeyDer::from_pem_slice(key).context("the key")?;
         Self::from_der(chain, key)

@@ -188,10 +188,16 @@ impl Secure {
         Ok(stream)
     }
 
-    /// Binds the listener of the redirect, if there is one. `public` is the port of the https address.
-    pub(crate) fn bind_redirect(&self, public: u16, sockets: &Sockets) -> anyhow::Result<Option<(TcpListener, u16)>> {
+    /// Binds the listener of the redirect, if there is one. `public` is the port of the https address; for `both` see
+    /// [`listener::bind`].
+    pub(crate) fn bind_redirect(
+        &self,
+        public: u16,
+        sockets: &Sockets,
+        both: bool,
+    ) -> anyhow::Result<Option<(TcpListener, u16)>> {
         let Some(redirect) = &self.redirect else { return Ok(None) };
-        Ok(Some((listener::bind(redirect.listen, sockets)?, redirect.port.unwrap_or(public))))
+        Ok(Some((listener::bind(redirect.listen, sockets, both)?, redirect.port.unwrap_or(public))))
     }
 
     /// Starts what keeps certificates current, and the redirect.

@@ -332,6 +332,24 @@ async fn headers_and_locations_are_changed_by_choice() {
 }
 
 #[tokio::test]
+async fn what_a_front_says_of_scheme_and_port_is_appended_to() {
+    let one = Upstream::named("one").await;
+    let world = start(|_, _| {}).await;
+    add(&world, "/", &one.url()).await;
+    let front =
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Host: hub.example\r\nX-Forwarded-Ssl: on";
+    ask(world.address, format!("GET / HTTP/1.1\r\nHost: inside:8000\r\n{front}\r\n\r\n")).await;
+    let seen = one.last();
+    // What configurable-http-proxy 5.3 sends for this.
+    let expected = [("proto", "https,http"), ("port", "443,8000"), ("host", "hub.example"), ("ssl", "on")];
+    for (name, value) in expected {
+        assert_eq!(seen.all(&format!("x-forwarded-{name}")), [value], "{name}");
+    }
+    get(world.address, "/").await;
+    assert_eq!(one.last().all("x-forwarded-proto"), ["http"]);
+}
+
+#[tokio::test]
 async fn the_first_segment_is_a_host_with_host_routing() {
     let (one, hub) = (Upstream::named("one").await, Upstream::named("hub").await);
     let world = start(|_, chp| chp.host_routing = true).await;
@@ -349,24 +367,6 @@ async fn the_first_segment_is_a_host_with_host_routing() {
     let all = object(&api(&world, "GET", "/api/routes", None).await);
     let host = all.as_object().unwrap().iter().find(|(key, _)| key.to_lowercase() == "/ex.com/sub").unwrap();
     assert_eq!(host.1["host"].as_str().unwrap().to_lowercase(), "ex.com");
-}
-
-#[tokio::test]
-async fn what_a_front_says_of_scheme_and_port_is_appended_to() {
-    let one = Upstream::named("one").await;
-    let world = start(|_, _| {}).await;
-    add(&world, "/", &one.url()).await;
-    let front =
-        "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Host: hub.example\r\nX-Forwarded-Ssl: on";
-    ask(world.address, format!("GET / HTTP/1.1\r\nHost: inside:8000\r\n{front}\r\n\r\n")).await;
-    let seen = one.last();
-    // What configurable-http-proxy 5.3 sends for this.
-    let expected = [("proto", "https,http"), ("port", "443,8000"), ("host", "hub.example"), ("ssl", "on")];
-    for (name, value) in expected {
-        assert_eq!(seen.all(&format!("x-forwarded-{name}")), [value], "{name}");
-    }
-    get(world.address, "/").await;
-    assert_eq!(one.last().all("x-forwarded-proto"), ["http"]);
 }
 
 #[tokio::test]
