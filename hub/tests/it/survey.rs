@@ -106,15 +106,16 @@ async fn what_belongs_to_no_row_is_stopped(database: Database) {
 async fn what_is_somebody_elses_by_the_account_on_it_is_stopped(database: Database) {
     let house = House::new(database).await;
     let hub = house.hub("a").await;
-    house.want_running(&hub).await;
-    let row = house.expect_ready().await;
-    let own = hub.keeper.identity(&row);
+    let own = hub.keeper.identity(&house.row().await);
     let others = Identity { account: Some("4711-1".to_owned()), generation: Generation(7), ..own };
     let plan = Plan::new(others, "/user/eve/", vec!["lab".to_owned()]);
     hub.driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    assert_eq!(house.world.len(), 2);
     hub.survey().await.unwrap();
-    assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)), "{:?}", house.world.calls());
-    assert_eq!(house.expect_ready().await.generation, Generation(1));
+    assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)));
+    assert_eq!((house.expect_ready().await.generation, house.world.len()), (Generation(1), 1));
 }
 
 async fn what_is_left_at_another_site_is_stopped_though_one_is_away(database: Database) {
