@@ -97,6 +97,11 @@ pub trait Spawner: Send + Sync {
     /// It only saves waiting: news may be lost or superfluous. Drivers also do their chores in it.
     async fn watch(&self, news: mpsc::Sender<News>, stop: CancellationToken);
 
+    /// How long ago what is watched for news has said anything, if only that there are none. `None` where nothing is.
+    fn heard(&self) -> Option<Duration> {
+        None
+    }
+
     /// Returns the last `lines` lines the server wrote; empty when there are none.
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable>;
 }

@@ -10,6 +10,8 @@ use crate::Identity;
 pub enum News {
     /// This server is worth a fresh look: it may have died.
     Look(SpawnerId),
+    /// Some news were lost: any server may be worth a look.
+    Missed,
     /// The memory of a server was full.
     MemoryFull(MemoryFull),
 }

@@ -358,6 +358,11 @@ impl Spawner for Sites {
         join_all(self.all().map(|place| place.driver().watch(news.clone(), stop.clone()))).await;
     }
 
+    /// Of the site that has been silent for longest, of those that are not given up.
+    fn heard(&self) -> Option<Duration> {
+        self.held().filter_map(|place| place.driver().heard()).max()
+    }
+
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {
         let Some(place) = self.place_of(state)? else { return Ok(String::new()) };
         place.driver().logs(server, &without_site(state), lines).await

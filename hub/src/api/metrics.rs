@@ -25,6 +25,7 @@ pub async fn show(request: HttpRequest, app: web::Data<App>) -> Answer {
         }
     }
     let running = app.store.count_ready_servers().await?;
+    metrics::watched(app.driver.kind(), app.driver.heard());
     let text = metrics::text(running).map_err(|error| Problem::internal("metrics", format!("{error:#}")))?;
     Ok(HttpResponse::Ok().content_type(KIND).body(text))
 }

@@ -113,6 +113,7 @@ impl Default for KubernetesConfig {
 impl KubernetesConfig {
     /// The same as the driver's own type. `hub` is the mark of this hub's database.
     pub fn driver(&self, hub: &str) -> spawner_kubernetes::Config {
+        let own = spawner_kubernetes::Config::new(hub);
         spawner_kubernetes::Config {
             hub: hub.to_owned(),
             site: None,
@@ -124,6 +125,7 @@ impl KubernetesConfig {
                 verify: self.k8s_api_verify_ssl,
             },
             request_timeout: self.k8s_api_request_timeout.duration(),
+            watch_timeout: own.watch_timeout,
             start_timeout: None,
             retry_timeout: self.k8s_api_request_retry_timeout.duration(),
             namespace: self.namespace.clone(),
@@ -182,17 +184,17 @@ pub fn problems(spawner: &SpawnerConfig, chooses_images: bool) -> Vec<(String, S
     problems
 }
 
-/// What profiles and flavours say of executors, with where.
-fn executors_of(options: &OptionsConfig) -> Vec<(String, &Value)> {
+/// What profiles and flavours say of an option of servers, with where.
+fn overrides_of<'a>(options: &'a OptionsConfig, option: &str) -> Vec<(String, &'a Value)> {
     let mut asked = Vec::new();
     for (at, profile) in options.profile_list.iter().enumerate() {
         let mut found = Vec::new();
-        executors_in(profile, &mut found);
-        asked.extend(found.into_iter().map(|executors| (format!("options.profile_list[{at}]"), executors)));
+        overrides_in(profile, option, &mut found);
+        asked.extend(found.into_iter().map(|written| (format!("options.profile_list[{at}]"), written)));
     }
     for (at, flavour) in options.flavours.iter().enumerate() {
-        let found = flavour.spawner_override.get("executors");
-        asked.extend(found.map(|executors| (format!("options.flavours[{at}].spawner_override"), executors)));
+        let found = flavour.spawner_override.get(option);
+        asked.extend(found.map(|written| (format!("options.flavours[{at}].spawner_override"), written)));
     }
     asked
 }
@@ -200,7 +202,7 @@ fn executors_of(options: &OptionsConfig) -> Vec<(String, &Value)> {
 /// Executors of which there may be any number: where they are asked for.
 pub fn warnings_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<String> {
     let own = spawner.kubernetes.shape.executors.clone().map(|own| ("spawner.kubernetes".to_owned(), own));
-    let theirs = executors_of(options).into_iter();
+    let theirs = overrides_of(options, "executors").into_iter();
     // What is not understood is told elsewhere.
     let theirs = theirs.filter_map(|(at, written)| Some((at, serde_json::from_value(written.clone()).ok().flatten()?)));
     let unbounded = |executors: &Executors| executors.pods.is_none() && !executors.quota.contains_key("pods");
@@ -212,8 +214,20 @@ pub fn warnings_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -
         .collect()
 }
 
-/// What is wrong with executors of profiles and flavours: where they are asked for, what it is, and what to do.
-pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
+/// What is wrong with options of servers in profiles and flavours: where they are, what it is, and what to do.
+pub fn problems_of_overrides(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
+    let mut problems = problems_of_executors(spawner, options);
+    let enabled = overrides_of(options, "services_enabled").into_iter().filter(|(_, written)| **written == true);
+    if !spawner.kubernetes.shape.services_enabled {
+        // The hub may make services where all servers have one.
+        let remedy = "Set spawner.kubernetes.services_enabled, for all servers";
+        problems.extend(enabled.map(|(at, _)| (at, "has services_enabled, which is not for some".to_owned(), remedy)));
+    }
+    problems
+}
+
+/// What is wrong with executors of profiles and flavours.
+fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -> Vec<(String, String, &'static str)> {
     let wrong = |executors: &Value| {
         if let Err(error) = serde_json::from_value::<Option<Executors>>(executors.clone()) {
             return Some((format!("has executors that are not understood: {error}"), "See docs/executors.md"));
@@ -223,20 +237,20 @@ pub fn problems_of_executors(spawner: &SpawnerConfig, options: &OptionsConfig) -
             "Add [spawner.kubernetes.executor_namespaces], and give the hub the rights that docs/executors.md lists";
         nowhere.then(|| ("has executors, and there are no namespaces for them".to_owned(), remedy))
     };
-    let asked = executors_of(options).into_iter();
+    let asked = overrides_of(options, "executors").into_iter();
     let told = asked.filter_map(|(at, executors)| wrong(executors).map(|(what, remedy)| (at, what, remedy)));
     told.collect()
 }
 
-/// What a profile, with all that can be chosen in it, says of executors.
-fn executors_in<'a>(written: &'a Value, found: &mut Vec<&'a Value>) {
+/// What a profile, with all that can be chosen in it, says of an option.
+fn overrides_in<'a>(written: &'a Value, option: &str, found: &mut Vec<&'a Value>) {
     match written {
-        Value::Array(items) => items.iter().for_each(|item| executors_in(item, found)),
+        Value::Array(items) => items.iter().for_each(|item| overrides_in(item, option, found)),
         Value::Object(table) => {
             for (name, value) in table {
                 match name.as_str() {
-                    "kubespawner_override" | "spawner_override" => found.extend(value.get("executors")),
-                    _ => executors_in(value, found),
+                    "kubespawner_override" | "spawner_override" => found.extend(value.get(option)),
+                    _ => overrides_in(value, option, found),
                 }
             }
         }

@@ -200,6 +200,17 @@ fn executors_need_namespaces_at_each_site() {
 }
 
 #[test]
+fn services_are_for_all_servers_of_a_site_or_none() {
+    let choice =
+        "profile_options = { s = { choices = { on = { kubespawner_override = { services_enabled = true } } } } }";
+    let text = format!("{TWO}[[options.profile_list]]\ndisplay_name = \"served\"\n{choice}\n");
+    let told = read(&text).unwrap_err();
+    assert!(told.contains("options.profile_list[0] has services_enabled") && told.lines().count() == 1, "{told}");
+    read(&text.replace("services_enabled = true", "services_enabled = false")).unwrap();
+    read(&text.replace("image = \"lab:1\"", "image = \"lab:1\"\nservices_enabled = true")).unwrap();
+}
+
+#[test]
 fn requests_to_another_site_in_clear_are_worth_a_warning() {
     let of = |url: &str| {
         let text = TWO.replace("https://cnaf.example", url);

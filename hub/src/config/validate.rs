@@ -231,15 +231,15 @@ fn kubernetes(config: &Config, blame: &mut impl Blame) {
     for (key, what, remedy) in of_hooks.iter().filter(|(key, ..)| key.starts_with("sites[")) {
         blame(key, what, remedy);
     }
-    let mut of_executors = Vec::new();
+    let mut of_overrides = Vec::new();
     for spawner in config.spawners() {
-        for problem in super::kubernetes::problems_of_executors(spawner, &config.options) {
-            if !of_executors.contains(&problem) {
-                of_executors.push(problem);
+        for problem in super::kubernetes::problems_of_overrides(spawner, &config.options) {
+            if !of_overrides.contains(&problem) {
+                of_overrides.push(problem);
             }
         }
     }
-    for (option, what, remedy) in of_executors {
+    for (option, what, remedy) in of_overrides {
         blame(&option, &what, remedy);
     }
     if !config.spawner.devices.is_empty() {

@@ -40,6 +40,7 @@ pub struct Metrics {
     pub active_users: GaugeVec,
     pub csp_reports: IntCounter,
     pub audit_lost: IntCounter,
+    pub watch_age: GaugeVec,
 }
 
 impl Metrics {
@@ -93,6 +94,12 @@ impl Metrics {
             )?,
             csp_reports: make.counter(prefix, "csp_reports_total", "content security policy violation reports")?,
             audit_lost: make.counter("specola", "audit_lost_total", "Acts that could not be written to the audit")?,
+            watch_age: make.gauges_of(
+                "specola",
+                "watch_age_seconds",
+                "How long ago what is watched for servers that end has said anything",
+                &["spawner"],
+            )?,
             registry: make.registry,
         };
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -151,7 +158,11 @@ impl Maker<'_> {
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
-        self.add(GaugeVec::new(Opts::new(name, help).namespace(self.prefix), labels))
+        self.gauges_of(self.prefix, name, help, labels)
+    }
+
+    fn gauges_of(&self, prefix: &str, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        self.add(GaugeVec::new(Opts::new(name, help).namespace(prefix), labels))
     }
 
     fn counter(&self, prefix: &str, name: &str, help: &str) -> Result<IntCounter> {

@@ -140,6 +140,13 @@ pub fn active_users_counted(counts: [i64; 3]) {
     }
 }
 
+/// How long ago what a driver watches has said anything.
+pub fn watched(spawner: &str, heard: Option<Duration>) {
+    if let (Some(metrics), Some(ago)) = (METRICS.get(), heard) {
+        metrics.watch_age.with_label_values(&[spawner]).set(ago.as_secs_f64());
+    }
+}
+
 /// Everything in Prometheus' text form. `running` is how many servers can be used at this moment.
 pub fn text(running: i64) -> Result<String> {
     let metrics = METRICS.get().context("nothing is counted")?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hub_core::id::{Generation, SpawnerId};
-use hub_core::life::Phase;
+use hub_core::life::{Desired, Phase};
 use hub_store::{Server, Store, StoreError};
 use spawners::{MemoryFull, News, Owned, Sight, Sites, Spawner, Stop};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -20,6 +21,9 @@ const NEWS: usize = 1024;
 
 /// So many servers are looked at at the same time: a spawner that asks another program takes a while for each.
 const LOOKS: usize = 16;
+
+/// So long one that is worth a look may take to be looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until told to stop.
 pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
@@ -32,11 +36,20 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut listening = true;
     let mut first = Some(std::time::Instant::now());
+    let mut looking = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            heard = news.recv(), if listening => match heard {
-                Some(News::Look(server)) => app.keeper.nudge(server),
+            heard = news.recv(), if listening && looking.len() < LOOKS => match heard {
+                Some(News::Look(server)) => {
+                    let app = Arc::clone(&app);
+                    looking.spawn(async move {
+                        if is_worth_it(&app.store, app.driver.as_ref(), &app.keeper, server).await {
+                            app.keeper.nudge(server);
+                        }
+                    });
+                }
+                Some(News::Missed) => ticks.reset_immediately(),
                 Some(News::MemoryFull(full)) => {
                     if let Err(error) = note(&app.store, &full).await {
                         tracing::warn!(user = full.server.user, "a full memory is not told: {error}");
@@ -44,6 +57,7 @@ pub async fn run(app: Arc<App>, period: Duration, stop: CancellationToken) {
                 }
                 None => listening = false,
             },
+            Some(_) = looking.join_next() => {}
             _ = ticks.tick() => {
                 if let Err(error) = once(&app.store, app.driver.as_ref(), &app.keeper).await {
                     tracing::warn!("survey: {error:#}");
@@ -84,6 +98,19 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
     let settled = keeper.settle_devices(&rows).await;
     crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     cleared.and(settled)
+}
+
+/// Whether there is something to do about a server, so that it is taken up, which is three writes. What has no row is left
+/// to the survey.
+pub async fn is_worth_it(store: &Store, driver: &dyn Spawner, keeper: &Keeper, server: SpawnerId) -> bool {
+    match store.server_by_id(server).await {
+        Ok(Some(row)) if row.phase == Phase::Ready && row.desired == Desired::Running => {
+            matches!(tokio::time::timeout(PATIENCE, is_up(driver, keeper, &row)).await, Ok(false))
+        }
+        Ok(Some(row)) => row.phase != Phase::Stopped || row.desired != Desired::Stopped,
+        Ok(None) => false,
+        Err(_) => true,
+    }
 }
 
 async fn is_up(driver: &dyn Spawner, keeper: &Keeper, server: &Server) -> bool {

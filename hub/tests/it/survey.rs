@@ -17,6 +17,7 @@ use crate::harness::{House, Hub};
 
 both!(
     a_ready_server_that_died_is_noticed,
+    what_is_told_of_a_server_is_worth_it_where_row_and_world_differ,
     what_an_older_start_left_is_stopped,
     what_a_late_hub_made_for_a_stopped_server_is_stopped,
     what_belongs_to_no_row_is_stopped,
@@ -47,6 +48,26 @@ async fn a_ready_server_that_died_is_noticed(database: Database) {
     hub.survey().await.unwrap();
     house.expect_nothing_left().await;
     assert_eq!(house.failure().await.unwrap().code, "lost");
+}
+
+async fn what_is_told_of_a_server_is_worth_it_where_row_and_world_differ(database: Database) {
+    let house = House::new(database).await;
+    let hub = house.hub("a").await;
+    let is_worth_it = async |server| survey::is_worth_it(&hub.store, &hub.driver, &hub.keeper, server).await;
+    assert!(!is_worth_it(house.server).await, "it is stopped, and is to be");
+    assert!(!is_worth_it(SpawnerId(house.server.0 + 1000)).await, "nobody knows it");
+    house.world.script(house.server, spawners::fake::Script::Slow);
+    house.want_running(&hub).await;
+    crate::harness::eventually("it is being made", || async { house.world.len() == 1 }).await;
+    assert!(is_worth_it(house.server).await, "it may be up by now");
+    house.world.release(house.server);
+    house.expect_ready().await;
+    assert!(!is_worth_it(house.server).await);
+    house.world.unreachable(true);
+    assert!(!is_worth_it(house.server).await, "nothing can be known");
+    house.world.unreachable(false);
+    house.world.kill(house.server, 9);
+    assert!(is_worth_it(house.server).await);
 }
 
 async fn what_an_older_start_left_is_stopped(database: Database) {
@@ -85,15 +106,16 @@ async fn what_belongs_to_no_row_is_stopped(database: Database) {
 async fn what_is_somebody_elses_by_the_account_on_it_is_stopped(database: Database) {
     let house = House::new(database).await;
     let hub = house.hub("a").await;
-    house.want_running(&hub).await;
-    let row = house.expect_ready().await;
-    let own = hub.keeper.identity(&row);
+    let own = hub.keeper.identity(&house.row().await);
     let others = Identity { account: Some("4711-1".to_owned()), generation: Generation(7), ..own };
     let plan = Plan::new(others, "/user/eve/", vec!["lab".to_owned()]);
     hub.driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    house.want_running(&hub).await;
+    house.expect_ready().await;
+    assert_eq!(house.world.len(), 2);
     hub.survey().await.unwrap();
-    assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)), "{:?}", house.world.calls());
-    assert_eq!(house.expect_ready().await.generation, Generation(1));
+    assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)));
+    assert_eq!((house.expect_ready().await.generation, house.world.len()), (Generation(1), 1));
 }
 
 async fn what_is_left_at_another_site_is_stopped_though_one_is_away(database: Database) {

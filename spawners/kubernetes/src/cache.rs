@@ -1,7 +1,7 @@
 //! The pods of this hub, as its watch told them last. It is listed once, then followed, and listed anew only when the API
 //! server has forgotten what came after.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,14 +17,16 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cluster::Cluster;
+use crate::config::Config;
 use crate::executors;
+use crate::going::{AGAIN, kept_going, seconds};
 use crate::label;
 use crate::pod::{Doing, Pod};
 
-/// A watch is begun anew after so many seconds, where the last one ended. One that has died is noticed by then.
-const WATCH: u32 = 60;
 /// The pauses before a watch is begun again grow from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The pause before all is listed anew, where a watch is refused.
+const LOST: Duration = Duration::from_secs(1);
 /// So many nudges wait to be heard.
 const NUDGES: usize = 4096;
 
@@ -54,6 +56,8 @@ struct Shared {
 struct Table {
     pods: HashMap<String, Arc<Pod>>,
     of_server: HashMap<SpawnerId, Vec<String>>,
+    /// The pods that are known to have their service.
+    served: HashSet<String>,
 }
 
 impl Default for Cache {
@@ -72,16 +76,18 @@ impl Default for Cache {
 
 impl Cache {
     /// Begins to watch, unless that was done. It ends when the cache is dropped.
-    pub fn begin(&self, cluster: &Arc<Cluster>, hub: &str, everywhere: bool) {
+    pub fn begin(&self, cluster: &Arc<Cluster>, config: &Config) {
         self.begun.get_or_init(|| {
             let (shared, cluster, stop) = (Arc::clone(&self.shared), Arc::clone(cluster), self.stop.clone());
-            let selector = label::selector(hub);
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = shared.run(&cluster, &selector, everywhere) => {}
-                }
-            });
+            let (selector, everywhere) = (label::selector(&config.hub), config.enable_user_namespaces);
+            let (watch, selector) =
+                (watcher::Config::default().timeout(seconds(config.watch_timeout)), Arc::new(selector));
+            let watching = move || {
+                let (shared, cluster, selector) = (Arc::clone(&shared), Arc::clone(&cluster), Arc::clone(&selector));
+                let watch = watch.clone().labels(&selector);
+                async move { shared.run(&cluster, watch, everywhere).await }
+            };
+            tokio::spawn(stop.run_until_cancelled_owned(kept_going("the watch of pods", AGAIN, watching)));
         });
     }
 
@@ -125,6 +131,16 @@ impl Cache {
         self.shared.table.read().unwrap_or_else(PoisonError::into_inner).pods.values().cloned().collect()
     }
 
+    /// Whether a pod is known to have its service.
+    pub fn is_served(&self, uid: &str) -> bool {
+        self.shared.table.read().unwrap_or_else(PoisonError::into_inner).served.contains(uid)
+    }
+
+    /// Remembers pods that have their service, for as long as they are there.
+    pub fn note_served(&self, uids: impl IntoIterator<Item = String>) {
+        self.shared.table.write().unwrap_or_else(PoisonError::into_inner).served.extend(uids);
+    }
+
     /// Tells of every change.
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.shared.revision.subscribe()
@@ -137,13 +153,23 @@ impl Cache {
 }
 
 impl Shared {
-    async fn run(&self, cluster: &Cluster, selector: &str, everywhere: bool) {
+    async fn run(&self, cluster: &Cluster, config: watcher::Config, everywhere: bool) {
         let (client, namespace) = cluster.in_time().await;
         let pods: Api<Object> = if everywhere { Api::all(client) } else { Api::namespaced(client, &namespace) };
-        let config = watcher::Config::default().labels(selector).timeout(WATCH);
+        loop {
+            self.follow(cluster, pods.clone(), config.clone()).await;
+            tokio::time::sleep(LOST).await;
+        }
+    }
+
+    /// Lists and follows, until there is no going on from where it was.
+    async fn follow(&self, cluster: &Cluster, pods: Api<Object>, config: watcher::Config) {
         let mut told = std::pin::pin!(kube::runtime::watcher(pods, config).backoff(Pauses(PAUSES.0)));
         let mut listed = Vec::new();
         while let Some(event) = told.next().await {
+            if event.is_ok() {
+                cluster.heard.now();
+            }
             match event {
                 Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(pod) | Event::Apply(pod) | Event::Delete(pod))
@@ -158,17 +184,25 @@ impl Shared {
                 Err(error) => {
                     tracing::debug!("the watch of pods begins again: {error}");
                     *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = error.to_string();
+                    // Told as an event, it is listed anew without a word.
+                    if matches!(&error, watcher::Error::WatchStartFailed(kube::Error::Api(said)) if said.code == 410) {
+                        return;
+                    }
                 }
             }
         }
     }
 
+    /// What there was before the first list is not told: a hub that begins looks at everything by itself.
     fn replace(&self, pods: Vec<Pod>) {
+        let is_first = !*self.synced.borrow();
         let mut fresh = Table::default();
         for pod in pods {
             fresh.put(pod);
         }
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        fresh.served = std::mem::take(&mut table.served);
+        fresh.served.retain(|uid| fresh.pods.contains_key(uid));
         let before = std::mem::replace(&mut *table, fresh);
         let gone = before.pods.iter().filter(|(uid, _)| !table.pods.contains_key(*uid));
         let other = table
@@ -178,7 +212,7 @@ impl Shared {
         let worth: Vec<SpawnerId> =
             gone.chain(other).filter_map(|(_, pod)| pod.identity()).map(|identity| identity.spawner).collect();
         drop(table);
-        worth.into_iter().for_each(|server| self.nudge(server));
+        worth.into_iter().filter(|_| !is_first).for_each(|server| self.nudge(server));
         self.changed();
     }
 
@@ -194,6 +228,7 @@ impl Shared {
     fn remove(&self, pod: &Pod) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.pods.remove(pod.uid());
+        table.served.remove(pod.uid());
         if let Some(server) = pod.identity().map(|identity| identity.spawner) {
             if let Some(uids) = table.of_server.get_mut(&server) {
                 uids.retain(|uid| uid != pod.uid());

@@ -12,6 +12,7 @@ use spawners::Unreachable;
 use tokio::sync::OnceCell;
 
 use crate::config::{Access, Config};
+use crate::ear::{Ear, Heard};
 
 /// The pauses before a request is tried again grow from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -53,7 +54,11 @@ pub(crate) struct Cluster {
     namespace: Option<String>,
     request: Duration,
     retry: Duration,
+    /// No answer may be silent for longer: a watch is begun anew before that.
+    silence: Duration,
     connected: OnceCell<Connected>,
+    /// When the watch of pods was answered last.
+    pub heard: Heard,
 }
 
 struct Connected {
@@ -74,7 +79,9 @@ impl Cluster {
             namespace: config.namespace.clone(),
             request: config.request_timeout,
             retry: config.retry_timeout,
+            silence: config.watch_timeout.mul_f64(1.5).max(config.request_timeout),
             connected: OnceCell::new(),
+            heard: Heard::default(),
         }
     }
 
@@ -111,11 +118,13 @@ impl Cluster {
         }
         config.accept_invalid_certs |= !access.verify;
         config.connect_timeout = Some(self.request);
-        // Watches are long. Requests have their limit here, and are tried again here.
-        config.read_timeout = None;
+        // Watches are long, and one that is never answered ends too. Requests have their limit here, and are tried again here.
+        config.read_timeout = Some(self.silence);
         config.default_retry = false;
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        Ok(Connected { client: Client::try_from(config)?, namespace })
+        let client = Client::try_from(config)?;
+        let client = Client::new(Ear { client, heard: self.heard.clone() }, namespace.clone());
+        Ok(Connected { client, namespace })
     }
 
     pub async fn client(&self) -> Result<Client, Unreachable> {

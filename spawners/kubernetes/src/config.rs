@@ -23,6 +23,8 @@ pub struct Config {
     pub access: Access,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// How long a watch lasts before it is begun anew. One that has died is noticed soon after.
+    pub watch_timeout: Duration,
     /// How long a start may take, as far as whoever starts it has said.
     pub start_timeout: Option<Duration>,
     /// How long a request is tried again for, when the cluster fails or is too busy.
@@ -90,6 +92,7 @@ impl Config {
             site: None,
             access: Access { verify: true, ..Access::default() },
             request_timeout: Duration::from_secs(3),
+            watch_timeout: Duration::from_secs(60),
             start_timeout: None,
             retry_timeout: Duration::from_secs(30),
             namespace: None,

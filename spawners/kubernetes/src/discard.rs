@@ -99,10 +99,14 @@ impl Parts {
         }
     }
 
-    /// Whether any pod of the namespace has it, whoever made it.
+    /// Whether any pod of the namespace has it, whoever made it. That none has is asked of all that there are.
     async fn is_used(&self, namespace: &str, claim: &str) -> Result<bool, Unreachable> {
+        let has = |pod: &Pod| pod.claims().any(|name| name == claim);
+        if self.cache.all().iter().any(|pod| pod.namespace() == namespace && has(pod)) {
+            return Ok(true);
+        }
         let api: Api<Object> = self.cluster.of(namespace).await?;
         let pods = self.cluster.list(&api).await.map_err(|fault| fault.unreachable())?;
-        Ok(pods.into_iter().map(Pod).any(|pod| pod.claims().any(|name| name == claim)))
+        Ok(pods.into_iter().map(Pod).any(|pod| has(&pod)))
     }
 }

@@ -1,7 +1,7 @@
 //! The driver: the verbs of `Spawner`.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod as Object;
@@ -13,7 +13,7 @@ use spawners::{
     Started, Stop, Unreachable,
 };
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Cache;
@@ -43,8 +43,8 @@ pub(crate) struct Parts {
     pub cluster: Arc<Cluster>,
     pub cache: Cache,
     pub events: Events,
-    /// The pods that are known to have their service.
-    pub served: Mutex<HashSet<String>>,
+    /// Done once the services that there are were looked at.
+    pub services: OnceCell<()>,
 }
 
 impl Kubernetes {
@@ -54,7 +54,7 @@ impl Kubernetes {
         Self::check(&config)?;
         let cluster = Arc::new(Cluster::new(&config));
         let (cache, events) = (Cache::default(), Events::default());
-        Ok(Self { parts: Arc::new(Parts { config, cluster, cache, events, served: Mutex::default() }) })
+        Ok(Self { parts: Arc::new(Parts { config, cluster, cache, events, services: OnceCell::new() }) })
     }
 
     /// Checks a configuration. The error is the option, and what is wrong with it.
@@ -66,9 +66,9 @@ impl Kubernetes {
 impl Parts {
     /// Begins to watch the pods of this hub.
     pub(crate) fn begin(&self) {
-        self.cache.begin(&self.cluster, &self.config.hub, self.config.enable_user_namespaces);
+        self.cache.begin(&self.cluster, &self.config);
         if self.config.events_enabled {
-            self.events.begin(&self.cluster, self.config.enable_user_namespaces);
+            self.events.begin(&self.cluster, &self.config);
         }
     }
 
@@ -229,17 +229,19 @@ impl Spawner for Kubernetes {
                 () = stop.cancelled() => return,
                 server = nudges.recv() => server,
             };
-            match server {
-                Ok(server) => {
-                    if news.send(News::Look(server)).await.is_err() {
-                        return;
-                    }
-                }
-                // What was missed is found by the next survey.
-                Err(RecvError::Lagged(_)) => {}
+            let told = match server {
+                Ok(server) => News::Look(server),
+                Err(RecvError::Lagged(_)) => News::Missed,
                 Err(RecvError::Closed) => return,
+            };
+            if news.send(told).await.is_err() {
+                return;
             }
         }
+    }
+
+    fn heard(&self) -> Option<Duration> {
+        Some(self.parts.cluster.heard.ago())
     }
 
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::going::{AGAIN, kept_going, seconds};
 
 /// So many are remembered for those who begin to listen after they were told.
 const REMEMBERED: usize = 4096;
@@ -45,15 +47,17 @@ impl Default for Events {
 
 impl Events {
     /// Begins to watch, unless that was done. It ends when this is dropped.
-    pub fn begin(&self, cluster: &Arc<Cluster>, everywhere: bool) {
+    pub fn begin(&self, cluster: &Arc<Cluster>, config: &Config) {
         self.begun.get_or_init(|| {
             let (shared, cluster, stop) = (Arc::clone(&self.shared), Arc::clone(cluster), self.stop.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = watch(&shared, &cluster, everywhere) => {}
-                }
-            });
+            let everywhere = config.enable_user_namespaces;
+            let of_pods = watcher::Config::default().fields("involvedObject.kind=Pod");
+            let of_pods = of_pods.timeout(seconds(config.watch_timeout));
+            let watching = move || {
+                let (shared, cluster, config) = (Arc::clone(&shared), Arc::clone(&cluster), of_pods.clone());
+                async move { watch(&shared, &cluster, config, everywhere).await }
+            };
+            tokio::spawn(stop.run_until_cancelled_owned(kept_going("the watch of events", AGAIN, watching)));
         });
     }
 
@@ -117,10 +121,9 @@ impl Shared {
 }
 
 /// Follows the events of pods. What cannot be heard is no loss but of words.
-async fn watch(shared: &Mutex<Shared>, cluster: &Cluster, everywhere: bool) {
+async fn watch(shared: &Mutex<Shared>, cluster: &Cluster, config: watcher::Config, everywhere: bool) {
     let (client, namespace) = cluster.in_time().await;
     let events: Api<Event> = if everywhere { Api::all(client) } else { Api::namespaced(client, &namespace) };
-    let config = watcher::Config::default().fields("involvedObject.kind=Pod");
     let mut told = std::pin::pin!(watcher(events, config).default_backoff());
     while let Some(event) = told.next().await {
         match event {

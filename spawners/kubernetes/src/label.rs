@@ -22,6 +22,8 @@ pub(crate) const SITE: &str = "specola.site";
 pub(crate) const PREFIX: &str = "specola.prefix";
 /// The annotation with the name it is reached by, when it is not the pod's address.
 pub(crate) const HOST: &str = "specola.host";
+/// The annotation with the kind of addresses it listens on, 4 or 6: a pod may have both.
+pub(crate) const FAMILY: &str = "specola.family";
 /// The annotation of pods that have a service.
 pub(crate) const SERVED: &str = "specola.served";
 /// The annotation of pods whose server speaks TLS.

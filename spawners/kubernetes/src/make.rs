@@ -192,6 +192,8 @@ impl Recipe {
         if let Some(host) = self.host(&names)? {
             annotations.insert(label::HOST.to_owned(), host);
         }
+        let family = if config.ip.contains(':') { "6" } else { "4" };
+        annotations.insert(label::FAMILY.to_owned(), family.to_owned());
         if shape.services_enabled {
             annotations.insert(label::SERVED.to_owned(), "yes".to_owned());
         }

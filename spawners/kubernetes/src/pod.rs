@@ -142,8 +142,14 @@ impl Pod {
         self.doing() == Doing::Running && statuses.is_some_and(|statuses| statuses.iter().all(|status| status.ready))
     }
 
+    /// Its address, of those it has the one that the server listens on.
     pub fn address(&self) -> Option<&str> {
-        self.status()?.pod_ip.as_deref().filter(|address| !address.is_empty())
+        let status = self.status()?;
+        let all = status.pod_ips.iter().flatten().map(|address| address.ip.as_str());
+        let of_family = self.annotation(label::FAMILY).and_then(|family| {
+            all.filter(|address| !address.is_empty()).find(|address| address.contains(':') == (family == "6"))
+        });
+        of_family.or(status.pod_ip.as_deref()).filter(|address| !address.is_empty())
     }
 
     /// The port that the server listens on.
@@ -275,6 +281,21 @@ mod tests {
         let mut pod = pod(state(json!({"running": {}})));
         pod.0.status.as_mut().unwrap().pod_ip = Some("fd00::7".into());
         assert_eq!(pod.sight(None), Some(Sight::Up { url: "http://[fd00::7]:8888/user/a/".into() }));
+    }
+
+    #[test]
+    fn of_two_addresses_the_one_that_the_server_listens_on_is_its_own() {
+        let mut pod = pod(state(json!({"running": {}})));
+        pod.0.status.as_mut().unwrap().pod_ip = Some("fd00::7".into());
+        let both = json!([{"ip": "fd00::7"}, {"ip": "10.0.0.7"}]);
+        pod.0.status.as_mut().unwrap().pod_ips = serde_json::from_value(both).unwrap();
+        assert_eq!(pod.address(), Some("fd00::7"), "as the cluster has it, where nothing is known");
+        for (family, address) in [("4", "10.0.0.7"), ("6", "fd00::7")] {
+            pod.0.metadata.annotations.as_mut().unwrap().insert(label::FAMILY.into(), family.into());
+            assert_eq!(pod.address(), Some(address));
+        }
+        pod.0.status.as_mut().unwrap().pod_ips = None;
+        assert_eq!(pod.address(), Some("fd00::7"), "it has no other");
     }
 
     #[test]

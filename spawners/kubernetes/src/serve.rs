@@ -2,12 +2,11 @@
 //! whoever finds the pod up makes sure of it too.
 
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use serde_json::json;
 use spawners::{StartError, Unreachable};
 
@@ -26,15 +25,35 @@ const SOON: Duration = Duration::from_millis(100);
 impl Parts {
     /// Makes the service of a pod that has one, unless this hub did so before.
     pub(crate) async fn serve(&self, pod: &Pod) -> Result<(), StartError> {
-        if !pod.is_served() || self.served.lock().unwrap_or_else(PoisonError::into_inner).contains(pod.uid()) {
+        if !pod.is_served() || self.cache.is_served(pod.uid()) {
             return Ok(());
         }
-        self.make_service(pod).await?;
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.cache.is_synced() {
-            served.retain(|uid| self.cache.get(uid).is_some());
+        // A hub that begins finds those of all servers with one request. What is not found is made sure of by itself.
+        let find = async || {
+            if let Err(fault) = self.find_services().await {
+                tracing::debug!("services are not listed: {}", fault.unreachable());
+            }
+        };
+        self.services.get_or_init(find).await;
+        if !self.cache.is_served(pod.uid()) {
+            self.make_service(pod).await?;
+            self.cache.note_served([pod.uid().to_owned()]);
         }
-        served.insert(pod.uid().to_owned());
+        Ok(())
+    }
+
+    /// Notes which pods have a service, as far as the API server remembers.
+    async fn find_services(&self) -> Result<(), Fault> {
+        let client = self.cluster.client().await.map_err(Fault::Unheard)?;
+        let api: Api<Service> = if self.config.enable_user_namespaces {
+            Api::all(client)
+        } else {
+            Api::namespaced(client, self.cluster.namespace().await.map_err(Fault::Unheard)?)
+        };
+        let parameters = ListParams::default().labels(&label::selector(&self.config.hub)).match_any();
+        let services = self.cluster.ask(api.list_metadata(&parameters)).await?;
+        let owners = services.items.into_iter().filter_map(|service| service.metadata.owner_references).flatten();
+        self.cache.note_served(owners.map(|owner| owner.uid));
         Ok(())
     }
 

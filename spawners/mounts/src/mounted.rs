@@ -320,6 +320,10 @@ impl Spawner for Mounted {
         tokio::join!(self.0.driver.watch(news, stop.clone()), self.0.tend(stop));
     }
 
+    fn heard(&self) -> Option<Duration> {
+        self.0.driver.heard()
+    }
+
     async fn logs(&self, server: &Identity, state: &Value, lines: usize) -> Result<String, Unreachable> {
         self.0.driver.logs(server, state, lines).await
     }

@@ -63,3 +63,17 @@ async fn a_hub_whose_proxy_was_not_heard_is_not_ready_and_says_which_part() {
     assert_eq!((answer.status, answer.json()["parts"]["database"].as_str()), (503, Some("failed")));
     assert_eq!(send(&site, request("GET", "/hub/health")).await.status, 200);
 }
+
+#[actix_web::test]
+async fn a_hub_whose_servers_are_pods_tells_of_its_cluster_and_is_ready_without_it() {
+    let kubernetes = "[spawner]\ndriver = \"kubernetes\"\n[spawner.kubernetes]\nimage = \"lab:1\"\nk8s_api_host = \"http://127.0.0.1:9\"\n";
+    let house = House::changed("", |settings| settings.replace("[spawner]\ncmd = [\"true\"]\n", kubernetes)).await;
+    let (site, app) = (house.site().await, house.app());
+    app.store.ack("proxy", 1, app.now()).await.unwrap();
+    let answer = send(&site, request("GET", "/hub/health/ready")).await;
+    assert_eq!((answer.status, answer.json()["parts"]["cluster"].as_str()), (200, Some("ok")), "it has just begun");
+    let _ = specola::metrics::begin(&specola::config::Environment::new());
+    specola::metrics::watched("kubernetes", app.driver.heard());
+    let text = specola::metrics::text(0).unwrap();
+    assert!(text.contains("specola_watch_age_seconds{spawner=\"kubernetes\"}"), "{text}");
+}

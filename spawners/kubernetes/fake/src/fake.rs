@@ -119,6 +119,16 @@ impl Fake {
         self.server.store.forget();
     }
 
+    /// Remembers what there is, for lists that are stale.
+    pub fn remember(&self) {
+        self.server.store.remember();
+    }
+
+    /// How many requests for what is in a cache there were (`resourceVersion=0`) that begin so.
+    pub fn asked_of_cache(&self, of: &str) -> usize {
+        self.server.asked(&format!("CACHED {of}"))
+    }
+
     /// Lets watches say nothing, or speak again.
     pub fn silence(&self, silent: bool) {
         self.server.silent.send_replace(silent);

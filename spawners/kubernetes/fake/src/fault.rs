@@ -27,6 +27,9 @@ pub enum How {
     Hangs,
     /// It is done after so many milliseconds.
     Late(u64),
+    /// A list is as it was when [`crate::Fake::remember`] was called, as by an API server that lags behind. What is begun with
+    /// it tells what came after.
+    Stale,
     /// Nothing goes wrong.
     Passes,
 }

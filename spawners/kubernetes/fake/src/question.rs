@@ -109,6 +109,11 @@ impl Question {
         })
     }
 
+    /// Whether a watch may tell how far it is.
+    pub fn bookmarks(&self) -> bool {
+        self.query.get("allowWatchBookmarks").is_some_and(|wanted| wanted == "true")
+    }
+
     pub fn number(&self, name: &str) -> Option<u64> {
         self.query.get(name)?.parse().ok()
     }

@@ -88,6 +88,9 @@ impl Server {
     fn count(&self, line: &str, question: &Question) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         *asked.by_line.entry(line.to_owned()).or_default() += 1;
+        if question.number("resourceVersion") == Some(0) && !question.watches {
+            *asked.by_line.entry(format!("CACHED {line}")).or_default() += 1;
+        }
         *asked.by_right.entry(format!("{} {}", question.verb(), question.resource())).or_default() += 1;
     }
 
@@ -111,6 +114,7 @@ impl Server {
                 return status(500, "InternalError", "etcdserver: request timed out");
             }
             How::Late(milliseconds) => tokio::time::sleep(Duration::from_millis(milliseconds)).await,
+            How::Stale => return self.list(&question, true),
             How::Passes => {}
         }
         if question.watches { self.watch(question) } else { self.act(&method, &question, body) }
@@ -118,7 +122,7 @@ impl Server {
 
     fn act(self: &Arc<Self>, method: &Method, question: &Question, body: Value) -> Answer {
         match (method, &question.name) {
-            (&Method::GET, None) => self.list(question),
+            (&Method::GET, None) => self.list(question, false),
             (&Method::GET, Some(name)) if question.log => self.log(&question.key(name)),
             (&Method::GET, Some(name)) => self.shown(&question.key(name), self.store.get(&question.key(name))),
             (&Method::POST, None) => self.create(question, body),
@@ -145,10 +149,15 @@ impl Server {
         }
     }
 
-    fn list(&self, question: &Question) -> Answer {
+    fn list(&self, question: &Question, stale: bool) -> Answer {
         let number = |name: &str| question.number(name).and_then(|number| usize::try_from(number).ok());
         let (first, limit) = (number("continue").unwrap_or(0), number("limit").unwrap_or(usize::MAX));
-        let (all, version) = self.store.list(&question.kind, |object| question.takes(&question.kind, object));
+        let takes = |object: &Value| question.takes(&question.kind, object);
+        let (all, version) = if stale {
+            self.store.list_of_before(&question.kind, takes)
+        } else {
+            self.store.list(&question.kind, takes)
+        };
         let items: Vec<&Value> = all.iter().skip(first).take(limit).map(AsRef::as_ref).collect();
         let mut metadata = json!({ "resourceVersion": version.to_string() });
         let next = first + items.len();

@@ -62,6 +62,8 @@ struct State {
     log: VecDeque<Arc<Change>>,
     /// What came before this version is forgotten.
     oldest: u64,
+    /// What there was when it was remembered, and its version.
+    before: (BTreeMap<Key, Arc<Value>>, u64),
     /// What pods wrote, by their names.
     written: HashMap<String, String>,
 }
@@ -85,10 +87,23 @@ impl Store {
     /// The objects of a kind that are wanted, and the version of all there is.
     pub fn list(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> (Vec<Arc<Value>>, u64) {
         let state = self.lock();
-        let from = (kind.to_owned(), String::new(), String::new());
-        let of_kind = state.objects.range(from..).take_while(|((found, ..), _)| found == kind);
-        let found = of_kind.map(|(_, object)| object).filter(|object| wanted(object)).cloned().collect();
-        (found, state.version)
+        (among(&state.objects, kind, wanted), state.version)
+    }
+
+    /// The same as it was when it was remembered.
+    pub fn list_of_before(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> (Vec<Arc<Value>>, u64) {
+        let state = self.lock();
+        (among(&state.before.0, kind, wanted), state.before.1)
+    }
+
+    /// Remembers what there is.
+    pub fn remember(&self) {
+        let mut state = self.lock();
+        state.before = (state.objects.clone(), state.version);
+    }
+
+    pub fn version(&self) -> u64 {
+        self.lock().version
     }
 
     /// Puts something there, unless something of that name is.
@@ -206,6 +221,12 @@ impl Store {
     pub fn written(&self, pod: &str) -> String {
         self.lock().written.get(pod).cloned().unwrap_or_default()
     }
+}
+
+fn among(objects: &BTreeMap<Key, Arc<Value>>, kind: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Arc<Value>> {
+    let from = (kind.to_owned(), String::new(), String::new());
+    let of_kind = objects.range(from..).take_while(|((found, ..), _)| found == kind);
+    of_kind.map(|(_, object)| object).filter(|object| wanted(object)).cloned().collect()
 }
 
 /// As Kubernetes writes times.

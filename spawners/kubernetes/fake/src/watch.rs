@@ -30,13 +30,23 @@ impl Server {
                 () = server.follow(&question, followed, &sender) => {}
                 _ = cut.changed() => {}
                 () = sender.closed() => {}
-                () = tokio::time::sleep(Duration::from_secs(seconds)) => {}
+                () = tokio::time::sleep(Duration::from_secs(seconds)) => {
+                    // As a real one does before it ends a watch: what came after this was told.
+                    if question.bookmarks() && !*server.silent.borrow() {
+                        let _ = sender.send(server.bookmark()).await;
+                    }
+                }
             }
         });
         let frames = futures_util::stream::unfold(receiver, |mut receiver| async move {
             receiver.recv().await.map(|bytes| (Ok::<_, Infallible>(Frame::data(bytes)), receiver))
         });
         json_of(Response::new(BodyExt::boxed(StreamBody::new(frames))))
+    }
+
+    fn bookmark(&self) -> Bytes {
+        let metadata = json!({ "resourceVersion": self.store.version().to_string() });
+        line("BOOKMARK", &json!({ "kind": "Object", "apiVersion": "v1", "metadata": metadata }))
     }
 
     async fn follow(&self, question: &Question, followed: Option<Followed>, sender: &mpsc::Sender<Bytes>) {

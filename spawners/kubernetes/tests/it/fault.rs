@@ -1,6 +1,6 @@
 //! An API server that fails, is too busy, or not there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_kubernetes::{Fault, How};
 use serde_json::Value;
@@ -115,4 +115,96 @@ async fn a_watch_that_says_nothing_declares_nobody_dead() {
     let started = ground.start(&plan).await.unwrap();
     let sight = driver.look(&plan.identity, &started.state).await.unwrap();
     assert_eq!(sight, Sight::Up { url: started.url });
+}
+
+/// What a start or a look hangs on is asked for, by its name or its number.
+#[tokio::test]
+async fn a_list_that_is_stale_judges_nobody() {
+    let mut ground = fake().await;
+    crate::storage::with_storage(&mut ground);
+    let gone = ground.plan(2, 1);
+    let left = ground.start(&gone).await.unwrap();
+    ground.fake().remember();
+    // Since then one has started, and the other one ended.
+    let plan = ground.plan(1, 1);
+    let started = ground.start(&plan).await.unwrap();
+    ground.fake().take("pods", "labs", "jupyter-user2");
+    let pods = "GET /api/v1/namespaces/labs/pods";
+    ground.fake().fail(Fault::new(pods, 1, How::Stale));
+    // Nothing that came after is told for a while.
+    ground.fake().silence(true);
+    let driver = ground.driver();
+    let listed = driver.list_owned().await.unwrap();
+    assert_eq!(listed.iter().map(|owned| owned.identity.spawner).collect::<Vec<_>>(), [gone.identity.spawner]);
+    assert_eq!(driver.look(&plan.identity, &started.state).await.unwrap(), Sight::Up { url: started.url.clone() });
+    // Whoever takes it for a stray stops what has gone, and nothing else.
+    driver.stop(&gone.identity, &left.state, Stop { force: true }).await.unwrap();
+    assert_eq!(ground.names().await, ["jupyter-user1"]);
+    let again = driver.start(&plan, &started.state, &Paper::default()).await.unwrap();
+    assert_eq!((again.url, ground.names().await.len()), (started.url, 1), "it is adopted");
+    ground.fake().silence(false);
+    eventually("the watch tells the rest", || async {
+        let listed = driver.list_owned().await.unwrap();
+        listed.len() == 1 && listed[0].identity == plan.identity
+    })
+    .await;
+}
+
+/// The pods of a list that is made anew may be those of before.
+#[tokio::test]
+async fn a_stale_list_in_place_of_a_watch_that_was_lost_judges_nobody() {
+    let ground = fake().await;
+    let driver = ground.driver();
+    driver.list_owned().await.unwrap();
+    ground.fake().remember();
+    let plan = ground.plan(1, 1);
+    let started = driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
+    eventually("it is known", || async { driver.list_owned().await.unwrap().len() == 1 }).await;
+    ground.fake().silence(true);
+    let refused = How::says(410, "Expired", "too old");
+    ground.fake().fail(Fault::new("WATCH GET /api/v1/namespaces/labs/pods", 1, refused));
+    ground.fake().fail(Fault::new("GET /api/v1/namespaces/labs/pods", 1, How::Stale));
+    ground.fake().cut();
+    eventually("it is unknown again", || async { driver.list_owned().await.unwrap().is_empty() }).await;
+    assert_eq!(driver.look(&plan.identity, &started.state).await.unwrap(), Sight::Up { url: started.url });
+    assert_eq!(
+        driver.look(&plan.identity, &Value::Null).await.unwrap(),
+        driver.look(&plan.identity, &started.state).await.unwrap()
+    );
+    ground.fake().silence(false);
+    eventually("the watch tells of it", || async { driver.list_owned().await.unwrap().len() == 1 }).await;
+}
+
+#[tokio::test]
+async fn a_watch_that_is_never_answered_is_begun_again() {
+    let mut ground = fake().await;
+    ground.config.watch_timeout = Duration::from_secs(1);
+    ground.fake().fail(Fault::new("WATCH GET /api/v1/namespaces/labs/pods", 1, How::Hangs));
+    let driver = ground.driver();
+    driver.list_owned().await.unwrap();
+    ground.start(&ground.plan(1, 1)).await.unwrap();
+    eventually("it is heard of", || async { driver.list_owned().await.unwrap().len() == 1 }).await;
+}
+
+/// A bookmark tells how far a watch is that had nothing to tell.
+#[tokio::test]
+async fn a_watch_that_had_nothing_to_tell_goes_on_without_a_list() {
+    let mut ground = fake().await;
+    ground.config.watch_timeout = Duration::from_secs(1);
+    let (driver, begun) = (ground.driver(), Instant::now());
+    driver.list_owned().await.unwrap();
+    let (pods, watch) = ("GET /api/v1/namespaces/labs/pods", "WATCH GET /api/v1/namespaces/labs/pods");
+    eventually("it is followed", || async { ground.fake().asked(watch) == 1 }).await;
+    ground.fake().forget();
+    eventually("it is followed for the third time", || async { ground.fake().asked(watch) == 3 }).await;
+    assert_eq!(ground.fake().asked(pods), 1, "what is forgotten was told");
+    assert!(driver.heard().unwrap() < begun.elapsed());
+    // While it is not answered nothing is heard.
+    ground.fake().fail(Fault::new(watch, usize::MAX, How::says(503, "ServiceUnavailable", "no")));
+    let before = ground.fake().asked(watch);
+    eventually("it is refused", || async { ground.fake().asked(watch) > before + 1 }).await;
+    let silent = Instant::now();
+    let before = ground.fake().asked(watch);
+    eventually("it is refused again", || async { ground.fake().asked(watch) > before }).await;
+    assert!(driver.heard().unwrap() >= silent.elapsed());
 }

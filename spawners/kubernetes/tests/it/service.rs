@@ -78,6 +78,37 @@ async fn a_server_whose_start_was_cut_off_gets_its_service() {
 }
 
 #[tokio::test]
+async fn a_hub_that_begins_finds_all_services_with_one_request() {
+    let mut ground = fake().await;
+    ground.shape(json!({ "services_enabled": true }));
+    for row in 1..=3 {
+        ground.start(&ground.plan(row, 1)).await.unwrap();
+    }
+    ground.fake().take("services", "labs", "jupyter-user3");
+    let services = "/api/v1/namespaces/labs/services";
+    let asked = || ["POST", "GET"].map(|verb| ground.fake().asked(&format!("{verb} {services}")));
+    let (driver, before) = (ground.driver(), asked());
+    driver.list_owned().await.unwrap();
+    for row in [1, 2, 3, 1] {
+        driver.look(&ground.identity(row, 1), &Value::Null).await.unwrap();
+    }
+    assert_eq!(asked(), [before[0] + 1, before[1] + 1], "the one that is missing is made");
+    assert!(ground.services().get_opt("jupyter-user3").await.unwrap().is_some());
+}
+
+/// Who may not list them makes sure of each.
+#[tokio::test]
+async fn services_that_cannot_be_listed_are_made_sure_of_one_by_one() {
+    let mut ground = fake().await;
+    ground.shape(json!({ "services_enabled": true }));
+    let of = "GET /api/v1/namespaces/labs/services";
+    ground.fake().fail(Fault::new(of, 1, How::says(403, "Forbidden", "cannot list services")));
+    let started = ground.start(&ground.plan(1, 1)).await.unwrap();
+    assert!(started.url.contains("jupyter-user1.labs.svc"), "{}", started.url);
+    assert!(ground.services().get_opt("jupyter-user1").await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_not_known_to_be_theirs_is_not_taken() {
     let mut ground = fake().await;
     ground.config.enable_user_namespaces = true;

@@ -260,6 +260,49 @@ async fn whoever_uses_a_claim_is_found_among_many_by_a_server_that_fails_once() 
     assert_eq!(claims(&ground).await, Vec::<String>::new());
 }
 
+/// A namespace may have the claims of a hundred thousand people.
+#[tokio::test]
+async fn claims_are_asked_for_by_name_and_once_from_memory() {
+    let mut ground = fake().await;
+    with_storage(&mut ground);
+    let (all, own) = ("GET /api/v1/namespaces/labs/persistentvolumeclaims", "claim-user1");
+    let busy = How::says(503, "ServiceUnavailable", "no");
+    // Also the one by name begins so: the first is for it.
+    ground.fake().fail_after(1, Fault::new(all, 1, busy));
+    let started = ground.start(&ground.plan(1, 1)).await.unwrap();
+    let asked = |ground: &Ground| {
+        let by_name = ground.fake().asked(&format!("{all}/"));
+        (by_name, ground.fake().asked(all) - by_name, ground.fake().asked_of_cache(all))
+    };
+    let (by_name, lists, of_memory) = asked(&ground);
+    assert!(by_name >= 1 && lists == 2 && of_memory == 2, "once more, as it failed: {:?}", (by_name, lists, of_memory));
+    // The next start finds it by its name.
+    let driver = ground.driver();
+    driver.start(&ground.plan(1, 2), &started.state, &contract::Paper::default()).await.unwrap();
+    assert_eq!(asked(&ground).1, 2);
+    assert_eq!(claims(&ground).await, [own]);
+}
+
+#[tokio::test]
+async fn a_claim_that_a_known_pod_has_is_kept_without_a_list_of_all_pods() {
+    let mut ground = fake().await;
+    with_storage(&mut ground);
+    ground.shape(json!({ "pvc_name_template": "claim-{username}" }));
+    let home = ground.plan(1, 1);
+    let started = ground.start(&home).await.unwrap();
+    let mut gpu = with_name(&ground.plan(2, 1), "user1", home.identity.account.as_deref().unwrap());
+    gpu.identity.server = "gpu".into();
+    ground.start(&gpu).await.unwrap();
+    let driver = ground.driver();
+    driver.list_owned().await.unwrap();
+    contract::stop(&driver, &home.identity, &started.state).await;
+    let pods = "GET /api/v1/namespaces/labs/pods";
+    let before = ground.fake().asked(pods);
+    driver.forget(&home.identity, &Value::Null).await.unwrap();
+    assert_eq!(claims(&ground).await, ["claim-user1"]);
+    assert_eq!(ground.fake().asked(pods), before + 2, "only its own pods are asked for");
+}
+
 /// The same plan for somebody of this name and account.
 pub fn with_name(plan: &spawners::Plan, user: &str, account: &str) -> spawners::Plan {
     let mut plan = plan.clone();
