@@ -40,6 +40,10 @@ const NAMES: &[(&str, &str)] = &[
     ("singleuser.cloudMetadata.enabled", "singleuser.cloudMetadata.blockWithIptables"),
 ];
 
+/// Their profiles, in which null takes away what would be there otherwise.
+const PROFILES: &str = "singleuser.profileList";
+const NULLS: &str = "Where it takes something away, put the list into a file by hub.extraFiles, and name that in hub.config.options.profile_list_file (docs/options.md).";
+
 /// Sorts values into ours and what has no place. `draft` is a file that may be written, and is removed.
 pub fn carry(theirs: Value, draft: &Path) -> Result<Carried> {
     let mut theirs = match theirs {
@@ -83,7 +87,13 @@ impl Carried {
             None => self.nowhere(path, "there is no such value"),
             Some(of) => match schema::fault(of, &value) {
                 Some(fault) => self.nowhere(path, &fault),
-                None => self.set(&ours, value),
+                None => {
+                    // The chart writes them as TOML, which has no such thing.
+                    if path == PROFILES && holds_null(&value) {
+                        self.leave(&format!("{path} (null in it)"), "null is left out there".to_owned(), NULLS);
+                    }
+                    self.set(&ours, value);
+                }
             },
         }
     }
@@ -185,6 +195,15 @@ fn ours(path: &str) -> String {
 fn is_divided(schema: &Value, path: &str) -> bool {
     let is_part = NAMES.iter().any(|(theirs, _)| theirs.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')));
     path.is_empty() || is_part || place(schema, &ours(path)).is_some_and(schema::has_members)
+}
+
+fn holds_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(holds_null),
+        Value::Object(fields) => fields.values().any(holds_null),
+        _ => false,
+    }
 }
 
 /// Whether null at this place changes nothing: nothing is there without it either, or it is a heading with nothing below.

@@ -42,6 +42,7 @@ fn the_values_of_a_site_are_carried_but_for_what_is_their_programs_own() {
             "singleuser.allowPrivilegeEscalation",
             "singleuser.cpu.guarantee",
             "singleuser.extraFiles",
+            "singleuser.profileList (null in it)",
             "singleuser.profileLst",
             "singleuser.storage.dynamic.volumeNameTemplate",
         ]
