@@ -99,11 +99,16 @@ impl Parts {
         }
     }
 
-    /// Whether any pod of the namespace has it, whoever made it. That none has is asked of all that there are.
+    /// Whether any pod of the namespace has it, whoever made it. One that is remembered may have gone a moment ago and is
+    /// asked for; that none has it is asked of all that there are.
     async fn is_used(&self, namespace: &str, claim: &str) -> Result<bool, Unreachable> {
         let has = |pod: &Pod| pod.claims().any(|name| name == claim);
-        if self.cache.all().iter().any(|pod| pod.namespace() == namespace && has(pod)) {
-            return Ok(true);
+        for known in self.cache.all().iter().filter(|pod| pod.namespace() == namespace && has(pod)) {
+            let pod: Option<Object> =
+                self.cluster.find(namespace, known.name()).await.map_err(|fault| fault.unreachable())?;
+            if pod.is_some_and(|pod| has(&Pod(pod))) {
+                return Ok(true);
+            }
         }
         let api: Api<Object> = self.cluster.of(namespace).await?;
         let pods = self.cluster.list(&api).await.map_err(|fault| fault.unreachable())?;
