@@ -206,6 +206,19 @@ def noticed(port, fake, pods):
     return took
 
 
+def listed(port, page=200):
+    """Seconds in which all who have a server are read, page by page, and how many there are."""
+    api, began, found = Api(port), time.monotonic(), 0
+    while True:
+        status, body = api.ask("GET", f"/users?state=active&limit={page}&offset={found}")
+        if status != 200:
+            raise RuntimeError(f"a list: status {status}: {body[:500]}")
+        count = len(json.loads(body))
+        found += count
+        if count < page:
+            return time.monotonic() - began, found
+
+
 def of_hub(hub, mark):
     """The processes of the hub itself."""
     for process in machine.marked(mark):
@@ -255,6 +268,8 @@ def measured(root, hub, mark, fake, names):
     again = fake.asked()
     found["asked at rest"] = sum(again.values()) - sum(counts.values())
     found["rested"] = time.monotonic() - at_rest
+    found["list"], count = listed(hub.hub_port)
+    assert count == len(names), count
     found["noticed"] = noticed(hub.hub_port, fake, pods[:: max(1, len(pods) // FAILED)][:FAILED])
     return found
 
@@ -281,6 +296,7 @@ def rows(count, found):
     yield "of so many 10 s, with an answer that was none", f"{len(windows) + found['windows refused']} / {found['windows refused']}"
     yield "API with all: median, longest, ms", " / ".join(
         f"{found['at rest'][name] / 1000:.1f}" for name in ("median", "longest"))
+    yield "list of all who have a server, in pages of 200, s", f"{found['list']:.2f}"
     yield "requests at the API server, a server", f"{sum(found['asked'].values()) / count:.2f}"
     for verb, asked in sorted(found["asked"].items()):
         yield f"  {verb}", f"{asked:,}"

@@ -144,6 +144,11 @@ impl Pebble {
         self.log().lines().filter(|line| format!("{line} ").contains(&words)).count()
     }
 
+    /// How often its log has these words. It turns one request in twenty away on purpose, which is then asked again.
+    pub fn said(&self, words: &str) -> usize {
+        self.log().matches(words).count()
+    }
+
     /// Ends it, as a machine that is gone.
     pub fn stop(&mut self) {
         let _ = self.process.kill();

@@ -111,7 +111,7 @@ async fn what_is_somebody_elses_by_the_account_on_it_is_stopped(database: Databa
     let plan = Plan::new(others, "/user/eve/", vec!["lab".to_owned()]);
     hub.driver.start(&plan, &Value::Null, &Paper::default()).await.unwrap();
     house.want_running(&hub).await;
-    house.expect_ready().await;
+    house.until_at_rest(Phase::Ready).await;
     assert_eq!(house.world.len(), 2);
     hub.survey().await.unwrap();
     assert!(house.world.calls().contains(&format!("kill h:{}:7", house.server)));

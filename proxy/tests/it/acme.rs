@@ -163,7 +163,7 @@ async fn item_28_an_authority_gives_a_certificate_that_outlives_a_restart() {
             let mode = std::fs::metadata(ground.kept(file).unwrap()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
-        let orders = ground.pebble.asked("/order-plz");
+        let orders = ground.pebble.said("Added order ");
         ground.world.end().await;
         // Without the authority: nothing is asked of it, and what was kept is shown.
         ground.pebble.stop();
@@ -186,7 +186,7 @@ async fn item_28_a_certificate_is_renewed_when_two_thirds_of_its_life_are_over()
     let second = ground.certified_after(&first).await;
     assert!(first != second);
     // With the account it has.
-    assert_eq!(ground.pebble.asked("/sign-me-up"), 1, "{}", ground.pebble.log());
+    assert_eq!(ground.pebble.said(" accounts in memory"), 1, "{}", ground.pebble.log());
     open.send("x").await;
 }
 
