@@ -38,7 +38,7 @@ const UNDERWAY: usize = 4;
 const SMALL: usize = 1024;
 
 /// Of the descriptors that there may be, pipes take a part at most; a pipe has two.
-pub(crate) const PART: u64 = 8;
+const PART: u64 = 8;
 
 /// Whether this kernel lets anything through a pipe: a sandbox may forbid the call.
 static WORKS: LazyLock<bool> = LazyLock::new(|| match tried() {

@@ -207,7 +207,7 @@ async fn options_are_taken_as_configurable_http_proxy_takes_them() -> Result<()>
     fs::write(&token, "kept\n")?;
     // As few open files as leave room for two clients.
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 278; exec \"$0\" \"$@\""]).arg(&link);
+    command.args(["-c", "ulimit -n 212; exec \"$0\" \"$@\""]).arg(&link);
     command.args(["--log-level", "loud", "--port", "1", "--port", &public, "--ip", "127.0.0.1"]);
     command.args(["--api-socket", &api, "--api-ip", "127.0.0.1", "--api-port", "1"]);
     command.env_remove("CONFIGPROXY_AUTH_TOKEN").env("CONFIGPROXY_AUTH_TOKEN_FILE", &token);

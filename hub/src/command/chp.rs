@@ -426,13 +426,14 @@ pub async fn run(arguments: Chp) -> Result<ExitCode> {
     let pid_file = arguments.pid_file.clone();
     let default_target = arguments.default_target.clone().unwrap_or_else(|| "(no default)".to_owned());
     let mut options = arguments.options(token)?;
-    options.limits = super::proxy::within_open_files(options.limits);
+    let over_tls = options.client_certificate.is_some();
+    options.limits = super::proxy::within_open_files(options.limits, over_tls);
     let (scheme, reload) = (if options.tls.is_some() { "https" } else { "http" }, options.reload.clone());
     let api_scheme = options.chp.as_ref().map_or("http", |chp| if chp.api_tls.is_some() { "https" } else { "http" });
     let redirects_to = options.tls.as_ref().and_then(|tls| tls.redirect.as_ref()?.port);
     let (doors, api) = (options.doors.clone(), options.chp.as_ref().map(|chp| chp.api.clone()).unwrap_or_default());
     let stop = CancellationToken::new();
-    let life = super::proxy_life::Life { stop: stop.clone(), reload, limits: None, program: None };
+    let life = super::proxy_life::Life { stop: stop.clone(), reload, limits: None, over_tls, program: None };
     let signals = tokio::spawn(life.obey());
     let proxy = Proxy::bind(options).await?;
     for address in proxy.addresses() {
@@ -580,8 +581,8 @@ mod tests {
     #[test]
     fn clients_may_be_as_many_as_there_are_open_files_for() {
         let limits = parsed(&[]).unwrap().limits;
-        for (open_files, expected) in [(1_048_576, 196_558), (20_000, 3700), (204, 1), (100, 1)] {
-            assert_eq!(limits.clone().within(open_files).max_connections, expected, "{open_files}");
+        for (open_files, expected) in [(1_048_576, 502_343), (20_000, 9483), (204, 1), (100, 1)] {
+            assert_eq!(limits.clone().within(open_files, false).max_connections, expected, "{open_files}");
         }
     }
 

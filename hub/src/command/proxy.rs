@@ -244,11 +244,12 @@ pub(super) fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().min(MOST))
 }
 
-/// Has as many open files as the system lets us have, and keeps the limits within them.
-pub(super) fn within_open_files(limits: Limits) -> Limits {
+/// Has as many open files as the system lets us have, and keeps the limits within them. `over_tls` is whether servers speak
+/// TLS.
+pub(super) fn within_open_files(limits: Limits, over_tls: bool) -> Limits {
     let Some(open_files) = raise_open_files() else { return limits };
     let wanted = limits.max_connections;
-    let limits = limits.within(open_files);
+    let limits = limits.within(open_files, over_tls);
     if limits.max_connections < wanted && wanted < usize::MAX {
         let most = limits.max_connections;
         tracing::warn!("{open_files} open files are enough for {most} connections at once, not for {wanted}");
@@ -271,7 +272,8 @@ pub async fn run(arguments: Proxy) -> Result<()> {
     super::init_proxy_log();
     let config = arguments.config.clone();
     let mut options = arguments.options()?;
-    options.limits = within_open_files(options.limits);
+    let over_tls = options.client_certificate.is_some();
+    options.limits = within_open_files(options.limits, over_tls);
     let stop = CancellationToken::new();
     let limits = config.map(|file| {
         let (sender, receiver) = watch::channel(options.limits.clone());
@@ -282,7 +284,7 @@ pub async fn run(arguments: Proxy) -> Result<()> {
     options.notify = std::env::var_os("NOTIFY_SOCKET");
     options.program = proxy_life::program_mark();
     let program = std::env::current_exe().ok();
-    let life = Life { stop: stop.clone(), reload: options.reload.clone(), limits, program };
+    let life = Life { stop: stop.clone(), reload: options.reload.clone(), limits, over_tls, program };
     tokio::spawn(life.obey());
     specola_proxy::run(options, stop).await
 }

@@ -24,6 +24,8 @@ pub(super) struct Life {
     pub reload: Reload,
     /// Where limits are read again from, and who is told them.
     pub limits: Option<(PathBuf, watch::Sender<Limits>)>,
+    /// Whether servers speak TLS, and take more open files.
+    pub over_tls: bool,
     /// The program's file as it was called, for its next version.
     pub program: Option<PathBuf>,
 }
@@ -55,7 +57,7 @@ impl Life {
         self.reload.tell();
         let Some((file, limits)) = &self.limits else { return };
         match limits_of(file) {
-            Ok(read) => drop(limits.send(super::proxy::within_open_files(read))),
+            Ok(read) => drop(limits.send(super::proxy::within_open_files(read, self.over_tls))),
             Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
         }
     }
