@@ -208,8 +208,8 @@ async fn doubt(request: HttpRequest, control: web::Data<Control>, doubt: web::Js
     Ok(HttpResponse::Ok().json(wire::Verdict { confirmed }))
 }
 
-/// Looks at the server of a route that refused a connection. One that has ended is the keeper's; one that cannot be asked
-/// about is not confirmed, for its port may be another person's by now.
+/// Looks at the server of a route that could not be connected to. One that has ended is the keeper's; one that cannot be
+/// asked about is not confirmed, for its port may be another person's by now.
 async fn is_there(app: &App, doubt: &wire::Doubt) -> Result<bool, Problem> {
     let Some(server) = server_at(app, &doubt.prefix).await? else { return Ok(false) };
     let server = &server;

@@ -52,12 +52,7 @@ impl Lab {
             .zip(people)
             .map(|(number, person)| tokio::spawn(person.work(began + EVERY * number / self.people, end)))
             .collect();
-        let mut took = Vec::new();
-        for one in work {
-            took.extend(one.await??);
-        }
-        println!("{}", super::times(took));
-        Ok(())
+        super::print_all(work).await
     }
 
     async fn arrive(&self) -> Result<Person> {

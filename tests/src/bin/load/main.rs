@@ -62,6 +62,16 @@ fn times(mut took: Vec<Duration>) -> serde_json::Value {
     serde_json::json!({"answered": took.len(), "median": at(0.5), "p99": at(0.99), "longest": at(1.0)})
 }
 
+/// Prints how long things took in all of these, once they have ended.
+async fn print_all(runs: Vec<tokio::task::JoinHandle<Result<Vec<Duration>>>>) -> Result<()> {
+    let mut took = Vec::new();
+    for run in runs {
+        took.extend(run.await??);
+    }
+    println!("{}", times(took));
+    Ok(())
+}
+
 /// What is measured begins now: so many connections are there.
 fn print_open(count: impl std::fmt::Display) {
     println!(r#"{{"open": {count}}}"#);

@@ -113,12 +113,7 @@ impl Echo {
                 tokio::spawn(echo(socket, message.clone(), first, period, end))
             })
             .collect();
-        let mut took = Vec::new();
-        for run in runs {
-            took.extend(run.await??);
-        }
-        println!("{}", super::times(took));
-        Ok(())
+        super::print_all(runs).await
     }
 }
 

@@ -67,12 +67,7 @@ impl Steady {
                 })
             })
             .collect();
-        let mut took = Vec::new();
-        for run in runs {
-            took.extend(run.await??);
-        }
-        println!("{}", super::times(took));
-        Ok(())
+        super::print_all(runs).await
     }
 
     /// One connection's share of the load. Returns the time of each answer.
