@@ -4,6 +4,8 @@
 //! and for its neighbours', and tell browsers what holds for the whole host. With the firewall it is not shown the hub's
 //! cookies, cannot set them, what it sets holds below its own path, and of the host it tells nothing.
 
+use std::borrow::Cow;
+
 use http::{
     HeaderMap, HeaderValue,
     header::{COOKIE, SET_COOKIE},
@@ -30,31 +32,40 @@ impl CookieFirewall {
         self.0.iter().any(|protected| protected == bare)
     }
 
+    /// Whether a `Cookie` header has cookies of the hub.
+    fn guards(&self, value: &[u8]) -> bool {
+        match text(value) {
+            Some(text) => pairs(text).any(|pair| self.protects(name(pair))),
+            None => self.0.iter().any(|name| find(value, name.as_bytes())),
+        }
+    }
+
+    /// What of a `Cookie` header others than the hub may see; None when that is nothing.
+    pub(crate) fn shown<'a>(&self, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if !self.guards(value) {
+            return Some(Cow::Borrowed(value));
+        }
+        // What is not text cannot be taken apart, and is not passed in pieces.
+        let kept: Vec<&str> = pairs(text(value)?).filter(|pair| !self.protects(name(pair))).collect();
+        (!kept.is_empty()).then(|| Cow::Owned(kept.join("; ").into_bytes()))
+    }
+
     /// Takes the hub's cookies out of a request that is not for the hub.
     pub(crate) fn request(&self, headers: &mut HeaderMap) {
-        let guarded = |value: &HeaderValue| match value.to_str() {
-            Ok(text) => pairs(text).any(|pair| self.protects(name(pair))),
-            Err(_) => self.0.iter().any(|name| find(value.as_bytes(), name.as_bytes())),
-        };
-        if !headers.get_all(COOKIE).iter().any(guarded) {
+        if !headers.get_all(COOKIE).iter().any(|value| self.guards(value.as_bytes())) {
             return;
         }
-        let kept: Vec<HeaderValue> = headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|value| {
-                if !guarded(value) {
-                    return Some(value.clone());
-                }
-                // What is not text cannot be taken apart, and is not passed in pieces.
-                let kept: Vec<&str> = pairs(value.to_str().ok()?).filter(|pair| !self.protects(name(pair))).collect();
-                if kept.is_empty() { None } else { HeaderValue::from_str(&kept.join("; ")).ok() }
-            })
-            .collect();
+        let shown = headers.get_all(COOKIE).iter().filter_map(|value| self.shown(value.as_bytes()));
+        let kept: Vec<_> = shown.filter_map(|value| HeaderValue::from_bytes(&value).ok()).collect();
         headers.remove(COOKIE);
         for value in kept {
             headers.append(COOKIE, value);
         }
+    }
+
+    /// Whether [`CookieFirewall::response`] looks at headers of this name.
+    pub(crate) fn concerns(&self, name: &str) -> bool {
+        name == CLEAR || name == SET_COOKIE.as_str() || OF_ORIGIN.contains(&name)
     }
 
     /// Keeps what a server sets below its own path and away from the hub. `prefix` is that of its route.
@@ -105,6 +116,12 @@ impl CookieFirewall {
 /// Whether a path is the prefix or below it, as browsers compare them.
 fn is_below(own: &str, prefix: &str) -> bool {
     own.starts_with(prefix) || format!("{own}/") == prefix
+}
+
+/// Visible ASCII.
+fn text(value: &[u8]) -> Option<&str> {
+    let visible = |byte: &u8| *byte == b'\t' || (b' '..=b'~').contains(byte);
+    value.iter().all(visible).then(|| std::str::from_utf8(value).ok()).flatten()
 }
 
 fn pairs(text: &str) -> impl Iterator<Item = &str> {

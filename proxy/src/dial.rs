@@ -10,6 +10,7 @@ use crate::{
     options::Limits,
     patient::PatientSocket,
     pool::Lease,
+    rewound::Rewound,
     route::Route,
     splice::PipedSocket,
     state::Shared,
@@ -61,17 +62,21 @@ async fn connect_by_name(name: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// A new connection to the route's target, driven by its own task until it ends, the lease is
-/// dropped or the route is gone.
-pub(crate) async fn open(shared: &Arc<Shared>, route: &Route) -> io::Result<Lease> {
+/// A new connection to the route's target.
+pub(crate) async fn open(shared: &Shared, route: &Route) -> io::Result<Stream> {
     let limits = shared.limits.load_full();
     // Who has a server has a certificate too, and must not be taken for the hub at its address.
     let trust = if route.is_hub() { &shared.trust_of_hub } else { &shared.trust };
-    let stream = connect(route.target(), &limits, trust).await?;
-    let ends = stream.ends();
+    connect(route.target(), &limits, trust).await
+}
+
+/// Has a connection to the route's target driven by a task of its own until it ends, the lease is dropped or the route
+/// is gone.
+pub(crate) async fn drive(shared: &Shared, route: &Route, stream: Rewound) -> hyper::Result<Lease> {
+    let (limits, ends) = (shared.limits.load_full(), stream.ends());
     let mut builder = http1::Builder::new();
     builder.max_header_size(limits.header_bytes).max_buf_size(buffer_bytes(&limits));
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
     let gone = Arc::clone(&route.gone);
     let driver = shared.tasks.spawn(async move {
         if let Some(Err(problem)) = gone.until(connection.with_upgrades()).await {

@@ -13,6 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::{
     body::{Download, Exchange, Upload},
     chp, dial,
+    rewound::Rewound,
     route::Route,
     state::Shared,
 };
@@ -112,7 +113,8 @@ async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: 
         .header(HOST, &hub.target().authority)
         .body(Upload::Empty)
         .ok()?;
-    let lease = dial::open(shared, hub).await.ok()?;
+    let stream = Rewound::new(dial::open(shared, hub).await.ok()?, Bytes::new());
+    let lease = dial::drive(shared, hub, stream).await.ok()?;
     // In an exchange, so that the connection is cut when time is over.
     let route = Arc::clone(hub);
     let mut exchange = Exchange { route, lease: None, uploaded: None, counts: false, silence: None, _turn: None };

@@ -52,15 +52,20 @@ struct Stage {
 }
 
 thread_local! {
-    static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
+    static STAGES: RefCell<[Option<Stage>; 2]> = const { RefCell::new([None, None]) };
 }
 
-fn on_stage<T>(act: impl FnOnce(&Stage) -> T) -> T {
-    STAGE.with_borrow_mut(|stage| act(stage.get_or_insert_with(Stage::new)))
+/// Acts with a proxy that is configurable-http-proxy, whose requests are all hyper's, or with one whose plain requests go
+/// the short way.
+fn on_stage<T>(is_chp: bool, act: impl FnOnce(&Stage) -> T) -> T {
+    STAGES.with_borrow_mut(|[long, short]| {
+        let stage = if is_chp { long } else { short };
+        act(stage.get_or_insert_with(|| Stage::new(is_chp)))
+    })
 }
 
 impl Stage {
-    fn new() -> Self {
+    fn new(is_chp: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("up");
@@ -69,7 +74,7 @@ impl Stage {
             tokio::spawn(upstream(UnixListener::bind(&socket).unwrap(), Arc::clone(&seen), Arc::clone(&answer)));
             let options = Options {
                 hub: HubLink::None,
-                chp: Some(ChpOptions::plain(Some(TOKEN.to_owned()))),
+                chp: is_chp.then(|| ChpOptions::plain(Some(TOKEN.to_owned()))),
                 default_target: Some(format!("http+unix://{}", socket.display().to_string().replace('/', "%2F"))),
                 ..Options::default()
             };
@@ -142,20 +147,22 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
 
 /// Any bytes from a client: what reaches the upstream is whole requests and nothing else, and what comes back is answers.
 pub fn exchange(bytes: &[u8]) {
-    on_stage(|stage| {
-        *lock(&stage.answer) = None;
-        let back = stage.ask(bytes);
-        for connection in stage.take_seen() {
-            if let Err(problem) = strict::requests(&connection) {
-                panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
+    for is_chp in [true, false] {
+        on_stage(is_chp, |stage| {
+            *lock(&stage.answer) = None;
+            let back = stage.ask(bytes);
+            for connection in stage.take_seen() {
+                if let Err(problem) = strict::requests(&connection) {
+                    panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
+                }
             }
-        }
-        if !back.starts_with(b"HTTP/1.1 101")
-            && let Err(problem) = strict::answers(&back)
-        {
-            panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back));
-        }
-    });
+            if !back.starts_with(b"HTTP/1.1 101")
+                && let Err(problem) = strict::answers(&back)
+            {
+                panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back));
+            }
+        });
+    }
 }
 
 /// Any bytes as a body in chunks.
@@ -167,15 +174,17 @@ pub fn chunks(bytes: &[u8]) {
 
 /// Any bytes from an upstream: the client gets no more answers than it asked for, and each is whole or cut.
 pub fn answer(bytes: &[u8]) {
-    on_stage(|stage| {
-        *lock(&stage.answer) = Some(bytes.to_vec());
-        let back = stage.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
-        stage.take_seen();
-        match strict::answers(&back) {
-            Ok(found) => assert!(found.len() <= 2, "{found:?}"),
-            Err(problem) => panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back)),
-        }
-    });
+    for is_chp in [true, false] {
+        on_stage(is_chp, |stage| {
+            *lock(&stage.answer) = Some(bytes.to_vec());
+            let back = stage.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+            stage.take_seen();
+            match strict::answers(&back) {
+                Ok(found) => assert!(found.len() <= 2, "{found:?}"),
+                Err(problem) => panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back)),
+            }
+        });
+    }
 }
 
 /// Any path: a key that is found has no way around it, and means the same when it is read again.
@@ -208,7 +217,7 @@ pub fn header(bytes: &[u8]) {
 
 /// Any body for the API: it is answered, and the table stays one that can be told.
 pub fn api(bytes: &[u8]) {
-    on_stage(|stage| {
+    on_stage(true, |stage| {
         let head = format!(
             "POST /api/routes/a HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             bytes.len()
@@ -243,7 +252,7 @@ pub fn api(bytes: &[u8]) {
 /// Any line of the route stream: it is refused or applied, and the table can be told as a line again.
 pub fn line(bytes: &[u8]) {
     let Ok(line) = serde_json::from_slice::<Line>(bytes) else { return };
-    on_stage(|stage| {
+    on_stage(true, |stage| {
         stage.runtime.block_on(async {
             let before = stage.shared.routes.load_full();
             stage.shared.apply(&line);

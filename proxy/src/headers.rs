@@ -145,7 +145,7 @@ fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) -> Option<()>
 }
 
 /// Headers of one hop, beside those that `Connection` names, `TE` and `Trailer`.
-fn is_hop(name: &str) -> bool {
+pub(crate) fn is_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -159,13 +159,13 @@ fn is_hop(name: &str) -> bool {
 }
 
 /// Headers that only a trusted front may set: where a request comes from, and with some fronts who has sent it.
-fn is_claim(name: &str) -> bool {
+pub(crate) fn is_claim(name: &str) -> bool {
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip" | "x-scheme")
 }
 
 /// Headers that an upstream may read as a claim, such as `X_Forwarded_For`: WSGI applications mix
 /// underscores and dashes.
-fn is_lookalike(name: &str) -> bool {
+pub(crate) fn is_lookalike(name: &str) -> bool {
     name.as_bytes().contains(&b'_') && is_claim(&name.replace('_', "-"))
 }
 
@@ -216,7 +216,8 @@ fn single_length(headers: &mut HeaderMap) -> bool {
 
 fn state_origin(headers: &mut HeaderMap, origin: &Origin) {
     let host = headers.get(HOST).cloned();
-    let port = host.as_ref().and_then(port_of).unwrap_or_else(|| origin.port.clone());
+    let port = host.as_ref().and_then(|host| HeaderValue::from_bytes(port_of(host.as_bytes())?).ok());
+    let port = port.unwrap_or_else(|| origin.port.clone());
     if origin.vouched && headers.contains_key(FORWARDED_FOR) {
         // As if the client had come to this proxy.
     } else if origin.trusted {
@@ -249,20 +250,24 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, last: &HeaderValue) {
     headers.insert(name, chain);
 }
 
-fn port_of(host: &HeaderValue) -> Option<HeaderValue> {
-    let host = host.as_bytes();
+/// The port that a host names.
+pub(crate) fn port_of(host: &[u8]) -> Option<&[u8]> {
     let colon = host.iter().rposition(|&byte| byte == b':')?;
     let port = host.get(colon + 1..)?;
-    let valid = !port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    if valid { HeaderValue::from_bytes(port).ok() } else { None }
+    (!port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(port)
 }
 
 /// The one host of a request: exactly one `Host`, made of characters that a host may have.
 pub(crate) fn only_host(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = hosts.next()?;
+    (hosts.next().is_none() && is_host(host.as_bytes())).then_some(host)
+}
+
+/// Whether it is made of characters that a host may have.
+pub(crate) fn is_host(host: &[u8]) -> bool {
     let valid = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+;=".contains(byte);
-    (hosts.next().is_none() && !host.is_empty() && host.as_bytes().iter().all(valid)).then_some(host)
+    !host.is_empty() && host.iter().all(valid)
 }
 
 /// Whether a request without a body may be sent twice.

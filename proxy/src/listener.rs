@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
+    activity::lock,
     budget::{self, Pace, Rate},
     chp::Door,
     dial,
@@ -29,6 +30,8 @@ use crate::{
     options::Limits,
     proxy_protocol,
     relay::{self, Client},
+    rewound::Rewound,
+    short,
     splice::PipedSocket,
     state::Shared,
     stream::Stream,
@@ -87,8 +90,7 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             let (context, place) = (Arc::clone(&shared), Some(place));
             // Who comes to a unix socket has no address.
             let known = (!matches!(stream, Stream::Unix(_))).then_some(peer);
-            let client =
-                Client { shared: context, origin, peer: known, between, ends: None, _place: place, _seat: None };
+            let client = Client { _place: place, between, ..Client::new(context, origin, known) };
             shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
             // Who has work to do lets the other workers take the next one.
             tokio::task::yield_now().await;
@@ -166,8 +168,7 @@ fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
 pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     let peer = IpAddr::from([127, 0, 0, 1]);
     let (origin, builder) = (origin(&shared, peer, false), builder(&shared.limits()));
-    let client = Client { shared, origin, peer: Some(peer), between: None, ends: None, _place: None, _seat: None };
-    serve(builder, client, stream, peer).await;
+    serve(builder, Client::new(shared, origin, Some(peer)), stream, peer).await;
 }
 
 /// Whom a load balancer speaks for, where one is expected. None ends the connection.
@@ -205,7 +206,7 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
     let shared = Arc::clone(&client.shared);
     stream.bound_stall(shared.limits().stalled);
     let handshake = shared.limits().tls_handshake;
-    let stream = match (stream, &shared.secure) {
+    let mut stream = match (stream, &shared.secure) {
         (Stream::Tcp(socket), Some(secure)) => match shared.drain.until(secure.accept(socket, handshake)).await {
             Some(Ok(stream)) => Stream::Tls(Box::new(stream)),
             Some(Err(problem)) => {
@@ -224,11 +225,13 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
     }
     client.ends = stream.ends();
     let client = Arc::new(client);
-    let stream = TokioIo::new(stream);
-    let between = client.between.clone();
-    let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
-    let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
     let served = shared.halt.until(async {
+        let Some(rest) = short::serve(&client, &mut stream).await else { return Ok(()) };
+        *lock(&client.begun) = rest.begun;
+        let stream = TokioIo::new(Rewound::new(stream, rest.read));
+        let between = client.between.clone();
+        let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
+        let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
         let ended = match &between {
             None => shared.drain.until(connection.as_mut()).await,
             Some(between) => Box::pin(shared.drain.until(between.or_too_long(connection.as_mut()))).await.flatten(),

@@ -72,6 +72,8 @@ pub(crate) struct Meter {
     refusals: [AtomicU64; REFUSALS.len()],
     failures: [AtomicU64; FAILURES.len()],
     pub(crate) retries: AtomicU64,
+    /// Answers that came the short way.
+    pub(crate) short: AtomicU64,
     pub(crate) log_lost: AtomicU64,
 }
 
@@ -91,6 +93,7 @@ impl Default for Meter {
             refusals: Default::default(),
             failures: Default::default(),
             retries: AtomicU64::default(),
+            short: AtomicU64::default(),
             log_lost: AtomicU64::default(),
         }
     }
@@ -225,6 +228,7 @@ pub(crate) fn text(shared: &Shared) -> String {
     page.labelled("specola_proxy_connect_failures_total", "counter", "Servers not reached", "reason", failures);
     for (name, help, counter) in [
         ("specola_proxy_retries_total", "Requests sent once more on another connection", &meter.retries),
+        ("specola_proxy_short_total", "Plain requests whose answers were plain too", &meter.short),
         ("specola_proxy_accept_failures_total", "Connections that could not be accepted", &listener::FAILURES),
         ("specola_proxy_access_log_lost_total", "Lines for which the access log was too slow", &meter.log_lost),
     ] {

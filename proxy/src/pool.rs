@@ -2,17 +2,23 @@
 //! connection of another even when a port is used again.
 
 use std::{
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use hyper::client::conn::http1::SendRequest;
-use tokio::task::AbortHandle;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    task::AbortHandle,
+};
 
 use crate::{
     activity::{Ledger, lock},
     body::Upload,
     splice::Ends,
+    stream::Stream,
     workers,
 };
 
@@ -27,14 +33,40 @@ pub(crate) struct Lease {
     pub(crate) ends: Option<Arc<Ends>>,
 }
 
-struct Idle {
-    lease: Lease,
+/// An upstream connection that nobody drives: one for requests that go the short way. Dropping it closes it.
+pub(crate) struct Line {
+    pub(crate) stream: Stream,
+    /// The worker on which it lives.
+    pub(crate) home: usize,
+}
+
+impl Line {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, home: workers::here() }
+    }
+
+    /// Whether the server has neither closed it nor said anything. What has just come may not be known yet.
+    fn is_silent(&mut self) -> bool {
+        let (mut byte, mut nobody) = ([0], Context::from_waker(Waker::noop()));
+        Pin::new(&mut self.stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+}
+
+struct Idle<T> {
+    connection: T,
     since: Instant,
+}
+
+impl<T> Idle<T> {
+    fn new(connection: T) -> Self {
+        Self { connection, since: Instant::now() }
+    }
 }
 
 #[derive(Default)]
 struct Inside {
-    idle: Vec<Idle>,
+    idle: Vec<Idle<Lease>>,
+    lines: Vec<Idle<Line>>,
     closed: bool,
     /// Connections that this pool may keep by the bound of all pools; never less than it has.
     granted: usize,
@@ -45,8 +77,32 @@ struct Inside {
 impl Inside {
     /// Gives back what was granted and is not needed.
     fn give_back(&mut self, ledger: &Ledger) {
-        ledger.return_idle(self.granted - self.idle.len());
-        self.granted = self.idle.len();
+        ledger.return_idle(self.granted - self.count());
+        self.granted = self.count();
+    }
+
+    fn count(&self) -> usize {
+        self.idle.len() + self.lines.len()
+    }
+
+    /// Makes room for one more; false when there is none.
+    fn admit(&mut self, size: usize, ledger: &Ledger) -> bool {
+        if self.closed || self.count() >= size {
+            return false;
+        }
+        // Seldom: what was granted stays granted until the sweeper comes.
+        if self.count() >= self.granted {
+            if !ledger.grant_idle() {
+                return false;
+            }
+            self.granted += 1;
+        }
+        true
+    }
+
+    /// Has the sweeper told of this pool; false when it knows.
+    fn list(&mut self) -> bool {
+        !std::mem::replace(&mut self.listed, true)
     }
 }
 
@@ -69,53 +125,72 @@ impl Pool {
         while at > 0 {
             at -= 1;
             let idle = inside.idle.get(at)?;
-            if idle.lease.sender.is_closed() {
+            if idle.connection.sender.is_closed() {
                 inside.idle.remove(at);
                 abroad = abroad.map(|abroad: usize| abroad - 1);
-            } else if idle.lease.sender.is_ready() {
-                if idle.lease.home == here {
-                    return Some(inside.idle.remove(at).lease);
+            } else if idle.connection.sender.is_ready() {
+                if idle.connection.home == here {
+                    return Some(inside.idle.remove(at).connection);
                 }
                 abroad = abroad.or(Some(at));
             }
         }
-        abroad.map(|at| inside.idle.remove(at).lease)
+        abroad.map(|at| inside.idle.remove(at).connection)
+    }
+
+    /// The youngest line, of this worker if there is one.
+    pub(crate) fn take_line(&self) -> Option<Line> {
+        let mut inside = lock(&self.inside);
+        let here = workers::here();
+        loop {
+            let of_here = inside.lines.iter().rposition(|idle| idle.connection.home == here);
+            let at = of_here.or_else(|| inside.lines.len().checked_sub(1))?;
+            let mut line = inside.lines.remove(at).connection;
+            if line.is_silent() {
+                return Some(line);
+            }
+        }
     }
 
     /// Keeps a connection; true when the sweeper must be told of this pool.
     pub(crate) fn keep(&self, lease: Lease, ledger: &Ledger) -> bool {
         let mut inside = lock(&self.inside);
-        if inside.closed || lease.sender.is_closed() || inside.idle.len() >= self.size {
+        if lease.sender.is_closed() || !inside.admit(self.size, ledger) {
             return false;
         }
-        // Seldom: what was granted stays granted until the sweeper comes.
-        if inside.idle.len() >= inside.granted {
-            if !ledger.grant_idle() {
-                return false;
-            }
-            inside.granted += 1;
+        inside.idle.push(Idle::new(lease));
+        inside.list()
+    }
+
+    /// The same for a line.
+    pub(crate) fn keep_line(&self, line: Line, ledger: &Ledger) -> bool {
+        let mut inside = lock(&self.inside);
+        if !inside.admit(self.size, ledger) {
+            return false;
         }
-        inside.idle.push(Idle { lease, since: Instant::now() });
-        !std::mem::replace(&mut inside.listed, true)
+        inside.lines.push(Idle::new(line));
+        inside.list()
     }
 
     /// Drops connections older than the bound; false when none are left.
     pub(crate) fn sweep(&self, oldest: Duration, ledger: &Ledger) -> bool {
         let mut inside = lock(&self.inside);
-        inside.idle.retain(|idle| !idle.lease.sender.is_closed() && idle.since.elapsed() < oldest);
+        inside.idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < oldest);
+        inside.lines.retain_mut(|idle| idle.since.elapsed() < oldest && idle.connection.is_silent());
         inside.give_back(ledger);
-        inside.listed = !inside.idle.is_empty();
+        inside.listed = inside.count() > 0;
         inside.listed
     }
 
     pub(crate) fn idle(&self) -> usize {
-        lock(&self.inside).idle.len()
+        lock(&self.inside).count()
     }
 
     pub(crate) fn close(&self, ledger: &Ledger) {
         let mut inside = lock(&self.inside);
         inside.closed = true;
         inside.idle.clear();
+        inside.lines.clear();
         inside.give_back(ledger);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::StatusCode;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -9,7 +10,8 @@ use tokio::{
 };
 
 use crate::{
-    dial, doubt, error_page::Fault, link, metrics::Refusal, pool::Lease, route::Route, sibling, state::Shared,
+    dial, doubt, error_page::Fault, link, metrics::Refusal, pool::Lease, relay, rewound::Rewound, route::Route,
+    sibling, state::Shared, stream::Stream,
 };
 
 /// Between two attempts to reach a hub that restarts.
@@ -90,13 +92,16 @@ impl Vigil {
     }
 }
 
+/// A connection of its own; see [`connect`].
+pub(crate) async fn dial(shared: &Shared, route: &mut Arc<Route>, patience: &mut Patience) -> Result<Lease, Fault> {
+    let stream = connect(shared, route, patience).await?;
+    let driven = dial::drive(shared, route, Rewound::new(stream, Bytes::new())).await;
+    driven.map_err(|error| relay::no_answer(&error))
+}
+
 /// Connects; while the hub restarts, its route waits for it instead of failing. Should the hub come
 /// back elsewhere, `route` becomes the one that leads there.
-pub(crate) async fn dial(
-    shared: &Arc<Shared>,
-    route: &mut Arc<Route>,
-    patience: &mut Patience,
-) -> Result<Lease, Fault> {
+pub(crate) async fn connect(shared: &Shared, route: &mut Arc<Route>, patience: &mut Patience) -> Result<Stream, Fault> {
     const AWAY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server does not answer. It may be starting.");
     let mut watch = None;
     loop {
@@ -108,12 +113,12 @@ pub(crate) async fn dial(
             return Err(sibling::AWAY);
         }
         let problem = match dial::open(shared, route).await {
-            Ok(lease) => {
+            Ok(stream) => {
                 if route.is_elsewhere() {
                     shared.silent.forget(route.target());
                 }
                 watch.into_iter().for_each(Watch::end);
-                return Ok(lease);
+                return Ok(stream);
             }
             Err(problem) => problem,
         };

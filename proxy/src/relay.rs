@@ -1,7 +1,12 @@
 //! One request: find its route, pass it on, stream the answer back.
 
-use std::{net::IpAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, EXPECT, HOST, STRICT_TRANSPORT_SECURITY, UPGRADE},
@@ -16,15 +21,19 @@ use crate::{
     body::{Download, Downloading, Exchange, Gate, Never, Upload},
     budget::{self, Seat, Turn},
     chp::Rewrite,
+    dial,
     error_page::{self, Asked, Fault, PATIENCE},
     headers::{self, Origin},
     http2,
     keep_alive::{self, Between},
     metrics::count,
     path::{host_key, key},
+    pool::Lease,
     reach::{self, Patience},
+    rewound::Rewound,
     room::Place,
     route::{Class, Route},
+    short::Begun,
     sibling,
     silence::{Pulse, Silence},
     splice::Ends,
@@ -52,17 +61,29 @@ pub(crate) struct Client {
     pub(crate) between: Option<Arc<Between>>,
     /// Where a pipe may be put before its connection.
     pub(crate) ends: Option<Arc<Ends>>,
+    /// What the short way has begun of the next request.
+    pub(crate) begun: Mutex<Option<Box<Begun>>>,
+}
+
+impl Client {
+    pub(crate) fn new(shared: Arc<Shared>, origin: Origin, peer: Option<IpAddr>) -> Self {
+        let begun = Mutex::default();
+        Self { shared, origin, peer, between: None, ends: None, begun, _place: None, _seat: None }
+    }
 }
 
 /// Answers one request, whatever happens. What few requests need is boxed on the way, for hyper copies the whole of what
 /// this returns.
 pub(crate) async fn answer(client: Arc<Client>, mut request: Request<Incoming>) -> Result<Response<Download>, Never> {
-    client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+    let begun = lock(&client.begun).take();
+    if begun.is_none() {
+        client.shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+    }
     let open = client.between.as_ref().map(Between::open);
     if request.uri().path() == "/_chp_healthz" && request.uri().query().is_none() {
         return Ok(keep_alive::held(open, error_page::healthy()));
     }
-    let begin = Instant::now();
+    let begin = begun.as_ref().map_or_else(Instant::now, |begun| begun.begin);
     let passed_on = sibling::admit(&client.shared, &mut request);
     let asked = Asked::new(&request);
     let multiplexed = request.version() == Version::HTTP_2;
@@ -74,7 +95,7 @@ pub(crate) async fn answer(client: Arc<Client>, mut request: Request<Incoming>) 
         Entry::new(&client.shared, &client.origin.address, asked.method(), request.uri().path(), request.headers())
     });
     let mut found = None;
-    let mut response = match pass(&client, Box::new(request), passed_on, &mut found).await {
+    let mut response = match pass(&client, Box::new(request), passed_on, begun, &mut found).await {
         Ok(response) => response,
         Err(fault) if fault.status.is_server_error() || client.shared.chp.is_some() => {
             Box::pin(error_page::told(&client.shared, fault, &asked)).await
@@ -103,6 +124,7 @@ async fn pass(
     client: &Arc<Client>,
     mut request: Box<Request<Incoming>>,
     passed_on: bool,
+    begun: Option<Box<Begun>>,
     found: &mut Option<Arc<Route>>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
@@ -110,6 +132,11 @@ async fn pass(
         http2::adapt(&mut request)?;
     }
     normal(&mut request)?;
+    if let Some(Begun { route, turn, way, .. }) = begun.map(|begun| *begun) {
+        *found = Some(Arc::clone(&route));
+        let way = way.opened(shared, &route).await?;
+        return forward(client, request, route, turn, way).await;
+    }
     let route = find(shared, &request);
     // Who passes a request on has counted it.
     if !passed_on && !route.as_ref().is_ok_and(|route| is_health(route, request.uri().path())) {
@@ -129,7 +156,7 @@ async fn pass(
 }
 
 /// What load balancers and clusters ask for, from few addresses and again and again.
-fn is_health(route: &Route, path: &str) -> bool {
+pub(crate) fn is_health(route: &Route, path: &str) -> bool {
     route.is_hub()
         && path.strip_suffix("hub/health").is_some_and(|base| {
             let prefix = route.prefix();
@@ -146,7 +173,7 @@ async fn pass_on(
 ) -> Result<Response<Download>, Fault> {
     match upgrade::wanted(&request) {
         Some(key) => Box::pin(upgrade::pass(client, *request, route, key, turn)).await,
-        None => forward(client, request, route, turn).await,
+        None => forward(client, request, route, turn, None).await,
     }
 }
 
@@ -201,10 +228,16 @@ fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Faul
 }
 
 fn look_up(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    route_of(shared, host, request.uri().path())
+}
+
+/// The route of a host and a raw path.
+pub(crate) fn route_of(shared: &Shared, host: &str, path: &str) -> Result<Arc<Route>, Fault> {
     const PATH: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     const UNKNOWN: Fault = Fault::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
     const UNREADY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The service is starting. Try again shortly.");
-    let raw = match request.uri().path() {
+    let raw = match path {
         "*" => "/",
         path => path,
     };
@@ -213,12 +246,8 @@ fn look_up(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, F
         PATH
     })?;
     let routes = shared.routes.load();
-    let by_host = if routes.table.has_hosts() {
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        routes.table.find(&[host_key(host).as_bytes(), &key].concat())
-    } else {
-        None
-    };
+    let by_host =
+        if routes.table.has_hosts() { routes.table.find(&[host_key(host).as_bytes(), &key].concat()) } else { None };
     match by_host.or_else(|| routes.table.find(&key)).or(shared.fallback.as_ref()) {
         Some(route) => Ok(Arc::clone(route)),
         None if routes.epoch.is_empty() => Err(UNREADY),
@@ -231,6 +260,7 @@ async fn forward(
     request: Box<Request<Incoming>>,
     route: Arc<Route>,
     turn: Option<Turn>,
+    way: Option<(Lease, bool)>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
     let (mut parts, incoming) = request.into_parts();
@@ -265,9 +295,9 @@ async fn forward(
     let silence = silence.map(|time| Box::new(Silence::new(time, pulse.clone())));
     let exchange = Exchange { route, lease: None, uploaded, counts: false, silence, _turn: turn };
     let (response, exchange) = match bound {
-        None => send(shared, outgoing, exchange).await?,
+        None => send(shared, outgoing, exchange, way).await?,
         Some(bound) => {
-            let sending = Box::pin(send(shared, outgoing, exchange));
+            let sending = Box::pin(send(shared, outgoing, exchange, way));
             Silence::new(bound, pulse).until(sending).await.unwrap_or(Err(LATE))?
         }
     };
@@ -305,21 +335,26 @@ fn open_on_continue(request: &mut Request<Upload>, opener: oneshot::Sender<()>) 
     });
 }
 
-/// Sends a request on a pooled connection, or a new one. A request is sent again only when nothing of
+/// Sends a request on a pooled connection, or a new one; or gets its answer over `way`, on which it was sent before, and
+/// which was used before or not. A request is sent again only when nothing of
 /// an answer arrived and it either was never written, or is idempotent and has no body.
 async fn send(
     shared: &Arc<Shared>,
     mut outgoing: Box<Request<Upload>>,
     mut exchange: Exchange,
+    way: Option<(Lease, bool)>,
 ) -> Result<(Response<Incoming>, Exchange), Fault> {
     let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
     let patient = exchange.route.is_hub();
     let mut patience = Patience::default();
-    let mut idle = exchange.route.take_idle();
+    let mut way = match way {
+        Some(way) => Some(way),
+        None => idle(shared, &exchange.route).await?.map(|lease| (lease, true)),
+    };
     loop {
-        let reused = idle.is_some();
-        let lease = match idle.take() {
-            Some(lease) => lease,
+        let reused = way.as_ref().is_some_and(|(_, reused)| *reused);
+        let lease = match way.take() {
+            Some((lease, _)) => lease,
             None => Box::pin(reach::dial(shared, &mut exchange.route, &mut patience)).await?,
         };
         let spare = (repeatable && (reused || patient)).then(|| copy(&outgoing));
@@ -343,6 +378,16 @@ async fn send(
         count(&shared.meter.retries);
         outgoing = again;
     }
+}
+
+/// A connection that waits for a request.
+async fn idle(shared: &Shared, route: &Route) -> Result<Option<Lease>, Fault> {
+    if let Some(lease) = route.take_idle() {
+        return Ok(Some(lease));
+    }
+    let Some(line) = route.take_line() else { return Ok(None) };
+    let driven = dial::drive(shared, route, Rewound::new(line.stream, Bytes::new())).await;
+    driven.map(Some).map_err(|error| no_answer(&error))
 }
 
 fn copy(request: &Request<Upload>) -> Box<Request<Upload>> {

@@ -16,7 +16,7 @@ use crate::{
     activity::Ledger,
     budget::Turns,
     doubt::Doubt,
-    pool::{Lease, Pool},
+    pool::{Lease, Line, Pool},
     reach::Vigil,
     stop::Stop,
     target::{Target, TargetError},
@@ -169,6 +169,17 @@ impl Route {
     /// Keeps a connection whose exchange is over, for the next request.
     pub(crate) fn keep_idle(self: &Arc<Self>, lease: Lease) {
         if self.pool.keep(lease, &self.ledger) {
+            self.ledger.note_pooled(Arc::downgrade(self));
+        }
+    }
+
+    pub(crate) fn take_line(&self) -> Option<Line> {
+        self.pool.take_line()
+    }
+
+    /// Keeps a line whose exchange is over.
+    pub(crate) fn keep_line(self: &Arc<Self>, line: Line) {
+        if self.pool.keep_line(line, &self.ledger) {
             self.ledger.note_pooled(Arc::downgrade(self));
         }
     }

@@ -5,7 +5,6 @@
 //! not take at once is kept.
 
 use std::{
-    cell::RefCell,
     future::{Future, poll_fn},
     io,
     pin::Pin,
@@ -19,16 +18,10 @@ use tokio::{
     time::Sleep,
 };
 
-use crate::stream::Stream;
+use crate::{scratch, stream::Stream};
 
-/// Bytes read at once.
-const SCRATCH: usize = 64 * 1024;
 /// Reads in a row before other tasks get their turn.
 const TURNS: usize = 16;
-
-thread_local! {
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-}
 
 /// One side of a tunnel.
 pub(crate) struct End {
@@ -72,7 +65,7 @@ impl Flow {
                 self.done = true;
                 return Poll::Ready(Ok(()));
             }
-            let moved = BUFFER.with_borrow_mut(|buffer| self.step(context, from, to, buffer, seen))?;
+            let moved = scratch::lend(|buffer| self.step(context, from, to, buffer, seen))?;
             if moved.is_pending() {
                 // What TLS has sealed but not sent would wait for the next byte.
                 if self.unsent {

@@ -26,6 +26,7 @@ use crate::{
     headers, http2,
     reach::{self, Patience},
     relay::{self, Client},
+    rewound::Rewound,
     route::Route,
     sibling,
     stream::Stream,
@@ -144,11 +145,12 @@ async fn run(
 }
 
 fn end(upgraded: Upgraded, handed: &Arc<Handed>) -> End {
-    match upgraded.downcast::<TokioIo<Stream>>() {
+    match upgraded.downcast::<TokioIo<Rewound>>() {
         Ok(parts) => {
-            let stream = parts.io.into_inner();
+            let (stream, rest) = parts.io.into_inner().into_parts();
             stream.keep_alive();
-            End { stream, read: parts.read_buf }
+            let read = if rest.is_empty() { parts.read_buf } else { [parts.read_buf, rest].concat().into() };
+            End { stream, read }
         }
         Err(upgraded) => {
             let stream = SharedStream::new(upgraded, Arc::clone(handed));

@@ -35,6 +35,7 @@ mod pebble;
 mod pipes;
 mod proxy_protocol;
 mod secure;
+mod short;
 mod sites;
 mod soak;
 mod streams;

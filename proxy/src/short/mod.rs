@@ -1,0 +1,364 @@
+//! The short way: plain requests without a body, whose answers are plain and not long, between two heads that are read and
+//! written in place. Nearly all requests are of this kind, and hyper's way with them costs three times as much.
+//!
+//! Whatever is not plain is hyper's: a connection goes to it, for good, with the first request that is not, and with all
+//! that was read of it. An answer that is not plain goes to hyper with its request, which hyper then has sent, as far as it
+//! knows. So there is one place where anything doubtful is judged; see record 16.
+
+mod alarm;
+mod answer;
+mod begun;
+mod head;
+mod request;
+mod spare;
+
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::{io::AsyncWrite, time::Instant};
+
+pub(crate) use self::begun::{Begun, Rest, Way};
+use self::{alarm::Alarm, answer::Answer, request::Asked};
+use crate::{
+    budget::{self, Turn},
+    error_page::Fault,
+    metrics::count,
+    pool::Line,
+    reach::{self, Patience},
+    relay::Client,
+    route::Route,
+    scratch,
+    stream::Stream,
+};
+
+/// How long an answer may let itself be waited for here, and how often a long one is looked after.
+const WHILE: Duration = Duration::from_secs(1);
+/// Bytes that are read of a client before its request is answered.
+const AHEAD: usize = 128 * 1024;
+
+/// Serves the plain requests of a connection. None when it has ended, else what is hyper's to serve.
+pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> {
+    let shared = &client.shared;
+    if shared.chp.is_some() || shared.access_log.is_some() || !client.origin.told {
+        return Some(Rest::default());
+    }
+    let first = shared.limits().header_read;
+    let between = shared.limits().keep_alive.map_or(first, |time| time.min(first));
+    let alarm = Alarm::new(first);
+    let way = Connection { client, stream, alarm, read: Vec::new(), out: Vec::new() };
+    let mut served = pin!(way.serve(first, between));
+    match shared.drain.until(served.as_mut()).await {
+        Some(rest) => rest,
+        // It sees the drain itself, where it waits for nothing but the next request.
+        None => served.await,
+    }
+}
+
+/// What came of a request.
+enum Next {
+    /// It was answered, and the connection goes on.
+    Again,
+    /// The connection is over.
+    Over,
+    /// It is hyper's.
+    Other(Option<Begun>),
+}
+
+/// What was heard of a server.
+enum Heard {
+    /// An answer; what the client has not taken yet of what has come stands ready for it.
+    Answer(Answer),
+    /// Something else, or nothing for a while.
+    Other(Bytes),
+    /// Its connection is gone.
+    Nothing,
+    /// The client's is.
+    Abandoned,
+}
+
+const NO_ANSWER: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
+
+struct Connection<'a> {
+    client: &'a Client,
+    stream: &'a mut Stream,
+    alarm: Alarm,
+    /// Of the client, from the head of its request on.
+    read: Vec<u8>,
+    /// On its way to one of the two.
+    out: Vec<u8>,
+}
+
+impl Connection<'_> {
+    async fn serve(mut self, first: Duration, between: Duration) -> Option<Rest> {
+        let mut patience = first;
+        loop {
+            if self.read.is_empty() && !self.is_asked(patience).await {
+                return None;
+            }
+            match self.exchange().await {
+                Next::Again => patience = between,
+                Next::Over => return None,
+                Next::Other(begun) => return Some(Rest { read: self.read.into(), begun: begun.map(Box::new) }),
+            }
+        }
+    }
+
+    /// Waits for a request, and reads it. False when none comes.
+    async fn is_asked(&mut self, patience: Duration) -> bool {
+        let (drain, deadline) = (&self.client.shared.drain, Instant::now() + patience);
+        // Nothing is held while nobody asks.
+        spare::put(std::mem::take(&mut self.read), std::mem::take(&mut self.out));
+        poll_fn(|context| {
+            if drain.is_set() {
+                return Poll::Ready(false);
+            }
+            let asked = scratch::poll_read(context, self.stream, scratch::SIZE, |_, bytes| {
+                (self.read, self.out) = spare::take();
+                self.read.extend_from_slice(bytes);
+                !bytes.is_empty()
+            });
+            match asked {
+                Poll::Ready(asked) => Poll::Ready(asked.unwrap_or_default()),
+                Poll::Pending => self.alarm.poll(context, deadline).map(|()| false),
+            }
+        })
+        .await
+    }
+
+    /// Passes on the request that was read.
+    async fn exchange(&mut self) -> Next {
+        let begin = Instant::now();
+        let Some((asked, turn)) = self.admit() else { return Next::Other(None) };
+        let shared = &self.client.shared;
+        shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+        let mut route = Arc::clone(&asked.route);
+        let other = |route, way| Next::Other(Some(Begun { begin, route, turn, way }));
+        let (mut line, reused) = match route.take_line() {
+            Some(line) => (line, true),
+            None => match Box::pin(self.connect(&mut route)).await {
+                None => return Next::Over,
+                Some(Ok(stream)) => (Line::new(stream), false),
+                Some(Err(fault)) => return other(route, Way::Failed(fault)),
+            },
+        };
+        let heard = match self.send(&mut line).await {
+            None => self.hear(&mut line, &asked, begin).await,
+            Some(failed) => failed,
+        };
+        let mut answer = match heard {
+            Heard::Answer(answer) => answer,
+            Heard::Other(read) => return other(route, Way::Sent { line, reused, read }),
+            Heard::Abandoned => return Next::Over,
+            // As those that hyper sends.
+            Heard::Nothing if reused || route.is_hub() => {
+                count(&shared.meter.retries);
+                return other(route, Way::Open);
+            }
+            Heard::Nothing => return other(route, Way::Failed(NO_ANSWER)),
+        };
+        if self.deliver(&mut line, &asked.route, &mut answer, begin).await.is_err() {
+            return Next::Over;
+        }
+        if answer.keeps {
+            route.keep_line(line);
+        }
+        if answer.closes {
+            // Who has gone needs no farewell.
+            let _ = poll_fn(|context| Pin::new(&mut *self.stream).poll_shutdown(context)).await;
+            return Next::Over;
+        }
+        self.read.drain(..asked.length);
+        Next::Again
+    }
+
+    /// Whether the request is plain, and may pass.
+    fn admit(&mut self) -> Option<(Asked, Option<Turn>)> {
+        let shared = &self.client.shared;
+        let limits = shared.limits();
+        // Bounds on the time of an answer, and the farewell when another proxy has taken over, are hyper's.
+        if limits.answer.is_some() || limits.download_idle.is_some() || shared.leaving.is_set() {
+            return None;
+        }
+        let is_rated = limits.address_rate > 0;
+        if is_rated && self.client.origin.trusted {
+            return None;
+        }
+        self.out.clear();
+        let asked = request::plain(self.client, &self.read, &mut self.out)?;
+        if asked.length > limits.header_bytes {
+            return None;
+        }
+        drop(limits);
+        if is_rated && !asked.is_health {
+            budget::may_ask(self.client, || None).ok()?;
+        }
+        let turn = budget::turn(shared, &asked.route).ok()?;
+        Some((asked, turn))
+    }
+
+    /// A connection to the server. None when the client has left before.
+    async fn connect(&mut self, route: &mut Arc<Route>) -> Option<Result<Stream, Fault>> {
+        let (client, mut patience) = (self.client, Patience::default());
+        let mut connecting = pin!(reach::connect(&client.shared, route, &mut patience));
+        poll_fn(|context| match connecting.as_mut().poll(context) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending if self.is_abandoned(context) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Sends the request. Says why it was not sent.
+    async fn send(&mut self, line: &mut Line) -> Option<Heard> {
+        let mut sent = 0;
+        poll_fn(|context| {
+            while let Some(rest) = self.out.get(sent..).filter(|rest| !rest.is_empty()) {
+                match Pin::new(&mut line.stream).poll_write(context, rest) {
+                    Poll::Ready(Ok(count @ 1..)) => sent += count,
+                    Poll::Ready(_) => return Poll::Ready(Some(Heard::Nothing)),
+                    Poll::Pending if self.is_abandoned(context) => return Poll::Ready(Some(Heard::Abandoned)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(None)
+        })
+        .await
+    }
+
+    /// Waits for the answer, and offers its client what has come of it.
+    async fn hear(&mut self, line: &mut Line, asked: &Asked, begin: Instant) -> Heard {
+        let shared = &self.client.shared;
+        poll_fn(|context| {
+            let heard = scratch::poll_read(context, &mut line.stream, scratch::SIZE, |context, bytes| {
+                if bytes.is_empty() {
+                    return Heard::Nothing;
+                }
+                self.out.clear();
+                let Some(mut answer) = answer::plain(shared, asked, bytes, &mut self.out) else {
+                    return Heard::Other(Bytes::copy_from_slice(bytes));
+                };
+                count(&shared.meter.short);
+                shared.meter.answered(asked.route.class(), false, answer.status, begin.elapsed());
+                let first = answer.first(bytes);
+                answer.passed(&asked.route, first.len());
+                match taken(offer(context, self.stream, &mut self.out, first)) {
+                    Ok(()) => Heard::Answer(answer),
+                    Err(_) => Heard::Abandoned,
+                }
+            });
+            match heard {
+                Poll::Ready(heard) => Poll::Ready(heard.unwrap_or(Heard::Nothing)),
+                Poll::Pending if self.is_abandoned(context) => Poll::Ready(Heard::Abandoned),
+                Poll::Pending => self.alarm.poll(context, begin + WHILE).map(|()| Heard::Other(Bytes::new())),
+            }
+        })
+        .await
+    }
+
+    /// Whether the client has left while it was waited for another. What it sends ahead is kept.
+    fn is_abandoned(&mut self, context: &mut Context<'_>) -> bool {
+        while self.read.len() < AHEAD {
+            let read = &mut self.read;
+            let left = scratch::poll_read(context, self.stream, scratch::SIZE, |_, bytes| {
+                read.extend_from_slice(bytes);
+                bytes.is_empty()
+            });
+            match left {
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// Passes the rest of an answer on. Errors: one of both is gone, or the route.
+    async fn deliver(
+        &mut self,
+        line: &mut Line,
+        route: &Arc<Route>,
+        answer: &mut Answer,
+        begin: Instant,
+    ) -> io::Result<()> {
+        let mut look = begin + WHILE;
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(passed) = self.poll_pass(context, line, route, answer) {
+                    return Poll::Ready(passed);
+                }
+                if self.is_abandoned(context) {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                ready!(self.alarm.poll(context, look));
+                if route.gone.is_set() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+                look = Instant::now() + WHILE;
+            }
+        })
+        .await
+    }
+
+    fn poll_pass(
+        &mut self,
+        context: &mut Context<'_>,
+        line: &mut Line,
+        route: &Arc<Route>,
+        answer: &mut Answer,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while !self.out.is_empty() {
+                ready!(offer(context, self.stream, &mut self.out, &[]))?;
+            }
+            if answer.left == 0 {
+                return Pin::new(&mut *self.stream).poll_flush(context);
+            }
+            let most = usize::try_from(answer.left).unwrap_or(usize::MAX);
+            let passed = scratch::poll_read(context, &mut line.stream, most, |context, bytes| {
+                if bytes.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                answer.passed(route, bytes.len());
+                taken(offer(context, self.stream, &mut self.out, bytes))
+            });
+            ready!(passed)??;
+        }
+    }
+}
+
+/// Writes what stands ready and then the rest; what is not taken at once stands ready after that. Pending when nothing was.
+fn offer(context: &mut Context<'_>, to: &mut Stream, out: &mut Vec<u8>, rest: &[u8]) -> Poll<io::Result<()>> {
+    let written = match rest {
+        [] => Pin::new(to).poll_write(context, out),
+        rest => Pin::new(to).poll_write_vectored(context, &[IoSlice::new(out), IoSlice::new(rest)]),
+    };
+    let count = match written {
+        Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        Poll::Ready(Ok(count)) => count,
+        Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+        Poll::Pending => {
+            out.extend_from_slice(rest);
+            return Poll::Pending;
+        }
+    };
+    let of_rest = count.saturating_sub(out.len());
+    out.drain(..count - of_rest);
+    out.extend_from_slice(rest.get(of_rest..).unwrap_or_default());
+    Poll::Ready(Ok(()))
+}
+
+/// Whether an offer failed.
+fn taken(offered: Poll<io::Result<()>>) -> io::Result<()> {
+    match offered {
+        Poll::Ready(Err(problem)) => Err(problem),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,149 @@
+//! Which requests may go the short way, and their head as the upstream gets it.
+
+use std::{mem::MaybeUninit, sync::Arc};
+
+use httparse::{Header, Request, Status};
+
+use crate::{
+    headers::{self, Origin},
+    relay::{self, Client},
+    route::Route,
+    short::head::{HEADERS, Name, closes, write},
+    wire,
+};
+
+/// A request that goes the short way.
+pub(super) struct Asked {
+    /// Bytes of its head, which is all of it.
+    pub(super) length: usize,
+    /// Whether only the head of the answer is wanted.
+    pub(super) head: bool,
+    /// Whether the client wants no other answer on this connection.
+    pub(super) closes: bool,
+    pub(super) route: Arc<Route>,
+    /// Whether the hub is asked how it is.
+    pub(super) is_health: bool,
+}
+
+/// Reads a request and writes its head for the upstream. None where the request is not plain: what is not understood
+/// here, or not allowed, or not whole yet, is hyper's to judge.
+pub(super) fn plain(client: &Client, read: &[u8], to: &mut Vec<u8>) -> Option<Asked> {
+    let shared = &client.shared;
+    let mut headers = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADERS];
+    let mut request = Request::new(&mut []);
+    let Ok(Status::Complete(length)) = request.parse_with_uninit_headers(read, &mut headers) else { return None };
+    let (method, target) = (request.method?, request.path?);
+    if request.version != Some(1) || !is_plain(method) || !is_target(target) {
+        return None;
+    }
+    let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
+    let host = hosts.next().filter(|host| headers::is_host(host.value))?.value;
+    if hosts.next().is_some() {
+        return None;
+    }
+    let path = target.split('?').next().unwrap_or_default();
+    if path == "/_chp_healthz" {
+        return None;
+    }
+    let route = relay::route_of(shared, std::str::from_utf8(host).ok()?, path).ok()?;
+    // What other proxies of ours say of their answers is theirs to read.
+    if route.is_elsewhere() {
+        return None;
+    }
+    for part in [method, " ", target, " HTTP/1.1\r\n"] {
+        to.extend_from_slice(part.as_bytes());
+    }
+    let mut lines = Lines { client, route: &route, chain: None, proto: false, port: false, host: false, closes: false };
+    for header in &*request.headers {
+        lines.pass(header, to)?;
+    }
+    let closes = lines.closes;
+    lines.end(host, to);
+    to.extend_from_slice(b"\r\n");
+    let (head, is_health) = (method == "HEAD", relay::is_health(&route, path));
+    Some(Asked { length, head, closes, route, is_health })
+}
+
+/// Methods of requests that may be sent twice, and have no body as a rule.
+fn is_plain(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE")
+}
+
+/// A path with or without a query, of characters that all programs read alike.
+fn is_target(target: &str) -> bool {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
+    target.starts_with('/') && target.bytes().all(usual)
+}
+
+/// The lines of a head on their way.
+struct Lines<'a> {
+    client: &'a Client,
+    route: &'a Route,
+    /// What a trusted front says of where the request comes from.
+    chain: Option<&'a [u8]>,
+    proto: bool,
+    port: bool,
+    host: bool,
+    closes: bool,
+}
+
+impl<'a> Lines<'a> {
+    /// Writes one header, or leaves it out. None where it makes the request one that is not plain.
+    fn pass(&mut self, header: &Header<'a>, to: &mut Vec<u8>) -> Option<()> {
+        let Origin { trusted, .. } = self.client.origin;
+        let name = Name::of(header.name)?;
+        match name.as_str() {
+            "content-length" | "transfer-encoding" | "te" | "trailer" | "expect" | "upgrade" | wire::PROOF_HEADER => {
+                return None;
+            }
+            "connection" => {
+                self.closes |= closes(header.value)?;
+                return Some(());
+            }
+            "cookie" => {
+                let firewall = self.client.shared.cookie_firewall.as_ref().filter(|_| !self.route.is_hub());
+                match firewall {
+                    None => name.write(header.value, to),
+                    Some(firewall) => firewall.shown(header.value).iter().for_each(|value| name.write(value, to)),
+                }
+                return Some(());
+            }
+            "x-forwarded-for" if trusted => return self.chain.replace(header.value).is_none().then_some(()),
+            "x-forwarded-proto" => self.proto = trusted,
+            "x-forwarded-port" => self.port = trusted,
+            "x-forwarded-host" => self.host = trusted,
+            _ => {}
+        }
+        let name_is = name.as_str();
+        let foreign = headers::is_lookalike(name_is) || (!trusted && headers::is_claim(name_is));
+        if !foreign && !headers::is_hop(name_is) {
+            name.write(header.value, to);
+        }
+        Some(())
+    }
+
+    /// Says where the request comes from, as [`headers::clean_request`] does, and who passes it on.
+    fn end(self, host: &[u8], to: &mut Vec<u8>) {
+        let origin = &self.client.origin;
+        to.extend_from_slice(b"x-forwarded-for: ");
+        if let Some(chain) = self.chain {
+            to.extend_from_slice(chain);
+            to.push(b',');
+        }
+        to.extend_from_slice(origin.address.as_bytes());
+        to.extend_from_slice(b"\r\n");
+        let mut say = |name: &str, value: &[u8]| write(name, value, to);
+        if !self.proto {
+            say("x-forwarded-proto", origin.proto.as_bytes());
+        }
+        if !self.port {
+            say("x-forwarded-port", headers::port_of(host).unwrap_or(origin.port.as_bytes()));
+        }
+        if !self.host {
+            say("x-forwarded-host", host);
+        }
+        if let Some(proof) = self.client.shared.proof.as_ref().filter(|_| self.route.is_hub()) {
+            say(wire::PROOF_HEADER, proof.as_bytes());
+        }
+    }
+}
