@@ -30,7 +30,7 @@ use tokio::{
 use crate::activity::lock;
 
 /// Bytes that a pipe has room for: what unprivileged processes may have some hundred times.
-const ROOM: usize = 256 * 1024;
+pub(crate) const ROOM: usize = 256 * 1024;
 /// Reads of hyper that may lie between a socket and an exchange when a pipe is put before them.
 const UNDERWAY: usize = 4;
 
@@ -68,7 +68,7 @@ static MOST: LazyLock<usize> = LazyLock::new(|| {
 });
 
 /// The room for one pipe, free again when it is dropped.
-struct Place;
+pub(crate) struct Place;
 
 impl Place {
     fn take(most: usize) -> Option<Self> {
@@ -140,12 +140,27 @@ impl State {
     }
 }
 
+/// The ends of a pipe, where there may be one more: into it and out of it.
+pub(crate) fn pipe() -> Option<(Place, OwnedFd, OwnedFd)> {
+    if !*WORKS {
+        return None;
+    }
+    let place = Place::take(*MOST)?;
+    let opened = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
+    match opened.and_then(|(source, sink)| fcntl_setpipe_size(&sink, ROOM).map(|_| (place, sink, source))) {
+        Ok(pipe) => Some(pipe),
+        Err(problem) => {
+            tracing::debug!(%problem, "no pipe for a body");
+            None
+        }
+    }
+}
+
 impl Pipe {
-    fn open(place: Place, most: u64) -> io::Result<Self> {
-        let (source, sink) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        fcntl_setpipe_size(&sink, ROOM)?;
+    fn open(most: u64) -> Option<Self> {
+        let (place, sink, source) = pipe()?;
         let state = State { inside: 0, moved: 0, most, exact: false, first: None, ended: false, reader: None };
-        Ok(Self { sink, source, state: Mutex::new(state), _place: place })
+        Some(Self { sink, source, state: Mutex::new(state), _place: place })
     }
 
     /// Moves what has come into the pipe. None when that is over, and the socket is to be read as usual.
@@ -222,7 +237,7 @@ impl Pipe {
     }
 }
 
-fn flags() -> SpliceFlags {
+pub(crate) fn flags() -> SpliceFlags {
     SpliceFlags::MOVE | SpliceFlags::NONBLOCK
 }
 
@@ -258,16 +273,7 @@ impl Passage {
         if from.reading.load().is_some() || to.writing.load().is_some() {
             return None;
         }
-        if !*WORKS {
-            return None;
-        }
-        let pipe = match Pipe::open(Place::take(*MOST)?, sure) {
-            Ok(pipe) => Arc::new(pipe),
-            Err(problem) => {
-                tracing::debug!(%problem, "no pipe for a body");
-                return None;
-            }
-        };
+        let pipe = Arc::new(Pipe::open(sure)?);
         to.writing.store(Some(Arc::clone(&pipe)));
         from.reading.store(Some(Arc::clone(&pipe)));
         let (from, to) = (Arc::clone(from), Arc::clone(to));

@@ -15,9 +15,6 @@ use crate::{
     state::Shared,
 };
 
-/// The longest body that goes the short way: longer ones go through a pipe of the kernel, see [`crate::splice`].
-const MOST: u64 = 512 * 1024;
-
 /// An answer that goes the short way.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -90,7 +87,7 @@ pub(super) fn plain(shared: &Shared, asked: &Asked, read: &[u8], to: &mut Vec<u8
         Some(_) if bare => return None,
         _ if asked.head || bare => 0,
         // An answer without a length lasts until the server closes the connection.
-        size => size.filter(|size| *size <= MOST)?,
+        size => size?,
     };
     if !dated {
         now(|date| write("date", date, to));

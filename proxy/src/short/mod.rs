@@ -8,16 +8,17 @@
 mod alarm;
 mod answer;
 mod begun;
+mod conduit;
+mod deliver;
 mod head;
 mod request;
 mod spare;
 
 use std::{
     future::{Future, poll_fn},
-    io::{self, IoSlice},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -26,7 +27,12 @@ use http::StatusCode;
 use tokio::{io::AsyncWrite, time::Instant};
 
 pub(crate) use self::begun::{Begun, Rest, Way};
-use self::{alarm::Alarm, answer::Answer, request::Asked};
+use self::{
+    alarm::Alarm,
+    answer::Answer,
+    deliver::{offer, taken},
+    request::Asked,
+};
 use crate::{
     budget::{self, Turn},
     error_page::Fault,
@@ -278,87 +284,5 @@ impl Connection<'_> {
             }
         }
         false
-    }
-
-    /// Passes the rest of an answer on. Errors: one of both is gone, or the route.
-    async fn deliver(
-        &mut self,
-        line: &mut Line,
-        route: &Arc<Route>,
-        answer: &mut Answer,
-        begin: Instant,
-    ) -> io::Result<()> {
-        let mut look = begin + WHILE;
-        poll_fn(|context| {
-            loop {
-                if let Poll::Ready(passed) = self.poll_pass(context, line, route, answer) {
-                    return Poll::Ready(passed);
-                }
-                if self.is_abandoned(context) {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                }
-                ready!(self.alarm.poll(context, look));
-                if route.gone.is_set() {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                }
-                look = Instant::now() + WHILE;
-            }
-        })
-        .await
-    }
-
-    fn poll_pass(
-        &mut self,
-        context: &mut Context<'_>,
-        line: &mut Line,
-        route: &Arc<Route>,
-        answer: &mut Answer,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            while !self.out.is_empty() {
-                ready!(offer(context, self.stream, &mut self.out, &[]))?;
-            }
-            if answer.left == 0 {
-                return Pin::new(&mut *self.stream).poll_flush(context);
-            }
-            let most = usize::try_from(answer.left).unwrap_or(usize::MAX);
-            let passed = scratch::poll_read(context, &mut line.stream, most, |context, bytes| {
-                if bytes.is_empty() {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                answer.passed(route, bytes.len());
-                taken(offer(context, self.stream, &mut self.out, bytes))
-            });
-            ready!(passed)??;
-        }
-    }
-}
-
-/// Writes what stands ready and then the rest; what is not taken at once stands ready after that. Pending when nothing was.
-fn offer(context: &mut Context<'_>, to: &mut Stream, out: &mut Vec<u8>, rest: &[u8]) -> Poll<io::Result<()>> {
-    let written = match rest {
-        [] => Pin::new(to).poll_write(context, out),
-        rest => Pin::new(to).poll_write_vectored(context, &[IoSlice::new(out), IoSlice::new(rest)]),
-    };
-    let count = match written {
-        Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        Poll::Ready(Ok(count)) => count,
-        Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
-        Poll::Pending => {
-            out.extend_from_slice(rest);
-            return Poll::Pending;
-        }
-    };
-    let of_rest = count.saturating_sub(out.len());
-    out.drain(..count - of_rest);
-    out.extend_from_slice(rest.get(of_rest..).unwrap_or_default());
-    Poll::Ready(Ok(()))
-}
-
-/// Whether an offer failed.
-fn taken(offered: Poll<io::Result<()>>) -> io::Result<()> {
-    match offered {
-        Poll::Ready(Err(problem)) => Err(problem),
-        _ => Ok(()),
     }
 }

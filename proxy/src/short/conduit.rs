@@ -1,0 +1,113 @@
+//! Bodies between two TCP sockets through a pipe of the kernel, where nobody copies them; see [`crate::splice`].
+
+use std::{
+    cell::Cell,
+    io,
+    os::fd::OwnedFd,
+    task::{Context, Poll, ready},
+};
+
+use rustix::pipe::splice;
+use tokio::{io::Interest, net::TcpStream};
+
+use crate::{
+    splice::{self, Place, ROOM},
+    stream::Stream,
+};
+
+/// Bytes of a body that is worth a pipe.
+const WORTH: u64 = 64 * 1024;
+
+thread_local! {
+    static SPARE: Cell<Option<Conduit>> = const { Cell::new(None) };
+}
+
+/// A pipe, and what is in it.
+pub(super) struct Conduit {
+    sink: OwnedFd,
+    source: OwnedFd,
+    inside: usize,
+    _place: Place,
+}
+
+impl Conduit {
+    /// A pipe for so many bytes between these. None where it is not worth it, or where there is none to be had.
+    pub(super) fn between(from: &Stream, to: &Stream, bytes: u64) -> Option<Self> {
+        if bytes < WORTH || !matches!((from, to), (Stream::Piped(_), Stream::Piped(_))) {
+            return None;
+        }
+        SPARE.take().or_else(|| {
+            let (place, sink, source) = splice::pipe()?;
+            Some(Self { sink, source, inside: 0, _place: place })
+        })
+    }
+
+    /// Leaves an empty one to the next body of this thread.
+    pub(super) fn leave(self) {
+        if self.inside == 0 {
+            SPARE.set(Some(self));
+        }
+    }
+
+    /// Moves up to `most` bytes into the empty pipe and what is taken at once out of it, and gives how many went in; nothing is the end of `from`.
+    pub(super) fn poll_move(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &Stream,
+        to: &Stream,
+        most: u64,
+    ) -> Poll<io::Result<usize>> {
+        let from = socket(from)?;
+        let most = usize::try_from(most).unwrap_or(ROOM).min(ROOM);
+        let count = ready!(poll_io(context, from, Interest::READABLE, || {
+            splice(from, None, &self.sink, None, most, splice::flags())
+        }))?;
+        self.inside = count;
+        // What is not taken now is taken before the next.
+        match self.poll_drain(context, to) {
+            Poll::Ready(Err(problem)) => Poll::Ready(Err(problem)),
+            _ => Poll::Ready(Ok(count)),
+        }
+    }
+
+    /// Sends all that is in the pipe.
+    pub(super) fn poll_drain(&mut self, context: &mut Context<'_>, to: &Stream) -> Poll<io::Result<()>> {
+        let to = socket(to)?;
+        while self.inside > 0 {
+            let count = ready!(poll_io(context, to, Interest::WRITABLE, || {
+                splice(&self.source, None, to, None, self.inside, splice::flags())
+            }))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.inside -= count;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn socket(stream: &Stream) -> io::Result<&TcpStream> {
+    match stream {
+        Stream::Piped(socket) => Ok(&socket.socket),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Tries until the socket would block.
+fn poll_io(
+    context: &mut Context<'_>,
+    socket: &TcpStream,
+    interest: Interest,
+    mut act: impl FnMut() -> rustix::io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(match interest {
+            Interest::READABLE => socket.poll_read_ready(context),
+            _ => socket.poll_write_ready(context),
+        })?;
+        match socket.try_io(interest, || act().map_err(io::Error::from)) {
+            Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}

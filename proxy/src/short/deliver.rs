@@ -1,0 +1,120 @@
+//! The rest of an answer, and who does not wait for it.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{io::AsyncWrite, time::Instant};
+
+use super::{Connection, WHILE, answer::Answer, conduit::Conduit};
+use crate::{pool::Line, route::Route, scratch, stream::Stream};
+
+impl Connection<'_> {
+    /// Passes the rest of an answer on. Errors: one of both is gone, or the route.
+    pub(super) async fn deliver(
+        &mut self,
+        line: &mut Line,
+        route: &Arc<Route>,
+        answer: &mut Answer,
+        begin: Instant,
+    ) -> io::Result<()> {
+        let (mut look, mut conduit) = (begin + WHILE, Conduit::between(&line.stream, self.stream, answer.left));
+        let delivered = poll_fn(|context| {
+            loop {
+                if let Poll::Ready(passed) = self.poll_pass(context, line, route, answer, &mut conduit) {
+                    return Poll::Ready(passed);
+                }
+                if self.is_abandoned(context) {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
+                ready!(self.alarm.poll(context, look));
+                if route.gone.is_set() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+                look = Instant::now() + WHILE;
+            }
+        })
+        .await;
+        if let Some(conduit) = conduit {
+            conduit.leave();
+        }
+        delivered
+    }
+
+    fn poll_pass(
+        &mut self,
+        context: &mut Context<'_>,
+        line: &mut Line,
+        route: &Arc<Route>,
+        answer: &mut Answer,
+        conduit: &mut Option<Conduit>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            while !self.out.is_empty() {
+                ready!(offer(context, self.stream, &mut self.out, &[]))?;
+            }
+            if let Some(conduit) = conduit {
+                ready!(conduit.poll_drain(context, self.stream))?;
+            }
+            if answer.left == 0 {
+                return Pin::new(&mut *self.stream).poll_flush(context);
+            }
+            if let Some(conduit) = conduit {
+                let count = ready!(conduit.poll_move(context, &line.stream, self.stream, answer.left))?;
+                if count == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                answer.passed(route, count);
+                route.count_piped(count);
+                continue;
+            }
+            let most = usize::try_from(answer.left).unwrap_or(usize::MAX);
+            let passed = scratch::poll_read(context, &mut line.stream, most, |context, bytes| {
+                if bytes.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                answer.passed(route, bytes.len());
+                taken(offer(context, self.stream, &mut self.out, bytes))
+            });
+            ready!(passed)??;
+        }
+    }
+}
+
+/// Writes what stands ready and then the rest; what is not taken at once stands ready after that. Pending when nothing was.
+pub(super) fn offer(
+    context: &mut Context<'_>,
+    to: &mut Stream,
+    out: &mut Vec<u8>,
+    rest: &[u8],
+) -> Poll<io::Result<()>> {
+    let written = match rest {
+        [] => Pin::new(to).poll_write(context, out),
+        rest => Pin::new(to).poll_write_vectored(context, &[IoSlice::new(out), IoSlice::new(rest)]),
+    };
+    let count = match written {
+        Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        Poll::Ready(Ok(count)) => count,
+        Poll::Ready(Err(problem)) => return Poll::Ready(Err(problem)),
+        Poll::Pending => {
+            out.extend_from_slice(rest);
+            return Poll::Pending;
+        }
+    };
+    let of_rest = count.saturating_sub(out.len());
+    out.drain(..count - of_rest);
+    out.extend_from_slice(rest.get(of_rest..).unwrap_or_default());
+    Poll::Ready(Ok(()))
+}
+
+/// Whether an offer failed.
+pub(super) fn taken(offered: Poll<io::Result<()>>) -> io::Result<()> {
+    match offered {
+        Poll::Ready(Err(problem)) => Err(problem),
+        _ => Ok(()),
+    }
+}
