@@ -17,29 +17,31 @@ pub(crate) struct Rewound {
     stream: Stream,
     /// Read already, and read again first.
     read: Bytes,
-    sent: Sent,
+    sent: Option<Sent>,
 }
 
-/// What becomes of the request that hyper writes.
-enum Sent {
-    /// It is sent.
-    No,
-    /// It was sent before: what is written is not sent again. Nothing is read before it is written, for hyper would take
-    /// that for the answer to nothing.
-    Before(Option<Waker>),
-    /// It was written, and is answered next. That ends with the first byte of the answer.
-    Written,
+/// A request that was sent before, and that hyper writes: nothing of it is sent again. Nothing is read before it is written,
+/// for hyper would take that for the answer to nothing, or to less than all.
+struct Sent {
+    /// Bytes of the end of its head that were just written.
+    seen: usize,
+    /// Bytes of its body that are still to be written.
+    body: usize,
+    reader: Option<Waker>,
 }
+
+/// What a head ends with.
+const END: &[u8] = b"\r\n\r\n";
 
 impl Rewound {
     /// A stream with what was read of it.
     pub(crate) fn new(stream: Stream, read: Bytes) -> Self {
-        Self { stream, read, sent: Sent::No }
+        Self { stream, read, sent: None }
     }
 
-    /// A stream over which a request without a body was sent, with what was read of the answer.
-    pub(crate) fn asked(stream: Stream, read: Bytes) -> Self {
-        Self { sent: Sent::Before(None), ..Self::new(stream, read) }
+    /// A stream over which a request was sent, with a body of so many bytes, and what was read of the answer.
+    pub(crate) fn asked(stream: Stream, body: usize, read: Bytes) -> Self {
+        Self { sent: Some(Sent { seen: 0, body, reader: None }), ..Self::new(stream, read) }
     }
 
     /// Where a pipe may be put before it.
@@ -52,54 +54,54 @@ impl Rewound {
         (self.stream, self.read)
     }
 
-    /// Whether what is written was sent before.
-    fn swallows(&mut self) -> bool {
-        match &mut self.sent {
-            Sent::No => return false,
-            Sent::Before(reader) => {
-                if let Some(reader) = reader.take() {
+    /// How many of these bytes were sent before.
+    fn swallow(&mut self, bytes: &[u8]) -> usize {
+        let Some(sent) = &mut self.sent else { return 0 };
+        for (at, byte) in bytes.iter().enumerate() {
+            match END.get(sent.seen) {
+                None => sent.body -= 1,
+                Some(next) if next == byte => sent.seen += 1,
+                Some(_) => sent.seen = usize::from(*byte == b'\r'),
+            }
+            if sent.seen == END.len() && sent.body == 0 {
+                if let Some(reader) = sent.reader.take() {
                     reader.wake();
                 }
-                self.sent = Sent::Written;
+                self.sent = None;
+                return at + 1;
             }
-            Sent::Written => {}
         }
-        true
+        bytes.len()
     }
 }
 
 impl AsyncRead for Rewound {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Sent::Before(reader) = &mut this.sent {
-            *reader = Some(context.waker().clone());
+        if let Some(sent) = &mut this.sent {
+            sent.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let polled = if this.read.is_empty() {
-            Pin::new(&mut this.stream).poll_read(context, buffer)
-        } else {
-            let count = this.read.len().min(buffer.remaining());
-            buffer.put_slice(this.read.get(..count).unwrap_or_default());
-            this.read.advance(count);
-            if this.read.is_empty() {
-                this.read = Bytes::new();
-            }
-            Poll::Ready(Ok(()))
-        };
-        if polled.is_ready() {
-            this.sent = Sent::No;
+        if this.read.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(context, buffer);
         }
-        polled
+        let count = this.read.len().min(buffer.remaining());
+        buffer.put_slice(this.read.get(..count).unwrap_or_default());
+        this.read.advance(count);
+        if this.read.is_empty() {
+            this.read = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.swallows() {
-            return Poll::Ready(Ok(buffer.len()));
+        match this.swallow(buffer) {
+            0 => Pin::new(&mut this.stream).poll_write(context, buffer),
+            count => Poll::Ready(Ok(count)),
         }
-        Pin::new(&mut this.stream).poll_write(context, buffer)
     }
 
     fn poll_write_vectored(
@@ -108,10 +110,10 @@ impl AsyncWrite for Rewound {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.swallows() {
-            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        match buffers.iter().map(|buffer| this.swallow(buffer)).sum() {
+            0 => Pin::new(&mut this.stream).poll_write_vectored(context, buffers),
+            count => Poll::Ready(Ok(count)),
         }
-        Pin::new(&mut this.stream).poll_write_vectored(context, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::{
     headers,
     route::Route,
     short::{
-        head::{HEADERS, Name, closes, write},
+        head::{HEADERS, Name, closes, number, write},
         request::Asked,
     },
     state::Shared,
@@ -103,12 +103,6 @@ pub(super) fn plain(shared: &Shared, asked: &Asked, read: &[u8], to: &mut Vec<u8
     // What comes after the body was not asked for, and nothing more is on such a connection.
     keeps &= read.len() as u64 <= length as u64 + left;
     Some(Answer { status, length, left, keeps, closes })
-}
-
-/// A length as all programs read it.
-fn number(value: &[u8]) -> Option<u64> {
-    let digits = value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()).flatten()?;
-    digits.parse().ok()
 }
 
 /// Lends the date, as it is written in a head (RFC 9110, 6.6.1).

@@ -35,8 +35,9 @@ pub(crate) struct Begun {
 pub(crate) enum Way {
     /// Not to the server; it may be sent.
     Open,
-    /// It was sent on a connection, which was used before or not; so much of the answer was read.
-    Sent { line: Line, reused: bool, read: Bytes },
+    /// It was sent on a connection, which was used before or not, with a body of so many bytes; so much of the answer was
+    /// read.
+    Sent { line: Line, reused: bool, body: usize, read: Bytes },
     /// To its end.
     Failed(Fault),
 }
@@ -47,8 +48,8 @@ impl Way {
         match self {
             Self::Open => Ok(None),
             Self::Failed(fault) => Err(fault),
-            Self::Sent { line, reused, read } => {
-                let driven = dial::drive(shared, route, Rewound::asked(line.stream, read)).await;
+            Self::Sent { line, reused, body, read } => {
+                let driven = dial::drive(shared, route, Rewound::asked(line.stream, body, read)).await;
                 driven.map(|lease| Some((lease, reused))).map_err(|error| relay::no_answer(&error))
             }
         }

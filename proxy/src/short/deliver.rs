@@ -17,12 +17,13 @@ impl Connection<'_> {
     /// Passes the rest of an answer on. Errors: one of both is gone, or the route.
     pub(super) async fn deliver(
         &mut self,
-        line: &mut Line,
+        line: &mut Option<Line>,
         route: &Arc<Route>,
         answer: &mut Answer,
         begin: Instant,
     ) -> io::Result<()> {
-        let (mut look, mut conduit) = (begin + WHILE, Conduit::between(&line.stream, self.stream, answer.left));
+        let mut look = begin + WHILE;
+        let mut conduit = line.as_ref().and_then(|line| Conduit::between(&line.stream, self.stream, answer.left));
         let delivered = poll_fn(|context| {
             loop {
                 if let Poll::Ready(passed) = self.poll_pass(context, line, route, answer, &mut conduit) {
@@ -48,7 +49,7 @@ impl Connection<'_> {
     fn poll_pass(
         &mut self,
         context: &mut Context<'_>,
-        line: &mut Line,
+        line: &mut Option<Line>,
         route: &Arc<Route>,
         answer: &mut Answer,
         conduit: &mut Option<Conduit>,
@@ -60,9 +61,9 @@ impl Connection<'_> {
             if let Some(conduit) = conduit {
                 ready!(conduit.poll_drain(context, self.stream))?;
             }
-            if answer.left == 0 {
+            let Some(line) = line.as_mut().filter(|_| answer.left > 0) else {
                 return Pin::new(&mut *self.stream).poll_flush(context);
-            }
+            };
             if let Some(conduit) = conduit {
                 let count = ready!(conduit.poll_move(context, &line.stream, self.stream, answer.left))?;
                 if count == 0 {

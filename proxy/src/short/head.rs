@@ -43,3 +43,9 @@ pub(super) fn closes(value: &[u8]) -> Option<bool> {
     }
     value.eq_ignore_ascii_case(b"close").then_some(true)
 }
+
+/// A length as all programs read it.
+pub(super) fn number(value: &[u8]) -> Option<u64> {
+    let digits = value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()).flatten()?;
+    digits.parse().ok()
+}

@@ -2,20 +2,28 @@
 
 use std::{mem::MaybeUninit, sync::Arc};
 
+use http::Method;
 use httparse::{Header, Request, Status};
 
 use crate::{
     headers::{self, Origin},
     relay::{self, Client},
     route::Route,
-    short::head::{HEADERS, Name, closes, write},
+    short::head::{HEADERS, Name, closes, number, write},
     wire,
 };
 
+/// The longest body that is plain.
+const BODY: usize = 64 * 1024;
+
 /// A request that goes the short way.
 pub(super) struct Asked {
-    /// Bytes of its head, which is all of it.
+    /// Bytes of its head.
     pub(super) length: usize,
+    /// Bytes of its body.
+    pub(super) body: usize,
+    /// Whether it may be sent twice.
+    pub(super) is_repeatable: bool,
     /// Whether only the head of the answer is wanted.
     pub(super) head: bool,
     /// Whether the client wants no other answer on this connection.
@@ -53,20 +61,20 @@ pub(super) fn plain(client: &Client, read: &[u8], to: &mut Vec<u8>) -> Option<As
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
         to.extend_from_slice(part.as_bytes());
     }
-    let mut lines = Lines { client, route: &route, chain: None, proto: false, port: false, host: false, closes: false };
+    let mut lines = Lines::new(client, &route);
     for header in &*request.headers {
         lines.pass(header, to)?;
     }
-    let closes = lines.closes;
+    let (closes, body) = (lines.closes, lines.body.unwrap_or_default());
     lines.end(host, to);
     to.extend_from_slice(b"\r\n");
     let (head, is_health) = (method == "HEAD", relay::is_health(&route, path));
-    Some(Asked { length, head, closes, route, is_health })
+    let is_repeatable = body == 0 && headers::is_idempotent(&Method::from_bytes(method.as_bytes()).ok()?);
+    Some(Asked { length, body, is_repeatable, head, closes, route, is_health })
 }
 
-/// Methods of requests that may be sent twice, and have no body as a rule.
 fn is_plain(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE")
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE" | "POST" | "PUT" | "PATCH")
 }
 
 /// A path with or without a query, of characters that all programs read alike.
@@ -85,16 +93,27 @@ struct Lines<'a> {
     port: bool,
     host: bool,
     closes: bool,
+    body: Option<usize>,
 }
 
 impl<'a> Lines<'a> {
+    fn new(client: &'a Client, route: &'a Route) -> Self {
+        Self { client, route, chain: None, proto: false, port: false, host: false, closes: false, body: None }
+    }
+
     /// Writes one header, or leaves it out. None where it makes the request one that is not plain.
     fn pass(&mut self, header: &Header<'a>, to: &mut Vec<u8>) -> Option<()> {
         let Origin { trusted, .. } = self.client.origin;
         let name = Name::of(header.name)?;
         match name.as_str() {
-            "content-length" | "transfer-encoding" | "te" | "trailer" | "expect" | "upgrade" | wire::PROOF_HEADER => {
-                return None;
+            "transfer-encoding" | "te" | "trailer" | "expect" | "upgrade" | wire::PROOF_HEADER => return None,
+            "content-length" => {
+                let body = number(header.value).and_then(|body| usize::try_from(body).ok())?;
+                if body > BODY || self.body.replace(body).is_some() {
+                    return None;
+                }
+                write("content-length", body.to_string().as_bytes(), to);
+                return Some(());
             }
             "connection" => {
                 self.closes |= closes(header.value)?;

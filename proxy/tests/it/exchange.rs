@@ -31,7 +31,7 @@ async fn a_request_lost_on_a_reused_connection_is_sent_again_only_when_that_is_s
     let expected = [(0, "GET /1 HTTP/1.1"), (0, "GET /2 HTTP/1.1"), (1, "GET /2 HTTP/1.1")];
     assert_eq!(lines, expected.map(|(connection, line)| (connection, line.to_owned())));
     // What may have been done must not be done twice.
-    let answer = ask(world.address, "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await;
+    let answer = ask(world.address, "POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
     assert_eq!(answer.status, 502);
     assert_eq!(upstream.seen().iter().filter(|seen| seen.line().contains("/3")).count(), 1);
 }

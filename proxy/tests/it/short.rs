@@ -49,7 +49,7 @@ async fn both_ways(world: &World, upstream: &Upstream, request: &str) -> [(Seen,
     assert_eq!(short(world).await, before + 1.0, "{request}");
     let mut raw = Raw::connect(world.address).await;
     let path = request.split(' ').nth(1).unwrap();
-    raw.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx{request}")).await;
+    raw.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{request}")).await;
     raw.answer().await;
     let other = answered(&mut raw, request).await;
     assert_eq!(short(world).await, before + 1.0, "{request}");
@@ -61,15 +61,23 @@ async fn same_both_ways(options: impl FnOnce(&mut Options), requests: &[&str]) {
     let routes = vec![hub_route("/", &upstream.url()), user_route("/user/a/", &upstream.url())];
     let world = world_with(routes, options).await;
     for request in requests {
-        let request = request.replace('\n', "\r\n") + "\r\n\r\n";
+        let mut request = request.replace('\n', "\r\n");
+        if !request.contains("\r\n\r\n") {
+            request += "\r\n\r\n";
+        }
         let [(seen, plain), (other_seen, other)] = both_ways(&world, &upstream, &request).await;
         assert_eq!(lines(&seen.head), lines(&other_seen.head), "{request}");
+        assert_eq!(seen.body, other_seen.body, "{request}");
         assert_eq!(lines(&plain.head), lines(&other.head), "{request}");
         assert_eq!((plain.body, plain.status), (other.body, other.status), "{request}");
     }
 }
 
-const REQUESTS: [&str; 14] = [
+const REQUESTS: [&str; 18] = [
+    "POST /user/a/api/kernels HTTP/1.1\nHost: a\nContent-Type: application/json\nContent-Length: 7\n\n{\"a\":1}",
+    "PUT /user/a/api/contents/a HTTP/1.1\nHost: a\nCONTENT-LENGTH: 00002\nConnection: keep-alive\n\n{}",
+    "PATCH /hub/api/users/a HTTP/1.1\nHost: a\nContent-Length: 0",
+    "POST /hub/api/users/a/server HTTP/1.1\nHost: a\nAuthorization: token a",
     "GET /hub/home HTTP/1.1\nHost: a",
     "GET /user/a/api?x=%2F&y HTTP/1.1\nhOST: a.example:8443\nAccept: */*\nAccept: text/html",
     "HEAD /user/a/ HTTP/1.1\nHost: a",
@@ -154,12 +162,15 @@ async fn item_06_an_answer_that_is_not_plain_is_still_the_answer_to_its_request(
         let world = world(vec![route("/", &upstream.url())]).await;
         let mut raw = Raw::connect(world.address).await;
         for number in 0..3 {
-            let answer = raw.ask(format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            // The first goes the short way, and hyper has the rest.
+            let body = "Content-Length: 9\r\n\r\nGET /evil";
+            let answer = raw.ask(format!("POST /{number} HTTP/1.1\r\nHost: a\r\n{body}")).await;
             assert_eq!((answer.status, answer.text().as_str()), (200, "ok"), "{pieces:?}");
             assert!(answer.one("x-own").is_none(), "{pieces:?}");
         }
         let seen: Vec<String> = upstream.seen().iter().map(|seen| seen.line().to_owned()).collect();
-        assert_eq!(seen, [0, 1, 2].map(|number| format!("GET /{number} HTTP/1.1")), "each was sent once");
+        assert_eq!(seen, [0, 1, 2].map(|number| format!("POST /{number} HTTP/1.1")), "each was sent once");
+        assert!(upstream.seen().iter().all(|seen| seen.body == b"GET /evil"), "{pieces:?}");
     }
 }
 
@@ -168,9 +179,10 @@ async fn item_07_requests_of_both_kinds_keep_their_order() {
     let upstream = Upstream::named("up").await;
     let world = world(vec![route("/", &upstream.url())]).await;
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-    let body = "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGET ";
+    let body = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGET ";
+    let chunks = "POST /3 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nGET \r\n0\r\n\r\n";
     let mut raw = Raw::connect(world.address).await;
-    raw.send([&plain("/1"), &plain("/2"), body, &plain("/4"), "GET /5 HTTP/1.1\r\nHo"].concat()).await;
+    raw.send([&plain("/1"), body, chunks, &plain("/4"), "GET /5 HTTP/1.1\r\nHo"].concat()).await;
     for _ in 0..4 {
         assert_eq!(raw.answer().await.text(), "up");
     }
@@ -286,4 +298,24 @@ async fn item_23_a_client_that_asks_nothing_is_let_go() {
     assert!(raw.rest().await.is_empty());
     assert_eq!(short(&world).await, 3.0);
     until("its place is free", async || metric(&world, "specola_proxy_places_taken").await == 0.0).await;
+}
+
+#[tokio::test]
+async fn item_17_a_request_with_a_body_is_not_sent_twice() {
+    let upstream = Upstream::raw(|number, mut peer, seen| async move {
+        let request = read(&mut peer, number).await.unwrap();
+        seen.lock().unwrap().push(request);
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        // Takes the next one, and does not answer.
+        let request = read(&mut peer, number).await.unwrap();
+        seen.lock().unwrap().push(request);
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx";
+    let mut raw = Raw::connect(world.address).await;
+    assert_eq!(raw.ask(post).await.status, 200);
+    assert_eq!(raw.ask(post).await.status, 502);
+    assert_eq!(upstream.seen().len(), 2);
+    assert_eq!(short(&world).await, 1.0);
 }
