@@ -16,7 +16,10 @@ use http::HeaderValue;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+};
 
 use crate::{
     activity::lock,
@@ -35,7 +38,7 @@ use crate::{
     splice::PipedSocket,
     state::Shared,
     stream::Stream,
-    workers::Workers,
+    workers::{Loads, Workers},
 };
 
 /// Connections the kernel may hold while we are busy: all websockets of a proxy may come back at once, and whom there is no
@@ -66,16 +69,16 @@ pub(crate) fn bind(address: SocketAddr, sockets: &Sockets, both: bool) -> anyhow
 }
 
 /// Lets every worker accept at a door.
-pub(crate) fn open(shared: &Arc<Shared>, workers: &Workers, mut door: Door) -> io::Result<()> {
+pub(crate) fn open(shared: &Arc<Shared>, workers: &Workers, loads: &Arc<Loads>, mut door: Door) -> io::Result<()> {
     for runtime in workers.runtimes() {
         let _inside = runtime.enter();
-        shared.tasks.spawn(accept(Arc::clone(shared), door.again()?));
+        shared.tasks.spawn(accept(Arc::clone(shared), Arc::clone(loads), door.again()?));
     }
     Ok(())
 }
 
 /// Accepts until the drain, or until another proxy does. At the bound on connections, new ones wait in the kernel's queue.
-async fn accept(shared: Arc<Shared>, door: Door) {
+async fn accept(shared: Arc<Shared>, loads: Arc<Loads>, door: Door) {
     door.keep();
     let accepting = async {
         loop {
@@ -90,8 +93,13 @@ async fn accept(shared: Arc<Shared>, door: Door) {
             let (context, place) = (Arc::clone(&shared), Some(place));
             // Who comes to a unix socket has no address.
             let known = (!matches!(stream, Stream::Unix(_))).then_some(peer);
-            let client = Client { _place: place, between, ..Client::new(context, origin, known) };
-            shared.tasks.spawn(serve(builder(&shared.limits()), client, stream, peer));
+            let (load, other) = loads.add();
+            let client = Client { _place: place, _load: load, between, ..Client::new(context, origin, known) };
+            let builder = builder(&shared.limits());
+            match (stream, other) {
+                (Stream::Tcp(socket), Some(other)) => move_to(&shared, other, builder, client, socket, peer),
+                (stream, _) => drop(shared.tasks.spawn(serve(builder, client, stream, peer))),
+            }
             // Who has work to do lets the other workers take the next one.
             tokio::task::yield_now().await;
         }
@@ -100,6 +108,18 @@ async fn accept(shared: Arc<Shared>, door: Door) {
     if shared.leaving.is_set() {
         door.give_away();
     }
+}
+
+/// Serves a connection on another worker.
+fn move_to(shared: &Shared, other: &Handle, builder: http1::Builder, client: Client, socket: TcpStream, peer: IpAddr) {
+    // A socket that cannot be moved is cut.
+    let Ok(socket) = socket.into_std() else { return };
+    let serving = async move {
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            serve(builder, client, Stream::Tcp(socket), peer).await;
+        }
+    };
+    shared.tasks.spawn_on(serving, other);
 }
 
 /// The next connection; None after a failure that was waited for.

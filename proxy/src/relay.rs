@@ -39,6 +39,7 @@ use crate::{
     splice::Ends,
     state::Shared,
     upgrade,
+    workers::Load,
 };
 
 /// For an upstream that takes longer to answer than it may.
@@ -55,6 +56,8 @@ pub(crate) struct Client {
     pub(crate) _place: Option<Place>,
     /// Counts against the bound of its address.
     pub(crate) _seat: Option<Seat>,
+    /// Counts for the worker that serves it.
+    pub(crate) _load: Option<Load>,
     /// None at a unix socket.
     pub(crate) peer: Option<IpAddr>,
     /// Told of requests, where the wait for the next one has a bound of its own.
@@ -68,7 +71,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(shared: Arc<Shared>, origin: Origin, peer: Option<IpAddr>) -> Self {
         let begun = Mutex::default();
-        Self { shared, origin, peer, between: None, ends: None, begun, _place: None, _seat: None }
+        Self { shared, origin, peer, between: None, ends: None, begun, _place: None, _seat: None, _load: None }
     }
 }
 

@@ -194,8 +194,9 @@ impl Proxy {
         let opened = opened.chain(self.doors.iter().chain(&self.metrics).map(Door::descriptor));
         *lock(&shared.listeners) = opened.map(|listener| listener.try_clone_to_owned()).collect::<Result<_, _>>()?;
         let workers = Workers::start(self.workers).context("threads to serve with")?;
+        let loads = workers.loads();
         for door in self.listeners.into_iter().map(Door::Tcp).chain(self.doors) {
-            listener::open(&shared, &workers, door)?;
+            listener::open(&shared, &workers, &loads, door)?;
         }
         if let Some(door) = self.metrics {
             shared.tasks.spawn(metrics::serve(Arc::clone(&shared), door));

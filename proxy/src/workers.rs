@@ -4,6 +4,10 @@
 use std::{
     cell::Cell,
     io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -17,6 +21,43 @@ thread_local! {
 /// Which worker this thread is; 0 is none.
 pub(crate) fn here() -> usize {
     HERE.get()
+}
+
+/// How many connections each worker serves. Those that come at once mostly find the same one awake.
+#[derive(Default)]
+pub(crate) struct Loads(Vec<(Handle, AtomicUsize)>);
+
+/// One connection of a worker, until it is dropped.
+pub(crate) struct Load {
+    loads: Arc<Loads>,
+    at: usize,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        if let Some((_, count)) = self.loads.0.get(self.at) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Loads {
+    /// So many more connections than another worker's are not worth that one is moved, and this part of them.
+    const SLACK: (usize, usize) = (4, 8);
+
+    /// Counts one more for this worker, or for the one that has least if that is much less; then also where that runs.
+    pub(crate) fn add(self: &Arc<Self>) -> (Option<Load>, Option<&Handle>) {
+        let count = |at: usize| self.0.get(at).map(|(_, count)| count.load(Ordering::Relaxed));
+        let Some((here, mine)) = here().checked_sub(1).and_then(|here| Some((here, count(here)?))) else {
+            return (None, None);
+        };
+        let least = (0..self.0.len()).filter_map(|at| Some((count(at)?, at))).min().unwrap_or((mine, here));
+        let (few, part) = Self::SLACK;
+        let at = if mine > least.0 + least.0 / part + few { least.1 } else { here };
+        let Some((handle, count)) = self.0.get(at) else { return (None, None) };
+        count.fetch_add(1, Ordering::Relaxed);
+        (Some(Load { loads: Arc::clone(self), at }), (at != here).then_some(handle))
+    }
 }
 
 /// Lives until it is dropped; tasks that have not ended by then are dropped with it.
@@ -49,6 +90,11 @@ impl Workers {
         if self.handles.is_empty() { vec![Handle::current()] } else { self.handles.clone() }
     }
 
+    /// Nothing yet, of all of them.
+    pub(crate) fn loads(&self) -> Arc<Loads> {
+        Arc::new(Loads(self.handles.iter().map(|handle| (handle.clone(), AtomicUsize::new(0))).collect()))
+    }
+
     /// Ends them, and waits until they have.
     pub(crate) async fn end(mut self) {
         let threads = std::mem::take(&mut self.threads);
@@ -68,6 +114,29 @@ impl Drop for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_has_much_more_than_another_gives_to_that_one() {
+        let workers = Workers::start(2).unwrap();
+        let loads = workers.loads();
+        let first = workers.runtimes().remove(0);
+        let add = async |loads: Arc<Loads>| first.spawn(async move { loads.add().0.unwrap() }).await.unwrap();
+        let mut held = Vec::new();
+        for _ in 0..100 {
+            held.push(add(Arc::clone(&loads)).await);
+        }
+        let of = |held: &[Load], at| held.iter().filter(|load| load.at == at).count();
+        assert_eq!(of(&held, 0) + of(&held, 1), 100);
+        assert!((45..=55).contains(&of(&held, 1)), "{}", of(&held, 1));
+        held.retain(|load| load.at == 1);
+        for _ in 0..10 {
+            held.push(add(Arc::clone(&loads)).await);
+        }
+        assert_eq!(of(&held, 0), 10, "those that are left count, and no others");
+        // Nobody else accepts.
+        assert!(loads.add().0.is_none());
+        workers.end().await;
+    }
 
     #[tokio::test]
     async fn each_worker_is_a_thread_of_its_own_and_ends() {
