@@ -12,6 +12,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde_json::json;
@@ -23,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    HubLink, Options, Proxy,
+    HubLink, Limits, Options, Proxy,
     activity::lock,
     chp::{self, ChpOptions},
     listener,
@@ -37,6 +38,8 @@ use crate::{
 
 const END: &[u8] = b"GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 const TOKEN: &str = "secret";
+/// A bound, whatever it is, is hyper's to keep.
+const LONG: Duration = Duration::from_secs(3600);
 
 type Seen = Arc<Mutex<HashMap<usize, Vec<u8>>>>;
 
@@ -55,17 +58,17 @@ thread_local! {
     static STAGES: RefCell<[Option<Stage>; 2]> = const { RefCell::new([None, None]) };
 }
 
-/// Acts with a proxy that is configurable-http-proxy, whose requests are all hyper's, or with one whose plain requests go
-/// the short way.
-fn on_stage<T>(is_chp: bool, act: impl FnOnce(&Stage) -> T) -> T {
+/// Acts with a proxy whose plain requests go the short way, or with one that is configurable-http-proxy, whose requests
+/// are all hyper's.
+fn on_stage<T>(is_short: bool, act: impl FnOnce(&Stage) -> T) -> T {
     STAGES.with_borrow_mut(|[long, short]| {
-        let stage = if is_chp { long } else { short };
-        act(stage.get_or_insert_with(|| Stage::new(is_chp)))
+        let stage = if is_short { short } else { long };
+        act(stage.get_or_insert_with(|| Stage::new(is_short)))
     })
 }
 
 impl Stage {
-    fn new(is_chp: bool) -> Self {
+    fn new(is_short: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("up");
@@ -74,7 +77,8 @@ impl Stage {
             tokio::spawn(upstream(UnixListener::bind(&socket).unwrap(), Arc::clone(&seen), Arc::clone(&answer)));
             let options = Options {
                 hub: HubLink::None,
-                chp: is_chp.then(|| ChpOptions::plain(Some(TOKEN.to_owned()))),
+                chp: (!is_short).then(|| ChpOptions::plain(Some(TOKEN.to_owned()))),
+                limits: Limits { download_idle: (!is_short).then_some(LONG), ..Limits::default() },
                 default_target: Some(format!("http+unix://{}", socket.display().to_string().replace('/', "%2F"))),
                 ..Options::default()
             };
@@ -147,8 +151,8 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
 
 /// Any bytes from a client: what reaches the upstream is whole requests and nothing else, and what comes back is answers.
 pub fn exchange(bytes: &[u8]) {
-    for is_chp in [true, false] {
-        on_stage(is_chp, |stage| {
+    for is_short in [false, true] {
+        on_stage(is_short, |stage| {
             *lock(&stage.answer) = None;
             let back = stage.ask(bytes);
             for connection in stage.take_seen() {
@@ -174,8 +178,8 @@ pub fn chunks(bytes: &[u8]) {
 
 /// Any bytes from an upstream: the client gets no more answers than it asked for, and each is whole or cut.
 pub fn answer(bytes: &[u8]) {
-    for is_chp in [true, false] {
-        on_stage(is_chp, |stage| {
+    for is_short in [false, true] {
+        on_stage(is_short, |stage| {
             *lock(&stage.answer) = Some(bytes.to_vec());
             let back = stage.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
             stage.take_seen();
@@ -217,7 +221,7 @@ pub fn header(bytes: &[u8]) {
 
 /// Any body for the API: it is answered, and the table stays one that can be told.
 pub fn api(bytes: &[u8]) {
-    on_stage(true, |stage| {
+    on_stage(false, |stage| {
         let head = format!(
             "POST /api/routes/a HTTP/1.1\r\nHost: a\r\nAuthorization: token {TOKEN}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             bytes.len()
@@ -252,7 +256,7 @@ pub fn api(bytes: &[u8]) {
 /// Any line of the route stream: it is refused or applied, and the table can be told as a line again.
 pub fn line(bytes: &[u8]) {
     let Ok(line) = serde_json::from_slice::<Line>(bytes) else { return };
-    on_stage(true, |stage| {
+    on_stage(false, |stage| {
         stage.runtime.block_on(async {
             let before = stage.shared.routes.load_full();
             stage.shared.apply(&line);

@@ -140,7 +140,9 @@ async fn pass(
         let way = way.opened(shared, &route).await?;
         return forward(client, request, route, turn, way).await;
     }
-    let route = find(shared, &request);
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let (route, took) = find(shared, host, request.uri().path());
+    took.into_iter().for_each(|took| shared.meter.find.add(took));
     // Who passes a request on has counted it.
     if !passed_on && !route.as_ref().is_ok_and(|route| is_health(route, request.uri().path())) {
         budget::may_ask(client, || headers::last_address(request.headers()))?;
@@ -220,23 +222,16 @@ fn normal(request: &mut Request<Incoming>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn find(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
-    // Measured where somebody expects it: asking for the time costs as much as finding.
+/// The route of a request, and how long it took to find it, where somebody expects that to be measured: asking for the time
+/// costs as much as finding.
+pub(crate) fn find(shared: &Shared, host: &str, path: &str) -> (Result<Arc<Route>, Fault>, Option<Duration>) {
     let begin = shared.chp.as_ref().map(|_| Instant::now());
-    let found = look_up(shared, request);
-    if let Some(begin) = begin {
-        shared.meter.find.add(begin.elapsed());
-    }
-    found
-}
-
-fn look_up(shared: &Shared, request: &Request<Incoming>) -> Result<Arc<Route>, Fault> {
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    route_of(shared, host, request.uri().path())
+    let found = look_up(shared, host, path);
+    (found, begin.map(|begin| begin.elapsed()))
 }
 
 /// The route of a host and a raw path.
-pub(crate) fn route_of(shared: &Shared, host: &str, path: &str) -> Result<Arc<Route>, Fault> {
+fn look_up(shared: &Shared, host: &str, path: &str) -> Result<Arc<Route>, Fault> {
     const PATH: Fault = Fault::new(StatusCode::BAD_REQUEST, "The address of the request is not valid.");
     const UNKNOWN: Fault = Fault::new(StatusCode::NOT_FOUND, "There is nothing at this address.");
     const UNREADY: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The service is starting. Try again shortly.");

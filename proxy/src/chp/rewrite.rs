@@ -31,6 +31,17 @@ impl Rewrite {
         }
     }
 
+    /// Whether anything may be changed beside the path.
+    pub(crate) fn changes(&self) -> bool {
+        let headers = self.change_origin || !self.custom_headers.is_empty();
+        headers || self.auto_rewrite || self.protocol_rewrite.is_some() || !self.include_prefix
+    }
+
+    /// Whether the target has a path or a query of its own, which goes before what is asked for.
+    pub(crate) fn moves(&self, target: &Target) -> bool {
+        self.prepend_path && (!target.base.trim_end_matches('/').is_empty() || target.query.is_some())
+    }
+
     /// The address that the target is asked for. None when there is no such address.
     pub(crate) fn uri(&self, uri: &Uri, prefix: &str, target: &Target) -> Option<Uri> {
         let whole = uri.path_and_query()?;

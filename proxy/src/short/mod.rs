@@ -56,7 +56,8 @@ const AHEAD: usize = 128 * 1024;
 /// Serves the plain requests of a connection. None when it has ended, else what is hyper's to serve.
 pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> {
     let shared = &client.shared;
-    if shared.chp.is_some() || shared.access_log.is_some() || !client.origin.told {
+    let rewrites = shared.chp.as_ref().is_some_and(|chp| chp.rewrite.changes());
+    if rewrites || shared.access_log.is_some() || !client.origin.told {
         return Some(Rest::default());
     }
     let first = shared.limits().header_read;
@@ -151,6 +152,7 @@ impl Connection<'_> {
         let Some(turn) = self.admit(&asked) else { return Next::Other(None) };
         let shared = &self.client.shared;
         shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+        asked.finding.into_iter().for_each(|took| shared.meter.find.add(took));
         if asked.body > 0 {
             asked.route.touch();
             asked.route.count_up(asked.body);

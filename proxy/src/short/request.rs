@@ -1,6 +1,6 @@
 //! Which requests may go the short way, and their head as the upstream gets it.
 
-use std::{mem::MaybeUninit, sync::Arc};
+use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 
 use http::Method;
 use httparse::{Header, Request, Status};
@@ -29,6 +29,8 @@ pub(super) struct Asked {
     /// Whether the client wants no other answer on this connection.
     pub(super) closes: bool,
     pub(super) route: Arc<Route>,
+    /// How long it took to find that; see [`relay::find`].
+    pub(super) finding: Option<Duration>,
     /// Whether the hub is asked how it is.
     pub(super) is_health: bool,
 }
@@ -53,9 +55,10 @@ pub(super) fn plain(client: &Client, read: &[u8], to: &mut Vec<u8>) -> Option<As
     if path == "/_chp_healthz" {
         return None;
     }
-    let route = relay::route_of(shared, std::str::from_utf8(host).ok()?, path).ok()?;
+    let (route, finding) = relay::find(shared, std::str::from_utf8(host).ok()?, path);
+    let route = route.ok()?;
     // What other proxies of ours say of their answers is theirs to read.
-    if route.is_elsewhere() {
+    if route.is_elsewhere() || shared.chp.as_ref().is_some_and(|chp| chp.rewrite.moves(route.target())) {
         return None;
     }
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
@@ -70,7 +73,7 @@ pub(super) fn plain(client: &Client, read: &[u8], to: &mut Vec<u8>) -> Option<As
     to.extend_from_slice(b"\r\n");
     let (head, is_health) = (method == "HEAD", relay::is_health(&route, path));
     let is_repeatable = body == 0 && headers::is_idempotent(&Method::from_bytes(method.as_bytes()).ok()?);
-    Some(Asked { length, body, is_repeatable, head, closes, route, is_health })
+    Some(Asked { length, body, is_repeatable, head, closes, route, finding, is_health })
 }
 
 fn is_plain(method: &str) -> bool {
@@ -80,15 +83,15 @@ fn is_plain(method: &str) -> bool {
 /// A path with or without a query, of characters that all programs read alike.
 fn is_target(target: &str) -> bool {
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
-    target.starts_with('/') && target.bytes().all(usual)
+    target.starts_with('/') && !target.starts_with("//") && target.bytes().all(usual)
 }
 
 /// The lines of a head on their way.
 struct Lines<'a> {
     client: &'a Client,
     route: &'a Route,
-    /// What a trusted front says of where the request comes from.
-    chain: Option<&'a [u8]>,
+    /// What a trusted front says of where the request comes from, before what we say: address, scheme and port.
+    chains: [Option<&'a [u8]>; 3],
     proto: bool,
     port: bool,
     host: bool,
@@ -98,12 +101,12 @@ struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(client: &'a Client, route: &'a Route) -> Self {
-        Self { client, route, chain: None, proto: false, port: false, host: false, closes: false, body: None }
+        Self { client, route, chains: [None; 3], proto: false, port: false, host: false, closes: false, body: None }
     }
 
     /// Writes one header, or leaves it out. None where it makes the request one that is not plain.
     fn pass(&mut self, header: &Header<'a>, to: &mut Vec<u8>) -> Option<()> {
-        let Origin { trusted, .. } = self.client.origin;
+        let Origin { trusted, appended, .. } = self.client.origin;
         let name = Name::of(header.name)?;
         match name.as_str() {
             "transfer-encoding" | "te" | "trailer" | "expect" | "upgrade" | wire::PROOF_HEADER => return None,
@@ -127,7 +130,9 @@ impl<'a> Lines<'a> {
                 }
                 return Some(());
             }
-            "x-forwarded-for" if trusted => return self.chain.replace(header.value).is_none().then_some(()),
+            "x-forwarded-for" if trusted => return once(&mut self.chains[0], header.value),
+            "x-forwarded-proto" if trusted && appended => return once(&mut self.chains[1], header.value),
+            "x-forwarded-port" if trusted && appended => return once(&mut self.chains[2], header.value),
             "x-forwarded-proto" => self.proto = trusted,
             "x-forwarded-port" => self.port = trusted,
             "x-forwarded-host" => self.host = trusted,
@@ -143,26 +148,32 @@ impl<'a> Lines<'a> {
 
     /// Says where the request comes from, as [`headers::clean_request`] does, and who passes it on.
     fn end(self, host: &[u8], to: &mut Vec<u8>) {
-        let origin = &self.client.origin;
-        to.extend_from_slice(b"x-forwarded-for: ");
-        if let Some(chain) = self.chain {
-            to.extend_from_slice(chain);
-            to.push(b',');
-        }
-        to.extend_from_slice(origin.address.as_bytes());
-        to.extend_from_slice(b"\r\n");
-        let mut say = |name: &str, value: &[u8]| write(name, value, to);
+        let (origin, [address, proto, port]) = (&self.client.origin, self.chains);
+        append("x-forwarded-for", address, origin.address.as_bytes(), to);
         if !self.proto {
-            say("x-forwarded-proto", origin.proto.as_bytes());
+            append("x-forwarded-proto", proto, origin.proto.as_bytes(), to);
         }
         if !self.port {
-            say("x-forwarded-port", headers::port_of(host).unwrap_or(origin.port.as_bytes()));
+            append("x-forwarded-port", port, headers::port_of(host).unwrap_or(origin.port.as_bytes()), to);
         }
         if !self.host {
-            say("x-forwarded-host", host);
+            write("x-forwarded-host", host, to);
         }
         if let Some(proof) = self.client.shared.proof.as_ref().filter(|_| self.route.is_hub()) {
-            say(wire::PROOF_HEADER, proof.as_bytes());
+            write(wire::PROOF_HEADER, proof.as_bytes(), to);
         }
+    }
+}
+
+/// Keeps a value of which there may be one. None where there is another.
+fn once<'a>(kept: &mut Option<&'a [u8]>, value: &'a [u8]) -> Option<()> {
+    kept.replace(value).is_none().then_some(())
+}
+
+/// Writes a value behind those that are there.
+fn append(name: &str, chain: Option<&[u8]>, last: &[u8], to: &mut Vec<u8>) {
+    match chain {
+        None => write(name, last, to),
+        Some(chain) => write(name, &[chain, b",", last].concat(), to),
     }
 }

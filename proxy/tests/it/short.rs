@@ -109,6 +109,18 @@ async fn item_09_of_a_front_that_is_believed_too() {
 }
 
 #[tokio::test]
+async fn item_09_as_configurable_http_proxy_too() {
+    same_both_ways(
+        |options| {
+            options.chp = Some(specola_proxy::chp::ChpOptions::plain(None));
+            options.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        },
+        &REQUESTS,
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn item_16_behind_the_cookie_firewall_too() {
     same_both_ways(behind_firewall, &REQUESTS).await;
 }
