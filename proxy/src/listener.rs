@@ -1,6 +1,7 @@
 //! Public listeners: accept, bound, serve.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     pin::pin,
@@ -8,6 +9,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -93,7 +95,7 @@ async fn accept(shared: Arc<Shared>, loads: Arc<Loads>, door: Door) {
             let (context, place) = (Arc::clone(&shared), Some(place));
             // Who comes to a unix socket has no address.
             let known = (!matches!(stream, Stream::Unix(_))).then_some(peer);
-            let (load, other) = loads.add();
+            let (load, other) = loads.add(matches!(stream, Stream::Tcp(_)));
             let client = Client { _place: place, _load: load, between, ..Client::new(context, origin, known) };
             let builder = builder(&shared.limits());
             match (stream, other) {
@@ -247,11 +249,16 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
     let client = Arc::new(client);
     let served = shared.halt.until(async {
         let Some(rest) = short::serve(&client, &mut stream).await else { return Ok(()) };
+        let came = !rest.read.is_empty();
         *lock(&client.begun) = rest.begun;
         let stream = TokioIo::new(Rewound::new(stream, rest.read));
         let between = client.between.clone();
         let service = service_fn(move |request| relay::answer(Arc::clone(&client), request));
         let mut connection = pin!(builder.serve_connection(stream, service).with_upgrades());
+        // What has come is begun before anything ends: hyper would leave it unread.
+        if came && let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await {
+            return ended;
+        }
         let ended = match &between {
             None => shared.drain.until(connection.as_mut()).await,
             Some(between) => Box::pin(shared.drain.until(between.or_too_long(connection.as_mut()))).await.flatten(),

@@ -37,6 +37,11 @@ impl PatientSocket {
         (Self { _watched: Some(dropped.clone().drop_guard()), ..Self::new(socket) }, dropped)
     }
 
+    /// Reads what is there.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_read(buffer)
+    }
+
     pub(crate) fn bound_stall(&mut self, time: Duration) {
         self.patience = Some(time);
     }

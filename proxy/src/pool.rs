@@ -2,17 +2,12 @@
 //! connection of another even when a port is used again.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use hyper::client::conn::http1::SendRequest;
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 
 use crate::{
     activity::{Ledger, lock},
@@ -43,12 +38,6 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn new(stream: Stream) -> Self {
         Self { stream, home: workers::here() }
-    }
-
-    /// Whether the server has neither closed it nor said anything. What has just come may not be known yet.
-    fn is_silent(&mut self) -> bool {
-        let (mut byte, mut nobody) = ([0], Context::from_waker(Waker::noop()));
-        Pin::new(&mut self.stream).poll_read(&mut nobody, &mut ReadBuf::new(&mut byte)).is_pending()
     }
 }
 
@@ -145,8 +134,8 @@ impl Pool {
         loop {
             let of_here = inside.lines.iter().rposition(|idle| idle.connection.home == here);
             let at = of_here.or_else(|| inside.lines.len().checked_sub(1))?;
-            let mut line = inside.lines.remove(at).connection;
-            if line.is_silent() {
+            let line = inside.lines.remove(at).connection;
+            if line.stream.is_silent() {
                 return Some(line);
             }
         }
@@ -176,7 +165,7 @@ impl Pool {
     pub(crate) fn sweep(&self, oldest: Duration, ledger: &Ledger) -> bool {
         let mut inside = lock(&self.inside);
         inside.idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < oldest);
-        inside.lines.retain_mut(|idle| idle.since.elapsed() < oldest && idle.connection.is_silent());
+        inside.lines.retain(|idle| idle.since.elapsed() < oldest && idle.connection.stream.is_silent());
         inside.give_back(ledger);
         inside.listed = inside.count() > 0;
         inside.listed

@@ -345,6 +345,8 @@ async fn send(
     let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
     let patient = exchange.route.is_hub();
     let mut patience = Patience::default();
+    // Of what was sent before hyper may think that it was not.
+    let mut sent_before = way.is_some();
     let mut way = match way {
         Some(way) => Some(way),
         None => idle(shared, &exchange.route).await?.map(|lease| (lease, true)),
@@ -367,7 +369,8 @@ async fn send(
         if let Some(lease) = exchange.lease.take() {
             lease.driver.abort();
         }
-        let again = failed.take_message().map(Box::new).or(spare).filter(|_| reused || patient);
+        let unsent = failed.take_message().filter(|_| !std::mem::take(&mut sent_before)).map(Box::new);
+        let again = unsent.or(spare).filter(|_| reused || patient);
         let error = failed.into_error();
         let Some(again) = again else { return Err(no_answer(&error)) };
         if !reused && !patience.pause(shared).await {

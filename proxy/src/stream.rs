@@ -54,6 +54,19 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has neither closed it nor sent anything that was not read. What has just come may not be known yet.
+    pub(crate) fn is_silent(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Self::Tcp(socket) => socket.try_read(&mut byte),
+            Self::Piped(socket) => socket.socket.try_read(&mut byte),
+            Self::Unix(socket) => socket.try_read(&mut byte),
+            // Of clients alone.
+            Self::Tls(_) | Self::Shared(_) => return false,
+        };
+        read.is_err_and(|problem| problem.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Has a peer cut that does not take what is sent to it. Silence of both sides is no matter.
     pub(crate) fn bound_stall(&mut self, time: Duration) {
         match self {

@@ -45,15 +45,16 @@ impl Loads {
     /// So many more connections than another worker's are not worth that one is moved, and this part of them.
     const SLACK: (usize, usize) = (4, 8);
 
-    /// Counts one more for this worker, or for the one that has least if that is much less; then also where that runs.
-    pub(crate) fn add(self: &Arc<Self>) -> (Option<Load>, Option<&Handle>) {
+    /// Counts one more for this worker, or, if it may be moved, for the one that has least when that is much less; then
+    /// also where that runs.
+    pub(crate) fn add(self: &Arc<Self>, may_move: bool) -> (Option<Load>, Option<&Handle>) {
         let count = |at: usize| self.0.get(at).map(|(_, count)| count.load(Ordering::Relaxed));
         let Some((here, mine)) = here().checked_sub(1).and_then(|here| Some((here, count(here)?))) else {
             return (None, None);
         };
         let least = (0..self.0.len()).filter_map(|at| Some((count(at)?, at))).min().unwrap_or((mine, here));
         let (few, part) = Self::SLACK;
-        let at = if mine > least.0 + least.0 / part + few { least.1 } else { here };
+        let at = if may_move && mine > least.0 + least.0 / part + few { least.1 } else { here };
         let Some((handle, count)) = self.0.get(at) else { return (None, None) };
         count.fetch_add(1, Ordering::Relaxed);
         (Some(Load { loads: Arc::clone(self), at }), (at != here).then_some(handle))
@@ -120,7 +121,7 @@ mod tests {
         let workers = Workers::start(2).unwrap();
         let loads = workers.loads();
         let first = workers.runtimes().remove(0);
-        let add = async |loads: Arc<Loads>| first.spawn(async move { loads.add().0.unwrap() }).await.unwrap();
+        let add = async |loads: Arc<Loads>| first.spawn(async move { loads.add(true).0.unwrap() }).await.unwrap();
         let mut held = Vec::new();
         for _ in 0..100 {
             held.push(add(Arc::clone(&loads)).await);
@@ -134,7 +135,7 @@ mod tests {
         }
         assert_eq!(of(&held, 0), 10, "those that are left count, and no others");
         // Nobody else accepts.
-        assert!(loads.add().0.is_none());
+        assert!(loads.add(true).0.is_none());
         workers.end().await;
     }
 

@@ -82,6 +82,10 @@ pub(super) fn plain(shared: &Shared, asked: &Asked, read: &[u8], to: &mut Vec<u8
         name.write(header.value, to);
     }
     let bare = matches!(code, 204 | 304);
+    // Beyond this, lengths are no lengths to hyper.
+    if length > shared.limits().header_bytes || size.is_some_and(|size| size > u64::MAX - 2) {
+        return None;
+    }
     let left = match size {
         // Programs do not agree on what a length means here.
         Some(_) if bare => return None,
@@ -101,7 +105,7 @@ pub(super) fn plain(shared: &Shared, asked: &Asked, read: &[u8], to: &mut Vec<u8
     }
     to.extend_from_slice(b"\r\n");
     // What comes after the body was not asked for, and nothing more is on such a connection.
-    keeps &= read.len() as u64 <= length as u64 + left;
+    keeps &= read.len() as u64 <= left.saturating_add(length as u64);
     Some(Answer { status, length, left, keeps, closes })
 }
 

@@ -25,18 +25,17 @@ impl Connection<'_> {
         let mut look = begin + WHILE;
         let mut conduit = line.as_ref().and_then(|line| Conduit::between(&line.stream, self.stream, answer.left));
         let delivered = poll_fn(|context| {
-            loop {
-                if let Poll::Ready(passed) = self.poll_pass(context, line, route, answer, &mut conduit) {
-                    return Poll::Ready(passed);
-                }
-                if self.is_abandoned(context) {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-                }
-                ready!(self.alarm.poll(context, look));
-                if route.gone.is_set() {
-                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                }
-                look = Instant::now() + WHILE;
+            if !route.gone.is_set()
+                && let Poll::Ready(passed) = self.poll_pass(context, line, route, answer, &mut conduit)
+            {
+                return Poll::Ready(passed);
+            }
+            if self.is_gone(context, route, &mut look) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            match self.is_abandoned(context) {
+                true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                false => Poll::Pending,
             }
         })
         .await;
@@ -55,13 +54,17 @@ impl Connection<'_> {
         conduit: &mut Option<Conduit>,
     ) -> Poll<io::Result<()>> {
         loop {
+            // Nothing more comes over it, however long the client takes.
+            if answer.left == 0 {
+                line.take().filter(|_| answer.keeps).into_iter().for_each(|line| route.keep_line(line));
+            }
             while !self.out.is_empty() {
                 ready!(offer(context, self.stream, &mut self.out, &[]))?;
             }
             if let Some(conduit) = conduit {
                 ready!(conduit.poll_drain(context, self.stream))?;
             }
-            let Some(line) = line.as_mut().filter(|_| answer.left > 0) else {
+            let Some(line) = line.as_mut() else {
                 return Pin::new(&mut *self.stream).poll_flush(context);
             };
             if let Some(conduit) = conduit {
@@ -81,7 +84,14 @@ impl Connection<'_> {
                 answer.passed(route, bytes.len());
                 taken(offer(context, self.stream, &mut self.out, bytes))
             });
-            ready!(passed)??;
+            match passed {
+                Poll::Ready(passed) => passed??,
+                // What TLS has sealed but not sent would wait for the next byte.
+                Poll::Pending => {
+                    ready!(Pin::new(&mut *self.stream).poll_flush(context))?;
+                    return Poll::Pending;
+                }
+            }
         }
     }
 }

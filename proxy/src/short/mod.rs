@@ -50,8 +50,6 @@ use crate::{
 
 /// How long an answer may let itself be waited for here, and how often a long one is looked after.
 const WHILE: Duration = Duration::from_secs(1);
-/// Bytes that are read of a client before its request is answered.
-const AHEAD: usize = 128 * 1024;
 
 /// Serves the plain requests of a connection. None when it has ended, else what is hyper's to serve.
 pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> {
@@ -63,7 +61,7 @@ pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> 
     let first = shared.limits().header_read;
     let between = shared.limits().keep_alive.map_or(first, |time| time.min(first));
     let alarm = Alarm::new(first);
-    let way = Connection { client, stream, alarm, read: Vec::new(), out: Vec::new() };
+    let way = Connection { client, stream, alarm, read: Vec::new(), whole: 0, out: Vec::new() };
     let mut served = pin!(way.serve(first, between));
     match shared.drain.until(served.as_mut()).await {
         Some(rest) => rest,
@@ -104,6 +102,8 @@ struct Connection<'a> {
     alarm: Alarm,
     /// Of the client, from the head of its request on.
     read: Vec<u8>,
+    /// Bytes of that request.
+    whole: usize,
     /// On its way to one of the two.
     out: Vec<u8>,
 }
@@ -149,14 +149,17 @@ impl Connection<'_> {
     async fn exchange(&mut self) -> Next {
         let begin = Instant::now();
         let Some(mut asked) = self.plain() else { return Next::Other(None) };
-        let Some(turn) = self.admit(&asked) else { return Next::Other(None) };
+        self.whole = asked.length + asked.body;
         let shared = &self.client.shared;
         shared.counts.requests.fetch_add(1, Ordering::Relaxed);
         asked.finding.into_iter().for_each(|took| shared.meter.find.add(took));
-        if asked.body > 0 {
-            asked.route.touch();
-            asked.route.count_up(asked.body);
-        }
+        let turn = match self.admit(&asked) {
+            Ok(turn) => turn,
+            Err(fault) => {
+                let (route, way) = (asked.route, Way::Failed(fault));
+                return Next::Other(Some(Begun { begin, route, turn: None, way }));
+            }
+        };
         let other = |asked: Asked, way| Next::Other(Some(Begun { begin, route: asked.route, turn, way }));
         let (mut line, reused) = match asked.route.take_line() {
             Some(line) => (line, true),
@@ -166,7 +169,7 @@ impl Connection<'_> {
                 Some(Err(fault)) => return other(asked, Way::Failed(fault)),
             },
         };
-        let sent = self.send(&mut line).await;
+        let sent = self.send(&mut line, &asked.route, begin).await;
         let mut line = Some(line);
         let heard = match sent {
             None => self.hear(&mut line, &asked, begin).await,
@@ -175,7 +178,13 @@ impl Connection<'_> {
         // Of a server that may have closed the connection meanwhile, or comes back: as of those that hyper sends.
         let may_repeat = reused || asked.route.is_hub();
         let mut answer = match heard {
-            Heard::Answer(answer) => answer,
+            Heard::Answer(answer) => {
+                if asked.body > 0 {
+                    asked.route.touch();
+                    asked.route.count_up(asked.body);
+                }
+                answer
+            }
             Heard::Other(read) => {
                 let sent = line.map(|line| Way::Sent { line, reused, body: asked.body, read });
                 return other(asked, sent.unwrap_or(Way::Failed(NO_ANSWER)));
@@ -190,13 +199,12 @@ impl Connection<'_> {
         if self.deliver(&mut line, &asked.route, &mut answer, begin).await.is_err() {
             return Next::Over;
         }
-        line.filter(|_| answer.keeps).into_iter().for_each(|line| asked.route.keep_line(line));
         if answer.closes {
             // Who has gone needs no farewell.
             let _ = poll_fn(|context| Pin::new(&mut *self.stream).poll_shutdown(context)).await;
             return Next::Over;
         }
-        self.read.drain(..asked.length + asked.body);
+        self.read.drain(..self.whole);
         Next::Again
     }
 
@@ -208,6 +216,10 @@ impl Connection<'_> {
         if limits.answer.is_some() || limits.download_idle.is_some() || shared.leaving.is_set() {
             return None;
         }
+        // Whom a front speaks for stands in what hyper reads.
+        if limits.address_rate > 0 && self.client.origin.trusted {
+            return None;
+        }
         self.out.clear();
         let asked = request::plain(self.client, &self.read, &mut self.out)?;
         // A body that is still to come is streamed, and that is hyper's.
@@ -217,14 +229,11 @@ impl Connection<'_> {
     }
 
     /// Whether it may pass.
-    fn admit(&self, asked: &Asked) -> Option<Option<Turn>> {
-        let shared = &self.client.shared;
-        if shared.limits().address_rate > 0 && !asked.is_health {
-            // Whom a front speaks for stands in what hyper reads.
-            let peer = (!self.client.origin.trusted).then_some(self.client)?;
-            budget::may_ask(peer, || None).ok()?;
+    fn admit(&self, asked: &Asked) -> Result<Option<Turn>, Fault> {
+        if !asked.is_health {
+            budget::may_ask(self.client, || None)?;
         }
-        budget::turn(shared, &asked.route).ok()
+        budget::turn(&self.client.shared, &asked.route)
     }
 
     /// A connection to the server. None when the client has left before.
@@ -240,8 +249,8 @@ impl Connection<'_> {
     }
 
     /// Sends the request. Says why it was not sent.
-    async fn send(&mut self, line: &mut Line) -> Option<Heard> {
-        let mut sent = 0;
+    async fn send(&mut self, line: &mut Line, route: &Route, begin: Instant) -> Option<Heard> {
+        let (mut sent, mut look) = (0, begin + WHILE);
         poll_fn(|context| {
             while let Some(rest) = self.out.get(sent..).filter(|rest| !rest.is_empty()) {
                 match Pin::new(&mut line.stream).poll_write(context, rest) {
@@ -249,6 +258,9 @@ impl Connection<'_> {
                     Poll::Ready(_) if sent == 0 => return Poll::Ready(Some(Heard::Unsent)),
                     Poll::Ready(_) => return Poll::Ready(Some(Heard::Nothing)),
                     Poll::Pending if self.is_abandoned(context) => return Poll::Ready(Some(Heard::Abandoned)),
+                    Poll::Pending if self.is_gone(context, route, &mut look) => {
+                        return Poll::Ready(Some(Heard::Nothing));
+                    }
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -294,9 +306,21 @@ impl Connection<'_> {
         .await
     }
 
-    /// Whether the client has left while it was waited for another. What it sends ahead is kept.
+    /// Whether the route was deleted, and its grace is over. Looks again after a while.
+    fn is_gone(&mut self, context: &mut Context<'_>, route: &Route, look: &mut Instant) -> bool {
+        while !route.gone.is_set() {
+            if self.alarm.poll(context, *look).is_pending() {
+                return false;
+            }
+            *look = Instant::now() + WHILE;
+        }
+        true
+    }
+
+    /// Whether the client has left while it was waited for another. The first that it sends ahead is kept, and no more is
+    /// read.
     fn is_abandoned(&mut self, context: &mut Context<'_>) -> bool {
-        while self.read.len() < AHEAD {
+        while self.read.len() <= self.whole {
             let read = &mut self.read;
             let left = scratch::poll_read(context, self.stream, scratch::SIZE, |_, bytes| {
                 read.extend_from_slice(bytes);

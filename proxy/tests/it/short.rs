@@ -331,3 +331,60 @@ async fn item_17_a_request_with_a_body_is_not_sent_twice() {
     assert_eq!(upstream.seen().len(), 2);
     assert_eq!(short(&world).await, 1.0);
 }
+
+#[tokio::test]
+async fn item_30_a_stop_waits_for_answers_that_are_not_plain() {
+    for answer in ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "none at all"] {
+        let (asked, mut waiting) = tokio::sync::mpsc::unbounded_channel();
+        let (go, gone) = tokio::sync::watch::channel(false);
+        let upstream = Upstream::raw(move |number, mut peer, _| {
+            let (asked, mut gone) = (asked.clone(), gone.clone());
+            async move {
+                read(&mut peer, number).await;
+                asked.send(()).unwrap();
+                gone.wait_for(|gone| *gone).await.unwrap();
+                peer.send(answer).await;
+            }
+        })
+        .await;
+        let mut world = world(vec![route("/", &upstream.url())]).await;
+        let mut raw = Raw::connect(world.address).await;
+        raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await;
+        waiting.recv().await.unwrap();
+        let ending = async {
+            world.stop.cancel();
+            // The door is closed: the drain has begun.
+            until("a closed door", async || tokio::net::TcpStream::connect(world.address).await.is_err()).await;
+            go.send(true).unwrap();
+            raw.answer().await
+        };
+        let answered = ending.await;
+        assert_eq!(answered.status, if answer.starts_with("HTTP") { 200 } else { 502 });
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn item_06_a_length_that_is_none_and_a_head_without_bound_are_no_answers() {
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nok", "x".repeat(20_000));
+    for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", &long] {
+        let upstream = Upstream::fixed(answer).await;
+        let world = world_with(vec![route("/", &upstream.url())], |options| options.limits.header_bytes = 8192).await;
+        assert_eq!(ask(world.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn item_24_a_refusal_and_a_body_count_once() {
+    let upstream = Upstream::fixed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    let world = world_with(vec![route("/", &upstream.url())], |options| {
+        (options.limits.route_rate, options.limits.route_burst) = (1, 1);
+    })
+    .await;
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsome text";
+    assert_eq!(ask(world.address, post).await.status, 200);
+    assert_eq!(metric(&world, "specola_proxy_bytes_total{direction=\"up\"}").await, 9.0);
+    assert_eq!(ask(world.address, post).await.status, 429);
+    assert_eq!(metric(&world, "specola_proxy_refused_total{limit=\"route_rate\"}").await, 1.0);
+    assert_eq!(metric(&world, "requests_web").await, 2.0);
+}
