@@ -67,7 +67,7 @@ def serverless(make):
     """The same proxy, whose server is not there."""
     def made(folder, target):
         peer = make(folder, NOBODY)
-        peer.status = 502 if peer.name == "nginx" else 503
+        peer.status = 502 if peer.name in ("nginx", "caddy") else 503
         return peer
     return made
 
@@ -148,6 +148,28 @@ http {{
     return Peer("nginx", ["nginx", "-p", folder, "-e", "stderr", "-c", path], port, target, scheme=scheme(pem))
 
 
+def caddy(folder, target, pem=None):
+    """Of the class of proxies in Go."""
+    port = machine.free_port()
+    tls = f"tls {pem}.crt {pem}.key" if pem else ""
+    path = write(folder, "Caddyfile", f"""{{
+  admin off
+  auto_https off
+  default_sni localhost
+  storage file_system {folder}
+}}
+{scheme(pem)}://:{port} {{
+  bind 127.0.0.1
+  {tls}
+  reverse_proxy 127.0.0.1:{target} {{
+    flush_interval -1
+  }}
+}}
+""")
+    command = ["caddy", "run", "--config", path, "--adapter", "caddyfile"]
+    return Peer("caddy", command, port, target, environment={"GOMAXPROCS": "1", "HOME": folder}, scheme=scheme(pem))
+
+
 def chp_command(program, port, api_port):
     return [*program, "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1", "--api-port", str(api_port),
             "--log-level", "warn"]
@@ -181,7 +203,7 @@ def specola(folder, target, pem=None):
                 port, target, scheme=scheme(pem))
 
 
-ALL = [configurable_http_proxy, nginx, haproxy, specola]
+ALL = [configurable_http_proxy, nginx, haproxy, caddy, specola]
 TWO_THREADS = [with_two_threads(nginx), with_two_threads(haproxy), specola]
 for make in ALL:
     make.speaks_http2 = make is not configurable_http_proxy
@@ -192,4 +214,4 @@ def versions():
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout or  # noqa: E731
                               subprocess.run(command, capture_output=True, text=True).stderr).split("\n")[0].strip()
     return {"configurable-http-proxy": first(os.environ["SPECOLA_CHP"], "--version"), "nginx": first("nginx", "-v"),
-            "haproxy": first("haproxy", "-v"), "Specola": first(os.environ["SPECOLA_BIN"], "--version")}
+            "haproxy": first("haproxy", "-v"), "caddy": first("caddy", "version"), "Specola": first(os.environ["SPECOLA_BIN"], "--version")}
