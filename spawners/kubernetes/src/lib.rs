@@ -14,6 +14,8 @@ mod ending;
 mod events;
 mod executors;
 mod going;
+#[cfg(test)]
+mod golden;
 mod hook;
 mod judge;
 mod label;

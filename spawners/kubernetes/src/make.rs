@@ -1,6 +1,6 @@
 //! Makes what the cluster is asked for out of a plan: pure functions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
 use serde_json::{Map, Value, json};
@@ -20,6 +20,8 @@ use crate::space;
 pub(crate) const CONTAINER: &str = "notebook";
 /// KubeSpawner's name for its port.
 pub(crate) const PORT: &str = "notebook-port";
+/// The version whose ways are followed. A KubeSpawner that goes on with a state without one looks for names of before.
+const KUBESPAWNER: &str = "7.1.0";
 /// What of a chosen volume is about its place in the server.
 const OF_MOUNT: [&str; 5] = ["mountPath", "subPath", "subPathExpr", "readOnly", "mountPropagation"];
 
@@ -34,6 +36,8 @@ pub(crate) struct Recipe {
     pub dns_name: String,
     /// The names that its claim may have: the one it is to have, and the one of before.
     pub claim: Option<ClaimNames>,
+    /// The name of its claim by the template, whoever makes that.
+    usual_claim: Option<String>,
     /// The name of the secret with its certificate, if it is to have one.
     pub secret: Option<String>,
     /// Where its executors are, if it may make any.
@@ -68,7 +72,8 @@ impl Recipe {
         Ok(recipe)
     }
 
-    fn of(config: &Config, shape: Shape, server: &Identity, hub_namespace: &str) -> Result<Self, String> {
+    /// The same without what a plan adds.
+    pub fn of(config: &Config, shape: Shape, server: &Identity, hub_namespace: &str) -> Result<Self, String> {
         let names = Names::new(server, config.slug_scheme, hub_namespace);
         let namespace = if config.enable_user_namespaces {
             let of_template = |what| format!("user_namespace_template: {what}");
@@ -76,23 +81,24 @@ impl Recipe {
         } else {
             hub_namespace.to_owned()
         };
+        let names = names.with("namespace", &namespace);
         let name = names.object(&config.pod_name_template).map_err(|what| format!("pod_name_template: {what}"))?;
         if executors::is_namespace(&namespace) {
             return Err(format!("user_namespace_template: {namespace} is one for executors"));
         }
         let executors = executors::Place::of(config, &shape, server, hub_namespace, &name)?;
-        let names = names.with("namespace", &namespace).with("pod_name", &name);
+        let names = names.with("pod_name", &name);
         let dns_name = names
             .clone()
             .with("name", &name)
             .fill(&shape.dns_name_template)
             .map_err(|name| format!("dns_name_template: {name} is no field"))?;
-        let claim = match shape.storage_pvc_ensure {
-            false => None,
-            true => Some(claim_names(config, &shape, server, &names, hub_namespace)?),
-        };
+        let claims = claim_names(config, &shape, server, &names, hub_namespace);
+        // One that others make may be mounted too.
+        let usual_claim = claims.as_ref().ok().map(|names| names.usual.clone());
+        let claim = shape.storage_pvc_ensure.then_some(claims).transpose()?;
         let site = config.site.as_ref().map(|site| site.name.clone());
-        Ok(Self { namespace, name, dns_name, claim, secret: None, executors, shape, site, names })
+        Ok(Self { namespace, name, dns_name, claim, usual_claim, secret: None, executors, shape, site, names })
     }
 
     fn secret_name(&self, config: &Config) -> Result<String, String> {
@@ -115,7 +121,12 @@ impl Recipe {
 
     /// The state that leads to what is made, as KubeSpawner keeps it.
     pub fn state(&self, claim: Option<&str>) -> Value {
-        let mut state = json!({ "pod_name": self.name, "namespace": self.namespace, "dns_name": self.dns_name });
+        let mut state = json!({
+            "kubespawner_version": KUBESPAWNER,
+            "pod_name": self.name,
+            "namespace": self.namespace,
+            "dns_name": self.dns_name,
+        });
         if let Some(claim) = claim {
             state["pvc_name"] = Value::from(claim);
         }
@@ -163,6 +174,9 @@ impl Recipe {
         let more = names.fill_all(&Value::Object(lay::camel(&table(&shape.extra_container_config))));
         put(&mut container, &more, &["env", "volumeMounts"], &["name", "image", "ports"])
             .map_err(|what| format!("extra_container_config: {what}"))?;
+        if let Value::Array(variables) = container["env"].take() {
+            container["env"] = in_order(variables).into();
+        }
         let mut containers = vec![container];
         containers.extend(filled(&shape.extra_containers, &names));
         let mut spec = json!({
@@ -236,16 +250,29 @@ impl Recipe {
     fn host(&self, names: &Names) -> Result<Option<String>, String> {
         match &self.shape.pod_connect_ip {
             Some(template) => {
-                let host = names.fill(template).map_err(|name| format!("pod_connect_ip: {name} is no field"))?;
-                Ok(Some(host))
+                // As KubeSpawner: at the end of each part goes what an empty server's name leaves.
+                let parts: Result<Vec<String>, String> = template.split('.').map(|part| names.fill(part)).collect();
+                let parts = parts.map_err(|name| format!("pod_connect_ip: {name} is no field"))?;
+                Ok(Some(parts.join(".")))
             }
             None => Ok(self.shape.services_enabled.then(|| self.dns_name.clone())),
         }
     }
 
     fn with_claim(&self, claim: Option<&str>) -> Names {
-        let usual = self.claim.as_ref().map(|names| names.usual.as_str());
-        self.names.clone().with("pvc_name", claim.or(usual).unwrap_or("pvc_name_unavailable"))
+        let name = claim.or(self.usual_claim.as_deref()).unwrap_or("pvc_name_unavailable");
+        self.names.clone().with("pvc_name", name)
+    }
+
+    /// The labels and annotations of what is beside the pod and goes with it.
+    pub fn written_beside(&self, server: &Identity) -> [BTreeMap<String, String>; 2] {
+        let names = self.with_claim(None);
+        let mut labels = filled_table(&self.shape.extra_labels, &names);
+        labels.extend(self.shape.common_labels.clone());
+        labels.extend(label::of_pod(server));
+        let mut annotations = filled_table(&self.shape.extra_annotations, &names);
+        annotations.extend(label::annotations(server));
+        [labels, annotations]
     }
 
     /// The claim for storage under this name.
@@ -412,39 +439,49 @@ pub(crate) fn port(config: &Config, plan: &Plan) -> u16 {
     if plan.port == 0 { config.port } else { plan.port }
 }
 
-/// The variables, sorted so that each comes after those that its value refers to as `$(NAME)`. As with KubeSpawner those that
-/// an operator wrote are templates; one that is none, such as JSON, stays as it is.
-fn environment(config: &Config, plan: &Plan, image: &str, names: &Names) -> Value {
+/// The variables. As with KubeSpawner those that an operator wrote are templates; one that is none, such as JSON, stays as it is.
+fn environment(config: &Config, plan: &Plan, image: &str, names: &Names) -> Vec<Value> {
     let value = |(name, value): &(String, String)| match plan.templates.contains(name) {
         true => names.fill_or_leave(value),
         false => value.clone(),
     };
-    let mut left: BTreeMap<&str, String> =
+    let mut all: BTreeMap<&str, String> =
         plan.environment.iter().map(|variable| (variable.0.as_str(), value(variable))).collect();
     for name in ["JUPYTER_IMAGE_SPEC", "JUPYTER_IMAGE"] {
-        left.entry(name).or_insert_with(|| image.to_owned());
+        all.entry(name).or_insert_with(|| image.to_owned());
     }
     let ip = if config.ip.contains(':') { format!("[{}]", config.ip) } else { config.ip.clone() };
     let scheme = if plan.certify.is_some() { "https" } else { "http" };
-    left.insert("JUPYTERHUB_SERVICE_URL", format!("{scheme}://{ip}:{}{}", port(config, plan), plan.prefix));
+    all.insert("JUPYTERHUB_SERVICE_URL", format!("{scheme}://{ip}:{}{}", port(config, plan), plan.prefix));
     if plan.certify.is_some() {
         for (name, value) in papers::variables(config) {
-            left.insert(name, value);
+            all.insert(name, value);
         }
     }
-    let mut sorted: Vec<Value> = Vec::new();
+    all.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect()
+}
+
+/// Variables by their names, but each after those that its value refers to as `$(NAME)`.
+fn in_order(mut left: Vec<Value>) -> Vec<Value> {
+    let name = |variable: &Value| variable["name"].as_str().unwrap_or_default().to_owned();
+    left.sort_by_key(name);
+    let mut sorted = Vec::new();
     while !left.is_empty() {
-        let waits = |value: &str| left.keys().any(|name| value.contains(&format!("$({name})")));
-        let mut ready: BTreeSet<&str> = left.iter().filter(|(_, value)| !waits(value)).map(|(name, _)| *name).collect();
+        let names: Vec<String> = left.iter().map(name).collect();
+        let waits = |variable: &Value| {
+            let (own, value) = (name(variable), variable["value"].as_str().unwrap_or_default());
+            names.iter().any(|other| *other != own && value.contains(&format!("$({other})")))
+        };
+        let (later, ready): (Vec<Value>, Vec<Value>) = left.into_iter().partition(waits);
         if ready.is_empty() {
             // They refer to each other: no order would do.
-            ready = left.keys().copied().collect();
+            sorted.extend(later);
+            break;
         }
-        for name in ready {
-            sorted.extend(left.remove(name).map(|value| json!({ "name": name, "value": value })));
-        }
+        sorted.extend(ready);
+        left = later;
     }
-    Value::Array(sorted)
+    sorted
 }
 
 /// A word in which Kubernetes finds no reference to a variable, and nothing that stands for one.
@@ -453,16 +490,19 @@ fn literal(word: &str) -> Value {
 }
 
 fn resources(shape: &Shape, plan: &Plan) -> Value {
-    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.to_string());
     let of = |cpu: Option<f64>, memory: Option<u64>, extra: &BTreeMap<String, Amount>| {
-        let mut table: BTreeMap<String, String> =
-            extra.iter().map(|(name, amount)| (name.clone(), amount.0.clone())).collect();
-        table.extend(cpu.filter(|cores| *cores > 0.0).map(|cores| ("cpu".to_owned(), cores_of(cores))));
-        table.extend(bytes(memory).map(|bytes| ("memory".to_owned(), bytes)));
-        // What people chose comes before what everybody has.
-        table.extend(plan.gpus.iter().map(|(name, number)| (name.clone(), number.to_string())));
-        table.retain(|_, amount| amount != "0");
-        table
+        let mut table: BTreeMap<&str, String> = BTreeMap::new();
+        table.extend(cpu.filter(|cores| *cores > 0.0).map(|cores| ("cpu", cores_of(cores))));
+        table.extend(memory.filter(|bytes| *bytes > 0).map(|bytes| ("memory", bytes.to_string())));
+        table.extend(extra.iter().map(|(name, amount)| (name.as_str(), amount.0.clone())));
+        for (name, number) in &plan.gpus {
+            // What people chose comes before what everybody has.
+            match number {
+                0 => table.remove(name.as_str()),
+                number => table.insert(name, number.to_string()),
+            };
+        }
+        json!(table)
     };
     json!({
         "requests": of(plan.cpu_guarantee, plan.mem_guarantee, &shape.extra_resource_guarantees),

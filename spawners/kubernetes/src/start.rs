@@ -44,7 +44,7 @@ pub(crate) async fn start(
         let state = recipe.state(claim.as_deref());
         record.save(&state).await?;
         parts.tie_secret(&recipe, server, &pod).await?;
-        parts.serve(&pod).await?;
+        parts.serve(&pod, &recipe.shape).await?;
         return parts.arrived(pod, state, record).await;
     }
     let claim = parts.choose(&recipe, server, known).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn start(
         }
     };
     parts.tie_secret(&recipe, server, &pod).await?;
-    parts.serve(&pod).await?;
+    parts.serve(&pod, &recipe.shape).await?;
     parts.arrived(pod, state, record).await
 }
 
