@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::executors;
 use crate::label;
 use crate::lay;
-use crate::name::Names;
+use crate::name::{Names, SlugScheme};
 use crate::shape::{Items, Shape};
 
 /// The version whose ways are followed. A KubeSpawner that goes on with a state without one looks for names of before.
@@ -87,7 +87,9 @@ impl Recipe {
             .with("name", &name)
             .fill(&shape.dns_name_template)
             .map_err(|name| format!("dns_name_template: {name} is no field"))?;
-        let claims = ClaimNames::of(config, &shape, server, &names, hub_namespace);
+        let of_before = Names::new(server, SlugScheme::Escape, hub_namespace);
+        let of_before = of_before.with("namespace", &namespace).with("pod_name", &name);
+        let claims = ClaimNames::of(config, &shape, &names, &of_before);
         // One that others make may be mounted too.
         let usual_claim = claims.as_ref().ok().map(|names| names.usual.clone());
         let claim = shape.storage_pvc_ensure.then_some(claims).transpose()?;

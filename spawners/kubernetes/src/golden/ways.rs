@@ -90,6 +90,8 @@ pub(super) fn made(case: &Case, theirs: &Value) -> Result<Value, StartError> {
     let mut made = json!({ "pod": pod, "state": recipe.state(claim.as_deref()) });
     if let Some(claim) = &claim {
         made["claim"] = json!(recipe.storage(&plan.identity, claim)?);
+        let of_before = recipe.claim.clone().and_then(|names| names.legacy);
+        made["claim_of_before"] = json!(of_before.as_ref().unwrap_or(claim));
     }
     if config.enable_user_namespaces {
         made["space"] = json!(recipe.space(&config, &plan.identity)?);

@@ -8,7 +8,7 @@ use super::{Recipe, filled_table, set, table, unclear};
 use crate::config::Config;
 use crate::label;
 use crate::lay;
-use crate::name::{Names, SlugScheme};
+use crate::name::Names;
 use crate::shape::Shape;
 
 /// The names of a server's claim.
@@ -21,19 +21,13 @@ pub(crate) struct ClaimNames {
 }
 
 impl ClaimNames {
-    pub(super) fn of(
-        config: &Config,
-        shape: &Shape,
-        server: &Identity,
-        names: &Names,
-        hub_namespace: &str,
-    ) -> Result<Self, String> {
+    /// `of_before` fills names in as they were before.
+    pub(super) fn of(config: &Config, shape: &Shape, names: &Names, of_before: &Names) -> Result<Self, String> {
         let of_template = |what| format!("pvc_name_template: {what}");
         let usual = names.object(&shape.pvc_name_template).map_err(of_template)?;
-        let old = Names::new(server, SlugScheme::Escape, hub_namespace);
         // A name of before that no claim can have is none that one has.
-        let legacy =
-            old.object(&shape.pvc_name_template).ok().filter(|legacy| config.handle_legacy_names && *legacy != usual);
+        let legacy = of_before.object(&shape.pvc_name_template).ok();
+        let legacy = legacy.filter(|legacy| config.handle_legacy_names && *legacy != usual);
         Ok(Self { usual, legacy })
     }
 }

@@ -109,6 +109,7 @@ async def made(case, sanitize, folder):
     result["pod"] = await spawner.get_pod_manifest()
     if spawner.storage_pvc_ensure:
         result["claim"] = spawner.get_pvc_manifest()
+        result["claim_of_before"] = spawner._expand_user_properties(spawner.pvc_name_template, slug_scheme="escape")
         spawner._pvc_exists = True
     if spawner.services_enabled or spawner.internal_ssl:
         result["service"] = spawner.get_service_manifest(owner, spawner.port)
