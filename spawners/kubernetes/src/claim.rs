@@ -93,7 +93,8 @@ impl Parts {
         }
         // All that are theirs: the server's own first, then what all their servers have, which whichever came first made.
         if let Some(account) = &server.account {
-            let theirs = self.claims(&recipe.namespace, &label::selector_of_account(&server.hub, account)).await?;
+            let theirs = self.together.claims(&self.cluster, &server.hub, &recipe.namespace, account).await;
+            let theirs = theirs.map_err(|fault| refusal::of(fault, "list claims"))?;
             let mut own = theirs.iter().filter(|claim| label::name_it(claim.metadata.labels.as_ref(), server));
             if let (Some(claim), None) = (own.next(), own.next()) {
                 return Ok(Some(claim.clone()));

@@ -34,6 +34,7 @@ mod space;
 mod start;
 mod stop;
 mod tie;
+mod together;
 
 pub use config::{Access, Config};
 pub use driver::{ABILITIES, Kubernetes};
