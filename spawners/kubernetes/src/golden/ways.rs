@@ -98,13 +98,13 @@ pub(super) fn made(case: &Case, theirs: &Value) -> Result<Value, StartError> {
     }
     let pod = running(pod);
     if let Some(secret) = recipe.secret(&plan)? {
-        let hosts = recipe.hosts().into_iter().map(|host| format!("DNS:{host}"));
-        let hosts: Vec<String> = hosts.filter(|host| !host.contains("local") || host.contains("svc")).collect();
-        made["alternative_names"] = hosts.into_iter().filter(|host| host != "DNS:127.0.0.1").collect();
+        // Programs in the pod may ask it too.
+        let hosts = recipe.hosts().into_iter().filter(|host| !["localhost", "127.0.0.1"].contains(&host.as_str()));
+        made["alternative_names"] = hosts.map(|host| format!("DNS:{host}")).collect();
         made["secret"] = json!(secret);
     }
     if pod.is_served() {
-        made["service"] = json!(serve::service(&config, &config.shape, NAMESPACE, &pod).unwrap());
+        made["service"] = json!(serve::service(&config, &recipe.shape, NAMESPACE, &pod).unwrap());
     }
     if let Some(Sight::Up { url }) = pod.sight(None) {
         made["url"] = json!(url.strip_suffix(&plan.prefix).expect("it ends with the path"));
