@@ -68,6 +68,15 @@ prepare_jupyterhub() {
     fi
 }
 
+# Real KubeSpawner, whose pods ours are compared with.
+prepare_kubespawner() {
+    if make_environment jupyterhub-kubernetes 'jupyterhub==6.1.*' 'jupyterhub-kubespawner==7.1.*'; then
+        export SPECOLA_KUBESPAWNER_PYTHON=$prepared/jupyterhub-kubernetes/bin/python
+    else
+        note_skip 'KubeSpawner could not be installed: whether what our pods are compared with is still what it makes is not tried'
+    fi
+}
+
 # JupyterHub and what its own tests need, to run them against Specola.
 prepare_jupyterhub_suite() {
     if make_environment jupyterhub-suite 'jupyterhub==6.1.*' 'pytest==8.*' 'pytest-asyncio==1.*' 'pytest-timeout==2.*' 'requests-mock==1.*' 'beautifulsoup4==4.*' 'psycopg2-binary==2.*'; then

@@ -4,13 +4,13 @@ use hub_core::id::Generation;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim as Claim;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use spawners::{Identity, StartError};
 
 use crate::cluster::Fault;
 use crate::driver::Parts;
 use crate::label;
-use crate::make::{self, Recipe};
+use crate::make::{self, ClaimNames, Recipe};
 use crate::name;
 use crate::refusal;
 use crate::tie::Tie;
@@ -35,17 +35,41 @@ impl Parts {
         state: &Value,
     ) -> Result<Option<Chosen>, StartError> {
         let Some(names) = &recipe.claim else { return Ok(None) };
-        let usual = self.claim(&recipe.namespace, &names.usual).await?;
-        if let Some(claim) = &usual
-            && tie(claim, server).may_have()
-        {
-            return found(claim, server).map(Some);
+        // A server that starts for the first time mostly has none. Whether there is one is learnt where it is made.
+        let is_new = is_first(server) && state.as_object().is_none_or(Map::is_empty);
+        let mut usual = None;
+        if !is_new {
+            usual = self.claim(&recipe.namespace, &names.usual).await?;
+            if let Some(chosen) = had(usual.as_ref(), server) {
+                return chosen.map(Some);
+            }
         }
+        if let Some(other) = self.by_another_name(recipe, names, server, state).await? {
+            if is_new {
+                // The usual one comes first.
+                usual = self.claim(&recipe.namespace, &names.usual).await?;
+            }
+            return had(usual.as_ref(), server).unwrap_or_else(|| found(&other, server)).map(Some);
+        }
+        match usual {
+            Some(claim) => Err(of_another(&claim, server)),
+            None => Ok(Some(Chosen { name: names.usual.clone(), missing: true, unmarked: false })),
+        }
+    }
+
+    /// The claim of a server that is not called as it would be now.
+    async fn by_another_name(
+        &self,
+        recipe: &Recipe,
+        names: &ClaimNames,
+        server: &Identity,
+        state: &Value,
+    ) -> Result<Option<Claim>, StartError> {
         if recipe.shape.remember_pvc_name
             && let Some(claim) = self.remembered(recipe, server, state).await?
         {
             tracing::info!(claim = claim.metadata.name, "a server keeps the claim it has");
-            return found(&claim, server).map(Some);
+            return Ok(Some(claim));
         }
         if let Some(legacy) = &names.legacy
             && let Some(claim) = self.claim(&recipe.namespace, legacy).await?
@@ -53,12 +77,9 @@ impl Parts {
             && tie(&claim, server).is_theirs()
         {
             tracing::info!(claim = legacy, "a server has its claim under the name of before");
-            return found(&claim, server).map(Some);
+            return Ok(Some(claim));
         }
-        match usual {
-            Some(claim) => Err(of_another(&claim, server)),
-            None => Ok(Some(Chosen { name: names.usual.clone(), missing: true, unmarked: false })),
-        }
+        Ok(None)
     }
 
     /// The claim that a server had under another name: by its state, or by what is written on the claim.
@@ -72,7 +93,8 @@ impl Parts {
         }
         // All that are theirs: the server's own first, then what all their servers have, which whichever came first made.
         if let Some(account) = &server.account {
-            let theirs = self.claims(&recipe.namespace, &label::selector_of_account(&server.hub, account)).await?;
+            let theirs = self.together.claims(&self.cluster, &server.hub, &recipe.namespace, account).await;
+            let theirs = theirs.map_err(|fault| refusal::of(fault, "list claims"))?;
             let mut own = theirs.iter().filter(|claim| label::name_it(claim.metadata.labels.as_ref(), server));
             if let (Some(claim), None) = (own.next(), own.next()) {
                 return Ok(Some(claim.clone()));
@@ -83,8 +105,8 @@ impl Parts {
                 return Ok(Some(claim.clone()));
             }
         }
-        // Made before accounts were written on claims, so not for one that starts for the first time.
-        if server.generation <= Generation(1) && server.account.is_some() {
+        // Made before accounts were written on claims.
+        if is_first(server) {
             return Ok(None);
         }
         let mut own = self.claims(&recipe.namespace, &label::selector_of(&server.marker())).await?;
@@ -113,7 +135,7 @@ impl Parts {
         Ok(listed.map_err(|fault| refusal::of(fault, "list claims"))?.items)
     }
 
-    /// Makes a claim that is missing. One that appeared meanwhile is as good.
+    /// Makes a claim that is missing. One that is there is as good.
     pub(crate) async fn ensure(&self, recipe: &Recipe, server: &Identity, chosen: &Chosen) -> Result<(), StartError> {
         if chosen.unmarked {
             self.adopt(&recipe.namespace, server, &chosen.name).await;
@@ -128,11 +150,17 @@ impl Parts {
             Ok(_) => return Ok(()),
             Err(fault) => fault,
         };
-        // A quota that is used up does not take away what is there.
-        if matches!(fault.status(), Some(403 | 409))
+        // Whatever keeps one from being made, such as a quota that is used up, does not take away what is there.
+        if fault.status().is_some()
             && let Some(claim) = self.claim(&recipe.namespace, &chosen.name).await?
         {
-            return if tie(&claim, server).may_have() { check(&claim) } else { Err(of_another(&claim, server)) };
+            if !tie(&claim, server).may_have() {
+                return Err(of_another(&claim, server));
+            }
+            if found(&claim, server)?.unmarked {
+                self.adopt(&recipe.namespace, server, &chosen.name).await;
+            }
+            return Ok(());
         }
         Err(refusal::of(fault, "make a claim"))
     }
@@ -156,6 +184,16 @@ impl Parts {
 
 fn tie(claim: &Claim, server: &Identity) -> Tie {
     Tie::of(&claim.metadata, server)
+}
+
+/// Whether no start came before this one.
+fn is_first(server: &Identity) -> bool {
+    server.generation <= Generation(1) && server.account.is_some()
+}
+
+/// A claim that is there, if the server may have it.
+fn had(claim: Option<&Claim>, server: &Identity) -> Option<Result<Chosen, StartError>> {
+    claim.filter(|claim| tie(claim, server).may_have()).map(|claim| found(claim, server))
 }
 
 fn found(claim: &Claim, server: &Identity) -> Result<Chosen, StartError> {

@@ -38,6 +38,14 @@ impl Fault {
         }
     }
 
+    /// The same for somebody else who waits for the answer.
+    pub fn told(&self) -> Self {
+        match self {
+            Self::Said(said) => Self::Said(said.clone()),
+            Self::Unheard(unreachable) => Self::Unheard(Unreachable::new(anyhow::anyhow!("{:#}", unreachable.0))),
+        }
+    }
+
     /// For where a no says nothing about servers.
     pub fn unreachable(self) -> Unreachable {
         match self {

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::make::{self, CONTAINER};
 use crate::pod::{self, Doing, Pod};
+use crate::together::Together;
 use crate::{label, start};
 
 /// What a pod can have. Folders of the hub's machine are none of its node's.
@@ -43,6 +44,8 @@ pub(crate) struct Parts {
     pub cluster: Arc<Cluster>,
     pub cache: Cache,
     pub events: Events,
+    /// Who waits to know which claims are theirs.
+    pub together: Together,
     /// Done once the services that there are were looked at.
     pub services: OnceCell<()>,
 }
@@ -54,7 +57,8 @@ impl Kubernetes {
         Self::check(&config)?;
         let cluster = Arc::new(Cluster::new(&config));
         let (cache, events) = (Cache::default(), Events::default());
-        Ok(Self { parts: Arc::new(Parts { config, cluster, cache, events, services: OnceCell::new() }) })
+        let (together, services) = (Together::default(), OnceCell::new());
+        Ok(Self { parts: Arc::new(Parts { config, cluster, cache, events, together, services }) })
     }
 
     /// Checks a configuration. The error is the option, and what is wrong with it.

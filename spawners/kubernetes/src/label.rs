@@ -114,6 +114,11 @@ pub(crate) fn selector_of_account(hub: &str, account: &str) -> String {
     format!("{HUB}={hub},{USER}={account}")
 }
 
+/// The selector of all that some accounts have.
+pub(crate) fn selector_of_accounts(hub: &str, accounts: &[&str]) -> String {
+    format!("{HUB}={hub},{USER} in ({})", accounts.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,8 @@ mod ending;
 mod events;
 mod executors;
 mod going;
+#[cfg(test)]
+mod golden;
 mod hook;
 mod judge;
 mod label;
@@ -32,6 +34,7 @@ mod space;
 mod start;
 mod stop;
 mod tie;
+mod together;
 
 pub use config::{Access, Config};
 pub use driver::{ABILITIES, Kubernetes};

@@ -44,7 +44,7 @@ pub(crate) fn volume(config: &Config, secret: &str) -> (Value, Value) {
 
 impl Recipe {
     /// The secret of a server that is to have one. Each call makes another key.
-    fn secret(&self, plan: &Plan) -> Result<Option<Secret>, StartError> {
+    pub(crate) fn secret(&self, plan: &Plan) -> Result<Option<Secret>, StartError> {
         let (Some(certify), Some(name)) = (&plan.certify, &self.secret) else { return Ok(None) };
         let papers = certify.certify(&self.hosts()).map_err(failed)?;
         let data: BTreeMap<String, ByteString> = papers
@@ -52,14 +52,13 @@ impl Recipe {
             .iter()
             .map(|(_, file, text)| ((*file).to_owned(), ByteString(text.as_bytes().to_vec())))
             .collect();
-        let mut labels = self.shape.common_labels.clone();
-        labels.extend(label::of_pod(&plan.identity));
+        let [labels, annotations] = self.written_beside(&plan.identity);
         let mut secret: Secret = lay::read(&json!({
             "metadata": {
                 "name": name,
                 "namespace": self.namespace,
                 "labels": labels,
-                "annotations": label::annotations(&plan.identity),
+                "annotations": annotations,
             },
             "type": "Opaque",
         }))

@@ -1,7 +1,6 @@
 //! The service of a pod. It is made after the pod, with which it goes, and a start may be cut off between the two: so
 //! whoever finds the pod up makes sure of it too.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Service;
@@ -11,11 +10,14 @@ use serde_json::json;
 use spawners::{StartError, Unreachable};
 
 use crate::cluster::Fault;
+use crate::config::Config;
 use crate::driver::Parts;
 use crate::label;
 use crate::lay;
+use crate::make::Recipe;
 use crate::pod::Pod;
 use crate::refusal;
+use crate::shape::Shape;
 
 /// How long the service of an older pod may take to go with it.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -24,7 +26,7 @@ const SOON: Duration = Duration::from_millis(100);
 
 impl Parts {
     /// Makes the service of a pod that has one, unless this hub did so before.
-    pub(crate) async fn serve(&self, pod: &Pod) -> Result<(), StartError> {
+    pub(crate) async fn serve(&self, pod: &Pod, shape: &Shape) -> Result<(), StartError> {
         if !pod.is_served() || self.cache.is_served(pod.uid()) {
             return Ok(());
         }
@@ -36,7 +38,7 @@ impl Parts {
         };
         self.services.get_or_init(find).await;
         if !self.cache.is_served(pod.uid()) {
-            self.make_service(pod).await?;
+            self.make_service(pod, shape).await?;
             self.cache.note_served([pod.uid().to_owned()]);
         }
         Ok(())
@@ -59,7 +61,7 @@ impl Parts {
 
     /// The same for one that was found. That it may not have a service does not mean that it does not run.
     pub(crate) async fn make_sure_of_service(&self, pod: &Pod) -> Result<(), Unreachable> {
-        match self.serve(pod).await {
+        match self.serve(pod, &self.config.shape).await {
             Ok(()) => Ok(()),
             Err(StartError::Unreachable(unreachable)) => Err(unreachable),
             Err(error) => {
@@ -70,8 +72,9 @@ impl Parts {
     }
 
     /// One of the same name that leads to an older pod goes with that pod.
-    async fn make_service(&self, pod: &Pod) -> Result<(), StartError> {
-        let wanted = service(&self.config.shape.common_labels, pod).map_err(|what| {
+    async fn make_service(&self, pod: &Pod, shape: &Shape) -> Result<(), StartError> {
+        let namespace = self.cluster.namespace().await?;
+        let wanted = service(&self.config, shape, namespace, pod).map_err(|what| {
             tracing::error!(pod = pod.name(), "no service can be made of it: {what}");
             StartError::failed("no_service", "The server runs, and cannot be reached. Start it again.")
         })?;
@@ -97,18 +100,18 @@ impl Parts {
 }
 
 /// What leads to a pod and goes with it.
-fn service(common: &BTreeMap<String, String>, pod: &Pod) -> Result<Service, String> {
+pub(crate) fn service(config: &Config, shape: &Shape, hub_namespace: &str, pod: &Pod) -> Result<Service, String> {
     let identity = pod.identity().ok_or("it is no server of this hub")?;
     let port = pod.port().ok_or("it has no port")?;
     let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid() });
-    let mut labels = common.clone();
-    labels.extend(label::of_pod(&identity));
+    let recipe = Recipe::of(config, shape.clone(), &identity, hub_namespace)?;
+    let [labels, annotations] = recipe.written_beside(&identity);
     lay::read(&json!({
         "metadata": {
             "name": pod.name(),
             "namespace": pod.namespace(),
             "labels": labels,
-            "annotations": label::annotations(&identity),
+            "annotations": annotations,
             "ownerReferences": [owner],
         },
         "spec": {
@@ -138,8 +141,8 @@ mod tests {
             ]},
         }))
         .unwrap());
-        let common = BTreeMap::from([("app".to_owned(), "jupyterhub".to_owned())]);
-        let service = serde_json::to_value(service(&common, &pod).unwrap()).unwrap();
+        let config = Config::new("h");
+        let service = serde_json::to_value(service(&config, &config.shape, "labs", &pod).unwrap()).unwrap();
         assert_eq!(service["metadata"]["ownerReferences"][0]["uid"], "uid");
         assert_eq!(service["metadata"]["labels"]["app"], "jupyterhub");
         let selector = json!({ "specola.hub": "h", "specola.spawner": "7", "specola.generation": "3" });

@@ -21,9 +21,11 @@ pub struct Shape {
     pub image_pull_policy: Option<String>,
     /// Secrets with logins at registries.
     pub image_pull_secrets: Vec<Named>,
-    /// What else a server is sure to have, such as `"ephemeral-storage" = "1Gi"`.
+    /// What else a server is sure to have, such as `"ephemeral-storage" = "1Gi"`. `cpu` and `memory` here come before
+    /// `cpu_guarantee` and `mem_guarantee`.
     pub extra_resource_guarantees: BTreeMap<String, Amount>,
-    /// The most it may have of them. Extended resources such as `"nvidia.com/gpu" = "1"` belong here.
+    /// The most it may have of them. Extended resources such as `"nvidia.com/gpu" = "1"` belong here. `cpu` and `memory` here
+    /// come before `cpu_limit` and `mem_limit`.
     pub extra_resource_limits: BTreeMap<String, Amount>,
     /// Labels of the nodes that servers may run on.
     pub node_selector: BTreeMap<String, String>,
@@ -111,9 +113,9 @@ pub struct Shape {
     pub pod_security_context: BTreeMap<String, Value>,
     /// Labels of all that is made.
     pub common_labels: BTreeMap<String, String>,
-    /// Further labels of pods. Templates are filled in.
+    /// Further labels of pods, and of their services and secrets. Templates are filled in.
     pub extra_labels: BTreeMap<String, String>,
-    /// Further annotations of pods. Templates are filled in.
+    /// Further annotations of pods, and of their services and secrets. Templates are filled in.
     pub extra_annotations: BTreeMap<String, String>,
     /// The label `component` of pods.
     pub component_label: String,

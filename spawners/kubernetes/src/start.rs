@@ -44,7 +44,7 @@ pub(crate) async fn start(
         let state = recipe.state(claim.as_deref());
         record.save(&state).await?;
         parts.tie_secret(&recipe, server, &pod).await?;
-        parts.serve(&pod).await?;
+        parts.serve(&pod, &recipe.shape).await?;
         return parts.arrived(pod, state, record).await;
     }
     let claim = parts.choose(&recipe, server, known).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn start(
         }
     };
     parts.tie_secret(&recipe, server, &pod).await?;
-    parts.serve(&pod).await?;
+    parts.serve(&pod, &recipe.shape).await?;
     parts.arrived(pod, state, record).await
 }
 
@@ -183,7 +183,9 @@ impl Parts {
         let mut witness = self.config.start_timeout.map_or_else(Witness::default, Witness::within);
         let mut told = Told::default();
         // What was told before somebody listened is not told again.
-        let mut pod = self.cache.get(pod.uid()).unwrap_or_else(|| Arc::new(pod));
+        let known = self.cache.get(pod.uid());
+        let mut is_known = known.is_some();
+        let mut pod = known.unwrap_or_else(|| Arc::new(pod));
         let made = Instant::now();
         let mut again = tokio::time::Instant::now() + AGAIN;
         'judged: loop {
@@ -207,10 +209,12 @@ impl Parts {
                         // Most changes are other pods'.
                         Some(fresh) if Arc::ptr_eq(&fresh, &pod) => continue,
                         Some(fresh) => {
+                            is_known = true;
                             pod = fresh;
                             continue 'judged;
                         }
-                        None if !self.cache.is_synced() => continue,
+                        // One that is new is told of a moment later.
+                        None if !is_known || !self.cache.is_synced() => continue,
                         None => {}
                     },
                     event = events.next() => {

@@ -65,6 +65,7 @@ pub fn carry(settings: Vec<Setting>) -> Carried {
         }
     }
     carried.whole_images();
+    carried.variables_from_elsewhere();
     carried
 }
 
@@ -100,6 +101,38 @@ impl Carried {
         let usual = images.and_then(|images| images.iter_mut().find(|one| one.get("image") == image.as_ref()));
         if let Some(Value::Object(usual)) = usual {
             usual.insert("default".to_owned(), json!(true));
+        }
+    }
+
+    /// Variables of pods that are no texts, such as `valueFrom`, are what else is said of the container.
+    fn variables_from_elsewhere(&mut self) {
+        const CONTAINER: &str = "spawner.kubernetes.extra_container_config";
+        let of = |(key, _, setting): &&mut (String, Value, Setting)| {
+            key == "spawner.environment" && matches!(setting.class.as_str(), "KubeSpawner" | "Spawner")
+        };
+        let Some((_, Value::Object(all), setting)) = self.options.iter_mut().find(of) else { return };
+        let setting = setting.clone();
+        let (tables, texts): (Map<_, _>, Map<_, _>) =
+            std::mem::take(all).into_iter().partition(|(_, value)| value.is_object());
+        *all = texts;
+        let named = tables.into_iter().filter_map(|(name, words)| match words {
+            Value::Object(mut words) => {
+                words.entry("name").or_insert_with(|| json!(name));
+                Some(Value::Object(words))
+            }
+            _ => None,
+        });
+        let named: Vec<Value> = named.collect();
+        if named.is_empty() {
+            return;
+        }
+        match self.options.iter_mut().find(|(key, ..)| key == CONTAINER) {
+            Some((_, Value::Object(container), _)) => {
+                if let Value::Array(env) = container.entry("env").or_insert_with(|| json!([])) {
+                    env.extend(named);
+                }
+            }
+            _ => self.options.push((CONTAINER.to_owned(), json!({ "env": named }), setting)),
         }
     }
 
@@ -236,6 +269,8 @@ fn ours(key: &str, value: Value) -> Option<Value> {
         ("hub.load_groups", Value::Object(groups)) => {
             Value::Object(groups.into_iter().map(|(name, members)| (name, group(members))).collect())
         }
+        // KubeSpawner takes one by itself too.
+        ("spawner.kubernetes.image_pull_secrets", Value::String(name)) => json!([name]),
         ("hub.api_tokens" | "hub.service_tokens", Value::Object(tokens)) => {
             tokens.into_iter().map(|(token, name)| json!({ "name": name, "token": token })).collect()
         }

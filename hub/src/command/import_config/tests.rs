@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use super::*;
 use crate::config::docker::{Escape, PullPolicy};
 
@@ -78,6 +80,12 @@ async fn of_a_hub_on_kubernetes_what_has_a_place_is_carried() {
     assert_eq!((config.spawner.driver.as_str(), config.spawner.cmd.len()), ("kubernetes", 0));
     assert_eq!(config.spawner.kubernetes.shape.image.as_deref(), Some("quay.io/jupyter/base-notebook:latest"));
     assert!(left["KubeSpawner.pre_spawn_hook"].contains("the function pre_spawn"), "{left:?}");
+    let shape = &config.spawner.kubernetes.shape;
+    assert_eq!(config.spawner.environment.len(), 1, "what is no text is said of the container");
+    let from = json!({ "secretKeyRef": { "name": "keys", "key": "{username}" } });
+    assert_eq!(shape.extra_container_config["env"], json!([{ "name": "KEY", "valueFrom": from }]));
+    assert!(shape.extra_container_config.contains_key("envFrom"));
+    assert_eq!(shape.image_pull_secrets.len(), 1);
     assert!(left["KubeSpawner.pre_spawn_hook"].contains("[hooks.pre_spawn]"), "{left:?}");
     assert!(!format!("{left:?}").contains("never-shown"), "a secret is told");
     assert_eq!(config.hub.base_path().as_str(), "/jupyter/");

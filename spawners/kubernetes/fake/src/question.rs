@@ -30,6 +30,7 @@ pub(crate) struct Question {
 /// One part of a selector.
 enum Term {
     Is(String, String),
+    In(String, Vec<String>),
     IsNot(String, String),
     Has(String),
     Lacks(String),
@@ -138,9 +139,19 @@ impl Question {
 
 impl Term {
     fn all(selector: &str) -> Vec<Self> {
-        let terms = selector.split(',').map(str::trim).filter(|term| !term.is_empty());
+        // A comma in a list of values is none between terms.
+        let mut is_in_list = false;
+        let between = |letter: char| {
+            is_in_list = letter == '(' || is_in_list && letter != ')';
+            letter == ',' && !is_in_list
+        };
+        let terms = selector.split(between).map(str::trim).filter(|term| !term.is_empty());
         terms
             .map(|term| match (term.split_once("!="), term.split_once('='), term.strip_prefix('!')) {
+                _ if term.contains(" in (") => {
+                    let (name, values) = term.trim_end_matches(')').split_once(" in (").unwrap_or_default();
+                    Self::In(name.to_owned(), values.split(',').map(|value| value.trim().to_owned()).collect())
+                }
                 (Some((name, value)), ..) => Self::IsNot(name.to_owned(), value.to_owned()),
                 (_, Some((name, value)), _) => Self::Is(name.to_owned(), value.trim_start_matches('=').to_owned()),
                 (.., Some(name)) => Self::Lacks(name.to_owned()),
@@ -152,6 +163,7 @@ impl Term {
     fn fits<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
         match self {
             Self::Is(name, wanted) => value(name) == Some(wanted),
+            Self::In(name, wanted) => value(name).is_some_and(|value| wanted.iter().any(|wanted| wanted == value)),
             Self::IsNot(name, other) => value(name) != Some(other),
             Self::Has(name) => value(name).is_some(),
             Self::Lacks(name) => value(name).is_none(),
@@ -180,6 +192,8 @@ mod tests {
             ("c", false),
             ("%21c", true),
             ("a%21%3D1", false),
+            ("a+in+%280%2C1%29%2Cb%3D2", true),
+            ("a+in+%280%2C2%29", false),
         ] {
             let question = question(Method::GET, &format!("/api/v1/namespaces/n/pods?labelSelector={selector}"));
             assert_eq!(question.takes("pods", &pod), taken, "{selector}");

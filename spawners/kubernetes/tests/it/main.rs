@@ -7,6 +7,7 @@ mod contract;
 mod ending;
 mod executors;
 mod fault;
+mod golden;
 mod ground;
 mod hook;
 mod names;

@@ -57,6 +57,8 @@ async fn the_account_on_a_claim_is_changed_on_a_cluster() {
         "metadata": { "name": "claim-user1", "annotations": { "hub.jupyter.org/username": "user1" } },
         "spec": {
             "accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": { "requests": { "storage": "1Mi" } },
+            // It takes no other test's volume.
+            "selector": { "matchLabels": { "of": "nobody" } },
         },
     });
     ground.claims().create(&Default::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();

@@ -13,8 +13,9 @@ use crate::ground::{Ground, cluster, fake};
 use crate::storage::with_name;
 
 async fn served(ground: &mut Ground) {
-    ground.shape(json!({ "services_enabled": true }));
-    let plan = ground.plan(1, 1);
+    ground.shape(json!({ "services_enabled": true, "extra_annotations": { "of": "all" } }));
+    let mut plan = ground.plan(1, 1);
+    plan.extra.insert("extra_labels".into(), json!({ "of": "{username}" }));
     let started = ground.start(&plan).await.unwrap();
     let name = format!("jupyter-user1.{}.svc.cluster.local", ground.namespace);
     assert_eq!(started.url, format!("http://{name}:8888/user/user1/"));
@@ -22,6 +23,8 @@ async fn served(ground: &mut Ground) {
     let service = ground.services().get("jupyter-user1").await.unwrap();
     let pod = ground.pods().get("jupyter-user1").await.unwrap();
     assert_eq!(service.metadata.owner_references.unwrap()[0].uid, pod.metadata.uid.unwrap());
+    assert_eq!(service.metadata.labels.unwrap()["of"], "user1", "as its pod has it");
+    assert_eq!(service.metadata.annotations.unwrap()["of"], "all");
     // The next start has one of its own.
     let again = ground.plan(1, 2);
     ground.start(&again).await.unwrap();

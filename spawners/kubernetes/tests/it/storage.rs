@@ -260,6 +260,54 @@ async fn whoever_uses_a_claim_is_found_among_many_by_a_server_that_fails_once() 
     assert_eq!(claims(&ground).await, Vec::<String>::new());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_asks_for_a_claim_and_a_pod_and_no_more() {
+    let mut ground = fake().await;
+    with_storage(&mut ground);
+    let driver = ground.driver();
+    driver.list_owned().await.unwrap();
+    let asked = |of: &str| ground.fake().asked(&of.replace('~', "/api/v1/namespaces/labs"));
+    // While one is asked for, the others gather; and each hears of the pods of all.
+    let lists = "GET /api/v1/namespaces/labs/persistentvolumeclaims";
+    ground.fake().fail(Fault::new(lists, 1, How::Hangs));
+    let starts = (1..=20).map(|row| {
+        let (driver, plan) = (driver.clone(), ground.plan(row, 1));
+        tokio::spawn(async move { driver.start(&plan, &Value::Null, &contract::Paper::default()).await })
+    });
+    for start in starts.collect::<Vec<_>>() {
+        start.await.unwrap().unwrap();
+    }
+    assert_eq!((asked("POST ~/persistentvolumeclaims"), asked("POST ~/pods")), (20, 20));
+    assert_eq!((asked("GET ~/persistentvolumeclaims/"), asked("GET ~/pods/")), (0, 0));
+    let lists = ground.fake().asked_of_cache(lists);
+    assert!(lists < 10, "one that was not answered, the same again, and one for all others: {lists}");
+}
+
+#[tokio::test]
+async fn a_claim_that_is_there_at_a_first_start_is_kept_and_marked() {
+    let mut ground = fake().await;
+    with_storage(&mut ground);
+    let owner = json!({ "hub.jupyter.org/username": "user1" });
+    let claim = json!({ "metadata": { "name": "claim-user1", "namespace": "labs", "annotations": owner } });
+    ground.fake().put("persistentvolumeclaims", claim);
+    let plan = ground.plan(1, 1);
+    // Whatever is said of a claim that is to be made.
+    let how = How::says(422, "Invalid", "spec: Invalid value");
+    ground.fake().fail(Fault::new("POST /api/v1/namespaces/labs/persistentvolumeclaims", 1, how));
+    assert_eq!(ground.start(&plan).await.unwrap().state["pvc_name"], "claim-user1");
+    let claim = ground.claims().get("claim-user1").await.unwrap();
+    assert_eq!(claim.metadata.labels.unwrap()["specola.user"], plan.identity.account.unwrap(), "nobody new gets it");
+    // The name of before is looked for first, and the usual one comes before it.
+    let mut plan = ground.plan(2, 1);
+    plan.identity.user = "Ann@x".into();
+    for name in ["claim--41nn-40x", "claim-ann-x---83f7639c"] {
+        let owner = json!({ "hub.jupyter.org/username": "Ann@x" });
+        let claim = json!({ "metadata": { "name": name, "namespace": "labs", "annotations": owner } });
+        ground.fake().put("persistentvolumeclaims", claim);
+    }
+    assert_eq!(ground.start(&plan).await.unwrap().state["pvc_name"], "claim-ann-x---83f7639c");
+}
+
 /// A namespace may have the claims of a hundred thousand people.
 #[tokio::test]
 async fn claims_are_asked_for_by_name_and_once_from_memory() {
@@ -269,7 +317,9 @@ async fn claims_are_asked_for_by_name_and_once_from_memory() {
     let busy = How::says(503, "ServiceUnavailable", "no");
     // Also the one by name begins so: the first is for it.
     ground.fake().fail_after(1, Fault::new(all, 1, busy));
-    let started = ground.start(&ground.plan(1, 1)).await.unwrap();
+    // It has run before, with KubeSpawner.
+    let known = json!({ "pod_name": "jupyter-user1", "namespace": "labs" });
+    let started = ground.driver().start(&ground.plan(1, 1), &known, &contract::Paper::default()).await.unwrap();
     let asked = |ground: &Ground| {
         let by_name = ground.fake().asked(&format!("{all}/"));
         (by_name, ground.fake().asked(all) - by_name, ground.fake().asked_of_cache(all))
