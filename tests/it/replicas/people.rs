@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Between two questions of one person: all together ask no more often than a few would.
 fn pause() -> Duration {
-    Duration::from_millis(50.max(5 * super::crowd() as u64))
+    Duration::from_millis(50.max(5 * super::crowd(6) as u64))
 }
 
 /// Makes people, and gives each a session with a token of their own.
