@@ -101,6 +101,11 @@ async fn an_api_server_that_is_away_takes_no_lab_away() -> Result<()> {
     alice.api(Method::DELETE, "/users/alice/server", Body::Empty).await?.expect(&[202])?;
     let model = alice.api(Method::GET, "/users/alice", Body::Empty).await?.expect(&[200])?.json()?;
     assert_eq!(model["servers"][""]["pending"], "stop", "nobody can say that it has gone: {model}");
+    let told = until("a line about it", SOON, async || {
+        let log = specola.log();
+        Ok(log.contains("the spawner cannot be reached").then_some(log))
+    });
+    assert!(!told.await?.contains("ERROR"), "a line that says for whom it was is enough: {}", specola.log());
     assert_eq!(kubernetes.pods().await?.len(), 1);
     kubernetes.away(false).await?;
     alice.server_stopped("alice").await?;

@@ -21,6 +21,8 @@ use super::people::{self, Tally, come_and_go, stay, stop};
 
 /// Who stays all the time.
 const STEADY: usize = 2;
+/// How often all goes wrong that can with a cluster, at least.
+const ROUNDS: u64 = 2;
 
 /// A hub dies at these places, one after another, and lives again in the end.
 async fn die_at_each(mut hub: Specola, places: Vec<String>) -> Result<Specola> {
@@ -96,19 +98,20 @@ async fn everything_dies(options: Options, ground: Ground, names: Vec<String>) -
         .await?;
         replicas.database.run()?;
         some_more(&tally, 3).await.context("after the database had died")?;
+        ground.rounds(&tally, ROUNDS).await?;
         tally.end();
         Ok(())
     };
-    let (rounds, over) = {
+    let over = {
         let mut done = std::pin::pin!(try_join(deaths, troubled));
         tokio::select! {
-        done = &mut done => (done?.1, false),
-        // Nobody ends before the deaths do, but with an error; the troubles may be over later than people are.
-        ended = &mut work => {
-            ended?;
-            ensure!(tally.is_over(), "somebody left");
-            (done.await?.1, true)
-        }
+            done = &mut done => done.map(|_| false)?,
+            // Nobody ends before the deaths do, but with an error; the troubles may be over later than people are.
+            ended = &mut work => {
+                ended?;
+                ensure!(tally.is_over(), "somebody left");
+                done.await.map(|_| true)?
+            }
         }
     };
     ground.mend().await?;
@@ -134,9 +137,10 @@ async fn everything_dies(options: Options, ground: Ground, names: Vec<String>) -
     nothing_is_left(&replicas, &ground, &everybody).await?;
     let told = |number: &AtomicU64| number.load(Ordering::Relaxed);
     println!(
-        "{} people, {} deaths of hubs, {rounds} rounds of trouble: {} starts, {} stops, {} requests sent again, {} visits to labs that stayed",
+        "{} people, {} deaths of hubs, {} rounds of trouble: {} starts, {} stops, {} requests sent again, {} visits to labs that stayed",
         everybody.len(),
         places.len(),
+        told(&tally.rounds),
         told(&tally.starts),
         told(&tally.stops),
         told(&tally.again),

@@ -9,7 +9,7 @@ use tests::kubernetes::{Cluster, Trouble, Volumes};
 use tests::specola::Options;
 use tests::{Replicas, until};
 
-use super::people::Tally;
+use super::people::{Tally, count};
 use super::{SOON, absence};
 
 /// Where labs run.
@@ -92,18 +92,23 @@ impl Ground {
         Ok(all)
     }
 
-    /// What goes wrong, one after another, again and again, until people have come to an end. Gives how often.
-    pub async fn trouble(&self, tally: &Tally) -> Result<u64> {
-        let mut rounds = 0;
+    /// What goes wrong, one after another, again and again, until people have come to an end.
+    pub async fn trouble(&self, tally: &Tally) -> Result<()> {
         while !tally.is_over() {
             match self {
-                Ground::Processes => return Ok(0),
+                Ground::Processes => return Ok(()),
                 Ground::Pods(cluster) => faults(cluster, tally).await?,
                 Ground::Cluster(real) => deaths(&real.trouble, tally).await?,
             }
-            rounds += 1;
+            count(&tally.rounds);
         }
-        Ok(rounds)
+        Ok(())
+    }
+
+    /// Waits until all that goes wrong there did so often.
+    pub async fn rounds(&self, tally: &Tally, number: u64) -> Result<()> {
+        let enough = || matches!(self, Ground::Processes) || tally.rounds.load(Ordering::Relaxed) >= number;
+        until("what goes wrong", number as u32 * 2 * SOON, async || Ok(enough().then_some(()))).await
     }
 
     /// Nothing goes wrong any more.

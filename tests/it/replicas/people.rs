@@ -45,6 +45,8 @@ pub struct Tally {
     pub polls: AtomicU64,
     /// Requests that failed with the hub that they were in, and were sent again.
     pub again: AtomicU64,
+    /// How often everything that goes wrong with a cluster did.
+    pub rounds: AtomicU64,
     /// Requests to labs that had been running all the time.
     pub steady: AtomicU64,
 }
