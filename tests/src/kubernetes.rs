@@ -102,6 +102,7 @@ impl Cluster {
             }));
         }
         let volumes = Volumes {
+            number: claims.len(),
             label: format!("hub-test={}", self.namespace),
             kubeconfig: self.kubeconfig.clone(),
             _folder: folder,
@@ -128,6 +129,8 @@ impl Cluster {
 
 /// Storage that was made beforehand. It goes when this is dropped.
 pub struct Volumes {
+    /// How many there are.
+    pub number: usize,
     label: String,
     kubeconfig: String,
     _folder: TempDir,

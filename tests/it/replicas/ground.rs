@@ -24,7 +24,7 @@ pub struct Real {
     // Fields are dropped in this order: what was killed lives again before the rest is taken away.
     trouble: Trouble,
     cluster: Cluster,
-    _volumes: Volumes,
+    volumes: Volumes,
 }
 
 impl Real {
@@ -32,7 +32,7 @@ impl Real {
     pub fn new(trouble: Trouble, cluster: Cluster, people: &[String]) -> Result<Real> {
         let claims: Vec<String> = people.iter().map(|name| format!("claim-{name}")).collect();
         let volumes = cluster.volumes(&claims)?;
-        Ok(Real { trouble, cluster, _volumes: volumes })
+        Ok(Real { trouble, cluster, volumes })
     }
 
     /// Hubs whose labs are pods of it, each person with a claim.
@@ -41,11 +41,13 @@ impl Real {
         let mount = r#"{ name = "home", mountPath = "/home/jovyan" }, "#;
         let first = |more: &'static str| move |list: String| list.replacen('[', &format!("[{more}"), 1);
         let driver = "spawner.kubernetes";
+        // A machine starts pods one after another.
+        let patience = 150.max(10 * self.volumes.number);
         Ok(self
             .cluster
             .options(image)?
             .set("hub", "hub_ip", "\"127.0.0.1\"")
-            .set("spawner", "start_timeout", "150")
+            .set("spawner", "start_timeout", &patience.to_string())
             .set(driver, "storage_pvc_ensure", "true")
             .set(driver, "storage_capacity", "\"1Gi\"")
             .map(driver, "volumes", first(home))

@@ -11,8 +11,10 @@ use tests::{Body, Session, until};
 
 use super::doors::Doors;
 
-/// Longer than a lease, and than the wait for a database.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Longer than a lease, than the wait for a database, and than machines take that start servers one after another.
+fn patience() -> Duration {
+    Duration::from_secs(180.max(10 * super::crowd(6) as u64))
+}
 
 /// Between two questions of one person: all together ask no more often than a few would.
 fn pause() -> Duration {
@@ -68,7 +70,7 @@ pub fn count(counter: &AtomicU64) {
 
 /// Asks as a patient client does: what dies under a request, or says that it should be tried again, is asked again.
 pub async fn ask(session: &mut Session, method: Method, path: &str, tally: &Tally) -> Result<Value> {
-    until("an answer", PATIENCE, async || {
+    until("an answer", patience(), async || {
         count(&tally.polls);
         let answer = match session.api(method.clone(), path, Body::Empty).await {
             Ok(answer) if answer.status.is_server_error() || answer.status == 429 => None,
@@ -97,7 +99,7 @@ async fn model(session: &mut Session, name: &str, tally: &Tally) -> Result<Value
 /// Asks for a server until it is ready, as a person does who sees that a start failed.
 pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
     ask(session, Method::POST, &format!("/users/{name}/server"), tally).await?;
-    until("ready server", PATIENCE, async || {
+    until("ready server", patience(), async || {
         let model = model(session, name, tally).await?;
         match (&model["servers"][""]["ready"], &model["pending"]) {
             (Value::Bool(true), _) => return Ok(Some(())),
@@ -111,7 +113,7 @@ pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<(
 
 pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
     ask(session, Method::DELETE, &format!("/users/{name}/server"), tally).await?;
-    until("stopped server", PATIENCE, async || {
+    until("stopped server", patience(), async || {
         let model = model(session, name, tally).await?;
         let gone = model["servers"].as_object().is_none_or(serde_json::Map::is_empty) && model["pending"].is_null();
         if !gone {
