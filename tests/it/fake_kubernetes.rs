@@ -116,6 +116,23 @@ async fn an_api_server_that_is_away_takes_no_lab_away() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_start_goes_on_when_the_api_server_is_back_though_its_time_is_over() -> Result<()> {
+    let kubernetes = FakeKubernetes::start(Pace::default()).await?;
+    let specola = Specola::start(kubernetes.options().set("spawner", "start_timeout", "2")).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    kubernetes.away(true).await?;
+    alice.api(Method::POST, "/users/alice/server", Body::Empty).await?.expect(&[202])?;
+    // Its pauses grow to a second: longer than a start may take.
+    let asked = || specola.log().matches("the spawner cannot be reached").count();
+    until("a while without the API server", SOON, async || Ok((asked() >= 10).then_some(()))).await?;
+    kubernetes.away(false).await?;
+    alice.server_ready("alice").await?;
+    assert_eq!(lab(&mut alice, "alice").await?.user, "alice");
+    alice.stop_server("alice").await?;
+    nothing_is_left(&kubernetes).await
+}
+
+#[tokio::test]
 async fn a_pod_that_fails_is_noticed_by_its_watch_and_one_that_went_meanwhile_by_the_next_hub() -> Result<()> {
     let kubernetes = FakeKubernetes::start(Pace::default()).await?;
     // The survey would come too late to be the one who notices.

@@ -14,10 +14,10 @@ use tests::kubernetes::{Cluster, Trouble, kubeconfig};
 use tests::specola::Options;
 use tests::{Body, Replicas, Session, Specola, need, place, until};
 
-use super::SOON;
 use super::doors::Doors;
 use super::ground::{Ground, Real, some_more};
 use super::people::{self, Tally, come_and_go, stay, stop};
+use super::{SOON, patience};
 
 /// Who stays all the time.
 const STEADY: usize = 2;
@@ -29,7 +29,7 @@ async fn die_at_each(mut hub: Specola, places: Vec<String>) -> Result<Specola> {
     for place in places {
         hub.kill_hub();
         hub.launch(&[("SPECOLA_BREAKPOINT", &place)])?;
-        until("the end of a hub", SOON, async || hub.has_ended()).await.with_context(|| format!("at {place}"))?;
+        until("the end of a hub", patience(), async || hub.has_ended()).await.with_context(|| format!("at {place}"))?;
         ensure!(hub.log().contains(&format!("breakpoint {place} reached")), "at {place}: {}", hub.log());
     }
     hub.kill_hub();

@@ -10,7 +10,7 @@ use tests::specola::Options;
 use tests::{Replicas, until};
 
 use super::people::{Tally, count};
-use super::{SOON, absence};
+use super::{SOON, absence, crowd, patience};
 
 /// Where labs run.
 pub enum Ground {
@@ -59,7 +59,7 @@ impl Real {
 pub async fn some_more(tally: &Tally, number: u64) -> Result<()> {
     let wanted = tally.stops.load(Ordering::Relaxed) + number;
     let enough = || tally.is_over() || tally.stops.load(Ordering::Relaxed) >= wanted;
-    until("servers that come and go", SOON, async || Ok(enough().then_some(()))).await
+    until("servers that come and go", patience(), async || Ok(enough().then_some(()))).await
 }
 
 /// Waits while people ask, or nobody does any more.
@@ -110,7 +110,7 @@ impl Ground {
     /// Waits until all that goes wrong there did so often.
     pub async fn rounds(&self, tally: &Tally, number: u64) -> Result<()> {
         let enough = || matches!(self, Ground::Processes) || tally.rounds.load(Ordering::Relaxed) >= number;
-        until("what goes wrong", number as u32 * 2 * SOON, async || Ok(enough().then_some(()))).await
+        until("what goes wrong", 4 * patience(), async || Ok(enough().then_some(()))).await
     }
 
     /// Nothing goes wrong any more.
@@ -155,6 +155,8 @@ async fn faults(cluster: &FakeKubernetes, tally: &Tally) -> Result<()> {
 
 /// Each part of a cluster is killed while people come and go. Labs are visited meanwhile, and what was asked is done after it.
 async fn deaths(trouble: &Trouble, tally: &Tally) -> Result<()> {
+    // Where many wait for one machine, more have to get on before the next part dies.
+    let some = 3.max(crowd(12) as u64 / 6);
     for part in ["api-server", "kubelet", "etcd"] {
         let visits = tally.steady.load(Ordering::Relaxed);
         trouble.stop(part).await?;
@@ -165,7 +167,7 @@ async fn deaths(trouble: &Trouble, tally: &Tally) -> Result<()> {
         let visited = tally.steady.load(Ordering::Relaxed) - visits;
         ensure!(visited > 0 || tally.is_over(), "no lab was visited without the {part}");
         trouble.start(part).await?;
-        some_more(tally, 3).await.with_context(|| format!("after the {part} had died"))?;
+        some_more(tally, some).await.with_context(|| format!("after the {part} had died"))?;
     }
     Ok(())
 }

@@ -30,6 +30,11 @@ fn crowd(usually: usize) -> usize {
     number("SPECOLA_TEST_PEOPLE").and_then(|number| number.try_into().ok()).unwrap_or(usually)
 }
 
+/// Longer than a lease, than the wait for a database, and than machines take that start servers one after another.
+fn patience() -> Duration {
+    SOON.max(Duration::from_secs(10) * u32::try_from(crowd(6)).unwrap_or(u32::MAX))
+}
+
 /// How long what died is gone; a minute in a measurement.
 fn absence() -> Duration {
     Duration::from_secs(number("SPECOLA_TEST_ABSENCE").unwrap_or(8))

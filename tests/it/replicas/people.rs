@@ -10,11 +10,7 @@ use serde_json::{Value, json};
 use tests::{Body, Session, until};
 
 use super::doors::Doors;
-
-/// Longer than a lease, than the wait for a database, and than machines take that start servers one after another.
-fn patience() -> Duration {
-    Duration::from_secs(180.max(10 * super::crowd(6) as u64))
-}
+use super::patience;
 
 /// Between two questions of one person: all together ask no more often than a few would.
 fn pause() -> Duration {
