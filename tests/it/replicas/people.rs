@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use tests::{Body, Session, until};
@@ -92,19 +92,21 @@ async fn model(session: &mut Session, name: &str, tally: &Tally) -> Result<Value
     Ok(model)
 }
 
-/// Asks for a server until it is ready, as a person does who sees that a start failed.
+/// Asks for a server, and waits until it is ready; none may be given up.
 pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
     ask(session, Method::POST, &format!("/users/{name}/server"), tally).await?;
-    until("ready server", patience(), async || {
+    let given_up = until("ready server", patience(), async || {
         let model = model(session, name, tally).await?;
         match (&model["servers"][""]["ready"], &model["pending"]) {
-            (Value::Bool(true), _) => return Ok(Some(())),
-            (Value::Null, Value::Null) => bail!("the start was given up: {model}"),
+            (Value::Bool(true), _) => return Ok(Some(None)),
+            (Value::Null, Value::Null) => return Ok(Some(Some(model))),
             _ => tokio::time::sleep(pause()).await,
         }
         Ok(None)
     })
-    .await
+    .await?;
+    ensure!(given_up.is_none(), "the start was given up: {given_up:?}");
+    Ok(())
 }
 
 pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
