@@ -48,6 +48,7 @@ impl Real {
             .options(image)?
             .set("hub", "hub_ip", "\"127.0.0.1\"")
             .set("spawner", "start_timeout", &patience.to_string())
+            .set("spawner", "http_timeout", &patience.to_string())
             .set(driver, "storage_pvc_ensure", "true")
             .set(driver, "storage_capacity", "\"1Gi\"")
             .map(driver, "volumes", first(home))
