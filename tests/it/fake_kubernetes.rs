@@ -101,6 +101,11 @@ async fn an_api_server_that_is_away_takes_no_lab_away() -> Result<()> {
     alice.api(Method::DELETE, "/users/alice/server", Body::Empty).await?.expect(&[202])?;
     let model = alice.api(Method::GET, "/users/alice", Body::Empty).await?.expect(&[200])?.json()?;
     assert_eq!(model["servers"][""]["pending"], "stop", "nobody can say that it has gone: {model}");
+    let told = until("a line about it", SOON, async || {
+        let log = specola.log();
+        Ok(log.contains("the spawner cannot be reached").then_some(log))
+    });
+    assert!(!told.await?.contains("ERROR"), "a line that says for whom it was is enough: {}", specola.log());
     assert_eq!(kubernetes.pods().await?.len(), 1);
     kubernetes.away(false).await?;
     alice.server_stopped("alice").await?;
@@ -108,6 +113,23 @@ async fn an_api_server_that_is_away_takes_no_lab_away() -> Result<()> {
     alice.start_server("alice").await?;
     assert_ne!(lab(&mut alice, "alice").await?.pod_uid, before.pod_uid);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_start_goes_on_when_the_api_server_is_back_though_its_time_is_over() -> Result<()> {
+    let kubernetes = FakeKubernetes::start(Pace::default()).await?;
+    let specola = Specola::start(kubernetes.options().set("spawner", "start_timeout", "2")).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    kubernetes.away(true).await?;
+    alice.api(Method::POST, "/users/alice/server", Body::Empty).await?.expect(&[202])?;
+    // Its pauses grow to a second: longer than a start may take.
+    let asked = || specola.log().matches("the spawner cannot be reached").count();
+    until("a while without the API server", SOON, async || Ok((asked() >= 10).then_some(()))).await?;
+    kubernetes.away(false).await?;
+    alice.server_ready("alice").await?;
+    assert_eq!(lab(&mut alice, "alice").await?.user, "alice");
+    alice.stop_server("alice").await?;
+    nothing_is_left(&kubernetes).await
 }
 
 #[tokio::test]

@@ -128,7 +128,9 @@ pub fn load(path: Option<&Path>) -> Result<Config> {
 /// Begins to log to standard error as configured. `RUST_LOG` wins.
 pub fn init_log(config: &Config) {
     // The web server's own lines about its threads help nobody who runs a hub.
-    let configured = || EnvFilter::new(format!("actix_server=warn,{}", config.log.level));
+    // Whoever asks an API server says himself what failed, and for whom.
+    let others = "actix_server=warn,kube_client::client::builder=off";
+    let configured = || EnvFilter::new(format!("{others},{}", config.log.level));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| configured());
     let colours = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_env_filter(filter);

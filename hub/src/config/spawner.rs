@@ -32,7 +32,7 @@ pub struct SpawnerConfig {
     pub environment: BTreeMap<String, String>,
     /// Variables of the hub's environment that servers inherit.
     pub env_keep: Vec<String>,
-    /// How many seconds the start of a server may take until it has an address.
+    /// How many seconds the start of a server may take until it has an address. Up to ten minutes in which the driver cannot ask its machines do not count.
     pub start_timeout: Seconds,
     /// How many seconds a server that has an address may take until it answers.
     pub http_timeout: Seconds,

@@ -22,6 +22,8 @@ use crate::{events, metrics};
 pub(crate) enum Step {
     /// Look and decide again at once.
     Again,
+    /// The same for a row that was read just now.
+    With(Box<Server>),
     /// Look and decide again after a while.
     Later(Duration),
     /// Nothing more to do.
@@ -49,10 +51,10 @@ pub(crate) struct Run {
     /// Whether this run has had a try already. A deadline may have passed while no hub was at work, or none that could
     /// write: it begins anew.
     pub attended: bool,
+    /// Since when the spawner cannot be asked.
+    pub unheard: Option<clock::Time>,
     /// When the spawner was first asked to stop it.
     stopping: Option<Instant>,
-    /// Whether the waiting user was told that the spawner is being asked.
-    announced: bool,
     /// What the hooks made of the start.
     pub amended: Option<Amended>,
     /// What was told last of the place in a queue.
@@ -105,12 +107,13 @@ impl Inner {
         breakpoint::pass("prepare.after");
         *run = Run { token: Some((fresh.generation, secret)), attended: true, ..Run::default() };
         tracing::info!(user = fresh.user_name, server = fresh.name, generation = %fresh.generation, "starting");
-        self.tell(&fresh, 0, Phase::Stopped, "Server requested").await;
+        self.signals.progressed(fresh.id);
         self.start(&fresh, run).await
     }
 
     fn prepared(&self, server: &Server, secret: &Secret, role: &[String]) -> Prepared {
         let (now, mut random) = (self.now(), rand::rng());
+        let event = |percent, phase, message| self.event(server.id, server.generation, percent, phase, message);
         Prepared {
             token: self.recipe.token(server, secret, role, &mut random, now),
             client: self.recipe.client(server, secret, &mut random),
@@ -119,6 +122,7 @@ impl Inner {
             // What an unfinished start of before has saved leads to what it left.
             keep_state: server.phase == Phase::Starting,
             place: self.recipe.ways.place_of_start(server),
+            told: vec![event(0, Phase::Stopped, "Server requested"), event(10, Phase::Starting, "Starting the server")],
             now,
         }
     }
@@ -130,9 +134,6 @@ impl Inner {
             _ => return Box::pin(self.prepare(server, run)).await,
         };
         breakpoint::pass("start.before");
-        if !std::mem::replace(&mut run.announced, true) {
-            self.tell(server, 10, Phase::Starting, "Starting the server").await;
-        }
         let plan = match self.before_start(server, &token, run).await? {
             Before::Go(plan) => plan,
             Before::End(step) => return Ok(step),
@@ -153,6 +154,9 @@ impl Inner {
             Attended::Done(Err(StartError::Unsaved(SaveError::Overtaken))) => Ok(Step::after(false)),
             Attended::Done(Err(error)) => {
                 tracing::warn!(user = server.user_name, server = server.name, "{error:#}");
+                if matches!(error, StartError::Unreachable(_)) {
+                    run.unheard.get_or_insert_with(|| self.now());
+                }
                 Ok(Step::Later(run.patience()))
             }
             Attended::Overtaken => Ok(Step::Again),
@@ -174,14 +178,11 @@ impl Inner {
             base_url: self.recipe.prefix(&server.user_name, &server.name),
             cookie_name: crate::http::url::client_of_server(&server.user_name, &server.name),
         };
-        let arrived =
-            Arrived { address, state: None, deadline_at: self.now() + self.settings.http_timeout, now: self.now() };
-        let changed = self.store.arrive(server.id, &self.holder, server.generation, &arrived).await?;
+        let arrived = Arrived { address, state: None, deadline_at: self.now() + self.settings.http_timeout };
+        let stride = self.stride(server, 60, Phase::Waiting, "Waiting for the server to answer");
+        let fresh = self.store.arrive(server.id, &arrived, &stride).await?;
         breakpoint::pass("arrive.after");
-        if changed {
-            self.tell(server, 60, Phase::Waiting, "Waiting for the server to answer").await;
-        }
-        Ok(Step::after(changed))
+        Ok(self.onward(fresh))
     }
 
     async fn probe(&self, server: &Server, sight: Option<Sight>, run: &mut Run) -> Result<Step> {
@@ -232,12 +233,10 @@ impl Inner {
 
     async fn open_the_way(&self, server: &Server, told: &str) -> Result<Step> {
         let deadline = self.now() + self.settings.http_timeout;
-        let changed = self.advance(server, Phase::Routing, Some(deadline)).await?;
+        let stride = self.stride(server, 80, Phase::Routing, told);
+        let fresh = self.store.advance(server.id, Phase::Routing, Some(deadline), &stride).await?;
         breakpoint::pass("probe.after");
-        if changed {
-            self.tell(server, 80, Phase::Routing, told).await;
-        }
-        Ok(Step::after(changed))
+        Ok(self.onward(fresh))
     }
 
     async fn route(&self, server: &Server, run: &mut Run) -> Result<Step> {
@@ -297,25 +296,27 @@ impl Inner {
         self.store.connected_proxies(now, now - (silence + self.signals.absence().grace(silence))).await
     }
 
-    async fn advance(&self, server: &Server, phase: Phase, deadline: Option<clock::Time>) -> Result<bool> {
-        let (id, generation, now) = (server.id, server.generation, self.now());
-        Ok(self.store.advance(id, &self.holder, generation, phase, deadline, now).await?)
-    }
-
     async fn ready(&self, server: &Server, run: &mut Run) -> Result<Step> {
-        let changed = self.advance(server, Phase::Ready, None).await?;
+        let place = self.recipe.paths.server(&server.user_name, &server.name);
+        let stride = self.stride(server, 100, Phase::Ready, &format!("Server ready at {place}"));
+        let fresh = self.store.advance(server.id, Phase::Ready, None, &stride).await?;
         breakpoint::pass("ready.after");
-        if !changed {
+        if fresh.is_none() {
             return self.lost_with_its_route(server).await;
         }
         *run = Run { attended: true, ..Run::default() };
-        let place = self.recipe.paths.server(&server.user_name, &server.name);
         let took = server.started.and_then(|started| (self.now() - started).to_std().ok());
         metrics::spawned("success", "", took.unwrap_or_default());
         events::server_action("start", server, self.now());
         tracing::info!(user = server.user_name, server = server.name, url = server.url.as_deref(), "ready");
-        self.tell(server, 100, Phase::Ready, &format!("Server ready at {place}")).await;
-        Ok(Step::Again)
+        Ok(self.onward(fresh))
+    }
+
+    /// After a step that was told of; `fresh` is its row, if it was taken.
+    fn onward(&self, fresh: Option<Server>) -> Step {
+        let Some(fresh) = fresh else { return Step::after(false) };
+        self.signals.progressed(fresh.id);
+        Step::With(Box::new(fresh))
     }
 
     async fn unroute(&self, server: &Server) -> Result<Step> {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use hub_core::life::Phase;
+use hub_core::life::{Phase, Seen};
 use hub_store::{Server, StoreError};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, LEASE, LEASE_DELTA};
+use super::act::Run;
+use super::{AWAY, Inner, LEASE, LEASE_DELTA};
 
 /// How a long act ended.
 pub(crate) enum Attended<T> {
@@ -83,6 +84,16 @@ impl Inner {
         };
         let now = self.now();
         self.store.begin_deadline_anew(server.id, server.generation, now + limit, now).await.map(drop)
+    }
+
+    /// Whether what passed is no fault of a server on its way up: its spawner cannot be asked, or could not until now.
+    pub(crate) fn is_pardoned(&self, server: &Server, seen: Seen, run: &mut Run) -> bool {
+        let since = match seen {
+            Seen::Unknown => Some(*run.unheard.get_or_insert_with(|| self.now())),
+            Seen::Absent | Seen::Coming | Seen::Up | Seen::Exited => run.unheard.take(),
+        };
+        let is_on_its_way = matches!(server.phase, Phase::Starting | Phase::Waiting | Phase::Routing);
+        is_on_its_way && since.is_some_and(|since| self.now() - since < AWAY)
     }
 
     pub(crate) fn is_overdue(&self, server: &Server) -> bool {

@@ -148,7 +148,7 @@ impl Inner {
         if changed {
             count(server, failure, self.now());
             tracing::warn!(user = server.user_name, server = server.name, code = failure.code, "{}", failure.message);
-            self.tell(server, 100, Phase::Stopping, &failure.message).await;
+            self.tell_in_detail(server, 100, Phase::Stopping, &failure.message, None).await;
         }
         Ok(Step::after(changed))
     }

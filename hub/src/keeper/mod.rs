@@ -54,6 +54,8 @@ const RELEASE: Duration = Duration::from_millis(50);
 const SCAN: Duration = Duration::from_secs(1);
 /// A spawner that takes longer to look counts as one that cannot be asked. Shorter than the lease.
 const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+/// So long servers on their way up wait for a spawner that cannot be asked, whatever their deadlines are.
+const AWAY: TimeDelta = TimeDelta::minutes(10);
 /// Before something is tried again that the database or the driver did not take.
 const TROUBLE: Duration = Duration::from_secs(1);
 /// So many servers are taken up by one search; the longest waiting come first.
@@ -315,7 +317,12 @@ impl Inner {
         let mut run = act::Run::default();
         loop {
             let pause = match self.step(&server, &mut run).await {
-                Ok(Step::Again) => {
+                Ok(Step::With(fresh)) if !self.stop.is_cancelled() => {
+                    run.moved();
+                    server = *fresh;
+                    continue;
+                }
+                Ok(Step::Again | Step::With(_)) => {
                     run.moved();
                     Duration::ZERO
                 }
@@ -378,13 +385,12 @@ impl Inner {
 
     /// Gives the lease back. Returns false when the intent changed at the last moment, so that there is more to do.
     async fn rest(&self, server: &Server) -> Result<bool, StoreError> {
-        let fresh = self.store.renew(server.id, &self.holder, server.generation, self.now(), LEASE_DELTA).await?;
-        match fresh {
-            Some(fresh) if fresh.desired != server.desired || fresh.phase != server.phase => Ok(false),
-            // Whoever changes the row from here on makes it due, and that outlives the release.
-            Some(_) => self.store.release(server.id, &self.holder, None).await.map(|_| true),
-            None => Ok(true),
+        // Whoever changes the row from here on makes it due, and that outlives the release.
+        if self.store.release_as_read(server, &self.holder).await? {
+            return Ok(true);
         }
+        let fresh = self.store.renew(server.id, &self.holder, server.generation, self.now(), LEASE_DELTA).await?;
+        Ok(fresh.is_none())
     }
 
     /// Lets another hub, or the next life of this one, go on at once with what was begun.
@@ -398,7 +404,8 @@ impl Inner {
         let sight = self.look(server).await;
         let seen = sight.as_ref().map_or(life::Seen::Unknown, Sight::seen);
         let mut overdue = self.is_overdue(server);
-        if !std::mem::replace(&mut run.attended, true) && overdue {
+        let pardoned = self.is_pardoned(server, seen, run) | !std::mem::replace(&mut run.attended, true);
+        if overdue && pardoned {
             self.allow_more_time(server).await?;
             overdue = false;
         }

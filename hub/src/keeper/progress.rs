@@ -5,11 +5,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
-use hub_store::{NewEvent, Server, StoreError};
+use hub_store::{NewEvent, Server, Step as Stride, StoreError};
 use serde_json::Value;
 use spawners::{Record, SaveError};
 
-use super::{Inner, breakpoint};
+use super::{Inner, LEASE_DELTA, breakpoint};
 
 /// The generation whose events are about a server as it is now: while it is only wanted, the one that is to come.
 pub fn told_under(server: &Server) -> Generation {
@@ -21,11 +21,6 @@ pub fn told_under(server: &Server) -> Generation {
 
 impl Inner {
     /// Writes one event and wakes the streams. A lost event is not worth a failed start, so trouble is only logged.
-    pub(crate) async fn tell(&self, server: &Server, percent: u8, phase: Phase, message: &str) {
-        self.tell_in_detail(server, percent, phase, message, None).await;
-    }
-
-    /// As `tell`, with members that the event's listeners get besides.
     pub(crate) async fn tell_in_detail(
         &self,
         server: &Server,
@@ -34,31 +29,46 @@ impl Inner {
         message: &str,
         detail: Option<Value>,
     ) {
-        self.tell_as(server.id, told_under(server), percent, phase, message, detail).await;
+        self.append(NewEvent { detail, ..self.event(server.id, told_under(server), percent, phase, message) }).await;
     }
 
-    async fn tell_as(
+    async fn append(&self, event: NewEvent) {
+        let server = event.spawner_id;
+        if let Err(error) = self.store.append_event(&event).await {
+            tracing::warn!(%server, "progress not recorded: {error}");
+        }
+        self.signals.progressed(server);
+    }
+
+    /// What is told of a server.
+    pub(crate) fn event(
         &self,
-        id: SpawnerId,
+        server: SpawnerId,
         generation: Generation,
         percent: u8,
         phase: Phase,
         message: &str,
-        detail: Option<Value>,
-    ) {
-        let event = NewEvent {
-            spawner_id: id,
+    ) -> NewEvent {
+        NewEvent {
+            spawner_id: server,
             generation,
             at: self.now(),
             progress: percent,
             phase,
             message: message.to_owned(),
-            detail,
-        };
-        if let Err(error) = self.store.append_event(&event).await {
-            tracing::warn!(server = %id, "progress not recorded: {error}");
+            detail: None,
         }
-        self.signals.progressed(id);
+    }
+
+    /// A step of a server, and what is told of it.
+    pub(crate) fn stride(&self, server: &Server, percent: u8, phase: Phase, message: &str) -> Stride<'_> {
+        Stride {
+            holder: &self.holder,
+            generation: server.generation,
+            lease: LEASE_DELTA,
+            told: vec![self.event(server.id, server.generation, percent, phase, message)],
+            now: self.now(),
+        }
     }
 }
 
@@ -85,7 +95,8 @@ impl Record for Recorder<'_> {
     async fn progress(&self, percent: u8, message: &str) {
         // The driver's hundred percent is the server having an address; the hub's is its being ready.
         let percent = 10 + (u16::from(percent.min(100)) * 50 / 100) as u8;
-        self.keeper.tell_as(self.server, self.generation, percent, Phase::Starting, message, None).await;
+        let event = self.keeper.event(self.server, self.generation, percent, Phase::Starting, message);
+        self.keeper.append(event).await;
     }
 
     async fn patience(&self, at_most: Duration) {

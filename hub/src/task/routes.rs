@@ -87,9 +87,11 @@ struct Difference {
 
 /// Gives each server that can be used and each service with a url its route, and takes away those that belong to none.
 ///
-/// For what happened before a crash, for servers that JupyterHub started, and for what an operator's hand changed.
-pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Result<(), StoreError> {
+/// For what happened before a crash, for servers that JupyterHub started, and for what an operator's hand changed. Gives the
+/// servers in use, as they were read last: it is done by every hub at every survey.
+pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Result<Vec<Server>, StoreError> {
     let begun = std::time::Instant::now();
+    let mut servers = Vec::new();
     // A server may stop or start between the reading and the writing. What was written too late shows in the next
     // round: whoever changes a row first, writes its route before or after that round, and is right either way.
     for _ in 0..ROUNDS {
@@ -97,7 +99,7 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
         let asked = std::time::Instant::now();
         let (_, routes) = store.routes_snapshot().await?;
         crate::metrics::routes_read(asked.elapsed());
-        let servers = store.active_servers().await?;
+        servers = store.active_servers().await?;
         let services = store.list_services().await?;
         let difference = difference(&routes, &servers, &services, recipe);
         if difference == Difference::default() {
@@ -114,7 +116,7 @@ pub async fn reconcile(store: &Store, recipe: &Recipe, signals: &Signals) -> Res
         signals.routes_changed();
     }
     crate::metrics::routes_checked(begun.elapsed());
-    Ok(())
+    Ok(servers)
 }
 
 /// Puts the routes of services right before the hub serves, so that it begins with those of its configuration.

@@ -83,9 +83,10 @@ pub async fn note(store: &Store, full: &MemoryFull) -> Result<bool, StoreError> 
     Ok(of_this_run && store.note_memory_full(row.id, row.generation, &found).await?)
 }
 
-/// Nudges every ready server that is gone, clears away what belongs to no row, and puts routes right.
+/// Puts routes right, nudges every ready server that is gone, and clears away what belongs to no row.
 pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyhow::Result<()> {
-    let rows = store.active_servers().await?;
+    // First: a spawner that cannot be asked keeps no route from being put right.
+    let rows = crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     let ready = rows.iter().filter(|server| server.phase == Phase::Ready);
     let looks = futures_util::stream::iter(ready).for_each_concurrent(LOOKS, async |server| {
         if !is_up(driver, keeper, server).await {
@@ -93,10 +94,8 @@ pub async fn once(store: &Store, driver: &dyn Spawner, keeper: &Keeper) -> anyho
         }
     });
     looks.await;
-    // Each for itself: a spawner that cannot be asked keeps no route from being put right.
     let cleared = clear_strays(store, driver, keeper, &rows).await;
     let settled = keeper.settle_devices(&rows).await;
-    crate::task::routes::reconcile(store, keeper.recipe(), keeper.signals()).await?;
     cleared.and(settled)
 }
 

@@ -43,15 +43,17 @@ impl Store {
     /// claim again.
     pub async fn claim(&self, id: SpawnerId, holder: &str, now: Time, lease: TimeDelta) -> Result<Option<Server>> {
         let mut tx = self.pool.begin().await?;
-        if !crate::adopt::ensure_row(&mut tx, id, now).await? {
-            return Ok(None);
-        }
         let (present, end) = (self.pool.present("$3"), self.pool.relative("$3", "$4"));
         let sql = format!(
             "UPDATE specola_servers SET held_by = $2, held_until = {end}, due_at = NULL
              WHERE spawner_id = $1 AND (held_until IS NULL OR held_until <= {present} OR held_by = $2)"
         );
-        let claimed = tx.execute(sql, params![id, holder, now, now + lease]).await? > 0;
+        let values = || params![id, holder, now, now + lease];
+        let mut claimed = tx.execute(sql.clone(), values()).await? > 0;
+        // JupyterHub may have made it.
+        if !claimed && crate::adopt::ensure_row(&mut tx, id, now).await? {
+            claimed = tx.execute(sql, values()).await? > 0;
+        }
         self.fresh(tx, id, claimed, now).await
     }
 
@@ -80,6 +82,15 @@ impl Store {
                    due_at = CASE WHEN $3 IS NULL OR due_at < $3 THEN due_at ELSE $3 END
                    WHERE spawner_id = $1 AND held_by = $2";
         self.changed(sql, params![id, holder, due_at]).await
+    }
+
+    /// Lets go of a server at rest, unless something else is wanted of it, or came of it, than its holder has read. It is due
+    /// when somebody wants something of it.
+    pub async fn release_as_read(&self, server: &Server, holder: &str) -> Result<bool> {
+        let sql = "UPDATE specola_servers SET held_by = NULL, held_until = NULL
+                   WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND desired = $4 AND phase = $5";
+        let values = params![server.id, holder, server.generation, server.desired, server.phase];
+        self.changed(sql, values).await
     }
 
     /// Lets go of a server that is not at rest: another hub goes on at once.

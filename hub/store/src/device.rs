@@ -3,7 +3,7 @@
 //! A lease is a row with the device as its key, and is written in one transaction with the look at what is free. It
 //! counts while its server runs, starts, stops or is wanted, and a place in the queue while its server is to be started:
 //! what a crash left is passed over, and cleared away by whoever comes next. The row `devices` of the counters is the
-//! lock of all who take or clear away; it comes after `starts` and before rows of servers.
+//! lock of all who take or clear away; it comes before rows of servers, and `starts` after them.
 
 use crate::database::Tx;
 use crate::error::Result;

@@ -1,9 +1,10 @@
 //! Progress of a server, kept so that any hub can tell it to anyone, from the start or from where a listener was.
 
+use crate::database::Tx;
 use crate::error::Result;
 use crate::row::Row;
 use crate::store::{Store, returned};
-use crate::value::params;
+use crate::value::{Value, params};
 use hub_core::clock::Time;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::Phase;
@@ -35,21 +36,35 @@ pub struct Event {
     pub detail: Option<serde_json::Value>,
 }
 
+const INSERT: &str = "INSERT INTO specola_events (spawner_id, generation, at, progress, phase, message, detail)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+
+impl NewEvent {
+    fn values(&self, generation: Generation) -> Vec<Value> {
+        params![
+            self.spawner_id,
+            generation,
+            self.at,
+            i64::from(self.progress.min(100)),
+            self.phase,
+            &self.message,
+            self.detail.as_ref(),
+        ]
+    }
+}
+
+/// Records events of a start with what they tell of.
+pub(crate) async fn append(tx: &mut Tx, generation: Generation, events: &[NewEvent]) -> Result<()> {
+    for event in events {
+        tx.execute(INSERT, event.values(generation)).await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// Records an event; returns its id. `Missing` when the server does not exist.
     pub async fn append_event(&self, event: &NewEvent) -> Result<i64> {
-        let sql = "INSERT INTO specola_events (spawner_id, generation, at, progress, phase, message, detail)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
-        let values = params![
-            event.spawner_id,
-            event.generation,
-            event.at,
-            i64::from(event.progress.min(100)),
-            event.phase,
-            &event.message,
-            event.detail.as_ref(),
-        ];
-        returned(self.pool.write_row(sql, values).await?, "id")
+        returned(self.pool.write_row(INSERT, event.values(event.generation)).await?, "id")
     }
 
     /// The events of one start that came after the given one (0 for all), in their order.

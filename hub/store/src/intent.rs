@@ -26,6 +26,14 @@ pub struct StartLimits {
     pub devices: BTreeMap<String, u64>,
 }
 
+impl StartLimits {
+    /// Whether anything has to be counted that others take too.
+    fn are_counted(&self) -> bool {
+        let charges = self.reservation.iter().flat_map(|reservation| &reservation.charges);
+        self.concurrent.is_some() || self.active.is_some() || charges.into_iter().any(|charge| !charge.quota.is_empty())
+    }
+}
+
 /// What became of the wish to start a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WantRunning {
@@ -66,22 +74,13 @@ impl Store {
         now: Time,
     ) -> Result<WantRunning> {
         let mut tx = self.pool.begin().await?;
-        // The counter's row is the lock that all starts share; without it two could count the same free place.
-        tx.execute("UPDATE specola_counters SET value = value + 1 WHERE name = 'starts'", params![]).await?;
         if !limits.devices.is_empty() {
             // Before the row of the server, as all who take devices.
             device::lock(&mut tx).await?;
         }
         let Some((desired, phase)) = locked(&mut tx, id, now).await? else { return Ok(WantRunning::Gone) };
-        let refusal = match already(desired, phase) {
-            Some(answer) => Some(answer),
-            None => over_limit(&mut tx, &limits).await?,
-        };
-        if let Some(refusal) = refusal {
-            return Ok(refusal);
-        }
-        if let Some(over) = reservation::reserve(&mut tx, id, limits.reservation.as_ref()).await? {
-            return Ok(WantRunning::OverQuota(over));
+        if let Some(answer) = already(desired, phase) {
+            return Ok(answer);
         }
         device::queue(&mut tx, id, &limits.devices, now).await?;
         // What a start told that was called off before it began is not about this one.
@@ -98,6 +97,18 @@ impl Store {
         tx.execute("DELETE FROM specola_culled WHERE spawner_id = $1", params![id]).await?;
         if options.is_some() {
             tx.execute("UPDATE spawners SET user_options = $2 WHERE id = $1", params![id, options]).await?;
+        }
+        let reservation = limits.reservation.as_ref();
+        if limits.are_counted() {
+            // The counter's row is the lock of all starts; without it two could count the same free place. It is taken last,
+            // since all wait for who has it.
+            tx.execute("UPDATE specola_counters SET value = value + 1 WHERE name = 'starts'", params![]).await?;
+            if let Some(refusal) = over_limit(&mut tx, id, &limits).await? {
+                return Ok(refusal);
+            }
+        }
+        if let Some(over) = reservation::reserve(&mut tx, id, reservation).await? {
+            return Ok(WantRunning::OverQuota(over));
         }
         tx.commit().await?;
         Ok(WantRunning::Accepted)
@@ -200,25 +211,27 @@ fn already(desired: Desired, phase: Phase) -> Option<WantRunning> {
     }
 }
 
-async fn over_limit(tx: &mut Tx, limits: &StartLimits) -> Result<Option<WantRunning>> {
-    if is_reached(tx, limits.active, COUNT_ACTIVE).await? {
+/// Whether the others are as many as there may be.
+async fn over_limit(tx: &mut Tx, id: SpawnerId, limits: &StartLimits) -> Result<Option<WantRunning>> {
+    if is_reached(tx, id, limits.active, COUNT_ACTIVE).await? {
         return Ok(Some(WantRunning::TooManyActive));
     }
-    let starting = is_reached(tx, limits.concurrent, COUNT_STARTING).await?;
+    let starting = is_reached(tx, id, limits.concurrent, COUNT_STARTING).await?;
     Ok(starting.then_some(WantRunning::TooManyStarting))
 }
 
 /// Each has an index of just these rows: all starts wait for one that counts.
 const COUNT_ACTIVE: &str =
-    "SELECT COUNT(*) AS number FROM specola_servers WHERE phase <> 'stopped' OR desired = 'running'";
+    "SELECT COUNT(*) AS number FROM specola_servers WHERE (phase <> 'stopped' OR desired = 'running')
+    AND spawner_id <> $1";
 /// Who waits for a device keeps nobody else from starting.
 const COUNT_STARTING: &str = "SELECT COUNT(*) AS number FROM specola_servers
-    WHERE desired = 'running' AND phase NOT IN ('ready', 'stopping')
+    WHERE desired = 'running' AND phase NOT IN ('ready', 'stopping') AND spawner_id <> $1
     AND NOT (phase = 'stopped' AND spawner_id IN (SELECT q.spawner_id FROM specola_device_queue q))";
 
-async fn is_reached(tx: &mut Tx, limit: Option<u32>, count: &'static str) -> Result<bool> {
+async fn is_reached(tx: &mut Tx, id: SpawnerId, limit: Option<u32>, count: &'static str) -> Result<bool> {
     let Some(limit) = limit else { return Ok(false) };
-    let number: i64 = tx.row(count, params![]).await?.map_or(Ok(0), |row| row.get("number"))?;
+    let number: i64 = tx.row(count, params![id]).await?.map_or(Ok(0), |row| row.get("number"))?;
     Ok(number >= i64::from(limit))
 }
 
@@ -248,7 +261,7 @@ mod tests {
         let url = format!("sqlite:///{}", directory.path().join("hub.sqlite").display());
         let store = Store::open(&url, crate::OpenOptions::new(Time::UNIX_EPOCH)).await.unwrap();
         for (sql, index) in [(COUNT_ACTIVE, "specola_servers_active"), (COUNT_STARTING, "specola_servers_starting")] {
-            let rows = store.pool.rows(format!("EXPLAIN QUERY PLAN {sql}"), params![]).await.unwrap();
+            let rows = store.pool.rows(format!("EXPLAIN QUERY PLAN {sql}"), params![1]).await.unwrap();
             let plan: String = rows[0].get("detail").unwrap();
             assert!(plan.contains(index), "{plan}");
         }

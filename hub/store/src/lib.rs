@@ -95,7 +95,7 @@ pub use session::{NewSession, Session};
 pub use share::{Share, ShareQuery, ShareWith, SharedServer, Shares};
 pub use share_code::{NewShareCode, ShareCode};
 pub use site::StoredSite;
-pub use start::{Arrived, Prepared, StartPlace};
+pub use start::{Arrived, Prepared, StartPlace, Step};
 pub use store::{Alone, Leases, OpenOptions, Store};
 pub use throttle::Throttle;
 pub use token::{NewToken, Token, TokenOwner};

@@ -96,7 +96,7 @@ fn sql_of_group() -> String {
 }
 
 async fn of_owner(tx: &mut Tx, id: SpawnerId) -> Result<Amounts> {
-    let sql = sql_of_person("s.user_id = (SELECT o.user_id FROM spawners o WHERE o.id = $1)");
+    let sql = sql_of_person("s.user_id = (SELECT o.user_id FROM spawners o WHERE o.id = $1) AND s.id <> $1");
     amounts(tx.row(sql, params![id]).await?)
 }
 

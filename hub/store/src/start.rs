@@ -3,11 +3,13 @@
 
 use crate::database::Tx;
 use crate::error::Result;
+use crate::event::{self, NewEvent};
 use crate::oauth::{self, HUB_CLIENT, OAuthClient};
 use crate::server::{self, Address, MemoryFull, Server};
 use crate::store::{Store, returned};
 use crate::token::{self, NewToken};
 use crate::value::params;
+use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::{Generation, SpawnerId, TokenId};
 use hub_core::life::Phase;
@@ -25,6 +27,20 @@ pub struct Prepared {
     pub keep_state: bool,
     /// Where it starts; `None` where there are no sites.
     pub place: Option<StartPlace>,
+    /// What is told of it, in the generation that begins.
+    pub told: Vec<NewEvent>,
+    pub now: Time,
+}
+
+/// Who takes a server a step on: whoever holds it in this generation, and goes on holding it.
+#[derive(Debug, Clone)]
+pub struct Step<'a> {
+    pub holder: &'a str,
+    pub generation: Generation,
+    /// How much longer it is held.
+    pub lease: TimeDelta,
+    /// What is told of it.
+    pub told: Vec<NewEvent>,
     pub now: Time,
 }
 
@@ -43,7 +59,6 @@ pub struct Arrived {
     /// What the driver remembers; `None` leaves it as it is.
     pub state: Option<serde_json::Value>,
     pub deadline_at: Time,
-    pub now: Time,
 }
 
 impl Store {
@@ -54,13 +69,13 @@ impl Store {
         let sql = format!(
             "UPDATE specola_servers SET phase = 'starting', generation = generation + 1, deadline_at = {},
              driver = $4, url = NULL, memory_full_at = NULL, memory_full_limit = NULL, changed_at = $5
-             WHERE spawner_id = $1 AND held_by = $2 AND desired = 'running' AND phase IN ('stopped', 'starting')",
+             WHERE spawner_id = $1 AND held_by = $2 AND desired = 'running' AND phase IN ('stopped', 'starting')
+             RETURNING generation",
             self.pool.relative("$5", "$3")
         );
         let values = params![id, holder, prepared.deadline_at, &prepared.driver, prepared.now];
-        if tx.execute(sql, values).await? == 0 {
-            return Ok(None);
-        }
+        let Some(row) = tx.row(sql, values).await? else { return Ok(None) };
+        event::append(&mut tx, row.get("generation")?, &prepared.told).await?;
         // The hub's own client is everybody's: what belongs to it is none of this server's.
         // A union of what indexes find: PostgreSQL would read all tokens for conditions that are joined by OR.
         let sql = "DELETE FROM api_tokens WHERE id IN (
@@ -88,17 +103,22 @@ impl Store {
         self.changed(sql, params![id, generation, state]).await
     }
 
-    /// Records where a server can be reached: phase `waiting`, and running for JupyterHub.
-    pub async fn arrive(&self, id: SpawnerId, holder: &str, generation: Generation, arrived: &Arrived) -> Result<bool> {
-        let Arrived { address, state, deadline_at, now } = arrived;
+    /// Records where a server can be reached: phase `waiting`, and running for JupyterHub. Gives its row as it is then; `None`
+    /// when the lease is lost, or the server is not on its way up any more.
+    pub async fn arrive(&self, id: SpawnerId, arrived: &Arrived, step: &Step<'_>) -> Result<Option<Server>> {
+        let Arrived { address, state, deadline_at } = arrived;
         let mut tx = self.pool.begin().await?;
         let sql = format!(
-            "UPDATE specola_servers SET phase = 'waiting', url = $4, deadline_at = {}, changed_at = $6
+            "UPDATE specola_servers SET phase = 'waiting', url = $4, deadline_at = {}, changed_at = $6,
+             held_until = {}, due_at = NULL
              WHERE spawner_id = $1 AND held_by = $2 AND generation = $3 AND phase IN ('starting', 'waiting')",
-            self.pool.relative("$6", "$5")
+            self.pool.relative("$6", "$5"),
+            self.pool.relative("$6", "$7")
         );
-        if tx.execute(sql, params![id, holder, generation, address.url(), *deadline_at, *now]).await? == 0 {
-            return Ok(false);
+        let Step { holder, generation, now, .. } = *step;
+        let values = params![id, holder, generation, address.url(), *deadline_at, now, now + step.lease];
+        if tx.execute(sql, values).await? == 0 {
+            return Ok(None);
         }
         let sql = "UPDATE servers SET proto = $2, ip = $3, port = $4, base_url = $5, cookie_name = $6
                    WHERE id = (SELECT server_id FROM spawners WHERE id = $1)";
@@ -114,27 +134,33 @@ impl Store {
         if let Some(state) = state {
             tx.execute("UPDATE spawners SET state = $2 WHERE id = $1", params![id, state]).await?;
         }
-        tx.commit().await?;
-        Ok(true)
+        event::append(&mut tx, generation, &step.told).await?;
+        self.fresh(tx, id, true, now).await
     }
 
-    /// Moves a server that has an address on to `waiting`, `routing` or `ready`.
+    /// Moves a server that has an address on to `waiting`, `routing` or `ready`. Gives its row, as `arrive`.
     pub async fn advance(
         &self,
         id: SpawnerId,
-        holder: &str,
-        generation: Generation,
         phase: Phase,
         deadline_at: Option<Time>,
-        now: Time,
-    ) -> Result<bool> {
+        step: &Step<'_>,
+    ) -> Result<Option<Server>> {
+        let mut tx = self.pool.begin().await?;
         let sql = format!(
-            "UPDATE specola_servers SET phase = $4, deadline_at = {}, changed_at = $6
+            "UPDATE specola_servers SET phase = $4, deadline_at = {}, changed_at = $6, held_until = {}, due_at = NULL
              WHERE spawner_id = $1 AND held_by = $2 AND generation = $3
              AND phase IN ('waiting', 'routing', 'ready') AND $4 IN ('waiting', 'routing', 'ready')",
-            self.pool.relative("$6", "$5")
+            self.pool.relative("$6", "$5"),
+            self.pool.relative("$6", "$7")
         );
-        self.changed(sql, params![id, holder, generation, phase, deadline_at, now]).await
+        let Step { holder, generation, now, .. } = *step;
+        let values = params![id, holder, generation, phase, deadline_at, now, now + step.lease];
+        let changed = tx.execute(sql, values).await? > 0;
+        if changed {
+            event::append(&mut tx, generation, &step.told).await?;
+        }
+        self.fresh(tx, id, changed, now).await
     }
 
     /// Puts off the deadline of a start that waits for something that is no fault of the server.

@@ -3,7 +3,7 @@
 use hub_core::clock::Clock;
 use hub_core::id::Generation;
 use hub_core::life::Phase;
-use hub_store::{Address, Arrived, TokenOwner};
+use hub_store::{Address, Arrived, Step, TokenOwner};
 use serde_json::json;
 use spawners::fake::Script;
 use spawners::{Spawner, Stop};
@@ -174,12 +174,13 @@ async fn a_late_writer_of_an_old_generation_changes_nothing(database: Database) 
         base_url: "/user/anna/".to_owned(),
         cookie_name: CLIENT.to_owned(),
     };
-    let arrived = Arrived { address, state: None, deadline_at: at(99), now: at(9) };
+    let arrived = Arrived { address, state: None, deadline_at: at(99) };
+    let step = Step { holder: "late", generation, lease: chrono::TimeDelta::seconds(15), told: Vec::new(), now: at(9) };
     // The late one has even the lease: a claim asks for no generation.
     assert!(store.claim(id, "late", at(9), chrono::TimeDelta::seconds(15)).await.unwrap().is_some());
     assert!(!store.save_state(id, generation, &json!({ "late": true })).await.unwrap());
-    assert!(!store.arrive(id, "late", generation, &arrived).await.unwrap());
-    assert!(!store.advance(id, "late", generation, Phase::Waiting, None, at(9)).await.unwrap());
+    assert_eq!(store.arrive(id, &arrived, &step).await.unwrap(), None);
+    assert_eq!(store.advance(id, Phase::Waiting, None, &step).await.unwrap(), None);
     assert!(!store.fail(id, "late", generation, &json!({}), at(9)).await.unwrap());
     assert!(!store.begin_stop(id, "late", generation, at(99), at(9)).await.unwrap());
     assert!(!store.finish(id, "late", generation, None, at(9)).await.unwrap());

@@ -11,6 +11,8 @@ use crate::lab::Manner;
 
 both!(
     a_start_goes_on_when_the_spawner_is_back,
+    a_start_whose_deadline_passed_without_the_spawner_goes_on_too,
+    a_start_does_not_wait_for_a_spawner_that_stays_away,
     a_stop_goes_on_when_the_spawner_is_back,
     a_spawner_that_cannot_be_asked_does_not_end_a_ready_server,
     a_start_goes_on_when_the_database_is_back,
@@ -46,6 +48,37 @@ async fn a_start_goes_on_when_the_spawner_is_back(database: Database) {
     house.world.unreachable(false);
     assert_eq!(house.expect_ready().await.generation, Generation(1), "it is the same start");
     assert_eq!(house.world.created(), 1);
+}
+
+async fn a_start_whose_deadline_passed_without_the_spawner_goes_on_too(database: Database) {
+    let house = House::new(database).await;
+    house.world.unreachable(true);
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    let looks = || house.world.calls().iter().filter(|call| call.starts_with("look")).count();
+    let looked = async || {
+        let before = looks();
+        eventually("the spawner is asked again", || async { looks() > before + 1 }).await;
+    };
+    looked().await;
+    house.later(START_TIMEOUT + 1, &hub);
+    looked().await;
+    assert_eq!(house.row().await.phase, Phase::Starting, "nobody could ask");
+    house.world.unreachable(false);
+    assert_eq!(house.expect_ready().await.generation, Generation(1), "it is the same start");
+}
+
+async fn a_start_does_not_wait_for_a_spawner_that_stays_away(database: Database) {
+    let house = House::new(database).await;
+    house.world.unreachable(true);
+    let hub = house.hub("a").await;
+    house.want_running(&hub).await;
+    eventually("the spawner is asked", || async { house.was_called("look") }).await;
+    house.later(600, &hub);
+    house.later(START_TIMEOUT + 1, &hub);
+    house.until("it is given up", |row| row.failure.is_some()).await;
+    house.world.unreachable(false);
+    house.expect_nothing_left().await;
 }
 
 async fn a_stop_goes_on_when_the_spawner_is_back(database: Database) {

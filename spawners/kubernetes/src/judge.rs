@@ -172,8 +172,9 @@ fn containers(pod: &Pod, witness: &Witness) -> Option<Verdict> {
                 ));
             }
             "ErrImagePull" | "ImagePullBackOff" => return Some(pull(message, witness)),
-            // What the node has not heard of yet comes.
-            "CreateContainerConfigError" if !message.contains("timed out waiting for the condition") => {
+            // What the node has not heard of yet, or not again, comes.
+            "CreateContainerConfigError" if is_behind(message) => {}
+            "CreateContainerConfigError" => {
                 let (code, sentence) = config_error(message);
                 return Some(failed(code, sentence));
             }
@@ -214,6 +215,11 @@ fn config_error(message: &str) -> (&'static str, String) {
         }
         _ => ("container_refused", format!("The machine does not take the settings of this server. {ASK}")),
     }
+}
+
+/// Whether a node has not caught up with the cluster, as after it began again.
+fn is_behind(message: &str) -> bool {
+    message.contains("timed out waiting for the condition") || message.contains("cannot find volume")
 }
 
 /// Whether a node has not been able to make a container in time, or is still at its first try.

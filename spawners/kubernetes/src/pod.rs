@@ -136,6 +136,13 @@ impl Pod {
         }
     }
 
+    /// Whether the server in it never began, and yet has ended: its node was cut off between making and starting it, and
+    /// does not see it through.
+    pub fn was_dropped(&self) -> bool {
+        let ended = self.server().and_then(|status| status.state.as_ref()?.terminated.as_ref());
+        self.doing() == Doing::Ended && ended.is_some_and(|ended| ended.started_at.is_none() && ended.exit_code == 0)
+    }
+
     /// Whether all that is in it is ready.
     pub fn is_ready(&self) -> bool {
         let statuses = self.status().and_then(|status| status.container_statuses.as_ref());
@@ -267,6 +274,15 @@ mod tests {
         assert_eq!(ended.doing(), Doing::Ended, "whatever runs beside it");
         assert_eq!(pod(json!({"phase": "Failed", "reason": "Evicted"})).doing(), Doing::Ended);
         assert_eq!(pod(json!({"phase": "Unknown"})).sight(None), None);
+    }
+
+    #[test]
+    fn a_server_that_never_began_was_dropped_by_its_node() {
+        let ended = |state: Value| pod(self::state(json!({ "terminated": state })));
+        assert!(ended(json!({"exitCode": 0, "startedAt": null, "finishedAt": null})).was_dropped());
+        assert!(!ended(json!({"exitCode": 0, "startedAt": "2026-11-30T05:55:20Z"})).was_dropped());
+        assert!(!ended(json!({"exitCode": 128, "reason": "ContainerCannotRun"})).was_dropped());
+        assert!(!pod(state(json!({"running": {}}))).was_dropped());
     }
 
     #[test]

@@ -29,6 +29,9 @@ const FURNISHED: Duration = Duration::from_secs(15);
 /// So many lines of a log are told with a failure.
 const LINES: usize = 40;
 
+/// So often a pod is made that its node drops.
+const TRIES: usize = 3;
+
 /// Starts a server, or adopts the one of the same start.
 pub(crate) async fn start(
     parts: &Parts,
@@ -36,6 +39,26 @@ pub(crate) async fn start(
     known: &serde_json::Value,
     record: &dyn Record,
 ) -> Result<Started, StartError> {
+    for _ in 0..TRIES {
+        if let Some(started) = once(parts, plan, known, record).await? {
+            return Ok(started);
+        }
+        tracing::warn!(
+            user = plan.identity.user,
+            server = plan.identity.server,
+            "its node dropped it: it is made again"
+        );
+    }
+    Err(StartError::failed("dropped", "The machine of this server gave it up before it began. Start it again."))
+}
+
+/// `None` when its node dropped it, and nothing is left of it.
+async fn once(
+    parts: &Parts,
+    plan: &Plan,
+    known: &serde_json::Value,
+    record: &dyn Record,
+) -> Result<Option<Started>, StartError> {
     let server = &plan.identity;
     let recipe = Recipe::new(&parts.config, plan, parts.cluster.namespace().await?)?;
     parts.begin();
@@ -176,8 +199,13 @@ impl Parts {
         Err(taken(holder))
     }
 
-    /// Follows a pod until it is up, or will not be.
-    async fn arrived(&self, pod: Pod, state: serde_json::Value, record: &dyn Record) -> Result<Started, StartError> {
+    /// Follows a pod until it is up, or will not be. `None` when its node dropped it.
+    async fn arrived(
+        &self,
+        pod: Pod,
+        state: serde_json::Value,
+        record: &dyn Record,
+    ) -> Result<Option<Started>, StartError> {
         let mut changes = self.cache.follow();
         let mut events = self.events.of(pod.uid());
         let mut witness = self.config.start_timeout.map_or_else(Witness::default, Witness::within);
@@ -192,9 +220,13 @@ impl Parts {
             witness.see(&pod);
             match judge::judge(&pod, &witness, made.elapsed()) {
                 Verdict::Ready => match pod.sight(None) {
-                    Some(Sight::Up { url }) => return Ok(Started { url, state }),
+                    Some(Sight::Up { url }) => return Ok(Some(Started { url, state })),
                     _ => return Err(StartError::failed("no_address", "The server runs, and has no address.")),
                 },
+                Verdict::Ended if pod.was_dropped() => {
+                    self.remove(&pod).await?;
+                    return Ok(None);
+                }
                 Verdict::Ended => return Err(self.died(&pod).await),
                 Verdict::Failed { code, sentence } => {
                     let log = self.tail(&pod, LINES).await.unwrap_or_default();

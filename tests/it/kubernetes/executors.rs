@@ -1,8 +1,6 @@
 //! A program in a lab makes an executor, as Spark's driver does, which comes back to it and finds keys of the object store.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -27,11 +25,7 @@ impl<'a> Role<'a> {
         let role = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": { "name": name }, "rules": rules,
         });
-        let mut command = Command::new("kubectl");
-        command.args(["--kubeconfig", &kubeconfig().context("a cluster")?, "apply", "-f", "-"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        child.stdin.take().context("its input")?.write_all(role.to_string().as_bytes())?;
-        ensure!(child.wait()?.success(), "{role}");
+        cluster.apply(&role)?;
         Ok(Role(cluster, name))
     }
 }

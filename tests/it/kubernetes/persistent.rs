@@ -1,14 +1,9 @@
 //! The persistent lab of a cluster, as a physicist meets it: signs in at the institute's provider, picks a profile that a
 //! group may have, works in JupyterLab in a pod, and finds the files again in the next pod.
 
-use std::io::Write;
-use std::os::unix::fs::chown;
-use std::process::{Command, Stdio};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use http::Method;
 use serde_json::json;
-use tempfile::TempDir;
 use tests::docker::lab_image;
 use tests::kubernetes::{Cluster, kubeconfig};
 use tests::provider::{self, Provider};
@@ -19,43 +14,6 @@ use super::{SOON, nothing_is_left};
 use crate::flow;
 use crate::oidc::{Entry, House};
 use crate::workstation::sign_in;
-
-/// What is kept for the claim of somebody, in a cluster of which no class provides any. It goes when it is dropped.
-struct Volume<'a> {
-    cluster: &'a Cluster,
-    name: String,
-    folder: TempDir,
-}
-
-impl<'a> Volume<'a> {
-    fn new(cluster: &'a Cluster, claim: &str) -> Result<Volume<'a>> {
-        let volume = Volume { cluster, name: format!("{}-{claim}", cluster.namespace), folder: tempfile::tempdir()? };
-        let folder = volume.folder.path();
-        chown(folder, Some(1000), Some(1000))?;
-        let object = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": volume.name },
-            "spec": {
-                "capacity": { "storage": "1Gi" }, "accessModes": ["ReadWriteOnce"], "storageClassName": "",
-                "persistentVolumeReclaimPolicy": "Retain", "hostPath": { "path": folder.display().to_string() },
-                "claimRef": { "name": claim, "namespace": cluster.namespace },
-            },
-        });
-        let mut command = Command::new("kubectl");
-        command.args(["--kubeconfig", &kubeconfig().context("a cluster")?, "apply", "-f", "-"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        child.stdin.take().context("its input")?.write_all(object.to_string().as_bytes())?;
-        ensure!(child.wait()?.success(), "{object}");
-        Ok(volume)
-    }
-}
-
-impl Drop for Volume<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.cluster.kubectl(&["delete", "pv", &self.name, "--wait=false"]) {
-            eprintln!("the volume is left: {error}");
-        }
-    }
-}
 
 /// A home that outlives pods, and a profile for everybody beside one of a group.
 fn options(cluster: &Cluster, image: &str) -> Result<Options> {
@@ -96,7 +54,7 @@ async fn a_file_written_in_jupyterlab_in_a_pod_of_a_groups_profile_is_there_in_t
     let image = need!(lab_image(), "an image with JupyterLab", "SPECOLA_LAB_IMAGE");
     let installed = need!(provider::installed(), "oidc-provider", "SPECOLA_REQUIRE_PROVIDER");
     let browser = need!(Browser::open().await?, "Chromium", "SPECOLA_REQUIRE_BROWSER");
-    let _volume = Volume::new(&cluster, "claim-anna")?;
+    let _volumes = cluster.volumes(&["claim-anna".to_owned()])?;
     let more = options(&cluster, &image)?;
     // Another site than the hub's, as the institute's provider is to a browser.
     let provider = Provider::called("localhost", &installed).await?;

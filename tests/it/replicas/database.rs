@@ -13,15 +13,9 @@ use tests::{Body, Replicas, Session, until};
 
 use super::doors::Doors;
 use super::people::{self, Tally, come_and_go, count, stay, stop};
+use super::{SOON, absence};
 
-const SOON: Duration = Duration::from_secs(180);
 const PEOPLE: usize = 6;
-
-/// How long the database is gone; a minute in a measurement.
-fn absence() -> Duration {
-    let seconds = std::env::var("SPECOLA_TEST_ABSENCE").ok().and_then(|number| number.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(8))
-}
 
 /// Asks who somebody is, as labs do all the time, and a page: an answer is right, or says when to come again.
 async fn watch(session: Session, browser: Session, tally: Arc<Tally>, refused: Arc<AtomicU64>) -> Result<()> {

@@ -3,100 +3,38 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, try_join, try_join_all};
-use tests::fake_kubernetes::{FakeKubernetes, Fault, How, Pace};
+use http::Method;
+use tests::docker::image;
+use tests::fake_kubernetes::{FakeKubernetes, Pace};
+use tests::kubernetes::{Cluster, Trouble, kubeconfig};
 use tests::specola::Options;
-use tests::{Replicas, Session, Specola, place, until};
+use tests::{Body, Replicas, Session, Specola, need, place, until};
 
 use super::doors::Doors;
+use super::ground::{Ground, Real, some_more};
 use super::people::{self, Tally, come_and_go, stay, stop};
+use super::{SOON, patience};
 
-const SOON: Duration = Duration::from_secs(180);
 /// Who stays all the time.
 const STEADY: usize = 2;
-
-/// Where labs run.
-enum Ground {
-    Processes,
-    Pods(Box<FakeKubernetes>),
-}
-
-impl Ground {
-    /// How many labs there are, wanted or not.
-    async fn labs(&self, replicas: &Replicas) -> Result<usize> {
-        match self {
-            Ground::Processes => Ok(replicas.labs()),
-            Ground::Pods(cluster) => Ok(cluster.pods().await?.len()),
-        }
-    }
-}
+/// How often all goes wrong that can with a cluster, at least.
+const ROUNDS: u64 = 2;
 
 /// A hub dies at these places, one after another, and lives again in the end.
 async fn die_at_each(mut hub: Specola, places: Vec<String>) -> Result<Specola> {
     for place in places {
         hub.kill_hub();
         hub.launch(&[("SPECOLA_BREAKPOINT", &place)])?;
-        until("the end of a hub", SOON, async || hub.has_ended()).await.with_context(|| format!("at {place}"))?;
+        until("the end of a hub", patience(), async || hub.has_ended()).await.with_context(|| format!("at {place}"))?;
         ensure!(hub.log().contains(&format!("breakpoint {place} reached")), "at {place}: {}", hub.log());
     }
     hub.kill_hub();
     hub.launch(&[])?;
     Ok(hub)
-}
-
-/// Waits until some more servers have come and gone, or nobody begins anything more.
-async fn some_more(tally: &Tally, number: u64) -> Result<()> {
-    let wanted = tally.stops.load(Ordering::Relaxed) + number;
-    let enough = || tally.is_over() || tally.stops.load(Ordering::Relaxed) >= wanted;
-    until("servers that come and go", SOON, async || Ok(enough().then_some(()))).await
-}
-
-/// Waits while people ask, or nobody does any more.
-async fn a_while(tally: &Tally) -> Result<()> {
-    let wanted = tally.polls.load(Ordering::Relaxed) + 40;
-    let enough = || tally.is_over() || tally.polls.load(Ordering::Relaxed) > wanted;
-    until("a while", SOON, async || Ok(enough().then_some(()))).await
-}
-
-/// What goes wrong with a cluster, one after another, again and again.
-async fn trouble(cluster: &FakeKubernetes, tally: &Tally) -> Result<u64> {
-    let pods = "/api/v1/namespaces/labs/pods";
-    let says = |code, reason: &str| How::says(code, reason, "it is not so well");
-    let mut seen = 0;
-    while !tally.is_over() {
-        for fault in [
-            Fault::new(format!("POST {pods}"), 3, says(429, "TooManyRequests")),
-            Fault::new(format!("POST {pods}"), 2, says(500, "InternalError")),
-            // Made, and the answer is lost.
-            Fault::new(format!("POST {pods}"), 2, How::Loses),
-            Fault::new(format!("DELETE {pods}"), 2, How::Loses),
-            Fault::new(format!("GET {pods}"), 2, How::Late(700)),
-        ] {
-            cluster.fail(fault).await?;
-        }
-        some_more(tally, 3).await.context("with requests that fail")?;
-        cluster.mend().await?;
-        cluster.cut().await?;
-        some_more(tally, 3).await.context("after watches were cut")?;
-        cluster.forget().await?;
-        cluster.cut().await?;
-        some_more(tally, 3).await.context("after a watch had to begin anew")?;
-        // The API server is away, then the kubelet: what was asked meanwhile is done after it.
-        cluster.away(true).await?;
-        a_while(tally).await?;
-        cluster.away(false).await?;
-        some_more(tally, 3).await.context("after the API server was away")?;
-        cluster.idle(true).await?;
-        a_while(tally).await?;
-        cluster.idle(false).await?;
-        some_more(tally, 3).await.context("after the kubelet did nothing")?;
-        seen += 1;
-    }
-    Ok(seen)
 }
 
 /// A proxy dies while people come and go: no request fails but those in flight on it. The other goes on, and a new one leads to
@@ -121,9 +59,8 @@ async fn a_proxy_dies(replicas: &mut Replicas, doors: &Doors, tally: &Tally) -> 
 }
 
 /// Two of three hubs die at every place, and a proxy among them; then the database dies. Nothing is lost.
-async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
+async fn everything_dies(options: Options, ground: Ground, names: Vec<String>) -> Result<()> {
     let Some(mut replicas) = super::replicas(options).await? else { return Ok(()) };
-    let names: Vec<String> = (0..super::crowd() + STEADY).map(|number| format!("person{number}")).collect();
     let sessions = people::people(&replicas.origin, &names).await?;
     let origins = replicas.proxies.iter().map(|proxy| proxy.origin.clone()).collect();
     let doors = Doors::new(origins, Some(replicas.origin.clone()));
@@ -141,12 +78,7 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
         work.push(come_and_go(session.clone(), name.clone(), doors.clone(), tally.clone()).boxed_local());
     }
     let mut work = try_join_all(work);
-    let troubled = async {
-        match &ground {
-            Ground::Pods(cluster) => trouble(cluster, &tally).await,
-            Ground::Processes => Ok(0),
-        }
-    };
+    let troubled = ground.trouble(&tally);
     let places = place::breakpoints()?;
     let deaths = async {
         // Two of the three die again and again; the third has to do.
@@ -166,24 +98,23 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
         .await?;
         replicas.database.run()?;
         some_more(&tally, 3).await.context("after the database had died")?;
+        ground.rounds(&tally, ROUNDS).await?;
         tally.end();
         Ok(())
     };
-    let (rounds, over) = {
+    let over = {
         let mut done = std::pin::pin!(try_join(deaths, troubled));
         tokio::select! {
-        done = &mut done => (done?.1, false),
-        // Nobody ends before the deaths do, but with an error; the troubles may be over later than people are.
-        ended = &mut work => {
-            ended?;
-            ensure!(tally.is_over(), "somebody left");
-            (done.await?.1, true)
-        }
+            done = &mut done => done.map(|_| false)?,
+            // Nobody ends before the deaths do, but with an error; the troubles may be over later than people are.
+            ended = &mut work => {
+                ended?;
+                ensure!(tally.is_over(), "somebody left");
+                done.await.map(|_| true)?
+            }
         }
     };
-    if let Ground::Pods(cluster) = &ground {
-        cluster.mend().await?;
-    }
+    ground.mend().await?;
     if !over {
         work.await?;
     }
@@ -203,11 +134,13 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
     }))
     .await?;
     until("no lab", SOON, async || Ok((ground.labs(&replicas).await? == 0).then_some(()))).await?;
+    nothing_is_left(&replicas, &ground, &everybody).await?;
     let told = |number: &AtomicU64| number.load(Ordering::Relaxed);
     println!(
-        "{} people, {} deaths of hubs, {rounds} rounds of trouble: {} starts, {} stops, {} requests sent again, {} visits to labs that stayed",
+        "{} people, {} deaths of hubs, {} rounds of trouble: {} starts, {} stops, {} requests sent again, {} visits to labs that stayed",
         everybody.len(),
         places.len(),
+        told(&tally.rounds),
         told(&tally.starts),
         told(&tally.stops),
         told(&tally.again),
@@ -217,14 +150,44 @@ async fn everything_dies(options: Options, ground: Ground) -> Result<()> {
     Ok(())
 }
 
+/// What people had goes with them, and there is nothing else.
+async fn nothing_is_left(replicas: &Replicas, ground: &Ground, everybody: &[(Session, String)]) -> Result<()> {
+    let mut admin = Session::logged_in(&replicas.origin, "admin", tests::jupyterhub::PASSWORD).await?;
+    for (_, name) in everybody {
+        admin.api(Method::DELETE, &format!("/users/{name}"), Body::Empty).await?.expect(&[204])?;
+    }
+    until("a cluster without anything of theirs", SOON, async || {
+        let left = ground.things().await?;
+        ensure!(left.is_empty(), "{left:?} are left");
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Those who stay, and so many others.
+fn names(crowd: usize) -> Vec<String> {
+    (0..crowd + STEADY).map(|number| format!("person{number}")).collect()
+}
+
 #[tokio::test]
 async fn hubs_that_die_at_every_place_lose_no_server_and_fail_no_request_to_a_lab() -> Result<()> {
-    everything_dies(Options::default().small_lab("quick.py")?, Ground::Processes).await
+    everything_dies(Options::default().small_lab("quick.py")?, Ground::Processes, names(super::crowd(6))).await
 }
 
 #[tokio::test]
 async fn with_pods_nothing_is_lost_either_when_the_cluster_has_its_own_troubles() -> Result<()> {
     let cluster = FakeKubernetes::start(Pace::default()).await?;
     let options = cluster.options();
-    everything_dies(options, Ground::Pods(Box::new(cluster))).await
+    everything_dies(options, Ground::Pods(Box::new(cluster)), names(super::crowd(6))).await
+}
+
+#[tokio::test]
+async fn nor_when_parts_of_a_real_cluster_are_killed() -> Result<()> {
+    let kubeconfig = need!(kubeconfig(), "a Kubernetes cluster", "SPECOLA_REQUIRE_KUBERNETES");
+    let trouble = need!(Trouble::new(), "a program that kills its parts", "SPECOLA_REQUIRE_CLUSTER_TROUBLE");
+    let image = need!(image(), "a Docker engine", "SPECOLA_REQUIRE_KUBERNETES");
+    let names = names(super::crowd(12));
+    let real = Real::new(trouble, Cluster::new(&kubeconfig)?, &names)?;
+    let options = real.options(&image)?;
+    everything_dies(options, Ground::Cluster(Box::new(real)), names).await
 }

@@ -3,9 +3,12 @@
 mod database;
 mod deaths;
 mod doors;
+mod ground;
 mod people;
 mod rolling;
 mod together;
+
+use std::time::Duration;
 
 use anyhow::Result;
 use tests::Replicas;
@@ -16,9 +19,25 @@ use tokio::sync::{Mutex, MutexGuard};
 /// Three hubs, two proxies, a database and people are enough for a machine at a time.
 static ONE: Mutex<()> = Mutex::const_new(());
 
-/// How many people come and go; as many as `SPECOLA_TEST_PEOPLE` says for a measurement.
-fn crowd() -> usize {
-    std::env::var("SPECOLA_TEST_PEOPLE").ok().and_then(|number| number.parse().ok()).unwrap_or(6)
+const SOON: Duration = Duration::from_secs(180);
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok())
+}
+
+/// How many people come and go, usually; as many as `SPECOLA_TEST_PEOPLE` says for a measurement.
+fn crowd(usually: usize) -> usize {
+    number("SPECOLA_TEST_PEOPLE").and_then(|number| number.try_into().ok()).unwrap_or(usually)
+}
+
+/// Longer than a lease, than the wait for a database, and than machines take that start servers one after another.
+fn patience() -> Duration {
+    SOON.max(Duration::from_secs(10) * u32::try_from(crowd(6)).unwrap_or(u32::MAX))
+}
+
+/// How long what died is gone; a minute in a measurement.
+fn absence() -> Duration {
+    Duration::from_secs(number("SPECOLA_TEST_ABSENCE").unwrap_or(8))
 }
 
 /// What is at work, alone.

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use http::Method;
 use serde_json::{Value, json};
 use tests::{Body, Session, until};
 
 use super::doors::Doors;
-
-/// Longer than a lease, and than the wait for a database.
-const PATIENCE: Duration = Duration::from_secs(180);
+use super::patience;
 
 /// Between two questions of one person: all together ask no more often than a few would.
 fn pause() -> Duration {
-    Duration::from_millis(50.max(5 * super::crowd() as u64))
+    Duration::from_millis(50.max(5 * super::crowd(6) as u64))
 }
 
 /// Makes people, and gives each a session with a token of their own.
@@ -45,6 +43,8 @@ pub struct Tally {
     pub polls: AtomicU64,
     /// Requests that failed with the hub that they were in, and were sent again.
     pub again: AtomicU64,
+    /// How often everything that goes wrong with a cluster did.
+    pub rounds: AtomicU64,
     /// Requests to labs that had been running all the time.
     pub steady: AtomicU64,
 }
@@ -66,7 +66,7 @@ pub fn count(counter: &AtomicU64) {
 
 /// Asks as a patient client does: what dies under a request, or says that it should be tried again, is asked again.
 pub async fn ask(session: &mut Session, method: Method, path: &str, tally: &Tally) -> Result<Value> {
-    until("an answer", PATIENCE, async || {
+    until("an answer", patience(), async || {
         count(&tally.polls);
         let answer = match session.api(method.clone(), path, Body::Empty).await {
             Ok(answer) if answer.status.is_server_error() || answer.status == 429 => None,
@@ -92,24 +92,26 @@ async fn model(session: &mut Session, name: &str, tally: &Tally) -> Result<Value
     Ok(model)
 }
 
-/// Asks for a server until it is ready, as a person does who sees that a start failed.
+/// Asks for a server, and waits until it is ready; none may be given up.
 pub async fn start(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
     ask(session, Method::POST, &format!("/users/{name}/server"), tally).await?;
-    until("ready server", PATIENCE, async || {
+    let given_up = until("ready server", patience(), async || {
         let model = model(session, name, tally).await?;
         match (&model["servers"][""]["ready"], &model["pending"]) {
-            (Value::Bool(true), _) => return Ok(Some(())),
-            (Value::Null, Value::Null) => bail!("the start was given up: {model}"),
+            (Value::Bool(true), _) => return Ok(Some(None)),
+            (Value::Null, Value::Null) => return Ok(Some(Some(model))),
             _ => tokio::time::sleep(pause()).await,
         }
         Ok(None)
     })
-    .await
+    .await?;
+    ensure!(given_up.is_none(), "the start was given up: {given_up:?}");
+    Ok(())
 }
 
 pub async fn stop(session: &mut Session, name: &str, tally: &Tally) -> Result<()> {
     ask(session, Method::DELETE, &format!("/users/{name}/server"), tally).await?;
-    until("stopped server", PATIENCE, async || {
+    until("stopped server", patience(), async || {
         let model = model(session, name, tally).await?;
         let gone = model["servers"].as_object().is_none_or(serde_json::Map::is_empty) && model["pending"].is_null();
         if !gone {

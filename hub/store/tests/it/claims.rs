@@ -1,9 +1,11 @@
 //! Leases.
 
 use crate::harness::{Database, at, both, server, user, want_running};
+use crate::servers::{arrived, prepared, step};
 use chrono::TimeDelta;
 use hub_core::id::{Generation, SpawnerId};
-use hub_store::Store;
+use hub_core::life::{Desired, Phase};
+use hub_store::{NewEvent, Prepared, Server, Step, Store};
 use serde_json::json;
 
 const LEASE: TimeDelta = TimeDelta::seconds(30);
@@ -50,6 +52,41 @@ async fn many_hubs_share_what_is_due(Database { store, .. }: Database) {
     claimed.extend(due(&store, "last", 1, 99).await);
     claimed.sort();
     assert_eq!(claimed, ids);
+}
+
+async fn a_step_is_told_of_holds_on_and_shows_what_is_wanted_by_then(Database { store, .. }: Database) {
+    let lab = wanted(&store, &["a"]).await[0];
+    let server = store.claim(lab, "hub-1", at(1), LEASE).await.unwrap().unwrap();
+    let tell = |progress, phase| NewEvent {
+        spawner_id: lab,
+        generation: server.generation,
+        at: at(2),
+        progress,
+        phase,
+        message: format!("{progress} percent"),
+        detail: None,
+    };
+    let prepared = Prepared { told: vec![tell(0, Phase::Stopped), tell(10, Phase::Starting)], ..prepared(&server, "") };
+    let generation = store.prepare(lab, "hub-1", &prepared).await.unwrap().unwrap().generation;
+    let by = |told| Step { told, ..step("hub-1", generation, at(20)) };
+    let fresh = store.arrive(lab, &arrived(1), &by(vec![tell(60, Phase::Waiting)])).await.unwrap().unwrap();
+    assert_eq!((fresh.phase, fresh.desired), (Phase::Waiting, Desired::Running));
+    assert_eq!((fresh.held_until, fresh.due_at), (Some(at(50)), None));
+    // What somebody wants meanwhile shows in the row, and is not due any more.
+    store.want_stopped(lab, at(21)).await.unwrap();
+    let fresh = store.advance(lab, Phase::Routing, None, &by(vec![tell(80, Phase::Routing)])).await.unwrap().unwrap();
+    assert_eq!((fresh.phase, fresh.desired, fresh.due_at), (Phase::Routing, Desired::Stopped, None));
+    // Whoever has lost it changes nothing and tells nothing.
+    let late = Step { told: vec![tell(100, Phase::Ready)], ..step("hub-2", generation, at(22)) };
+    assert_eq!(store.advance(lab, Phase::Ready, None, &late).await.unwrap(), None);
+    let told = store.events_since(lab, generation, 0).await.unwrap();
+    assert_eq!(told.iter().map(|event| event.progress).collect::<Vec<_>>(), [0, 10, 60, 80]);
+    // It is let go of as it was read, or not at all.
+    let read = Server { desired: Desired::Running, ..fresh.clone() };
+    assert!(!store.release_as_read(&read, "hub-1").await.unwrap());
+    assert!(!store.release_as_read(&fresh, "hub-2").await.unwrap());
+    assert!(store.release_as_read(&fresh, "hub-1").await.unwrap());
+    assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().held_by, None);
 }
 
 async fn a_lease_is_respected_until_it_runs_out(Database { store, .. }: Database) {
@@ -100,6 +137,7 @@ async fn a_hub_that_comes_back_releases_what_it_held(Database { store, .. }: Dat
 both!(
     what_is_due_is_claimed_once,
     many_hubs_share_what_is_due,
+    a_step_is_told_of_holds_on_and_shows_what_is_wanted_by_then,
     a_lease_is_respected_until_it_runs_out,
     a_lease_can_be_renewed_and_shows_the_row_as_it_is,
     a_wish_that_comes_while_a_server_is_held_is_not_lost,

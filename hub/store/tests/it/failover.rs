@@ -4,7 +4,7 @@ use crate::harness::{Database, at, impatient, options, postgresql, server, user}
 use crate::open::outside;
 use crate::postgres::{self, Cluster};
 use crate::relay::Relay;
-use crate::servers::{arrived, prepared};
+use crate::servers::{arrived, prepared, step};
 use chrono::TimeDelta;
 use hub_core::clock::Time;
 use hub_core::id::Generation;
@@ -210,10 +210,11 @@ async fn hubs_whose_clocks_are_days_apart_share_leases_turns_and_what_is_due() {
     assert!(store.begin_deadline_anew(lab, Generation(1), early + hour * 2, early).await.unwrap());
     let renewed = store.renew(lab, "behind", Generation(1), early, long).await.unwrap().unwrap();
     assert!((6000..=7200).contains(&away(renewed.deadline_at, early)), "{renewed:?}");
-    let up = Arrived { deadline_at: early + hour, now: early, ..arrived(4000) };
-    assert!(store.arrive(lab, "behind", Generation(1), &up).await.unwrap());
+    let up = Arrived { deadline_at: early + hour, ..arrived(4000) };
+    assert!(store.arrive(lab, &up, &step("behind", Generation(1), early)).await.unwrap().is_some());
     assert!((3000..=3600).contains(&away(taken_over("behind", "ahead", late).await, late)));
-    assert!(store.advance(lab, "ahead", Generation(1), Phase::Routing, Some(late + hour * 2), late).await.unwrap());
+    let onward = step("ahead", Generation(1), late);
+    assert!(store.advance(lab, Phase::Routing, Some(late + hour * 2), &onward).await.unwrap().is_some());
     assert!((6000..=7200).contains(&away(taken_over("ahead", "behind", early).await, early)));
     // A stop that has time left is not forced by a hub whose clock is ahead.
     assert!(store.begin_stop(lab, "behind", Generation(1), early + hour, early).await.unwrap());

@@ -37,15 +37,17 @@ impl Database {
                 row.map(|row| row.get(0))
             }
             None => {
-                let (name, socket) =
-                    self.url.strip_prefix("postgresql://postgres@/").unwrap().split_once("?host=").unwrap();
-                let options =
-                    sqlx::postgres::PgConnectOptions::new_without_pgpass().socket(socket).username("postgres");
-                let mut connection = sqlx::PgConnection::connect_with(&options.database(name)).await.unwrap();
-                let row = connection.fetch_optional(sql).await.unwrap();
+                let row = self.connection().await.fetch_optional(sql).await.unwrap();
                 row.map(|row| row.get(0))
             }
         }
+    }
+
+    /// A connection of another program, to PostgreSQL.
+    pub async fn connection(&self) -> sqlx::PgConnection {
+        let (name, socket) = self.url.strip_prefix("postgresql://postgres@/").unwrap().split_once("?host=").unwrap();
+        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass().socket(socket).username("postgres");
+        sqlx::PgConnection::connect_with(&options.database(name)).await.unwrap()
     }
 }
 

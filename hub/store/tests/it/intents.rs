@@ -1,11 +1,12 @@
 //! What people want of servers, within limits.
 
-use crate::harness::{Database, at, both, server, user, want_running};
+use crate::harness::{Database, at, both, postgresql, server, user, want_running};
 use chrono::TimeDelta;
 use hub_core::id::SpawnerId;
 use hub_core::life::{Desired, Phase};
 use hub_store::{StartLimits, Store, WantRunning, WantStopped};
 use serde_json::json;
+use sqlx::Executor;
 
 const FREE: StartLimits =
     StartLimits { concurrent: None, active: None, reservation: None, devices: std::collections::BTreeMap::new() };
@@ -92,3 +93,28 @@ both!(
     limits_count_what_starts_and_what_is_active,
     of_many_who_want_the_last_place_one_gets_it,
 );
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_own_row_keeps_no_other_from_starting() {
+    let Some(database) = postgresql().await else { return };
+    let store = &database.store;
+    let ann = user(store, "ann").await.id;
+    let (held, free) = (server(store, ann, "held").await.id, server(store, ann, "free").await.id);
+    let counted = || StartLimits { concurrent: Some(9), ..FREE };
+    let mut other = database.connection().await;
+    let lock = format!("BEGIN; UPDATE specola_servers SET changed_at = changed_at WHERE spawner_id = {held}");
+    other.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(lock))).await.unwrap();
+    let waiting = want(store, held, counted());
+    let meanwhile = async {
+        let locks = "SELECT CAST(COUNT(*) AS TEXT) FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock'";
+        while database.cell(locks).await == "0" {
+            tokio::task::yield_now().await;
+        }
+        let answer = want(store, free, counted()).await;
+        other.execute("COMMIT").await.unwrap();
+        answer
+    };
+    let answers = tokio::join!(waiting, meanwhile);
+    assert_eq!(answers, (WantRunning::Accepted, WantRunning::Accepted));
+}

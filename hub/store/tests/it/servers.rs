@@ -2,11 +2,13 @@
 
 use crate::harness::{Database, at, both, new_token, server, user, want_running};
 use chrono::TimeDelta;
+use hub_core::clock::Time;
 use hub_core::id::{Generation, SpawnerId};
 use hub_core::life::{Desired, Phase};
 use hub_core::secret::Secret;
 use hub_store::{
-    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, StartPlace, Store, TokenOwner, WantStopped,
+    Address, Arrived, MemoryFull, NewToken, OAuthClient, Prepared, Server, StartPlace, Step, Store, TokenOwner,
+    WantStopped,
 };
 use serde_json::json;
 
@@ -28,6 +30,7 @@ pub fn prepared(server: &Server, attempt: &str) -> Prepared {
         deadline_at: at(60),
         keep_state: false,
         place: None,
+        told: Vec::new(),
         now: at(2),
     }
 }
@@ -40,7 +43,12 @@ pub fn arrived(port: u16) -> Arrived {
         base_url: "/user/ann/".into(),
         cookie_name: "cookie".into(),
     };
-    Arrived { address, state: Some(json!({"pid": 42})), deadline_at: at(90), now: at(3) }
+    Arrived { address, state: Some(json!({"pid": 42})), deadline_at: at(90) }
+}
+
+/// A step that is not told of.
+pub fn step(holder: &str, generation: Generation, now: Time) -> Step<'_> {
+    Step { holder, generation, lease: TimeDelta::seconds(30), told: Vec::new(), now }
 }
 
 /// Takes a wanted server the whole way to ready; its lease is released.
@@ -48,9 +56,10 @@ pub async fn bring_up(store: &Store, id: SpawnerId) -> Server {
     let server = store.claim(id, HOLDER, at(1), TimeDelta::seconds(30)).await.unwrap().unwrap();
     let server = store.prepare(id, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
     let generation = server.generation;
-    assert!(store.arrive(id, HOLDER, generation, &arrived(4000)).await.unwrap());
-    assert!(store.advance(id, HOLDER, generation, Phase::Routing, Some(at(99)), at(4)).await.unwrap());
-    assert!(store.advance(id, HOLDER, generation, Phase::Ready, None, at(5)).await.unwrap());
+    let by = |seconds| step(HOLDER, generation, at(seconds));
+    assert!(store.arrive(id, &arrived(4000), &by(3)).await.unwrap().is_some());
+    assert!(store.advance(id, Phase::Routing, Some(at(99)), &by(4)).await.unwrap().is_some());
+    assert!(store.advance(id, Phase::Ready, None, &by(5)).await.unwrap().is_some());
     assert!(store.release(id, HOLDER, None).await.unwrap());
     store.server_by_id(id).await.unwrap().unwrap()
 }
@@ -269,7 +278,7 @@ async fn only_a_start_under_way_is_given_more_time(Database { store, .. }: Datab
     assert!(!store.put_off(lab, Generation(0), at(900), at(5)).await.unwrap(), "an older start is over");
     assert!(store.put_off(lab, Generation(1), at(900), at(5)).await.unwrap());
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap().deadline_at, Some(at(900)));
-    assert!(store.arrive(lab, HOLDER, Generation(1), &arrived(1)).await.unwrap());
+    assert!(store.arrive(lab, &arrived(1), &step(HOLDER, Generation(1), at(3))).await.unwrap().is_some());
     assert!(!store.put_off(lab, Generation(1), at(990), at(5)).await.unwrap(), "it has started");
     // A deadline that nobody could attend begins anew for whatever is on its way up, and for nothing else.
     assert!(store.begin_deadline_anew(lab, Generation(1), at(990), at(6)).await.unwrap());
@@ -288,16 +297,17 @@ async fn who_comes_late_or_holds_no_lease_changes_nothing(Database { store, .. }
     store.prepare(lab, HOLDER, &prepared(&server, "")).await.unwrap().unwrap();
     let before = store.server_by_id(lab).await.unwrap().unwrap();
     for (holder, generation) in [("hub-2", Generation(1)), (HOLDER, Generation(0)), (HOLDER, Generation(2))] {
-        assert!(!store.arrive(lab, holder, generation, &arrived(1)).await.unwrap());
-        assert!(!store.advance(lab, holder, generation, Phase::Ready, None, at(9)).await.unwrap());
+        let late = step(holder, generation, at(9));
+        assert_eq!(store.arrive(lab, &arrived(1), &late).await.unwrap(), None);
+        assert_eq!(store.advance(lab, Phase::Ready, None, &late).await.unwrap(), None);
         assert!(!store.fail(lab, holder, generation, &json!("x"), at(9)).await.unwrap());
         assert!(!store.begin_stop(lab, holder, generation, at(9), at(9)).await.unwrap());
         assert!(!store.finish(lab, holder, generation, None, at(9)).await.unwrap());
         assert_eq!(store.renew(lab, holder, generation, at(69), TimeDelta::seconds(30)).await.unwrap(), None);
     }
     assert_eq!(store.server_by_id(lab).await.unwrap().unwrap(), before);
-    let skipped = store.advance(lab, HOLDER, Generation(1), Phase::Ready, None, at(9)).await.unwrap();
-    assert!(!skipped, "a server without an address cannot be ready");
+    let skipped = store.advance(lab, Phase::Ready, None, &step(HOLDER, Generation(1), at(9))).await.unwrap();
+    assert_eq!(skipped, None, "a server without an address cannot be ready");
 }
 
 async fn a_failure_is_recorded_unless_a_stop_was_asked_for(Database { store, .. }: Database) {

@@ -5,7 +5,7 @@ use hub_core::clock::Time;
 use hub_core::id::SpawnerId;
 use hub_core::life::Phase;
 use hub_core::secret::Secret;
-use hub_store::{Address, Arrived, AuditQuery, NewToken, OAuthClient, Prepared, StartLimits, TokenOwner};
+use hub_store::{Address, Arrived, AuditQuery, NewToken, OAuthClient, Prepared, StartLimits, Step, TokenOwner};
 use serde_json::{Value, json};
 use specola::app::App;
 use specola::task::{cull, removal};
@@ -190,14 +190,16 @@ pub async fn running(app: &App, user: &str, name: &str, since: Time) -> SpawnerI
         now: since,
     };
     let driver = "local".to_owned();
-    let prepared = Prepared { token, client, driver, deadline_at: since, keep_state: false, place: None, now: since };
+    let (told, now) = (Vec::new(), since);
+    let prepared = Prepared { token, client, driver, deadline_at: since, keep_state: false, place: None, told, now };
     let generation = app.store.prepare(id, "test", &prepared).await.unwrap().unwrap().generation;
     let (proto, ip) = ("http".to_owned(), "127.0.0.1".to_owned());
     let address = Address { proto, ip, port: 1, base_url: String::new(), cookie_name: String::new() };
-    let arrived = Arrived { address, state: None, deadline_at: since, now: since };
-    assert!(app.store.arrive(id, "test", generation, &arrived).await.unwrap());
+    let arrived = Arrived { address, state: None, deadline_at: since };
+    let step = Step { holder: "test", generation, lease: TimeDelta::seconds(15), told: Vec::new(), now: since };
+    assert!(app.store.arrive(id, &arrived, &step).await.unwrap().is_some());
     for phase in [Phase::Routing, Phase::Ready] {
-        assert!(app.store.advance(id, "test", generation, phase, None, since).await.unwrap());
+        assert!(app.store.advance(id, phase, None, &step).await.unwrap().is_some());
     }
     id
 }

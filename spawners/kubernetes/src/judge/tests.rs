@@ -62,6 +62,10 @@ fn what_no_waiting_helps_is_told_at_once() {
         (waits_for("CreateContainerConfigError", "secret \"x\" not found"), "settings_absent"),
         (waits_for("CreateContainerConfigError", "container has runAsNonRoot and image will run as root"), "root"),
         (waits_for("CreateContainerConfigError", "failed to sync: timed out waiting for the condition"), "waiting"),
+        (
+            waits_for("CreateContainerConfigError", "cannot find volume \"home\" to mount into container \"notebook\""),
+            "waiting",
+        ),
         (waits_for("RunContainerError", "exec: \"nope\": executable file not found in $PATH"), "command_not_found"),
         (waits_for("CreateContainerError", "No command specified"), "no_command"),
         (waits_for("CreateContainerError", "context deadline exceeded"), "waiting"),

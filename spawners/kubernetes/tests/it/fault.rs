@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fake_kubernetes::{Fault, How};
-use serde_json::Value;
+use serde_json::{Value, json};
 use spawners::contract::{Paper, eventually};
 use spawners::{Sight, Spawner, StartError, Stop};
 
@@ -49,6 +49,31 @@ async fn an_answer_that_is_lost_makes_no_second_pod() {
     ground.fake().fail(Fault::new("DELETE", 1, How::Loses));
     driver.stop(&plan.identity, &started.state, Stop { force: true }).await.unwrap();
     assert_eq!(ground.look(&plan.identity, &started.state).await, Sight::Absent);
+}
+
+#[tokio::test]
+async fn what_a_node_drops_before_it_begins_is_made_again() {
+    let ground = fake().await;
+    let plan = ground.plan_of(1, 1, "waits");
+    let starting = ground.start(&plan);
+    let status = |phase: &str, state: Value| {
+        let of_server = json!({ "name": "notebook", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state });
+        json!({ "phase": phase, "podIP": "127.0.0.1", "containerStatuses": [of_server] })
+    };
+    let node = async {
+        for (number, phase, state) in [
+            (1, "Succeeded", json!({ "terminated": { "exitCode": 0, "startedAt": null, "finishedAt": null } })),
+            (2, "Running", json!({ "running": { "startedAt": "2026-11-30T05:55:20Z" } })),
+        ] {
+            let made = || async { ground.fake().asked("POST /api/v1/namespaces/labs/pods") == number };
+            eventually("it is made", || async { made().await && ground.names().await.len() == 1 }).await;
+            let name = ground.names().await.remove(0);
+            ground.fake().change("pods", "labs", &name, |pod| pod["status"] = status(phase, state));
+        }
+    };
+    let (started, ()) = tokio::join!(starting, node);
+    started.unwrap();
+    assert_eq!(ground.fake().asked("POST /api/v1/namespaces/labs/pods"), 2);
 }
 
 #[tokio::test]
