@@ -431,6 +431,7 @@ fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
             arguments.extend(config.acme_domains().iter().map(|name| format!("--acme-domain={name}")));
             arguments.extend(proxy.acme_email.as_ref().map(|email| format!("--acme-email={email}")));
             arguments.extend(proxy.acme_ca_file.as_deref().map(|ca| file("acme-ca", ca)));
+            arguments.extend(proxy.acme_secret.as_ref().map(|secret| format!("--acme-secret={secret}")));
             let by_http = proxy.redirect_port.is_some() && proxy.acme_challenge.is_none()
                 || proxy.acme_challenge == Some(AcmeChallenge::Http01);
             arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));

@@ -247,6 +247,7 @@ app.kubernetes.io/managed-by: specola
   {{- $_ := set $proxy "acme_domains" (include "specola.needed" (list "proxy.https.hosts is needed with letsencrypt" $https.hosts) | fromYamlArray) -}}
   {{- $_ := set $proxy "acme_email" (required "proxy.https.letsencrypt.contactEmail is needed" $https.letsencrypt.contactEmail) -}}
   {{- $_ := set $proxy "acme_directory" $https.letsencrypt.acmeServer -}}
+  {{- $_ := set $proxy "acme_secret" (include "specola.acmeSecret" .) -}}
   {{- if $https.letsencrypt.acmeCA -}}{{- $_ := set $proxy "acme_ca_file" "/etc/specola/acme-ca.crt" -}}{{- end -}}
 {{- else if eq $tls "files" -}}
   {{- $_ := set $proxy "ssl_cert" "/run/specola/tls/tls.crt" -}}

@@ -105,6 +105,15 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{- define "specola.proxy.serviceAccount" -}}
+{{- with .Values.proxy.serviceAccount }}
+{{- if .create }}{{ .name | default (include "specola.name" (list $ "proxy")) }}{{ else }}{{ .name | default "default" }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{- /* The secret with the account and the certificate of letsencrypt. */ -}}
+{{- define "specola.acmeSecret" -}}{{ include "specola.name" (list . "proxy-acme") }}{{- end -}}
+
 {{- /* Whether the proxy itself speaks TLS, and with which certificate: off, acme or files. */ -}}
 {{- define "specola.tls" -}}
 {{- $https := .Values.proxy.https -}}

@@ -128,7 +128,23 @@ impl Server {
             (&Method::POST, None) => self.create(question, body),
             (&Method::PATCH, Some(name)) => {
                 let key = question.key(name);
-                self.shown(&key, self.change(&key, |object| merge(object, &body)))
+                let version = &body["metadata"]["resourceVersion"];
+                let mut late = false;
+                let changed = self.change_if(&key, |object| {
+                    late = !version.is_null() && object["metadata"]["resourceVersion"] != *version;
+                    if !late {
+                        merge(object, &body);
+                    }
+                    !late
+                });
+                if late {
+                    return status(
+                        409,
+                        "Conflict",
+                        "the object has been modified; please apply your changes to the latest version and try again",
+                    );
+                }
+                self.shown(&key, changed)
             }
             (&Method::DELETE, Some(name)) => self.delete(&question.key(name), &body),
             (&Method::DELETE, None) => {

@@ -167,15 +167,6 @@ fn values_that_are_not_known_or_cannot_be_are_refused_by_name() -> Result<()> {
         (&["network.ipFamily=ipv6"], "ipFamily"),
         (&["proxy.https.enabled=true"], "proxy.https.hosts is needed"),
         (&["proxy.https.enabled=true", "proxy.https.hosts[0]=a.example"], "contactEmail is needed"),
-        (
-            &[
-                "proxy.https.enabled=true",
-                "proxy.https.hosts[0]=a.example",
-                "proxy.https.letsencrypt.contactEmail=a@b.example",
-                "proxy.replicas=2",
-            ],
-            "letsencrypt is for one proxy",
-        ),
         (&["proxy.https.enabled=true", "proxy.https.type=secret"], "proxy.https.secret.name is needed"),
         (&["singleuser.storage.type=static"], "pvcName is needed"),
         (&["singleuser.cloudMetadata.blockWithIptables=true"], "networkTools.image is needed"),

@@ -42,10 +42,12 @@ fn secrets_are_in_secrets_alone_and_the_proxy_has_but_its_own() -> Result<()> {
             let secret = volumes.iter().find(|volume| volume["name"] == "secret").context("its secret")?;
             let items = secret["secret"]["items"].as_array().context("items")?;
             ensure!(items.len() == 1 && items[0]["key"] == "hub.config.ConfigurableHTTPProxy.auth_token", "{items:?}");
-            ensure!(
-                proxy.pointer("/spec/template/spec/automountServiceAccountToken") == Some(&json!(false)),
-                "{proxy}"
-            );
+            // With letsencrypt it has the right to one secret, and otherwise none.
+            let pod = proxy.pointer("/spec/template/spec").context("a pod")?;
+            match rendered.of("Role").find(|role| name(role).ends_with("proxy-acme")) {
+                Some(_) => ensure!(pod["serviceAccountName"] == "lab-proxy", "{pod}"),
+                None => ensure!(pod["automountServiceAccountToken"] == false, "{pod}"),
+            }
         }
     }
     assert_eq!(found.len(), told.len(), "each was given in some of the values: {found:?}");
@@ -59,6 +61,41 @@ fn secrets_are_in_secrets_alone_and_the_proxy_has_but_its_own() -> Result<()> {
         let (one, other) = (of(&one)?, of(&other)?);
         ensure!(one.len() == 64 && other.len() == 64 && one != other, "{key}");
     }
+    Ok(())
+}
+
+#[test]
+fn proxies_share_the_certificate_of_an_authority_in_a_secret_that_they_may_change_and_no_other() -> Result<()> {
+    let helm = helm!();
+    let rights: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/rights.json"))?)?;
+    let more = ["--set", "proxy.replicas=3", "--set", "proxy.autoscaling.enabled=true"];
+    let rendered = helm.render(&["everything"], &more)?;
+    let secret = rendered.get("Secret", "lab-proxy-acme")?;
+    assert_eq!(secret["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    ensure!(
+        secret.get("data").is_none() && secret.get("stringData").is_none(),
+        "an upgrade leaves what is in it: {secret}"
+    );
+    let mut expected = rights["certificate"].clone();
+    for rule in expected.as_array_mut().context("rules")? {
+        ensure!(rule["verbs"] == json!(["get", "patch"]), "{rule}");
+        rule["resourceNames"] = json!(["lab-proxy-acme"]);
+    }
+    assert_eq!(rendered.get("Role", "lab-proxy-acme")?["rules"], expected);
+    let binding = rendered.get("RoleBinding", "lab-proxy-acme")?;
+    assert_eq!(binding["subjects"], json!([{ "kind": "ServiceAccount", "name": "lab-proxy", "namespace": "labs" }]));
+    rendered.get("ServiceAccount", "lab-proxy")?;
+    let text = rendered.get("ConfigMap", "lab-proxy")?["data"]["specola.toml"].as_str().context("a text")?;
+    ensure!(text.contains("acme_secret = \"lab-proxy-acme\""), "{text}");
+    let proxy = rendered.get("Deployment", "lab-proxy")?;
+    assert_eq!(proxy["spec"]["strategy"]["type"], "RollingUpdate");
+    ensure!(
+        rendered.of("PersistentVolumeClaim").all(|claim| name(claim) != "lab-proxy-acme"),
+        "no volume is for one alone"
+    );
+    // Others have no account.
+    let none = helm.render(&[], &[])?;
+    ensure!(none.of("ServiceAccount").all(|account| name(account) != "proxy"));
     Ok(())
 }
 
