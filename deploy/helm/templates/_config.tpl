@@ -127,6 +127,9 @@ app.kubernetes.io/managed-by: specola
   {{- $here := dict "matchLabels" (dict "kubernetes.io/metadata.name" .Release.Namespace) -}}
   {{- $_ := set $own "user_namespace_network_policy" (include "specola.policy.ofServers" (list . $here) | fromYaml) -}}
 {{- end -}}
+{{- if and .Values.rbac.create (include "specola.hub.everywhere" .) -}}
+  {{- $_ := set $own "user_namespace_binding" (dict "role" (include "specola.hub.boundRole" .) "hub_user" (include "specola.hub.user" .)) -}}
+{{- end -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
   {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}
@@ -138,7 +141,7 @@ app.kubernetes.io/managed-by: specola
   {{- $namespaces := dict
       "role" (include "specola.clusterName" (list $root "executors"))
       "pod_security" .podSecurity
-      "hub_user" (printf "system:serviceaccount:%s:%s" $root.Release.Namespace (include "specola.serviceAccount" $root))
+      "hub_user" (include "specola.hub.user" $root)
       "labels" (include "specola.config.labels" $root | fromYaml)
       "agent_image" (include "specola.image" (list $root .agentImage) | trim) -}}
   {{- if $user.networkPolicy.enabled -}}

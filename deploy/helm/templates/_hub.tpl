@@ -5,6 +5,19 @@
 {{- if hasPrefix "postgres" (include "specola.config" . | fromJson).hub.db_url -}}yes{{- end -}}
 {{- end -}}
 
+{{- /* "yes" when each person has a namespace. */ -}}
+{{- define "specola.hub.everywhere" -}}
+{{- if dig "spawner" "kubernetes" "enable_user_namespaces" false .Values.hub.config -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* The role that the hub binds in each of them. */ -}}
+{{- define "specola.hub.boundRole" -}}{{ include "specola.clusterName" (list . "hub-servers") }}{{- end -}}
+
+{{- /* Who the hub is for the cluster. */ -}}
+{{- define "specola.hub.user" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "specola.serviceAccount" . }}
+{{- end -}}
+
 {{- /* "yes" when there are several. */ -}}
 {{- define "specola.hub.several" -}}
 {{- if gt (int .Values.hub.replicas) 1 -}}yes{{- end -}}

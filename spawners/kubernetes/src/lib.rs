@@ -3,6 +3,7 @@
 //! A pod is known by its labels, never by its name. What the cluster was asked and did not answer says nothing about any
 //! server.
 
+mod bind;
 mod cache;
 mod claim;
 mod cluster;
@@ -34,6 +35,7 @@ mod start;
 mod stop;
 mod tie;
 
+pub use bind::NamespaceBinding;
 pub use config::{Access, Config};
 pub use driver::{ABILITIES, Kubernetes};
 pub use executors::{ExecutorNamespaces, Executors};

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub faults: Faults,
     /// What the servers are allowed to ask.
     rights: Value,
+    /// The hub's own namespace, and the role that it has to bind in all others.
+    pub role: Mutex<Option<(String, String)>>,
     asked: Mutex<Count>,
     pub pace: Pace,
     /// Without it all pods are at 127.0.0.1, and nothing answers there.
@@ -58,6 +60,7 @@ impl Server {
             store: Store::default(),
             faults: Faults::default(),
             rights,
+            role: Mutex::default(),
             asked: Mutex::default(),
             pace,
             labs,
@@ -99,9 +102,9 @@ impl Server {
         let Some(question) = Question::of(&request) else { return status(404, "NotFound", "no such path") };
         let line = format!("{}{method} {}", if question.watches { "WATCH " } else { "" }, request.uri().path());
         self.count(&line, &question);
-        if !question.is_allowed(&self.rights) {
+        if !question.is_allowed(&self.rights, self.is_bound(&question)) {
             eprintln!("not among the rights of deploy/helm: {line}");
-            return status(403, "Forbidden", "the chart's role does not allow it");
+            return status(403, "Forbidden", &question.lacking());
         }
         let fault = self.faults.take(&line);
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -118,6 +121,15 @@ impl Server {
             How::Passes => {}
         }
         if question.watches { self.watch(question) } else { self.act(&method, &question, body) }
+    }
+
+    /// Whether the hub has its rights where it asks: anywhere, unless it has to bind them first.
+    fn is_bound(&self, question: &Question) -> bool {
+        let role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some((home, role)), Some(namespace)) = (&*role, &question.namespace) else { return role.is_none() };
+        let here =
+            |object: &Value| object["metadata"]["namespace"] == **namespace && object["roleRef"]["name"] == **role;
+        namespace == home || !self.store.list("rolebindings", here).0.is_empty()
     }
 
     fn act(self: &Arc<Self>, method: &Method, question: &Question, body: Value) -> Answer {

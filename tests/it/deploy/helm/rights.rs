@@ -164,8 +164,29 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
         let one = helm.render(&[], &["--values", &file.display().to_string()])?;
         assert_eq!(rules(&one, "Role", "hub")?, joined(&["servers", "services"]), "{values}");
     }
+    // With a namespace for each person: of the whole cluster the hub sees, and changes nothing but by binding one role.
+    let bind = |role: &str| {
+        json!({
+            "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+            "resourceNames": [role], "verbs": ["bind"],
+        })
+    };
     let wide = helm.render(&["postgres"], &[])?;
-    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, joined(&["servers", "namespaces"]));
+    let mut expected = joined(&["watching", "namespaces"]);
+    expected.as_array_mut().context("rules")?.push(bind("labs-here-hub-servers"));
+    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, expected);
+    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub-servers")?, joined(&["servers", "policies"]));
+    let here = wide.get("RoleBinding", "hub-servers")?;
+    assert_eq!(here["roleRef"]["name"], "labs-here-hub-servers", "servers of before are in its own namespace");
+    for binding in wide.of("ClusterRoleBinding") {
+        ensure!(binding["roleRef"]["name"] != "labs-here-hub-servers", "bound in the whole cluster: {binding}");
+    }
+    let text = wide.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+    let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+    assert_eq!(
+        config["spawner"]["kubernetes"]["user_namespace_binding"],
+        json!({ "role": "labs-here-hub-servers", "hub_user": "system:serviceaccount:labs:hub" })
+    );
     ensure!(wide.get("Role", "hub").is_err());
     // Executors: the hub gives a role out without having it, and only that one.
     let executors = helm.render(&["executors"], &[])?;
@@ -175,13 +196,9 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
         "accounts where servers are, no others"
     );
     let each = helm.render(&["executors"], &["--set", "hub.config.spawner.kubernetes.enable_user_namespaces=true"])?;
-    assert_eq!(rules(&each, "ClusterRole", "labs-here-hub")?, joined(&["servers", "accounts", "namespaces"]));
-    let binds = json!({
-        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
-        "resourceNames": ["labs-here-executors"], "verbs": ["bind"],
-    });
+    assert_eq!(rules(&each, "ClusterRole", "labs-here-hub-servers")?, joined(&["servers", "accounts", "policies"]));
     let mut expected = joined(&["executors"]);
-    expected.as_array_mut().context("rules")?.push(binds);
+    expected.as_array_mut().context("rules")?.push(bind("labs-here-executors"));
     assert_eq!(rules(&executors, "ClusterRole", "labs-here-hub-executors")?, expected);
     let of_labs: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/executors.json"))?)?;
     let given = rules(&executors, "ClusterRole", "labs-here-executors")?;
