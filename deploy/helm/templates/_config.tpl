@@ -130,6 +130,11 @@ app.kubernetes.io/managed-by: specola
 {{- if and .Values.rbac.create (include "specola.hub.everywhere" .) -}}
   {{- $_ := set $own "user_namespace_binding" (dict "role" (include "specola.hub.boundRole" .) "hub_user" (include "specola.hub.user" .)) -}}
 {{- end -}}
+{{- if include "specola.images.byHub" . -}}
+  {{- $puller := dict "daemon_set" (printf "%s/%s" .Release.Namespace (include "specola.name" (list . "continuous-image-puller"))) -}}
+  {{- with include "specola.images.extra" . | fromJsonArray -}}{{- $_ := set $puller "extra_images" . -}}{{- end -}}
+  {{- $_ := set $own "image_puller" $puller -}}
+{{- end -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
   {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}

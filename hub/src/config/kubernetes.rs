@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use spawner_kubernetes::{
-    Access, ExecutorNamespaces, Executors, Kubernetes, NamespaceBinding, NamespacePolicy, Shape, SlugScheme,
+    Access, ExecutorNamespaces, Executors, Kubernetes, NamespaceBinding, NamespacePolicy, PullerConfig, Shape,
+    SlugScheme,
 };
 
 use super::SpawnerConfig;
@@ -75,6 +76,9 @@ pub struct KubernetesConfig {
     pub events_enabled: bool,
     /// Shown each finished pod, after `modify_pod`: may change it, or refuse. See [hooks.md](hooks.md).
     pub modify_pod_hook: CalloutConfig,
+    /// A daemon set that fetches images on all machines beforehand: `{ daemon_set = "NAMESPACE/NAME", extra_images = […] }`. The
+    /// hub tells it which: all that servers may be started with, those used most first. Its first container is the pattern.
+    pub image_puller: Option<PullerConfig>,
     /// The namespaces in which executors of Spark and Dask are, one for each start of a server that may make some: see
     /// [executors.md](executors.md). The hub needs rights in all namespaces then.
     pub executor_namespaces: Option<ExecutorNamespaces>,
@@ -111,6 +115,7 @@ impl Default for KubernetesConfig {
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
             events_enabled: own.events_enabled,
             modify_pod_hook: CalloutConfig::default(),
+            image_puller: None,
             executor_namespaces: own.executor_namespaces,
             shape: own.shape,
         }
