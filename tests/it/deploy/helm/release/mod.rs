@@ -15,6 +15,7 @@ use super::super::{docker, file, run};
 use super::Helm;
 use super::accepted::version;
 
+mod certificate;
 mod one;
 mod services;
 mod several;
