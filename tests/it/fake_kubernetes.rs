@@ -179,6 +179,15 @@ async fn images_are_fetched_beforehand_as_the_hub_says_those_started_most_first(
     alice.stop_server("alice").await?;
     // It looks again with the next start of the hub, or in an hour.
     specola.stop_hub()?;
+    let listed = |more: &[&str]| -> Result<String> {
+        let mut command = std::process::Command::new(tests::place::binary()?);
+        command.arg("images").args(more).arg("--config").arg(specola.ground.folder.join("specola.toml"));
+        let output = command.current_dir(&specola.ground.folder).output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    assert_eq!(listed(&["--offline"])?, "lab\nsmall\nlarge\nmore\n");
+    assert_eq!(listed(&[])?, "large\nlab\nsmall\nmore\n");
     specola.run().await?;
     says(["large", "lab", "small", "more"]).await?;
     anyhow::ensure!(!kubernetes.log().contains("not among the rights"), "{}", kubernetes.log());
