@@ -213,10 +213,12 @@ app.kubernetes.io/managed-by: specola
 {{- /* The hub's whole configuration: what the chart says, and hub.config over it. */ -}}
 {{- define "specola.config" -}}
 {{- $cull := .Values.cull -}}
+{{- $internal := dict -}}
+{{- if include "specola.internalSsl" . -}}{{- $_ := set $internal "internal_ssl_secret" (printf "%s/%s" .Release.Namespace (include "specola.internalSslSecret" .)) -}}{{- end -}}
 {{- $own := dict
     "hub" (include "specola.config.hub" . | fromJson)
     "spawner" (include "specola.config.spawner" . | fromJson)
-    "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) (dict "control_address" (printf "%s:8001" (include "specola.everyAddress" .))) (deepCopy .Values.proxy.config))
+    "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) (dict "control_address" (printf "%s:8001" (include "specola.everyAddress" .))) $internal (deepCopy .Values.proxy.config))
     "culler" (dict
         "enabled" $cull.enabled
         "timeout" $cull.timeout
@@ -249,6 +251,10 @@ app.kubernetes.io/managed-by: specola
     "control_url" (include "specola.hubUrl" (list . "hub-control" 8001))
     "metrics_address" (printf "%s:8002" (include "specola.everyAddress" .))
     "tls" $tls -}}
+{{- if include "specola.internalSsl" . -}}
+  {{- $_ := set $hub "internal_ssl" true -}}
+  {{- $_ := set $proxy "internal_ssl_folder" (include "specola.internalSslDir" .) -}}
+{{- end -}}
 {{- $https := .Values.proxy.https -}}
 {{- if ne $tls "off" -}}{{- $_ := set $proxy "redirect_port" 8080 -}}{{- end -}}
 {{- if eq $tls "acme" -}}

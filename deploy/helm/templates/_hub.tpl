@@ -151,14 +151,17 @@ containers:
       preStop:
         exec: {command: [sleep, "5"]}
     {{- end }}
+    {{- /* Who looks after it has no certificate. */}}
+    {{- $port := include "specola.internalSsl" . | empty | ternary "http" "control" }}
+    {{- $base := include "specola.internalSsl" . | empty | ternary (printf "%shub" (include "specola.base" .)) "" }}
     startupProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health, port: http}
+      httpGet: {path: {{ $base }}/health, port: {{ $port }}}
       {{- toYaml .Values.hub.startupProbe | nindent 6 }}
     livenessProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health, port: http}
+      httpGet: {path: {{ $base }}/health, port: {{ $port }}}
       {{- toYaml .Values.hub.livenessProbe | nindent 6 }}
     readinessProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health/ready, port: http}
+      httpGet: {path: {{ $base }}/health/ready, port: {{ $port }}}
       {{- toYaml .Values.hub.readinessProbe | nindent 6 }}
     securityContext: {{- toYaml .Values.hub.containerSecurityContext | nindent 6 }}
     resources: {{- toYaml .Values.hub.resources | nindent 6 }}

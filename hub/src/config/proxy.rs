@@ -86,6 +86,13 @@ pub struct ProxyConfig {
     /// The file with the token that hub and proxies share. Without it, one is made in `data_dir`.
     #[schemars(extend("format" = "path"))]
     pub token_file: Option<PathBuf>,
+    /// Where a proxy on another machine has the three files of proxies, with `hub.internal_ssl`. Without it: in the folder
+    /// `proxy` of its `data_dir`. See [tls.md](tls.md#between-hub-proxy-and-servers).
+    #[schemars(extend("format" = "path"))]
+    pub internal_ssl_folder: Option<PathBuf>,
+    /// A secret of Kubernetes (`NAME` or `NAMESPACE/NAME`) into which the hub writes these files at its start, for proxies that
+    /// mount it as that folder. It has to be there, and the hub needs the right to get and patch it.
+    pub internal_ssl_secret: Option<String>,
     /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
     #[schemars(extend("format" = "path"))]
     pub listen_socket: Option<PathBuf>,
@@ -221,6 +228,8 @@ impl Default for ProxyConfig {
             control_url: None,
             site: None,
             token_file: None,
+            internal_ssl_folder: None,
+            internal_ssl_secret: None,
             listen_socket: None,
             proxy_protocol_from: Vec::new(),
             client_ca_file: None,
@@ -373,6 +382,14 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
         }
         if !is_object(secret) {
             blame("proxy.acme_secret", "has to be NAME or NAMESPACE/NAME, as Kubernetes has names", "");
+        }
+    }
+    if let Some(secret) = &proxy.internal_ssl_secret {
+        if !hub.internal_ssl {
+            blame("proxy.internal_ssl_secret", "counts with hub.internal_ssl only", "");
+        }
+        if !is_object(secret) {
+            blame("proxy.internal_ssl_secret", "has to be NAME or NAMESPACE/NAME, as Kubernetes has names", "");
         }
     }
     let addresses = [
