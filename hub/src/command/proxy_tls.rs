@@ -108,7 +108,7 @@ impl Tls {
                 email: self.acme_email,
                 ca_file: self.acme_ca,
                 folder,
-                shared: self.acme_secret.map(|name| Arc::new(Shared(SharedSecret::new(&name))) as Arc<dyn Storage>),
+                shared: self.acme_secret.map(|name| Arc::new(Shared(SharedSecret::here(&name))) as Arc<dyn Storage>),
                 challenge: match self.acme_challenge {
                     AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
                     AcmeChallenge::Http01 => Challenge::Http01,

@@ -18,7 +18,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     let Some(name) = app.config.proxy.internal_ssl_secret.as_ref().filter(|_| app.config.hub.internal_ssl) else {
         return;
     };
-    let secret = SharedSecret::new(name);
+    let secret = SharedSecret::new(&crate::images::spawner(&app.config).kubernetes.driver(""), name);
     loop {
         match once(&app, &secret).await {
             Ok(true) => return,

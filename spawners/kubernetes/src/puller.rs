@@ -53,17 +53,11 @@ impl ImagePuller {
         let set = self.cluster.insist(|| api.get(&self.name)).await.map_err(|fault| fault.unreachable())?;
         let there = set.spec.and_then(|spec| spec.template.spec).map(|pod| pod.containers).unwrap_or_default();
         let Some(wanted) = containers(&there, images) else { return Ok(false) };
-        // One of several hubs is the first, and all say the same.
-        let change = Patch::Merge(json!({
-            "metadata": { "resourceVersion": set.metadata.resource_version },
-            "spec": { "template": { "spec": { "containers": wanted } } },
-        }));
+        // Of several hubs all say the same.
+        let change = Patch::Merge(json!({ "spec": { "template": { "spec": { "containers": wanted } } } }));
         let parameters = PatchParams::default();
-        match self.cluster.insist(|| api.patch(&self.name, &parameters, &change)).await {
-            Ok(_) => Ok(true),
-            Err(fault) if fault.status() == Some(409) => Ok(false),
-            Err(fault) => Err(fault.unreachable()),
-        }
+        let changed = self.cluster.insist(|| api.patch(&self.name, &parameters, &change)).await;
+        changed.map(|_| true).map_err(|fault| fault.unreachable())
     }
 }
 

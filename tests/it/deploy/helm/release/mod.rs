@@ -17,6 +17,7 @@ use super::accepted::version;
 
 mod certificate;
 mod one;
+mod secured;
 mod services;
 mod several;
 
