@@ -14,6 +14,7 @@ pub mod events;
 pub mod folders;
 pub mod hook;
 pub mod http;
+pub mod images;
 pub mod instance;
 pub mod intent;
 pub mod internal_ssl;

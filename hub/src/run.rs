@@ -53,6 +53,8 @@ impl Parts {
         tracker.spawn(task::upstream::run(app.clone(), stop.clone()));
         tracker.spawn(place.hold(app.store.clone(), app.keeper.signals().clone(), stop.clone()));
         tracker.spawn(task::usage::run(app.clone(), stop.clone()));
+        tracker.spawn(task::images::run(app.clone(), stop.clone()));
+        tracker.spawn(crate::internal_ssl::share::run(app.clone(), stop.clone()));
         tracker.spawn(crate::announcements::run(app.clone(), stop.clone()));
         crate::sites::warn_of_removed(&app).await;
         tracker.spawn(crate::sites::run(app.clone(), stop.clone()));

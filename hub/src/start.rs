@@ -371,11 +371,13 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let tls = proxy_tls(config, &folder);
     let site = proxy.site.as_ref().or(config.hub.site.as_ref()).map(|site| format!("--site={site}"));
+    let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
     let mut of_mark: Vec<String> = tls.iter().flatten().chain(&site).cloned().collect();
     arguments.extend(site);
     arguments.extend(tls.into_iter().flatten());
     if config.hub.internal_ssl {
-        let [shown, trust, of_hub] = internal_ssl::files_of_proxy(&folder);
+        let theirs = proxy.internal_ssl_folder.as_ref().map(absolute);
+        let [shown, trust, of_hub] = internal_ssl::files_of_proxy(theirs.as_ref().unwrap_or(&folder));
         // A proxy reads them when it first needs them: one that believes others is no use any more.
         of_mark.extend([&trust, &of_hub].map(|file| std::fs::read_to_string(file).unwrap_or_default()));
         arguments.push(format!("--client-certificate={}", shown.display()));
@@ -387,7 +389,6 @@ pub fn proxy_process(config: &Config) -> ProxyProcess {
     }
     let mark = (!of_mark.is_empty()).then(|| hex::encode(Sha256::digest(of_mark.join("\n"))));
     let (listen, default_target) = (config.hub.bind_url.listen(), config.hub.hub_url());
-    let absolute = |file: &std::path::PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
     ProxyProcess {
         folder,
         listen,
@@ -431,6 +432,7 @@ fn proxy_tls(config: &Config, folder: &Path) -> Option<Vec<String>> {
             arguments.extend(config.acme_domains().iter().map(|name| format!("--acme-domain={name}")));
             arguments.extend(proxy.acme_email.as_ref().map(|email| format!("--acme-email={email}")));
             arguments.extend(proxy.acme_ca_file.as_deref().map(|ca| file("acme-ca", ca)));
+            arguments.extend(proxy.acme_secret.as_ref().map(|secret| format!("--acme-secret={secret}")));
             let by_http = proxy.redirect_port.is_some() && proxy.acme_challenge.is_none()
                 || proxy.acme_challenge == Some(AcmeChallenge::Http01);
             arguments.push(format!("--acme-challenge={}", if by_http { "http-01" } else { "tls-alpn-01" }));

@@ -120,6 +120,8 @@ pub struct Limits {
     pub acme_retry_max: Duration,
     /// The least time between two certificates: 10 min.
     pub acme_pause: Duration,
+    /// How often proxies that share a certificate look what others did: 5 s.
+    pub acme_look: Duration,
     /// Bytes of a request or response head: 64 KiB.
     pub header_bytes: usize,
     /// Requests at once on one connection of HTTP/2: 128.
@@ -200,6 +202,7 @@ impl Default for Limits {
             acme_retry: Duration::from_secs(300),
             acme_retry_max: Duration::from_secs(6 * 3600),
             acme_pause: Duration::from_secs(600),
+            acme_look: Duration::from_secs(5),
             header_bytes: 64 * 1024,
             http2_streams: 128,
             http2_resets: 200,

@@ -84,6 +84,9 @@ impl Proxy {
         let fallback = fallback.map(|target| default_route(target, &ledger, &options)).transpose()?;
         let reload = options.reload;
         let secure = options.tls.map(|tls| Secure::new(tls, reload.follow())).transpose().context("TLS")?;
+        if let Some(secure) = &secure {
+            secure.look_among_others().await;
+        }
         let room = Arc::new(Room::new(options.limits.max_connections));
         let access_log = options.access_log.map(AccessLog::open).transpose().context("the access log")?;
         // Only a hub can say whether a server is still the right one.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::fake_kubernetes::{FakeKubernetes, Fault, How, Pace, Pod, Said};
 use tests::{Body, Session, Specola, until};
 use tokio_tungstenite::connect_async;
@@ -153,4 +153,68 @@ async fn a_pod_that_fails_is_noticed_by_its_watch_and_one_that_went_meanwhile_by
     kubernetes.take("jupyter-alice").await?;
     specola.run().await?;
     alice.server_stopped("alice").await
+}
+
+/// What the daemon set of the tests fetches.
+async fn fetched(kubernetes: &FakeKubernetes) -> Result<Vec<String>> {
+    let sets = kubernetes.objects("daemonsets").await?;
+    let containers = sets.first().and_then(|set| set.pointer("/spec/template/spec/containers"));
+    let containers = containers.and_then(Value::as_array).context("containers")?;
+    anyhow::ensure!(containers.iter().all(|one| one["command"] == json!(["sleep"])), "{containers:?}");
+    Ok(containers.iter().filter_map(|one| one["image"].as_str().map(str::to_owned)).collect())
+}
+
+#[tokio::test]
+async fn images_are_fetched_beforehand_as_the_hub_says_those_started_most_first() -> Result<()> {
+    let kubernetes = FakeKubernetes::start(Pace::default()).await?;
+    // As the chart made it, which knows nothing of the profiles.
+    let container = json!({ "name": "image-0", "image": "lab", "command": ["sleep"] });
+    let set = json!({
+        "metadata": { "name": "puller", "namespace": "labs" },
+        "spec": { "selector": {}, "template": { "spec": { "containers": [container] } } },
+    });
+    kubernetes.put("daemonsets", set).await?;
+    let folder = tempfile::tempdir()?;
+    let profiles = folder.path().join("profiles.yaml");
+    std::fs::write(
+        &profiles,
+        "profile_list:\n- {display_name: Small, slug: small, default: true, kubespawner_override: {image: small}}\n\
+         - {display_name: Large, slug: large, kubespawner_override: {image: large}}\n",
+    )?;
+    let options = kubernetes
+        .options()
+        .set("spawner.kubernetes", "image_puller", r#"{ daemon_set = "labs/puller", extra_images = ["more"] }"#)
+        .set("options", "profile_list_file", &format!("{:?}", profiles.display().to_string()));
+    let mut specola = Specola::start(options).await?;
+    let says = async |expected: [&str; 4]| {
+        let look = async || Ok((fetched(&kubernetes).await? == expected).then_some(()));
+        until("the images", SOON, look).await.with_context(|| expected.join(" "))
+    };
+    says(["lab", "small", "large", "more"]).await?;
+    let mut alice = specola.logged_in("alice").await?;
+    alice.api(Method::POST, "/users/alice/server", Body::Json(json!({ "profile": "large" }))).await?;
+    let ready = async || {
+        let user = alice.clone().get("/hub/api/users/alice").await?.json()?;
+        Ok((user["servers"][""]["ready"] == true).then_some(()))
+    };
+    until("the server", SOON, ready).await?;
+    alice.stop_server("alice").await?;
+    // It looks again with the next start of the hub, or in an hour.
+    specola.stop_hub()?;
+    let listed = |more: &[&str]| -> Result<String> {
+        let mut command = std::process::Command::new(tests::place::binary()?);
+        command.arg("images").args(more).arg("--config").arg(specola.ground.folder.join("specola.toml"));
+        let output = command.current_dir(&specola.ground.folder).output()?;
+        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    assert_eq!(listed(&["--offline"])?, "lab\nsmall\nlarge\nmore\n");
+    assert_eq!(listed(&[])?, "large\nlab\nsmall\nmore\n");
+    specola.run().await?;
+    says(["large", "lab", "small", "more"]).await?;
+    anyhow::ensure!(!kubernetes.log().contains("not among the rights"), "{}", kubernetes.log());
+    // And changes nothing where nothing is to be changed.
+    let patches = kubernetes.asked("PATCH /apis/apps/v1").await?;
+    assert_eq!(patches, 2, "{:?}", kubernetes.counts().await?);
+    Ok(())
 }

@@ -7,15 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::json;
 use tests::elsewhere::Elsewhere;
+use tests::fake_kubernetes::{FakeKubernetes, NAMESPACE, Pace};
 use tests::jupyterhub::Ground;
 use tests::specola::Options;
-use tests::{Body, Kernel, Mark, Specola, need, place, until};
+use tests::{Body, Kernel, Mark, Session, Specola, need, place, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -218,6 +221,62 @@ async fn a_proxy_elsewhere_shows_what_it_was_given() -> Result<()> {
     let (_, page) = elsewhere.follow("/user/alice/lab").await?;
     assert_eq!(page.status, 200, "{}", page.text());
     alice.stop_server("alice").await
+}
+
+/// As with the chart: the hub writes a secret, and the cluster puts it into the proxy's pod, some time after it began.
+#[tokio::test]
+async fn proxies_of_a_cluster_have_from_a_secret_what_they_show() -> Result<()> {
+    let python = need!(place::jupyterhub6(), "JupyterHub 6.1", "SPECOLA_JUPYTERHUB_PYTHON");
+    let kubernetes = FakeKubernetes::start(Pace::default()).await?;
+    kubernetes.put("secrets", json!({ "metadata": { "name": "of-proxies", "namespace": NAMESPACE } })).await?;
+    let folder = tempfile::tempdir()?;
+    let (token, control) = (folder.path().join("token"), format!("127.0.0.1:{}", place::free_port()?));
+    fs::write(&token, "the-token-that-hub-and-proxies-share")?;
+    let options = options(&python)
+        .set("proxy", "control_address", &format!("{control:?}"))
+        .set("proxy", "token_file", &format!("{:?}", token.display().to_string()))
+        .set("proxy", "internal_ssl_secret", &format!("\"{NAMESPACE}/of-proxies\""))
+        .variable("KUBECONFIG", &kubernetes.kubeconfig().display().to_string());
+    let mut specola = Specola::start(options).await?;
+    let hub = format!("https://127.0.0.1:{}", specola.ground.hub_port);
+    let (token, control) = (fs::read_to_string(&token)?, format!("http://{control}"));
+    // Who looks after the hub needs no certificate, and is told nothing else.
+    let asked = async |path: &str| Ok::<_, anyhow::Error>(Session::new(&control)?.get(path).await?.status.as_u16());
+    assert_eq!(asked("/health").await?, 200);
+    let ready = async || Ok((asked("/health/ready").await? == 200).then_some(()));
+    until("a hub that is ready", Duration::from_secs(30), ready).await?;
+    assert_eq!(asked("/routes/stream").await?, 403);
+
+    let mounted = folder.path().join("mounted");
+    fs::create_dir(&mounted)?;
+    let other = Elsewhere::mounted("other", folder.path(), &token, &hub, &control, &mounted)?;
+    other.is_ready().await?;
+    let written = async || {
+        let secrets = kubernetes.objects("secrets").await?;
+        let data = secrets.first().and_then(|secret| secret["data"].as_object()).filter(|data| data.len() == 3);
+        Ok(data.cloned())
+    };
+    let data = until("the secret", Duration::from_secs(30), written).await?;
+    for (name, content) in data {
+        fs::write(mounted.join(name), BASE64_STANDARD.decode(content.as_str().context("a text")?)?)?;
+    }
+    let mut stranger = Session::new(&other.origin)?;
+    let login = async || Ok((stranger.clone().get("/hub/login").await?.status == 200).then_some(()));
+    until("a proxy that the hub hears", Duration::from_secs(60), login).await?;
+    stranger.log_in("alice", tests::jupyterhub::PASSWORD).await?.expect(&[302, 303])?;
+    stranger.start_server("alice").await?;
+    let (_, page) = stranger.follow("/user/alice/lab").await?;
+    assert_eq!(page.status, 200, "{}", page.text());
+    stranger.stop_server("alice").await?;
+    // The next hub has signed others.
+    let count = kubernetes.asked("PATCH /api/v1/namespaces/labs/secrets/of-proxies").await?;
+    specola.stop_hub()?;
+    specola.run().await?;
+    let again = async || {
+        let now = kubernetes.asked("PATCH /api/v1/namespaces/labs/secrets/of-proxies").await?;
+        Ok((now > count).then_some(()))
+    };
+    until("another secret", Duration::from_secs(30), again).await
 }
 
 /// Asks the hub as `HubAuth` of JupyterHub does, with what it was given, and writes down what it is told.

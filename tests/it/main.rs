@@ -6,6 +6,7 @@ mod advisories;
 mod auth_state;
 mod bad_input;
 mod bridge;
+mod certificate;
 mod change_of_hands;
 mod chp;
 mod crash;

@@ -52,9 +52,9 @@ impl Bridge {
     }
 }
 
-type Secured = tokio_rustls::client::TlsStream<TcpStream>;
+pub(crate) type Secured = tokio_rustls::client::TlsStream<TcpStream>;
 
-async fn shake(port: u16, believes: &Path) -> Result<Secured> {
+pub(crate) async fn shake(port: u16, believes: &Path) -> Result<Secured> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(believes)? {
         roots.add(certificate?)?;

@@ -37,6 +37,19 @@ impl Elsewhere {
         Elsewhere::begin(place::free_port()?, name, folder, token, hub, control, "", Some(of_proxy))
     }
 
+    /// The same, with those files in a folder that is mounted, where they may come later.
+    pub fn mounted(
+        name: &str,
+        folder: &Path,
+        token: &str,
+        hub: &str,
+        control: &str,
+        mounted: &Path,
+    ) -> Result<Elsewhere> {
+        let more = format!("internal_ssl_folder = {:?}\n", mounted.display().to_string());
+        Elsewhere::begin(place::free_port()?, name, folder, token, hub, control, &more, Some(mounted))
+    }
+
     /// The same at a port; `more` is what its configuration says besides, in its section `[proxy]` and after it.
     pub fn at(
         port: u16,
@@ -63,7 +76,7 @@ impl Elsewhere {
     ) -> Result<Elsewhere> {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
-        if let Some(of_proxy) = of_proxy {
+        if let Some(of_proxy) = of_proxy.filter(|_| more.is_empty()) {
             fs::create_dir(folder.join("proxy"))?;
             for file in ["internal-ssl.pem", "internal-ssl-trust.pem", "internal-ssl-hub.pem"] {
                 fs::copy(of_proxy.join(file), folder.join("proxy").join(file))?;

@@ -171,6 +171,16 @@ impl FakeKubernetes {
         self.tell("/change", json!({ "kind": "pods", "namespace": NAMESPACE, "name": pod, "by": by })).await
     }
 
+    /// Puts an object there, as somebody else does.
+    pub async fn put(&self, kind: &str, object: Value) -> Result<()> {
+        self.tell("/put", json!({ "kind": kind, "object": object })).await
+    }
+
+    /// All objects of a kind, such as `secrets`.
+    pub async fn objects(&self, kind: &str) -> Result<Vec<Value>> {
+        self.read(&format!("/objects/{kind}")).await
+    }
+
     /// Takes a pod away, as somebody else does.
     pub async fn take(&self, pod: &str) -> Result<()> {
         self.tell("/take", json!({ "kind": "pods", "namespace": NAMESPACE, "name": pod })).await
@@ -194,7 +204,7 @@ impl FakeKubernetes {
 
     /// The names of all objects of a kind, such as `persistentvolumeclaims`.
     pub async fn names(&self, kind: &str) -> Result<Vec<String>> {
-        let objects: Vec<Value> = self.read(&format!("/objects/{kind}")).await?;
+        let objects = self.objects(kind).await?;
         Ok(objects.iter().filter_map(|object| object["metadata"]["name"].as_str().map(str::to_owned)).collect())
     }
 

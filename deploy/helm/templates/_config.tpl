@@ -127,6 +127,14 @@ app.kubernetes.io/managed-by: specola
   {{- $here := dict "matchLabels" (dict "kubernetes.io/metadata.name" .Release.Namespace) -}}
   {{- $_ := set $own "user_namespace_network_policy" (include "specola.policy.ofServers" (list . $here) | fromYaml) -}}
 {{- end -}}
+{{- if and .Values.rbac.create (include "specola.hub.everywhere" .) -}}
+  {{- $_ := set $own "user_namespace_binding" (dict "role" (include "specola.hub.boundRole" .) "hub_user" (include "specola.hub.user" .)) -}}
+{{- end -}}
+{{- if include "specola.images.byHub" . -}}
+  {{- $puller := dict "daemon_set" (printf "%s/%s" .Release.Namespace (include "specola.name" (list . "continuous-image-puller"))) -}}
+  {{- with include "specola.images.extra" . | fromJsonArray -}}{{- $_ := set $puller "extra_images" . -}}{{- end -}}
+  {{- $_ := set $own "image_puller" $puller -}}
+{{- end -}}
 {{- with $user.executors -}}
 {{- if .enabled -}}
   {{- if and $user.networkPolicy.enabled $user.networkPolicy.egressAllowRules.privateIPs -}}
@@ -138,7 +146,7 @@ app.kubernetes.io/managed-by: specola
   {{- $namespaces := dict
       "role" (include "specola.clusterName" (list $root "executors"))
       "pod_security" .podSecurity
-      "hub_user" (printf "system:serviceaccount:%s:%s" $root.Release.Namespace (include "specola.serviceAccount" $root))
+      "hub_user" (include "specola.hub.user" $root)
       "labels" (include "specola.config.labels" $root | fromYaml)
       "agent_image" (include "specola.image" (list $root .agentImage) | trim) -}}
   {{- if $user.networkPolicy.enabled -}}
@@ -205,10 +213,12 @@ app.kubernetes.io/managed-by: specola
 {{- /* The hub's whole configuration: what the chart says, and hub.config over it. */ -}}
 {{- define "specola.config" -}}
 {{- $cull := .Values.cull -}}
+{{- $internal := dict -}}
+{{- if include "specola.internalSsl" . -}}{{- $_ := set $internal "internal_ssl_secret" (printf "%s/%s" .Release.Namespace (include "specola.internalSslSecret" .)) -}}{{- end -}}
 {{- $own := dict
     "hub" (include "specola.config.hub" . | fromJson)
     "spawner" (include "specola.config.spawner" . | fromJson)
-    "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) (dict "control_address" (printf "%s:8001" (include "specola.everyAddress" .))) (deepCopy .Values.proxy.config))
+    "proxy" (mergeOverwrite (include "specola.config.proxy" . | fromJson) (dict "control_address" (printf "%s:8001" (include "specola.everyAddress" .))) $internal (deepCopy .Values.proxy.config))
     "culler" (dict
         "enabled" $cull.enabled
         "timeout" $cull.timeout
@@ -241,12 +251,17 @@ app.kubernetes.io/managed-by: specola
     "control_url" (include "specola.hubUrl" (list . "hub-control" 8001))
     "metrics_address" (printf "%s:8002" (include "specola.everyAddress" .))
     "tls" $tls -}}
+{{- if include "specola.internalSsl" . -}}
+  {{- $_ := set $hub "internal_ssl" true -}}
+  {{- $_ := set $proxy "internal_ssl_folder" (include "specola.internalSslDir" .) -}}
+{{- end -}}
 {{- $https := .Values.proxy.https -}}
 {{- if ne $tls "off" -}}{{- $_ := set $proxy "redirect_port" 8080 -}}{{- end -}}
 {{- if eq $tls "acme" -}}
   {{- $_ := set $proxy "acme_domains" (include "specola.needed" (list "proxy.https.hosts is needed with letsencrypt" $https.hosts) | fromYamlArray) -}}
   {{- $_ := set $proxy "acme_email" (required "proxy.https.letsencrypt.contactEmail is needed" $https.letsencrypt.contactEmail) -}}
   {{- $_ := set $proxy "acme_directory" $https.letsencrypt.acmeServer -}}
+  {{- $_ := set $proxy "acme_secret" (include "specola.acmeSecret" .) -}}
   {{- if $https.letsencrypt.acmeCA -}}{{- $_ := set $proxy "acme_ca_file" "/etc/specola/acme-ca.crt" -}}{{- end -}}
 {{- else if eq $tls "files" -}}
   {{- $_ := set $proxy "ssl_cert" "/run/specola/tls/tls.crt" -}}

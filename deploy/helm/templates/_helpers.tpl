@@ -105,6 +105,15 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
+{{- define "specola.proxy.serviceAccount" -}}
+{{- with .Values.proxy.serviceAccount }}
+{{- if .create }}{{ .name | default (include "specola.name" (list $ "proxy")) }}{{ else }}{{ .name | default "default" }}{{ end }}
+{{- end }}
+{{- end -}}
+
+{{- /* The secret with the account and the certificate of letsencrypt. */ -}}
+{{- define "specola.acmeSecret" -}}{{ include "specola.name" (list . "proxy-acme") }}{{- end -}}
+
 {{- /* Whether the proxy itself speaks TLS, and with which certificate: off, acme or files. */ -}}
 {{- define "specola.tls" -}}
 {{- $https := .Values.proxy.https -}}
@@ -131,10 +140,19 @@ ipFamilyPolicy: PreferDualStack
 {{- end }}
 {{- end -}}
 
-{{- /* A service of the hub's, for everybody in the cluster. Argument: list of root, name and port. */ -}}
+{{- /* "yes" when hub, proxies and servers speak TLS with each other. */ -}}
+{{- define "specola.internalSsl" -}}
+{{- if dig "hub" "internal_ssl" false .Values.hub.config -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "specola.internalSslDir" -}}/run/specola/internal-ssl{{- end -}}
+{{- define "specola.internalSslSecret" -}}{{ include "specola.name" (list . "proxy-internal-ssl") }}{{- end -}}
+
+{{- /* A service of the hub's, for everybody in the cluster. Argument: list of root, name and port. Routes are always told in
+plain HTTP. */ -}}
 {{- define "specola.hubUrl" -}}
 {{- $root := index . 0 -}}
-http://{{ include "specola.name" (list $root (index . 1)) }}.{{ $root.Release.Namespace }}:{{ index . 2 }}
+{{ and (eq (include "specola.internalSsl" $root) "yes") (eq (index . 1) "hub") | ternary "https" "http" }}://{{ include "specola.name" (list $root (index . 1)) }}.{{ $root.Release.Namespace }}:{{ index . 2 }}
 {{- end -}}
 
 {{- /* https://host/base/, or nothing when nobody said. */ -}}

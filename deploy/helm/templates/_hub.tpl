@@ -5,6 +5,19 @@
 {{- if hasPrefix "postgres" (include "specola.config" . | fromJson).hub.db_url -}}yes{{- end -}}
 {{- end -}}
 
+{{- /* "yes" when each person has a namespace. */ -}}
+{{- define "specola.hub.everywhere" -}}
+{{- if dig "spawner" "kubernetes" "enable_user_namespaces" false .Values.hub.config -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* The role that the hub binds in each of them. */ -}}
+{{- define "specola.hub.boundRole" -}}{{ include "specola.clusterName" (list . "hub-servers") }}{{- end -}}
+
+{{- /* Who the hub is for the cluster. */ -}}
+{{- define "specola.hub.user" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ include "specola.serviceAccount" . }}
+{{- end -}}
+
 {{- /* "yes" when there are several. */ -}}
 {{- define "specola.hub.several" -}}
 {{- if gt (int .Values.hub.replicas) 1 -}}yes{{- end -}}
@@ -138,14 +151,17 @@ containers:
       preStop:
         exec: {command: [sleep, "5"]}
     {{- end }}
+    {{- /* Who looks after it has no certificate. */}}
+    {{- $port := include "specola.internalSsl" . | empty | ternary "http" "control" }}
+    {{- $base := include "specola.internalSsl" . | empty | ternary (printf "%shub" (include "specola.base" .)) "" }}
     startupProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health, port: http}
+      httpGet: {path: {{ $base }}/health, port: {{ $port }}}
       {{- toYaml .Values.hub.startupProbe | nindent 6 }}
     livenessProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health, port: http}
+      httpGet: {path: {{ $base }}/health, port: {{ $port }}}
       {{- toYaml .Values.hub.livenessProbe | nindent 6 }}
     readinessProbe:
-      httpGet: {path: {{ include "specola.base" . }}hub/health/ready, port: http}
+      httpGet: {path: {{ $base }}/health/ready, port: {{ $port }}}
       {{- toYaml .Values.hub.readinessProbe | nindent 6 }}
     securityContext: {{- toYaml .Values.hub.containerSecurityContext | nindent 6 }}
     resources: {{- toYaml .Values.hub.resources | nindent 6 }}

@@ -1,4 +1,15 @@
-{{- /* Images to be fetched beforehand, in the order of their use, as a list in JSON: those of what the hub reads. */ -}}
+{{- /* "yes" when the hub says which images are fetched on machines that come later, in the order of their use. */ -}}
+{{- define "specola.images.byHub" -}}
+{{- if and .Values.prePuller.continuous.enabled .Values.prePuller.pullProfileListImages .Values.rbac.create -}}yes{{- end -}}
+{{- end -}}
+
+{{- define "specola.images.extra" -}}
+{{- $images := list -}}
+{{- range .Values.prePuller.extraImages -}}{{- $images = append $images (printf "%s:%v" .name .tag) -}}{{- end -}}
+{{- $images | toJson -}}
+{{- end -}}
+
+{{- /* Images to be fetched beforehand, as far as values tell, as a list in JSON: those of what the hub reads. */ -}}
 {{- define "specola.images" -}}
 {{- $config := include "specola.config" . | fromJson -}}
 {{- $images := include "specola.images.of" $config.spawner.kubernetes | fromJsonArray -}}
@@ -17,7 +28,7 @@
     {{- $images = concat $images (include "specola.images.of" .spawner_override | fromJsonArray) -}}
   {{- end -}}
 {{- end -}}
-{{- range .Values.prePuller.extraImages -}}{{- $images = append $images (printf "%s:%v" .name .tag) -}}{{- end -}}
+{{- $images = concat $images (include "specola.images.extra" . | fromJsonArray) -}}
 {{- $images | uniq | toJson -}}
 {{- end -}}
 
@@ -56,8 +67,8 @@ affinity:
   nodeAffinity: {{- include "specola.purpose" (list "require" "user") | nindent 4 }}
 {{- end }}
 containers:
-{{- range $index, $image := include "specola.images" $root | fromJsonArray }}
-  - name: image-{{ $index }}
+{{- range $image := include "specola.images" $root | fromJsonArray }}
+  - name: image-{{ sha256sum $image | trunc 8 }}
     image: {{ $image | quote }}
     imagePullPolicy: IfNotPresent
     # It is here: that is all.

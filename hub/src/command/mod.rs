@@ -10,6 +10,7 @@ mod chp_log;
 pub mod database;
 pub mod doctor;
 pub mod explain;
+pub mod images;
 pub mod import_config;
 pub mod import_values;
 mod log;
@@ -49,6 +50,7 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     Doctor(doctor::Doctor),
     Explain(explain::Explain),
+    Images(images::Images),
     User(user::User),
     Token(token::Token),
     Trash(trash::Trash),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
             Command::CheckConfig(arguments) => check_config::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Explain(arguments) => explain::run(arguments).await,
+            Command::Images(arguments) => images::run(arguments).await,
             Command::User(arguments) => user::run(arguments).await,
             Command::Token(arguments) => token::run(arguments).await,
             Command::Trash(arguments) => trash::run(arguments).await,

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use futures_util::future::BoxFuture;
+use spawner_kubernetes::SharedSecret;
 use specola_proxy::secure::{
-    AcmeOptions, CertificateFiles, CertificateSource, Challenge, ClientCertificates, Redirect, TlsOptions,
+    AcmeOptions, CertificateFiles, CertificateSource, Challenge, ClientCertificates, Entries, Redirect, Storage,
+    TlsOptions,
 };
 
 /// How browsers are spoken to.
@@ -41,6 +45,10 @@ pub struct Tls {
     /// A file of certificate authorities (PEM) to believe when asking the authority.
     #[arg(long, value_name = "FILE")]
     acme_ca: Option<PathBuf>,
+    /// Keep account and certificate in this secret of Kubernetes ([NAMESPACE/]NAME), which other proxies share; the folder has a
+    /// copy of the certificate.
+    #[arg(long, value_name = "NAME", requires = "acme")]
+    acme_secret: Option<String>,
     /// How the authority sees that the names are ours.
     #[arg(long, value_enum, default_value_t = AcmeChallenge::TlsAlpn01)]
     acme_challenge: AcmeChallenge,
@@ -74,6 +82,20 @@ enum AcmeChallenge {
     Http01,
 }
 
+/// A secret, as the proxy's place for what several share.
+#[derive(Debug)]
+struct Shared(SharedSecret);
+
+impl Storage for Shared {
+    fn read(&self) -> BoxFuture<'_, Result<Entries>> {
+        Box::pin(async { self.0.read().await.map(|(version, entries)| Entries { version, entries }) })
+    }
+
+    fn write(&self, wanted: Entries) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async move { self.0.write(&wanted.version, wanted.entries).await })
+    }
+}
+
 impl Tls {
     /// What the arguments come to; `None` is plain HTTP. The redirect listens beside the first public address.
     pub fn options(self, listen: Option<&SocketAddr>) -> Result<Option<TlsOptions>> {
@@ -86,6 +108,7 @@ impl Tls {
                 email: self.acme_email,
                 ca_file: self.acme_ca,
                 folder,
+                shared: self.acme_secret.map(|name| Arc::new(Shared(SharedSecret::here(&name))) as Arc<dyn Storage>),
                 challenge: match self.acme_challenge {
                     AcmeChallenge::TlsAlpn01 => Challenge::TlsAlpn01,
                     AcmeChallenge::Http01 => Challenge::Http01,

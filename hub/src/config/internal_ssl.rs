@@ -42,12 +42,14 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let HubConfig { internal_ssl, internal_certs_location, .. } = &config.hub;
     let mut warnings = Vec::new();
-    if *internal_ssl && config.proxy.control_address.is_some() {
+    if *internal_ssl && config.proxy.control_address.is_some() && config.proxy.internal_ssl_secret.is_none() {
         warnings.push(
             "Proxies on other machines need --client-certificate, --client-ca and --hub-ca with hub.internal_ssl: copy \
              internal-ssl.pem, internal-ssl-trust.pem and internal-ssl-hub.pem from the folder proxy in hub.data_dir (docs/tls.md)"
                 .to_owned(),
         );
+    }
+    if *internal_ssl && config.proxy.control_address.is_some() {
         warnings.push(
             "proxy.control_address stays plain HTTP with hub.internal_ssl, and the token of proxies goes over it: for a \
              network of hub and proxies alone (docs/tls.md)"

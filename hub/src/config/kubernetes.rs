@@ -7,7 +7,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use spawner_kubernetes::{Access, ExecutorNamespaces, Executors, Kubernetes, NamespacePolicy, Shape, SlugScheme};
+use spawner_kubernetes::{
+    Access, ExecutorNamespaces, Executors, Kubernetes, NamespaceBinding, NamespacePolicy, PullerConfig, Shape,
+    SlugScheme,
+};
 
 use super::SpawnerConfig;
 use super::callout::CalloutConfig;
@@ -36,7 +39,8 @@ pub struct KubernetesConfig {
     pub k8s_api_request_retry_timeout: Seconds,
     /// The namespace of servers. Without it: the hub's own, or that of the kubeconfig's context.
     pub namespace: Option<String>,
-    /// Gives each person a namespace of their own, made at their first start. The hub needs rights in all namespaces then.
+    /// Gives each person a namespace of their own, made at their first start. The hub needs rights in all namespaces then, or
+    /// `user_namespace_binding`.
     pub enable_user_namespaces: bool,
     /// Its name. `{hubnamespace}` is where servers would be otherwise.
     pub user_namespace_template: String,
@@ -44,6 +48,9 @@ pub struct KubernetesConfig {
     pub user_namespace_labels: BTreeMap<String, String>,
     /// Its annotations, when it is made.
     pub user_namespace_annotations: BTreeMap<String, String>,
+    /// A role that the hub gives itself in each of them, before anything else is there: `{ role = "…", hub_user =
+    /// "system:serviceaccount:NAMESPACE:NAME" }`, with a cluster role that it may `bind`. See [kubernetes.md](kubernetes.md#the-hub-and-its-cluster).
+    pub user_namespace_binding: Option<NamespaceBinding>,
     /// Who reaches servers in such namespaces, and whom they reach, as `ingress` and `egress` of a network policy have it: made in
     /// each of them before a server, and changed with this. Without it there is none.
     pub user_namespace_network_policy: Option<NamespacePolicy>,
@@ -69,6 +76,9 @@ pub struct KubernetesConfig {
     pub events_enabled: bool,
     /// Shown each finished pod, after `modify_pod`: may change it, or refuse. See [hooks.md](hooks.md).
     pub modify_pod_hook: CalloutConfig,
+    /// A daemon set that fetches images on all machines beforehand: `{ daemon_set = "NAMESPACE/NAME", extra_images = […] }`. The
+    /// hub tells it which: all that servers may be started with, those used most first. Its first container is the pattern.
+    pub image_puller: Option<PullerConfig>,
     /// The namespaces in which executors of Spark and Dask are, one for each start of a server that may make some: see
     /// [executors.md](executors.md). The hub needs rights in all namespaces then.
     pub executor_namespaces: Option<ExecutorNamespaces>,
@@ -93,6 +103,7 @@ impl Default for KubernetesConfig {
             user_namespace_template: own.user_namespace_template,
             user_namespace_labels: own.user_namespace_labels,
             user_namespace_annotations: own.user_namespace_annotations,
+            user_namespace_binding: own.user_namespace_binding,
             user_namespace_network_policy: own.user_namespace_network_policy,
             slug_scheme: own.slug_scheme,
             handle_legacy_names: own.handle_legacy_names,
@@ -104,6 +115,7 @@ impl Default for KubernetesConfig {
             delete_grace_period: Seconds(own.delete_grace_period.as_secs_f64()),
             events_enabled: own.events_enabled,
             modify_pod_hook: CalloutConfig::default(),
+            image_puller: None,
             executor_namespaces: own.executor_namespaces,
             shape: own.shape,
         }
@@ -133,6 +145,7 @@ impl KubernetesConfig {
             user_namespace_template: self.user_namespace_template.clone(),
             user_namespace_labels: self.user_namespace_labels.clone(),
             user_namespace_annotations: self.user_namespace_annotations.clone(),
+            user_namespace_binding: self.user_namespace_binding.clone(),
             user_namespace_network_policy: self.user_namespace_network_policy.clone(),
             slug_scheme: self.slug_scheme,
             handle_legacy_names: self.handle_legacy_names,

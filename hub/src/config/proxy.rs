@@ -86,6 +86,13 @@ pub struct ProxyConfig {
     /// The file with the token that hub and proxies share. Without it, one is made in `data_dir`.
     #[schemars(extend("format" = "path"))]
     pub token_file: Option<PathBuf>,
+    /// Where a proxy on another machine has the three files of proxies, with `hub.internal_ssl`. Without it: in the folder
+    /// `proxy` of its `data_dir`. See [tls.md](tls.md#between-hub-proxy-and-servers).
+    #[schemars(extend("format" = "path"))]
+    pub internal_ssl_folder: Option<PathBuf>,
+    /// A secret of Kubernetes (`NAME` or `NAMESPACE/NAME`) into which the hub writes these files at its start, for proxies that
+    /// mount it as that folder. It has to be there, and the hub needs the right to get and patch it.
+    pub internal_ssl_secret: Option<String>,
     /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
     #[schemars(extend("format" = "path"))]
     pub listen_socket: Option<PathBuf>,
@@ -120,6 +127,10 @@ pub struct ProxyConfig {
     /// A file of certificate authorities (PEM) to believe, beside those of this machine, when asking the authority.
     #[schemars(extend("format" = "path"))]
     pub acme_ca_file: Option<PathBuf>,
+    /// A secret of Kubernetes (`NAME` or `NAMESPACE/NAME`) that has account and certificate in place of the folder, so that any
+    /// number of proxies share them: one orders, each answers the authority. It has to be there, and the proxy needs the right to
+    /// get and patch it.
+    pub acme_secret: Option<String>,
     /// How the authority sees that the names are ours: `tls-alpn-01` (it connects to port 443), or `http-01` (to port 80,
     /// where `redirect_port` has to listen). Without it: `http-01` when there is a `redirect_port`.
     pub acme_challenge: Option<AcmeChallenge>,
@@ -217,6 +228,8 @@ impl Default for ProxyConfig {
             control_url: None,
             site: None,
             token_file: None,
+            internal_ssl_folder: None,
+            internal_ssl_secret: None,
             listen_socket: None,
             proxy_protocol_from: Vec::new(),
             client_ca_file: None,
@@ -229,6 +242,7 @@ impl Default for ProxyConfig {
             acme_email: None,
             acme_directory: LETS_ENCRYPT.into(),
             acme_ca_file: None,
+            acme_secret: None,
             acme_challenge: None,
             http2: true,
             redirect_port: None,
@@ -275,6 +289,14 @@ impl Config {
 /// Whether a certificate can be for it.
 fn is_name(text: &str) -> bool {
     rustls_pki_types::ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)).is_ok()
+}
+
+/// Whether an object of Kubernetes can be called so, with or without its namespace.
+fn is_object(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    let mut parts = text.split('/');
+    parts.by_ref().take(2).all(|part| !part.is_empty() && part.len() <= 253 && part.chars().all(plain))
+        && parts.next().is_none()
 }
 
 /// Whether it is an address of HTTP with nothing after the port.
@@ -352,6 +374,22 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
         }
         if proxy.acme_challenge == Some(AcmeChallenge::Http01) && proxy.redirect_port.is_none() {
             blame("proxy.acme_challenge", "needs redirect_port", "The authority looks at port 80");
+        }
+    }
+    if let Some(secret) = &proxy.acme_secret {
+        if tls != Some(Tls::Acme) {
+            blame("proxy.acme_secret", "counts with tls = \"acme\" only", "");
+        }
+        if !is_object(secret) {
+            blame("proxy.acme_secret", "has to be NAME or NAMESPACE/NAME, as Kubernetes has names", "");
+        }
+    }
+    if let Some(secret) = &proxy.internal_ssl_secret {
+        if !hub.internal_ssl {
+            blame("proxy.internal_ssl_secret", "counts with hub.internal_ssl only", "");
+        }
+        if !is_object(secret) {
+            blame("proxy.internal_ssl_secret", "has to be NAME or NAMESPACE/NAME, as Kubernetes has names", "");
         }
     }
     let addresses = [

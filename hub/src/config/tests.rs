@@ -271,6 +271,11 @@ fn rules_between_options_are_checked() {
         ("[proxy]\nssl_cert = \"/x\"", "proxy.ssl_key is missing"),
         ("[proxy]\ntls = \"files\"\nssl_key = \"/x\"", "proxy.ssl_cert is missing"),
         ("[proxy]\ntls = \"acme\"", "proxy.acme_domains is empty"),
+        ("[proxy]\nacme_secret = \"a\"", "proxy.acme_secret counts with tls = \"acme\" only"),
+        (
+            "[proxy]\ntls = \"acme\"\nacme_domains = [\"a.org\"]\nacme_secret = \"a/b/c\"",
+            "proxy.acme_secret has to be NAME",
+        ),
         ("[proxy]\ntls = \"acme\"\nacme_domains = [\"*.hub.org\"]", "proxy.acme_domains cannot have a name with *"),
         ("[proxy]\ntls = \"acme\"\nacme_domains = [\"a b\"]", "proxy.acme_domains[0] has to be a host name"),
         (

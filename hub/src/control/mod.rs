@@ -56,6 +56,10 @@ pub async fn serve(
     let server = HttpServer::new(move || {
         Actix::new()
             .app_data(control.clone())
+            .app_data(web::Data::from(Arc::clone(&control.app)))
+            // For those who have no certificate where the hub's own port hears nobody without one.
+            .route("/health", web::get().to(async || HttpResponse::Ok()))
+            .route("/health/ready", web::get().to(crate::api::health::ready))
             .app_data(web::JsonConfig::default().limit(BODY))
             .route(wire::STREAM_PATH, web::get().to(routes))
             .route(wire::ACK_PATH, web::post().to(acknowledge))

@@ -6,6 +6,7 @@
 
 mod authority;
 pub mod known;
+pub mod share;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

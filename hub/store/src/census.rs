@@ -19,6 +19,15 @@ impl Store {
         returned(self.pool.row(sql, params![]).await?, "total")
     }
 
+    /// The plans that servers have, each with how often all servers that have it were started. Reads all servers: for once in
+    /// a while.
+    pub async fn plans_by_starts(&self) -> Result<Vec<(Option<serde_json::Value>, i64)>> {
+        let sql = "SELECT plan, CAST(SUM(generation) AS BIGINT) AS starts FROM specola_servers
+                   WHERE generation > 0 GROUP BY plan";
+        let rows = self.pool.rows(sql, params![]).await?;
+        rows.iter().map(|row| Ok((row.json_option("plan")?, row.get("starts")?))).collect()
+    }
+
     /// How many users there are. Walks an index of all of them: for once in a while.
     pub async fn count_users(&self) -> Result<i64> {
         returned(self.pool.row("SELECT COUNT(*) AS total FROM users", params![]).await?, "total")

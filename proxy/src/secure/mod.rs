@@ -30,7 +30,7 @@ use tokio_rustls::{
 use crate::{hand_over::Sockets, http2, listener, reload::Follower, state::Shared};
 use keyring::Keyring;
 
-pub use acme::{AcmeOptions, Challenge};
+pub use acme::{AcmeOptions, Challenge, Entries, Storage};
 pub use files::CertificateFiles;
 pub(crate) use files::watch;
 
@@ -178,6 +178,15 @@ impl Secure {
         })
     }
 
+    /// Shows the certificate that other proxies have already, where they share one.
+    pub(crate) async fn look_among_others(&self) {
+        if let CertificateSource::Acme(order) = &self.source
+            && let Some(identity) = acme::shared(order).await
+        {
+            self.keyring.set(vec![identity]);
+        }
+    }
+
     /// Shakes hands with a client in time. Errors are the client's.
     pub(crate) async fn accept(&self, socket: TcpStream, within: Duration) -> io::Result<TlsStream<TcpStream>> {
         let shaken = tokio::time::timeout(within, self.acceptor.accept(socket)).await;
@@ -219,8 +228,10 @@ impl Secure {
                 shared.tasks.spawn(async move { open.while_open(self_signed::keep(folder, names, keyring)).await });
             }
             CertificateSource::Acme(options) => {
-                let keeper = acme::Keeper::new(options, keyring, proofs, reload, &shared.limits());
-                shared.tasks.spawn(async move { open.while_open(keeper.run()).await });
+                match acme::Keeper::new(options, keyring, proofs, reload, &shared.limits()) {
+                    Ok(keeper) => drop(shared.tasks.spawn(async move { open.while_open(keeper.run()).await })),
+                    Err(problem) => tracing::error!(problem = format!("{problem:#}"), "no certificate is ordered"),
+                }
             }
         }
     }

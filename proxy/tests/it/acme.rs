@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What is shown, whoever signed it: until there is a certificate, nobody but the proxy itself.
-async fn served(address: SocketAddr) -> Option<Vec<u8>> {
+pub async fn served(address: SocketAddr) -> Option<Vec<u8>> {
     use std::sync::Arc;
     use tokio_rustls::{TlsConnector, rustls};
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -75,19 +75,20 @@ mod anybody {
     }
 }
 
-fn ordered(pebble: &Pebble, folder: &Path, challenge: Challenge) -> AcmeOptions {
+pub fn ordered(pebble: &Pebble, folder: &Path, challenge: Challenge) -> AcmeOptions {
     AcmeOptions {
         directory: pebble.directory.clone(),
         domains: vec!["hub.example".to_owned(), "labs.example".to_owned()],
         email: Some("admin@hub.example".to_owned()),
         ca_file: Some(pebble.ca_file()),
         folder: folder.to_owned(),
+        shared: None,
         challenge,
     }
 }
 
 /// A port that is free now and that the proxy listens on later: the authority has to know it before.
-async fn port() -> u16 {
+pub async fn port() -> u16 {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 

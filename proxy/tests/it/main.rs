@@ -7,6 +7,7 @@
 
 mod access_log;
 mod acme;
+mod acme_shared;
 mod answers;
 mod budget;
 mod checklist;

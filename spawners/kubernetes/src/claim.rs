@@ -146,7 +146,7 @@ impl Parts {
         let wanted = recipe.storage(server, &chosen.name)?;
         let api: Api<Claim> = self.cluster.of(&recipe.namespace).await?;
         let parameters = PostParams::default();
-        let fault = match self.cluster.insist(|| api.create(&parameters, &wanted)).await {
+        let fault = match self.within(&recipe.namespace, || api.create(&parameters, &wanted)).await {
             Ok(_) => return Ok(()),
             Err(fault) => fault,
         };
@@ -178,7 +178,7 @@ impl Parts {
     pub(crate) async fn write_on_claim(&self, namespace: &str, claim: &str, words: Value) -> Result<(), Fault> {
         let api: Api<Claim> = self.cluster.of(namespace).await.map_err(Fault::Unheard)?;
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(json!({ "metadata": words })));
-        self.cluster.insist(|| api.patch(claim, &parameters, &patch)).await.map(drop)
+        self.within(namespace, || api.patch(claim, &parameters, &patch)).await.map(drop)
     }
 }
 

@@ -180,6 +180,20 @@ impl Cluster {
         }
     }
 
+    /// Asks once for a change that counts for one version of an object; None when it has another by now.
+    pub async fn unless_late<T, F>(&self, request: F) -> Result<Option<T>, Unreachable>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let late = |error: &kube::Error| matches!(error, kube::Error::Api(said) if said.code == 409);
+        match tokio::time::timeout(self.request, request).await {
+            Ok(Ok(answer)) => Ok(Some(answer)),
+            Ok(Err(error)) if late(&error) => Ok(None),
+            Ok(Err(error)) => Err(Unreachable::new(error)),
+            Err(_) => Err(Unreachable(anyhow::anyhow!("no answer within {:?}", self.request))),
+        }
+    }
+
     /// Asks again while the API server fails, is too busy or is not there, for as long as requests are tried again. What
     /// is asked for has to be harmless when it is done twice.
     pub async fn insist<T, F, R>(&self, mut request: R) -> Result<T, Fault>

@@ -7,6 +7,7 @@ use std::time::Duration;
 use callout::Callout;
 use spawners::OwnSite;
 
+use crate::bind::NamespaceBinding;
 use crate::executors::ExecutorNamespaces;
 use crate::name::SlugScheme;
 use crate::shape::Shape;
@@ -39,6 +40,8 @@ pub struct Config {
     pub user_namespace_labels: std::collections::BTreeMap<String, String>,
     /// Its annotations, when it is made.
     pub user_namespace_annotations: std::collections::BTreeMap<String, String>,
+    /// The role that the hub gives itself in each of them; without it the hub has its rights in all of them anyway.
+    pub user_namespace_binding: Option<NamespaceBinding>,
     /// The network policy of servers, in each of them.
     pub user_namespace_network_policy: Option<NamespacePolicy>,
     /// How names of people become parts of names.
@@ -100,6 +103,7 @@ impl Config {
             user_namespace_template: "{hubnamespace}-{username}".to_owned(),
             user_namespace_labels: Default::default(),
             user_namespace_annotations: Default::default(),
+            user_namespace_binding: None,
             user_namespace_network_policy: None,
             slug_scheme: SlugScheme::Safe,
             handle_legacy_names: true,

@@ -77,7 +77,7 @@ impl Parts {
             preconditions: Some(Preconditions { uid: claim.metadata.uid.clone(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.cluster.insist(|| api.delete(&name, &parameters)).await {
+        match self.within(namespace, || api.delete(&name, &parameters)).await {
             Ok(_) => tracing::info!(claim = name, "deleted with its server"),
             Err(fault) if matches!(fault.status(), Some(404 | 409)) => {}
             Err(fault) => return Err(fault.unreachable()),

@@ -84,14 +84,14 @@ impl Parts {
         let api: Api<Secret> = self.cluster.of(&recipe.namespace).await?;
         let (parameters, deadline) = (PostParams::default(), Instant::now() + PATIENCE);
         loop {
-            let fault = match self.cluster.insist(|| api.create(&parameters, &wanted)).await {
+            let fault = match self.within(&recipe.namespace, || api.create(&parameters, &wanted)).await {
                 Ok(_) => return Ok(()),
                 Err(fault) => fault,
             };
             if fault.status() != Some(409) || Instant::now() >= deadline {
                 return Err(refusal::of(fault, "make a secret"));
             }
-            let found: Result<Option<Secret>, Fault> = self.cluster.find(&recipe.namespace, name).await;
+            let found: Result<Option<Secret>, Fault> = self.find_within(&recipe.namespace, name).await;
             let Some(found) = found.map_err(|fault| refusal::of(fault, "look at a secret"))? else { continue };
             let of = generation_of(&found, &plan.identity);
             if of.is_some_and(|generation| generation > plan.identity.generation) {
@@ -113,7 +113,7 @@ impl Parts {
     /// Lets the secret go with its pod; not that of a newer start, which another pod is to have.
     pub(crate) async fn tie_secret(&self, recipe: &Recipe, server: &Identity, pod: &Pod) -> Result<(), StartError> {
         let Some(name) = &recipe.secret else { return Ok(()) };
-        let found: Result<Option<Secret>, Fault> = self.cluster.find(&recipe.namespace, name).await;
+        let found: Result<Option<Secret>, Fault> = self.find_within(&recipe.namespace, name).await;
         let found = found.map_err(|fault| refusal::of(fault, "look at a secret"))?;
         let of = found.as_ref().and_then(|found| generation_of(found, server));
         if of.is_some_and(|generation| generation > server.generation) {
@@ -125,7 +125,7 @@ impl Parts {
         let owner = json!({ "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid() });
         let parameters = PatchParams::default();
         let change = Patch::Merge(json!({ "metadata": { "uid": uid, "ownerReferences": [owner] } }));
-        match self.cluster.insist(|| api.patch(name, &parameters, &change)).await {
+        match self.within(&recipe.namespace, || api.patch(name, &parameters, &change)).await {
             Ok(_) => Ok(()),
             Err(fault) => Err(refusal::of(fault, "change a secret")),
         }
@@ -136,7 +136,7 @@ impl Parts {
         let Some((namespace, name)) = make::secret_of(&self.config, server, self.cluster.namespace().await?) else {
             return Ok(());
         };
-        let found: Result<Option<Secret>, Fault> = self.cluster.find(&namespace, &name).await;
+        let found: Result<Option<Secret>, Fault> = self.find_within(&namespace, &name).await;
         match found.map_err(Fault::unreachable)? {
             Some(secret) if generation_of(&secret, server).is_some_and(|of| of <= server.generation) => {
                 self.remove_secret(&namespace, &secret).await
@@ -151,7 +151,7 @@ impl Parts {
         let preconditions = Some(Preconditions { uid: secret.metadata.uid.clone(), resource_version: None });
         let parameters = DeleteParams { preconditions, ..DeleteParams::default() };
         let name = secret.metadata.name.as_deref().unwrap_or_default();
-        match self.cluster.insist(|| api.delete(name, &parameters)).await {
+        match self.within(namespace, || api.delete(name, &parameters)).await {
             Ok(_) => Ok(()),
             Err(fault) if matches!(fault.status(), Some(404 | 409)) => Ok(()),
             Err(fault) => Err(fault.unreachable()),

@@ -81,14 +81,14 @@ impl Parts {
         let api: Api<Service> = self.cluster.of(pod.namespace()).await?;
         let (parameters, deadline) = (PostParams::default(), Instant::now() + PATIENCE);
         loop {
-            let fault = match self.cluster.insist(|| api.create(&parameters, &wanted)).await {
+            let fault = match self.within(pod.namespace(), || api.create(&parameters, &wanted)).await {
                 Ok(_) => return Ok(()),
                 Err(fault) => fault,
             };
             if fault.status() != Some(409) || Instant::now() >= deadline {
                 return Err(refusal::of(fault, "make a service"));
             }
-            let found: Result<Option<Service>, Fault> = self.cluster.find(pod.namespace(), pod.name()).await;
+            let found: Result<Option<Service>, Fault> = self.find_within(pod.namespace(), pod.name()).await;
             let found = found.map_err(|fault| refusal::of(fault, "look at a service"))?;
             let owners = found.and_then(|service| service.metadata.owner_references).unwrap_or_default();
             if owners.iter().any(|owner| owner.uid == pod.uid()) {

@@ -54,9 +54,10 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
 }
 
 impl Parts {
-    /// Makes the person's namespace, with what bounds the servers in it.
+    /// Makes the person's namespace, with the hub's rights in it, and what bounds the servers there.
     pub(crate) async fn furnish(&self, recipe: &Recipe, server: &Identity) -> Result<(), StartError> {
         self.take(recipe, server).await?;
+        self.bind(&recipe.namespace).await.map_err(|fault| refusal::of(fault, "bind the hub's role"))?;
         match &self.config.user_namespace_network_policy {
             Some(policy) => self.bound(&policy.of(&recipe.namespace, &server.hub).map_err(unclear)?).await,
             None => Ok(()),
@@ -68,13 +69,13 @@ impl Parts {
         let namespace = wanted.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<NetworkPolicy> = self.cluster.of(namespace).await?;
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(wanted));
-        match self.cluster.insist(|| api.patch(POLICY, &parameters, &patch)).await {
+        match self.within(namespace, || api.patch(POLICY, &parameters, &patch)).await {
             Ok(_) => return Ok(()),
             Err(fault) if fault.status() == Some(404) => {}
             Err(fault) => return Err(refusal::of(fault, "change a network policy")),
         }
         let parameters = PostParams::default();
-        match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+        match self.within(namespace, || api.create(&parameters, wanted)).await {
             Ok(_) => Ok(()),
             // Another server of the person was quicker.
             Err(fault) if fault.status() == Some(409) => Ok(()),

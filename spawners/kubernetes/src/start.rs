@@ -155,7 +155,7 @@ impl Parts {
         let (begun, parameters) = (Instant::now(), PostParams::default());
         let mut cleared = false;
         loop {
-            let fault = match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+            let fault = match self.within(&recipe.namespace, || api.create(&parameters, wanted)).await {
                 Ok(pod) => return Ok(Pod(pod)),
                 Err(fault) => fault,
             };

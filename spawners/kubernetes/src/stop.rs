@@ -35,7 +35,7 @@ impl Parts {
             preconditions: Some(Preconditions { uid: Some(pod.uid().to_owned()), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.cluster.insist(|| api.delete(pod.name(), &parameters)).await {
+        match self.within(pod.namespace(), || api.delete(pod.name(), &parameters)).await {
             Ok(_) => Ok(()),
             // It has gone meanwhile.
             Err(fault) if matches!(fault.status(), Some(404 | 409)) => Ok(()),

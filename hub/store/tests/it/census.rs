@@ -1,5 +1,8 @@
 //! Numbers for the metrics.
 
+use hub_store::StartLimits;
+use serde_json::json;
+
 use crate::harness::{Database, at, both, server, user, want_running};
 
 async fn users_are_counted_by_when_they_were_active(Database { store, .. }: Database) {
@@ -19,4 +22,22 @@ async fn only_servers_that_can_be_used_are_counted(Database { store, .. }: Datab
     assert_eq!(store.count_ready_servers().await.unwrap(), 0);
 }
 
-both!(users_are_counted_by_when_they_were_active, only_servers_that_can_be_used_are_counted);
+async fn plans_are_counted_by_the_starts_of_their_servers(database: Database) {
+    let store = &database.store;
+    let ann = user(store, "ann").await;
+    for (name, image, starts) in [("a", "x", 2), ("b", "x", 1), ("c", "y", 1), ("d", "z", 0)] {
+        let lab = server(store, ann.id, name).await;
+        let plan = json!({ "image": image });
+        store.want_running(lab.id, None, &plan, StartLimits::default(), at(1)).await.unwrap();
+        database.hand(&format!("UPDATE specola_servers SET generation = {starts} WHERE spawner_id = {}", lab.id)).await;
+    }
+    let mut found = store.plans_by_starts().await.unwrap();
+    found.sort_by_key(|(_, starts)| *starts);
+    assert_eq!(found, [(Some(json!({ "image": "y" })), 1), (Some(json!({ "image": "x" })), 3)]);
+}
+
+both!(
+    plans_are_counted_by_the_starts_of_their_servers,
+    users_are_counted_by_when_they_were_active,
+    only_servers_that_can_be_used_are_counted
+);

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use hyper_util::rt::TokioIo;
@@ -89,6 +89,11 @@ impl Fake {
         self.server.labs.as_ref().map(|labs| labs.port)
     }
 
+    /// From now on the hub has its rights in its own namespace, and where this role is bound.
+    pub fn bound_by(&self, home: &str, role: &str) {
+        *self.server.role.lock().unwrap_or_else(PoisonError::into_inner) = Some((home.to_owned(), role.to_owned()));
+    }
+
     /// Lets requests go wrong.
     pub fn fail(&self, fault: Fault) {
         self.server.faults.add([fault]);
@@ -143,6 +148,11 @@ impl Fake {
     pub fn object(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let key = (kind.to_owned(), namespace.to_owned(), name.to_owned());
         self.server.store.get(&key).map(|object| Value::clone(&object))
+    }
+
+    /// All objects of a kind.
+    pub fn objects(&self, kind: &str) -> Vec<Value> {
+        self.server.store.list(kind, |_| true).0.iter().map(|object| Value::clone(object)).collect()
     }
 
     /// Changes something, as a kubelet does.

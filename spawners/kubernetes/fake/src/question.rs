@@ -9,6 +9,8 @@ use crate::store::Key;
 
 /// The rights that count among executors alone.
 pub(crate) const AMONG_EXECUTORS: &str = "among executors";
+/// The rights that count in the whole cluster where the others are bound in one namespace after the other.
+const EVERYWHERE: [&str; 3] = ["watching", "namespaces", "executors"];
 
 /// A request for objects.
 pub(crate) struct Question {
@@ -95,15 +97,29 @@ impl Question {
         if self.log { format!("{}/log", self.kind) } else { self.kind.clone() }
     }
 
-    /// Whether some rule allows it.
-    pub fn is_allowed(&self, rights: &Value) -> bool {
+    /// What is told of a right that is missing, as a real cluster does.
+    pub fn lacking(&self) -> String {
+        let (verb, resource, group) = (self.verb(), self.resource(), &self.group);
+        let whereabouts = match &self.namespace {
+            Some(namespace) => format!("in the namespace {namespace:?}"),
+            None => "at the cluster scope".to_owned(),
+        };
+        format!(
+            "{resource} is forbidden: User \"hub\" cannot {verb} resource {resource:?} in API group {group:?} {whereabouts}"
+        )
+    }
+
+    /// Whether some rule allows it. `bound` says whether those count that are bound in the namespace.
+    pub fn is_allowed(&self, rights: &Value, bound: bool) -> bool {
         let (verb, resource) = (self.verb(), self.resource());
         let has =
             |rule: &Value, of: &str, wanted: &str| rule[of].as_array().into_iter().flatten().any(|one| one == wanted);
         // The role that is bound in namespaces for executors counts there alone.
         let is_among = self.namespace.as_ref().is_some_and(|namespace| namespace.contains("--executors-"));
         let parts = rights.as_object().into_iter().flatten();
-        let parts = parts.filter(|(part, _)| is_among || *part != AMONG_EXECUTORS);
+        let parts = parts.filter(|(part, _)| {
+            if *part == AMONG_EXECUTORS { is_among } else { bound || EVERYWHERE.contains(&part.as_str()) }
+        });
         let rules = parts.filter_map(|(_, rules)| rules.as_array()).flatten();
         rules.into_iter().any(|rule| {
             has(rule, "apiGroups", &self.group) && has(rule, "resources", &resource) && has(rule, "verbs", verb)
@@ -218,7 +234,7 @@ mod tests {
             ("rbac.authorization.k8s.io", "rolebindings".to_owned())
         );
         let of_core = json!({ "of": [{ "apiGroups": [""], "resources": ["rolebindings"], "verbs": ["create"] }] });
-        assert!(!binding.is_allowed(&of_core), "a right is one in a group");
+        assert!(!binding.is_allowed(&of_core, true), "a right is one in a group");
         assert_eq!(of(Method::DELETE, "/api/v1/namespaces/n"), ("delete", "namespaces".to_owned()));
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Server {
     pub faults: Faults,
     /// What the servers are allowed to ask.
     rights: Value,
+    /// The hub's own namespace, and the role that it has to bind in all others.
+    pub role: Mutex<Option<(String, String)>>,
     asked: Mutex<Count>,
     pub pace: Pace,
     /// Without it all pods are at 127.0.0.1, and nothing answers there.
@@ -58,6 +60,7 @@ impl Server {
             store: Store::default(),
             faults: Faults::default(),
             rights,
+            role: Mutex::default(),
             asked: Mutex::default(),
             pace,
             labs,
@@ -99,9 +102,9 @@ impl Server {
         let Some(question) = Question::of(&request) else { return status(404, "NotFound", "no such path") };
         let line = format!("{}{method} {}", if question.watches { "WATCH " } else { "" }, request.uri().path());
         self.count(&line, &question);
-        if !question.is_allowed(&self.rights) {
+        if !question.is_allowed(&self.rights, self.is_bound(&question)) {
             eprintln!("not among the rights of deploy/helm: {line}");
-            return status(403, "Forbidden", "the chart's role does not allow it");
+            return status(403, "Forbidden", &question.lacking());
         }
         let fault = self.faults.take(&line);
         let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -120,6 +123,15 @@ impl Server {
         if question.watches { self.watch(question) } else { self.act(&method, &question, body) }
     }
 
+    /// Whether the hub has its rights where it asks: anywhere, unless it has to bind them first.
+    fn is_bound(&self, question: &Question) -> bool {
+        let role = self.role.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some((home, role)), Some(namespace)) = (&*role, &question.namespace) else { return role.is_none() };
+        let here =
+            |object: &Value| object["metadata"]["namespace"] == **namespace && object["roleRef"]["name"] == **role;
+        namespace == home || !self.store.list("rolebindings", here).0.is_empty()
+    }
+
     fn act(self: &Arc<Self>, method: &Method, question: &Question, body: Value) -> Answer {
         match (method, &question.name) {
             (&Method::GET, None) => self.list(question, false),
@@ -128,7 +140,23 @@ impl Server {
             (&Method::POST, None) => self.create(question, body),
             (&Method::PATCH, Some(name)) => {
                 let key = question.key(name);
-                self.shown(&key, self.change(&key, |object| merge(object, &body)))
+                let version = &body["metadata"]["resourceVersion"];
+                let mut late = false;
+                let changed = self.change_if(&key, |object| {
+                    late = !version.is_null() && object["metadata"]["resourceVersion"] != *version;
+                    if !late {
+                        merge(object, &body);
+                    }
+                    !late
+                });
+                if late {
+                    return status(
+                        409,
+                        "Conflict",
+                        "the object has been modified; please apply your changes to the latest version and try again",
+                    );
+                }
+                self.shown(&key, changed)
             }
             (&Method::DELETE, Some(name)) => self.delete(&question.key(name), &body),
             (&Method::DELETE, None) => {

@@ -95,8 +95,7 @@ impl Parts {
     /// The name of an account may be taken by something that is not the server's.
     async fn check_account(&self, namespace: &str, place: &Place, server: &Identity) -> Result<(), StartError> {
         let found: Option<ServiceAccount> = self
-            .cluster
-            .find(namespace, &place.account)
+            .find_within(namespace, &place.account)
             .await
             .map_err(|fault| refusal::of(fault, "look at a service account"))?;
         let labels = found.and_then(|found| found.metadata.labels).unwrap_or_default();
@@ -116,9 +115,10 @@ impl Parts {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug,
         K: Serialize + DeserializeOwned,
     {
-        let api: Api<K> = self.cluster.of(wanted.meta().namespace.as_deref().unwrap_or_default()).await?;
+        let namespace = wanted.meta().namespace.as_deref().unwrap_or_default();
+        let api: Api<K> = self.cluster.of(namespace).await?;
         let parameters = PostParams::default();
-        match self.cluster.insist(|| api.create(&parameters, wanted)).await {
+        match self.within(namespace, || api.create(&parameters, wanted)).await {
             Ok(_) => Ok(true),
             Err(fault) if fault.status() == Some(409) => Ok(false),
             Err(fault) => Err(refusal::of(fault, doing)),
@@ -172,10 +172,14 @@ impl Parts {
         let api: Api<ServiceAccount> = self.cluster.of(&namespace).await?;
         let selector = format!("{},{EXECUTORS}", label::selector_of(&server.marker()));
         let parameters = ListParams::default().labels(&selector);
-        let listed = self.cluster.insist(|| api.list(&parameters)).await.map_err(|fault| fault.unreachable())?;
+        let listed = match self.within(&namespace, || api.list(&parameters)).await {
+            Ok(listed) => listed,
+            Err(fault) if fault.status() == Some(404) => return Ok(()),
+            Err(fault) => return Err(fault.unreachable()),
+        };
         let gone = DeleteParams::default();
         for name in listed.items.iter().filter_map(|account| account.metadata.name.as_deref()) {
-            let deleted = self.cluster.insist(|| api.delete(name, &gone)).await;
+            let deleted = self.within(&namespace, || api.delete(name, &gone)).await;
             deleted.map(drop).or_else(|fault| match fault.status() {
                 Some(404) => Ok(()),
                 _ => Err(fault.unreachable()),

@@ -152,7 +152,15 @@ fn values_that_are_not_known_or_cannot_be_are_refused_by_name() -> Result<()> {
     let cases: &[(&[&str], &str)] = &[
         (&["hub.imge.name=x"], "imge"),
         (&["singeluser.uid=1"], "singeluser"),
-        (&["hub.config.hub.internal_ssl=true"], "the proxies of this chart have no certificates"),
+        (
+            &["hub.config.hub.internal_ssl=true", "hub.db.type=postgres", "hub.db.url=postgresql://hub@db/hub"],
+            "the authorities are lost with its pod",
+        ),
+        (&["hub.config.hub.internal_ssl=true", "hub.db.type=sqlite-memory"], "the authorities are lost with its pod"),
+        (
+            &["hub.config.hub.internal_ssl=true", "monitoring.serviceMonitor.enabled=true"],
+            "hears nobody without a certificate",
+        ),
         // SQLite is for one hub.
         (&["hub.replicas=2"], "hub.replicas above 1 is for hub.db.type postgres"),
         (&["hub.replicas=2", "hub.db.type=sqlite-memory"], "hub.replicas above 1 is for hub.db.type postgres"),
@@ -167,15 +175,6 @@ fn values_that_are_not_known_or_cannot_be_are_refused_by_name() -> Result<()> {
         (&["network.ipFamily=ipv6"], "ipFamily"),
         (&["proxy.https.enabled=true"], "proxy.https.hosts is needed"),
         (&["proxy.https.enabled=true", "proxy.https.hosts[0]=a.example"], "contactEmail is needed"),
-        (
-            &[
-                "proxy.https.enabled=true",
-                "proxy.https.hosts[0]=a.example",
-                "proxy.https.letsencrypt.contactEmail=a@b.example",
-                "proxy.replicas=2",
-            ],
-            "letsencrypt is for one proxy",
-        ),
         (&["proxy.https.enabled=true", "proxy.https.type=secret"], "proxy.https.secret.name is needed"),
         (&["singleuser.storage.type=static"], "pvcName is needed"),
         (&["singleuser.cloudMetadata.blockWithIptables=true"], "networkTools.image is needed"),

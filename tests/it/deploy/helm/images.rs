@@ -21,6 +21,28 @@ fn images_are_fetched_beforehand_in_the_order_of_their_use() -> Result<()> {
         assert_eq!(images[1], "busybox:1", "what runs before a server: {images:?}");
         assert_eq!(pod.pointer("/spec/template/spec/nodeSelector"), Some(&json!({"pool": "labs"})));
     }
+    // Whatever place an image has, its container is called the same: what the hub says later is merged with this by name.
+    let named = |puller: &str| -> Result<Vec<String>> {
+        let set = rendered.get("DaemonSet", puller)?;
+        let containers =
+            set.pointer("/spec/template/spec/containers").and_then(Value::as_array).context("containers")?;
+        Ok(containers.iter().map(|one| format!("{} {}", one["name"], one["image"])).collect())
+    };
+    let names = named("lab-continuous-image-puller")?;
+    ensure!(names.contains(&r#""image-765f8750" "busybox:1""#.to_owned()), "{names:?}");
+    // The hub may change that one daemon set, and knows what else it is to fetch.
+    let text = rendered.get("ConfigMap", "lab-hub")?["data"]["specola.toml"].as_str().context("a text")?;
+    let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+    assert_eq!(
+        config["spawner"]["kubernetes"]["image_puller"],
+        json!({ "daemon_set": "labs/lab-continuous-image-puller", "extra_images": ["registry.example.org/more:1"] })
+    );
+    let role = &rendered.get("Role", "lab-continuous-image-puller")?["rules"];
+    assert_eq!(
+        role,
+        &json!([{ "apiGroups": ["apps"], "resources": ["daemonsets"], "verbs": ["get", "patch"],
+            "resourceNames": ["lab-continuous-image-puller"] }])
+    );
     let job = rendered.get("Job", "lab-hook-image-awaiter")?;
     let arguments = job.pointer("/spec/template/spec/containers/0/args").context("arguments")?;
     assert_eq!(arguments, &json!(["await-images", "--daemon-set=lab-hook-image-puller", "--timeout=600"]));

@@ -23,6 +23,7 @@ macro_rules! helm {
 mod accepted;
 mod configuration;
 mod images;
+mod internal_ssl;
 mod metrics;
 mod network;
 mod placement;

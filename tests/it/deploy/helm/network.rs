@@ -29,6 +29,9 @@ fn goes_out(policy: &Value, address: &str, port: u16) -> Result<bool> {
         if ports.is_some_and(|ports| !ports.iter().any(|one| one["port"] == port)) {
             continue;
         }
+        if rule["to"].is_null() {
+            return Ok(true);
+        }
         for block in rule["to"].as_array().into_iter().flatten().filter_map(|to| to.get("ipBlock")) {
             let except = block["except"].as_array().cloned().unwrap_or_default();
             let excluded = except.iter().filter_map(Value::as_str).map(|network| holds(network, address));
@@ -76,7 +79,9 @@ fn servers_reach_the_world_in_both_families_and_neither_private_networks_nor_the
     let proxy = rendered.get("NetworkPolicy", "proxy")?;
     ensure!(!goes_out(proxy, "8.8.8.8", 443)? && !goes_out(proxy, "10.1.2.3", 5432)?, "{proxy}");
     let acme = helm.render(&["everything"], &[])?;
-    ensure!(goes_out(acme.get("NetworkPolicy", "lab-proxy")?, "2606:4700::1111", 443)?);
+    let ordering = acme.get("NetworkPolicy", "lab-proxy")?;
+    ensure!(goes_out(ordering, "2606:4700::1111", 443)?);
+    ensure!(goes_out(ordering, "10.0.0.1", 6443)? && !goes_out(ordering, "10.1.2.3", 5432)?, "the API server");
     // The route stream is for proxies alone.
     let hub = rendered.get("NetworkPolicy", "hub")?;
     let control: Vec<&Value> = hub["spec"]["ingress"]

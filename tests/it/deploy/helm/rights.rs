@@ -42,10 +42,12 @@ fn secrets_are_in_secrets_alone_and_the_proxy_has_but_its_own() -> Result<()> {
             let secret = volumes.iter().find(|volume| volume["name"] == "secret").context("its secret")?;
             let items = secret["secret"]["items"].as_array().context("items")?;
             ensure!(items.len() == 1 && items[0]["key"] == "hub.config.ConfigurableHTTPProxy.auth_token", "{items:?}");
-            ensure!(
-                proxy.pointer("/spec/template/spec/automountServiceAccountToken") == Some(&json!(false)),
-                "{proxy}"
-            );
+            // With letsencrypt it has the right to one secret, and otherwise none.
+            let pod = proxy.pointer("/spec/template/spec").context("a pod")?;
+            match rendered.of("Role").find(|role| name(role).ends_with("proxy-acme")) {
+                Some(_) => ensure!(pod["serviceAccountName"] == "lab-proxy", "{pod}"),
+                None => ensure!(pod["automountServiceAccountToken"] == false, "{pod}"),
+            }
         }
     }
     assert_eq!(found.len(), told.len(), "each was given in some of the values: {found:?}");
@@ -59,6 +61,41 @@ fn secrets_are_in_secrets_alone_and_the_proxy_has_but_its_own() -> Result<()> {
         let (one, other) = (of(&one)?, of(&other)?);
         ensure!(one.len() == 64 && other.len() == 64 && one != other, "{key}");
     }
+    Ok(())
+}
+
+#[test]
+fn proxies_share_the_certificate_of_an_authority_in_a_secret_that_they_may_change_and_no_other() -> Result<()> {
+    let helm = helm!();
+    let rights: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/rights.json"))?)?;
+    let more = ["--set", "proxy.replicas=3", "--set", "proxy.autoscaling.enabled=true"];
+    let rendered = helm.render(&["everything"], &more)?;
+    let secret = rendered.get("Secret", "lab-proxy-acme")?;
+    assert_eq!(secret["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    ensure!(
+        secret.get("data").is_none() && secret.get("stringData").is_none(),
+        "an upgrade leaves what is in it: {secret}"
+    );
+    let mut expected = rights["certificate"].clone();
+    for rule in expected.as_array_mut().context("rules")? {
+        ensure!(rule["verbs"] == json!(["get", "patch"]), "{rule}");
+        rule["resourceNames"] = json!(["lab-proxy-acme"]);
+    }
+    assert_eq!(rendered.get("Role", "lab-proxy-acme")?["rules"], expected);
+    let binding = rendered.get("RoleBinding", "lab-proxy-acme")?;
+    assert_eq!(binding["subjects"], json!([{ "kind": "ServiceAccount", "name": "lab-proxy", "namespace": "labs" }]));
+    rendered.get("ServiceAccount", "lab-proxy")?;
+    let text = rendered.get("ConfigMap", "lab-proxy")?["data"]["specola.toml"].as_str().context("a text")?;
+    ensure!(text.contains("acme_secret = \"lab-proxy-acme\""), "{text}");
+    let proxy = rendered.get("Deployment", "lab-proxy")?;
+    assert_eq!(proxy["spec"]["strategy"]["type"], "RollingUpdate");
+    ensure!(
+        rendered.of("PersistentVolumeClaim").all(|claim| name(claim) != "lab-proxy-acme"),
+        "no volume is for one alone"
+    );
+    // Others have no account.
+    let none = helm.render(&[], &[])?;
+    ensure!(none.of("ServiceAccount").all(|account| name(account) != "proxy"));
     Ok(())
 }
 
@@ -127,8 +164,29 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
         let one = helm.render(&[], &["--values", &file.display().to_string()])?;
         assert_eq!(rules(&one, "Role", "hub")?, joined(&["servers", "services"]), "{values}");
     }
+    // With a namespace for each person: of the whole cluster the hub sees, and changes nothing but by binding one role.
+    let bind = |role: &str| {
+        json!({
+            "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+            "resourceNames": [role], "verbs": ["bind"],
+        })
+    };
     let wide = helm.render(&["postgres"], &[])?;
-    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, joined(&["servers", "namespaces"]));
+    let mut expected = joined(&["watching", "namespaces"]);
+    expected.as_array_mut().context("rules")?.push(bind("labs-here-hub-servers"));
+    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub")?, expected);
+    assert_eq!(rules(&wide, "ClusterRole", "labs-here-hub-servers")?, joined(&["servers", "policies"]));
+    let here = wide.get("RoleBinding", "hub-servers")?;
+    assert_eq!(here["roleRef"]["name"], "labs-here-hub-servers", "servers of before are in its own namespace");
+    for binding in wide.of("ClusterRoleBinding") {
+        ensure!(binding["roleRef"]["name"] != "labs-here-hub-servers", "bound in the whole cluster: {binding}");
+    }
+    let text = wide.get("ConfigMap", "hub")?["data"]["specola.toml"].as_str().context("a text")?;
+    let config: Value = serde_json::to_value(text.parse::<toml::Table>()?)?;
+    assert_eq!(
+        config["spawner"]["kubernetes"]["user_namespace_binding"],
+        json!({ "role": "labs-here-hub-servers", "hub_user": "system:serviceaccount:labs:hub" })
+    );
     ensure!(wide.get("Role", "hub").is_err());
     // Executors: the hub gives a role out without having it, and only that one.
     let executors = helm.render(&["executors"], &[])?;
@@ -138,13 +196,9 @@ fn rights_are_those_that_the_driver_is_held_to_where_they_are_needed() -> Result
         "accounts where servers are, no others"
     );
     let each = helm.render(&["executors"], &["--set", "hub.config.spawner.kubernetes.enable_user_namespaces=true"])?;
-    assert_eq!(rules(&each, "ClusterRole", "labs-here-hub")?, joined(&["servers", "accounts", "namespaces"]));
-    let binds = json!({
-        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
-        "resourceNames": ["labs-here-executors"], "verbs": ["bind"],
-    });
+    assert_eq!(rules(&each, "ClusterRole", "labs-here-hub-servers")?, joined(&["servers", "accounts", "policies"]));
     let mut expected = joined(&["executors"]);
-    expected.as_array_mut().context("rules")?.push(binds);
+    expected.as_array_mut().context("rules")?.push(bind("labs-here-executors"));
     assert_eq!(rules(&executors, "ClusterRole", "labs-here-hub-executors")?, expected);
     let of_labs: Value = serde_json::from_str(&fs::read_to_string(file("deploy/helm/files/executors.json"))?)?;
     let given = rules(&executors, "ClusterRole", "labs-here-executors")?;

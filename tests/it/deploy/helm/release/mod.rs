@@ -15,7 +15,9 @@ use super::super::{docker, file, run};
 use super::Helm;
 use super::accepted::version;
 
+mod certificate;
 mod one;
+mod secured;
 mod services;
 mod several;
 

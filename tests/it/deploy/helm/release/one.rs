@@ -1,15 +1,18 @@
 //! One hub on a volume: installed, used, upgraded.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tests::kubernetes::{Cluster, kubeconfig};
-use tests::{need, place};
+use tests::{need, place, until};
 
 use super::super::super::{base, hub, run};
 use super::super::helm;
 use super::{PASSWORD, Release};
+
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_is_installed_and_upgraded_while_people_work() -> Result<()> {
@@ -61,7 +64,10 @@ async fn a_release_is_installed_and_upgraded_while_people_work() -> Result<()> {
     ensure!(never.contains("not all images were there within 2 seconds") && never.contains("another"), "{never}");
 
     // Another configuration: hub and proxies are replaced, the server and who is logged in are not, and no secret is new.
-    release.upgrade(&["--set", "hub.config.pages.name=Observatory", "--set", "proxy.config.hsts_max_age=1"])?;
+    // Of one image only the hub knows.
+    let known = "hub.config.spawner.kubernetes.image_puller.extra_images[0]=kube-cluster-pause:local";
+    let other = ["--set", "hub.config.pages.name=Observatory", "--set", "proxy.config.hsts_max_age=1", "--set", known];
+    release.upgrade(&other)?;
     assert_eq!(cluster.kubectl(&secret)?, before);
     let others = release.proxies()?;
     ensure!(others.len() == 2 && others.iter().all(|proxy| !proxies.contains(proxy)), "{others:?} after {proxies:?}");
@@ -71,6 +77,17 @@ async fn a_release_is_installed_and_upgraded_while_people_work() -> Result<()> {
     let said = ada.get("/user/ada/").await?.expect(&[200])?.json()?;
     assert_eq!(said["pid"], pids[0]);
     assert_eq!(cluster.kubectl(&["get", "pod", "jupyter-ada", "-o", "jsonpath={.metadata.uid}"])?, started);
+    let fetched = async || {
+        let images = "jsonpath={.spec.template.spec.containers[*].image}";
+        let images = cluster.kubectl(&["get", "daemonset", "continuous-image-puller", "-o", images])?;
+        Ok((images == format!("{lab}:latest kube-cluster-pause:local")).then_some(()))
+    };
+    until("the images that the hub says", SOON, fetched).await.with_context(|| release.state())?;
+    // Helm changes what else it changes, and leaves them.
+    release.upgrade(
+        &[&other[..], &["--set", "prePuller.annotations.a=b", "--set", "prePuller.hook.enabled=false"]].concat(),
+    )?;
+    ensure!(fetched().await?.is_some(), "{}", release.state());
     ada.stop_server("ada").await.with_context(|| release.state())?;
 
     // The release goes; what nobody could make again stays.
