@@ -56,7 +56,7 @@ impl NewEvent {
 /// Records events of a start with what they tell of.
 pub(crate) async fn append(tx: &mut Tx, generation: Generation, events: &[NewEvent]) -> Result<()> {
     for event in events {
-        tx.execute(INSERT, event.values(generation)).await?;
+        tx.rows(INSERT, event.values(generation)).await?;
     }
     Ok(())
 }
