@@ -65,7 +65,7 @@ mod workers;
 
 pub use cookies::CookieFirewall;
 pub use hand_over::Sockets;
-pub use options::{Cidr, HubLink, Limits, Options};
+pub use options::{Cidr, Front, HubLink, Limits, Options};
 pub use reload::Reload;
 pub use server::Proxy;
 

@@ -32,7 +32,7 @@ use crate::{
     headers::Origin,
     http2,
     keep_alive::Between,
-    options::Limits,
+    options::{Front, Limits},
     proxy_protocol,
     relay::{self, Client},
     rewound::Rewound,
@@ -196,16 +196,21 @@ pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
 /// Whom a load balancer speaks for, where one is expected. None ends the connection.
 async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Option<Client> {
     let shared = &client.shared;
-    let Stream::Tcp(socket) = stream else { return Some(client) };
-    if !shared.proxy_protocol_from.iter().any(|network| network.contains(peer)) {
+    let at_unix = matches!(stream, Stream::Unix(_));
+    let expected = shared.proxy_protocol_from.iter().any(|front| match front {
+        Front::Network(network) => !at_unix && network.contains(peer),
+        Front::Unix => at_unix,
+    });
+    if !expected {
         return Some(client);
     }
     let patience = shared.limits().proxy_header;
-    let receiving = tokio::time::timeout(patience, proxy_protocol::receive(socket));
+    let receiving = tokio::time::timeout(patience, proxy_protocol::receive(stream));
     let problem = match shared.drain.until(receiving).await? {
         Ok(Ok(header)) => {
             if let Some(source) = header.source {
-                client.origin = origin(shared, source.ip(), header.tls || shared.secure.is_some());
+                let tls = header.tls || (shared.secure.is_some() && !at_unix);
+                client.origin = origin(shared, source.ip(), tls);
                 client.peer = Some(source.ip());
             }
             return Some(client);

@@ -52,8 +52,8 @@ pub struct Options {
     pub program: Option<String>,
     /// Networks whose `X-Forwarded-*` headers are believed; from others they are replaced.
     pub trusted_proxies: Vec<Cidr>,
-    /// Networks of load balancers: each of their connections begins with a header of the PROXY protocol.
-    pub proxy_protocol_from: Vec<Cidr>,
+    /// Load balancers, each of whose connections begins with a header of the PROXY protocol.
+    pub proxy_protocol_from: Vec<Front>,
     /// A PEM file of authorities to believe, beside those of this machine, when an upstream speaks TLS.
     pub client_ca: Option<PathBuf>,
     /// A PEM file of the only authorities to believe of the hub, when it speaks TLS: for the default target and routes that
@@ -282,6 +282,23 @@ impl FromStr for Cidr {
 #[error("{0:?} is not a network such as 10.0.0.0/8 or 2001:db8::/32")]
 pub struct CidrError(String);
 
+/// Where load balancers are: a network, or `unix:` for whoever comes to a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Front {
+    /// Whoever comes from there.
+    Network(Cidr),
+    /// Whoever comes to a unix socket.
+    Unix,
+}
+
+impl FromStr for Front {
+    type Err = CidrError;
+
+    fn from_str(text: &str) -> Result<Self, CidrError> {
+        if text == "unix:" { Ok(Self::Unix) } else { text.parse().map(Self::Network) }
+    }
+}
+
 fn bits(address: IpAddr) -> u128 {
     let address: Ipv6Addr = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -316,8 +333,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_network_is_refused() {
-        for text in ["", "10.0.0.0/33", "host", "10.0.0.0/x", "::/129", "/8"] {
-            assert!(text.parse::<Cidr>().is_err(), "{text}");
+        for text in ["", "10.0.0.0/33", "host", "10.0.0.0/x", "::/129", "/8", "unix:/run/door.sock"] {
+            assert!(text.parse::<Cidr>().is_err() && text.parse::<Front>().is_err(), "{text}");
         }
     }
 }

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::{RecvFlags, recv};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::UnixStream,
     time::Sleep,
 };
@@ -40,6 +41,12 @@ impl PatientSocket {
     /// Reads what is there.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.try_read(buffer)
+    }
+
+    /// Waits for bytes and leaves them to be read.
+    pub(crate) async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let socket = &self.socket;
+        socket.async_io(Interest::READABLE, || Ok(recv(socket, &mut *buffer, RecvFlags::PEEK)?.0)).await
     }
 
     pub(crate) fn bound_stall(&mut self, time: Duration) {

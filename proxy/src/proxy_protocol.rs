@@ -9,7 +9,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio::io::AsyncReadExt;
+
+use crate::stream::Stream;
 
 /// What version 2 begins with; no request does.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -152,7 +154,7 @@ fn says_tls(mut fields: &[u8]) -> Result<bool, Malformed> {
 }
 
 /// Takes the header off a connection, and nothing else.
-pub(crate) async fn receive(socket: &mut TcpStream) -> io::Result<Header> {
+pub(crate) async fn receive(socket: &mut Stream) -> io::Result<Header> {
     let mut bytes = vec![0; MOST];
     let mut taken = 0;
     loop {

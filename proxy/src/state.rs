@@ -21,7 +21,7 @@ use crate::{
     chp::Chp,
     cookies::CookieFirewall,
     metrics::Meter,
-    options::{Cidr, Limits},
+    options::{Cidr, Front, Limits},
     path::prefix_key,
     room::Room,
     route::Route,
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) limits: ArcSwap<Limits>,
     pub(crate) trusted: Vec<Cidr>,
     /// Who says whose connection it passes on.
-    pub(crate) proxy_protocol_from: Vec<Cidr>,
+    pub(crate) proxy_protocol_from: Vec<Front>,
     /// Whom to believe among upstreams that speak TLS.
     pub(crate) trust: Trust,
     /// Whom to believe where the hub answers.

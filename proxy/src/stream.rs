@@ -67,6 +67,15 @@ impl Stream {
         read.is_err_and(|problem| problem.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Waits for bytes of the peer and leaves them to be read; none at its end. For sockets just accepted.
+    pub(crate) async fn peek(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.peek(buffer).await,
+            Self::Unix(socket) => socket.peek(buffer).await,
+            Self::Piped(_) | Self::Tls(_) | Self::Shared(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Has a peer cut that does not take what is sent to it. Silence of both sides is no matter.
     pub(crate) fn bound_stall(&mut self, time: Duration) {
         match self {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use specola_proxy::chp::Listen;
 use specola_proxy::secure::CertificateFiles;
-use specola_proxy::{Cidr, CookieFirewall, HubLink, Limits, Options};
+use specola_proxy::{Cidr, CookieFirewall, Front, HubLink, Limits, Options};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -50,9 +50,10 @@ pub struct Proxy {
     /// A network whose X-Forwarded headers are believed; may be given several times.
     #[arg(long, value_name = "NETWORK")]
     trusted_proxy: Vec<Cidr>,
-    /// A network of load balancers whose connections begin with a header of the PROXY protocol; may be given several times.
+    /// A network of load balancers whose connections begin with a header of the PROXY protocol, or `unix:` for those that
+    /// come to a unix socket; may be given several times.
     #[arg(long, value_name = "NETWORK")]
-    proxy_protocol_from: Vec<Cidr>,
+    proxy_protocol_from: Vec<Front>,
     /// A file of certificate authorities (PEM) to believe, beside those of this machine, when a server or service
     /// speaks https.
     #[arg(long, value_name = "FILE")]

@@ -40,7 +40,7 @@ pub struct ProxyConfig {
     /// How long a server may take to answer the handshake of a websocket.
     pub websocket_handshake_timeout: Seconds,
     /// How many connections one address may have at once; 0 is no limit. Addresses of version 6 count by network (/64),
-    /// those in `trusted_downstream_ips` and who comes to `listen_socket` not at all.
+    /// those in `trusted_downstream_ips` and who comes to `listen_socket` without the PROXY protocol not at all.
     pub connections_per_address: usize,
     /// How many new connections a second one address may open; 0 is no limit. More are closed. Addresses count as for
     /// `connections_per_address`.
@@ -96,8 +96,9 @@ pub struct ProxyConfig {
     /// A unix socket to listen on as well, in plain HTTP, for a program in front on the same machine.
     #[schemars(extend("format" = "path"))]
     pub listen_socket: Option<PathBuf>,
-    /// Networks of load balancers that speak the PROXY protocol (version 1 or 2), such as `["10.0.0.0/24"]`: each of their
-    /// connections has to begin with its header, which says who the client is. Everybody else is an ordinary client.
+    /// Networks of load balancers that speak the PROXY protocol (version 1 or 2), such as `["10.0.0.0/24"]`, and `"unix:"`
+    /// for who comes to `listen_socket`: each of their connections has to begin with its header, which says who the client
+    /// is. Everybody else is an ordinary client.
     pub proxy_protocol_from: Vec<String>,
     /// A file of certificate authorities (PEM) that proxy and hub believe, beside those of this machine, when a service
     /// has an `https` address.
@@ -340,10 +341,10 @@ pub(super) fn validate(config: &Config, blame: &mut impl FnMut(&str, &str, &str)
         super::validate::positive(&format!("proxy.{key}"), time, blame);
     }
     for (index, network) in proxy.proxy_protocol_from.iter().enumerate() {
-        if network.parse::<specola_proxy::Cidr>().is_err() {
+        if network.parse::<specola_proxy::Front>().is_err() {
             blame(
                 &format!("proxy.proxy_protocol_from[{index}]"),
-                "has to be a network or an address, such as \"10.0.0.0/24\"",
+                "has to be a network or an address, such as \"10.0.0.0/24\", or \"unix:\"",
                 "",
             );
         }

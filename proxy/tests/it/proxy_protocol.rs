@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use specola_proxy::Options;
+use specola_proxy::{Options, chp::Listen};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -103,6 +107,52 @@ async fn item_27_from_others_a_header_is_nothing() {
 }
 
 #[tokio::test]
+async fn item_27_at_a_unix_socket_too() {
+    let upstream = Upstream::named("x").await;
+    let folder = tempfile::tempdir().unwrap();
+    let v1 = b"PROXY TCP4 203.0.113.7 192.0.2.2 4711 80\r\n".to_vec();
+    // Its list, a header at the socket, and whom the server is told of.
+    for (number, (from, header, seen)) in [
+        ("unix:", v1.clone(), Some(("203.0.113.7", "http"))),
+        ("unix:", with_tls(), Some(("203.0.113.9", "https"))),
+        ("unix:", binary(0x20, &[]), Some(("127.0.0.1", "http"))),
+        ("unix:", Vec::new(), None),
+        // The address that a unix socket counts as is that of the port alone.
+        ("127.0.0.1", v1, None),
+        ("127.0.0.1", Vec::new(), Some(("127.0.0.1", "http"))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let door = folder.path().join(format!("{number}.sock"));
+        let authority = Authority::new();
+        let world = behind(&upstream, from, |options| {
+            options.doors = vec![Listen::Unix(door.clone())];
+            // TLS is spoken at the port alone.
+            options.tls = Some(files(vec![authority.sign("one", &["hub.example"])]));
+        })
+        .await;
+        let before = upstream.seen().len();
+        let mut browser = UnixStream::connect(&door).await.unwrap();
+        for byte in &header {
+            browser.write_all(&[*byte]).await.unwrap();
+        }
+        let last = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        browser.write_all(last.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // Whoever is turned away with bytes unread sees a reset.
+        let _ = browser.read_to_string(&mut answer).await;
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), seen.is_some(), "{from} {header:?}: {answer}");
+        assert_eq!(upstream.seen().len() - before, usize::from(seen.is_some()), "{from} {header:?}");
+        if let Some((address, proto)) = seen {
+            assert_eq!(upstream.last().all("x-forwarded-for"), [address]);
+            assert_eq!(upstream.last().all("x-forwarded-proto"), [proto]);
+        }
+        drop(world);
+    }
+}
+
+#[tokio::test]
 async fn item_27_the_header_comes_before_tls() {
     let upstream = Upstream::named("x").await;
     let authority = Authority::new();
@@ -112,7 +162,6 @@ async fn item_27_the_header_comes_before_tls() {
     let mut raw = Raw::connect(world.address).await;
     raw.send("PROXY TCP4 203.0.113.7 192.0.2.2 4711 443\r\n").await;
     let mut stream = shake_over(&connector, raw.stream, "hub.example").await.unwrap();
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     stream.write_all(b"GET / HTTP/1.1\r\nHost: hub.example\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
