@@ -95,8 +95,12 @@ impl Drop for Visit {
 /// How their connections are served.
 pub(crate) fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_read.min(HEAD));
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time(limits));
     builder
+}
+
+fn head_time(limits: &Limits) -> Duration {
+    limits.header_read.min(HEAD)
 }
 
 /// Answers one request on each connection, until the drain.
@@ -130,6 +134,13 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_has_five_seconds_or_less() {
+        let limits = |seconds| Limits { header_read: Duration::from_secs(seconds), ..Limits::default() };
+        assert_eq!(head_time(&Limits::default()), HEAD);
+        assert_eq!((head_time(&limits(60)), head_time(&limits(2))), (HEAD, Duration::from_secs(2)));
+    }
 
     #[tokio::test]
     async fn who_has_been_silent_for_longest_leaves_first() {

@@ -2,12 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use specola_proxy::{HubLink, secure::Redirect};
-use tokio::{io::AsyncWriteExt, net::UnixStream};
+use specola_proxy::{HubLink, Options, secure::Redirect};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
 
 use crate::{
     chp,
-    client::{Raw, ask, get},
+    client::{DEADLINE, Raw, ask, get},
     link::status,
     secure::{Authority, files},
     world::{World, world, world_with},
@@ -17,6 +20,10 @@ use crate::{
 const MANY: usize = 600;
 
 async fn side() -> World {
+    side_with(|_| {}).await
+}
+
+async fn side_with(adjust: impl FnOnce(&mut Options)) -> World {
     let authority = Authority::new();
     let mut tls = files(vec![authority.sign("one", &["hub.example"])]);
     tls.redirect = Some(Redirect { listen: "127.0.0.1:0".parse().unwrap(), port: None });
@@ -25,6 +32,7 @@ async fn side() -> World {
         options.tls = Some(tls);
         options.chp = Some(chp::plain());
         options.limits.upload_idle = Duration::from_millis(100);
+        adjust(options);
     })
     .await
 }
@@ -63,8 +71,30 @@ async fn silent_connections_to_the_admin_socket_keep_nobody_out() {
         let _ = stream.write_all(b"GET /status HTTP/1.1\r\n").await;
         held.push(stream);
     }
-    let status = tokio::time::timeout(crate::client::DEADLINE, status(&world)).await;
+    let status = tokio::time::timeout(DEADLINE, status(&world)).await;
     assert_eq!(status.expect("an answer").pid, std::process::id());
+}
+
+#[tokio::test]
+async fn half_a_head_is_cut_at_each_of_the_small_servers() {
+    let short = Duration::from_millis(100);
+    let world = side_with(|options| options.limits.header_read = short).await;
+    for address in [world.api[0], world.metrics.unwrap(), world.redirect.unwrap()] {
+        for begun in ["", "GET / HTTP/1.1\r\nHost: a\r\nX: "] {
+            let mut raw = Raw::connect(address).await;
+            raw.send(begun).await;
+            assert_eq!(raw.rest().await, b"", "{address} {begun}");
+        }
+    }
+    // One that asks on and on has the same time for each head.
+    let mut raw = Raw::connect(world.api[0]).await;
+    raw.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.1\r\n").await;
+    assert_eq!(raw.answer().await.status, 404);
+    assert_eq!(raw.rest().await, b"");
+    let mut stream = UnixStream::connect(world.admin()).await.unwrap();
+    stream.write_all(b"GET /status HTTP/1.1\r\n").await.unwrap();
+    let ended = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await;
+    assert_eq!(ended.expect("it is closed").unwrap(), 0);
 }
 
 #[tokio::test]
