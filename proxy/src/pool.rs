@@ -109,22 +109,14 @@ impl Pool {
     /// The youngest connection that is ready for a request, of this worker if there is one.
     pub(crate) fn take(&self) -> Option<Lease> {
         let mut inside = lock(&self.inside);
-        let (here, mut abroad) = (workers::here(), None);
-        let mut at = inside.idle.len();
-        while at > 0 {
-            at -= 1;
-            let idle = inside.idle.get(at)?;
-            if idle.connection.sender.is_closed() {
-                inside.idle.remove(at);
-                abroad = abroad.map(|abroad: usize| abroad - 1);
-            } else if idle.connection.sender.is_ready() {
-                if idle.connection.home == here {
-                    return Some(inside.idle.remove(at).connection);
-                }
-                abroad = abroad.or(Some(at));
-            }
+        let here = workers::here();
+        let is_ready = |idle: &Idle<Lease>| idle.connection.sender.is_ready();
+        let of_here = inside.idle.iter().rposition(|idle| idle.connection.home == here && is_ready(idle));
+        let at = of_here.or_else(|| inside.idle.iter().rposition(is_ready));
+        if at.is_none() {
+            inside.idle.retain(|idle| !idle.connection.sender.is_closed());
         }
-        abroad.map(|at| inside.idle.remove(at).connection)
+        at.map(|at| inside.idle.remove(at).connection)
     }
 
     /// The youngest line, of this worker if there is one.
