@@ -48,7 +48,8 @@ impl Rewrite {
         let path = if self.include_prefix { whole.path() } else { without_prefix(whole.path(), prefix) };
         let path = match self.prepend_path {
             true if !target.base.is_empty() => {
-                format!("{}/{}", target.base.trim_end_matches('/'), path.trim_start_matches('/'))
+                let slash = if path.starts_with('/') { "" } else { "/" };
+                format!("{}{slash}{path}", target.base.trim_end_matches('/'))
             }
             _ => path.to_owned(),
         };
@@ -76,28 +77,48 @@ impl Rewrite {
         if !moved || (!self.auto_rewrite && self.protocol_rewrite.is_none()) {
             return;
         }
-        let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()?.parse::<Uri>().ok()) else {
+        let Some(location) = headers.get(LOCATION).and_then(|value| Location::of(value.as_bytes())) else { return };
+        let own = if target.tls { "https" } else { "http" };
+        if !bare(location.authority, location.scheme).eq_ignore_ascii_case(bare(&target.authority, own)) {
             return;
-        };
-        if location.authority().is_none_or(|authority| !authority.as_str().eq_ignore_ascii_case(&target.authority)) {
-            return;
         }
-        let mut parts = location.into_parts();
-        if self.auto_rewrite {
-            match host.parse() {
-                Ok(host) => parts.authority = Some(host),
-                Err(_) => return,
-            }
-        }
-        if let Some(Ok(scheme)) = self.protocol_rewrite.as_ref().map(|scheme| scheme.parse()) {
-            parts.scheme = Some(scheme);
-        }
-        if let Ok(uri) = Uri::from_parts(parts)
-            && let Ok(value) = HeaderValue::from_str(&uri.to_string())
-        {
+        let scheme = self.protocol_rewrite.as_deref().unwrap_or(location.scheme);
+        let authority = if self.auto_rewrite { host } else { location.authority };
+        let slash = if location.rest.starts_with(b"/") { "" } else { "/" };
+        let head = format!("{scheme}://{}{authority}{slash}", location.user);
+        if let Ok(value) = HeaderValue::from_bytes(&[head.as_bytes(), location.rest].concat()) {
             headers.insert(LOCATION, value);
         }
     }
+}
+
+/// A whole address, as it stands.
+struct Location<'a> {
+    scheme: &'a str,
+    /// With the `@` behind it.
+    user: &'a str,
+    authority: &'a str,
+    /// Path, query and fragment.
+    rest: &'a [u8],
+}
+
+impl<'a> Location<'a> {
+    fn of(text: &'a [u8]) -> Option<Self> {
+        let end = text.windows(3).position(|three| three == b"://")?;
+        let (scheme, after) = (text.get(..end)?, text.get(end + 3..)?);
+        let end = after.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(after.len());
+        let (authority, rest) = after.split_at(end);
+        let authority = std::str::from_utf8(authority).ok()?;
+        let (user, authority) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+        let scheme = std::str::from_utf8(scheme).ok()?;
+        Some(Self { scheme, user, authority, rest })
+    }
+}
+
+/// Without the port of the scheme.
+fn bare<'a>(authority: &'a str, scheme: &str) -> &'a str {
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    authority.strip_suffix(port).unwrap_or(authority)
 }
 
 /// A raw path without as many segments as the prefix has.
@@ -138,6 +159,8 @@ mod tests {
             (false, false, "http://h", "/", "/x/y", "/x/y"),
             (false, false, "http://h", "ex.com/sub/", "/sub/x", "/x"),
             (true, true, "http://h/?z=1", "/", "/x?q=1", "/x?z=1&q=1"),
+            (true, true, "http://h/foo/", "/", "//x//y", "/foo//x//y"),
+            (true, true, "http://h/foo/", "/", "*", "/foo/*"),
         ];
         for (prepend, include, target, prefix, asked, expected) in cases {
             let target = Target::with_path(target).unwrap();
@@ -148,16 +171,29 @@ mod tests {
 
     #[test]
     fn only_the_location_of_the_target_is_changed() {
-        let target = Target::with_path("http://backend.example:8080/").unwrap();
+        const TARGET: &str = "http://backend.example:8080/";
         let cases = [
-            ("http://backend.example:8080/x?y", "https://hub.example/x?y"),
-            ("http://other.example/x", "http://other.example/x"),
-            ("/x", "/x"),
+            (TARGET, "http://backend.example:8080/x?y", "https://hub.example/x?y"),
+            (TARGET, "http://Backend.example:8080", "https://hub.example/"),
+            (TARGET, "http://backend.example:8080/x?y#/z", "https://hub.example/x?y#/z"),
+            (TARGET, "http://backend.example:8080#z", "https://hub.example/#z"),
+            (TARGET, "http://backend.example:8080/a b/\u{e9}", "https://hub.example/a b/\u{e9}"),
+            (TARGET, "http://me@backend.example:8080/x", "https://me@hub.example/x"),
+            (TARGET, "http://other.example/x", "http://other.example/x"),
+            (TARGET, "http://backend.example:8080@other.example/x", "http://backend.example:8080@other.example/x"),
+            (TARGET, "http://backend.example:8080.other.example/x", "http://backend.example:8080.other.example/x"),
+            (TARGET, "http://other.example/://backend.example:8080/", "http://other.example/://backend.example:8080/"),
+            (TARGET, "//backend.example:8080/x", "//backend.example:8080/x"),
+            (TARGET, "/x", "/x"),
+            ("http://backend.example", "http://backend.example:80/x", "https://hub.example/x"),
+            ("https://backend.example:443", "https://backend.example/x", "https://hub.example/x"),
         ];
-        for (told, expected) in cases {
-            let mut headers: HeaderMap = [(LOCATION, HeaderValue::from_str(told).unwrap())].into_iter().collect();
+        for (target, told, expected) in cases {
+            let target = Target::with_path(target).unwrap();
+            let mut headers: HeaderMap =
+                [(LOCATION, HeaderValue::from_bytes(told.as_bytes()).unwrap())].into_iter().collect();
             rewrite(true, true).location(StatusCode::FOUND, &mut headers, &target, "hub.example");
-            assert_eq!(headers.get(LOCATION).unwrap(), expected);
+            assert_eq!(headers.get(LOCATION).unwrap().as_bytes(), expected.as_bytes());
         }
     }
 }
