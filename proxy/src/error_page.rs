@@ -2,17 +2,19 @@
 
 use std::{fmt::Write, io, sync::Arc, time::Duration};
 
+use anyhow::anyhow;
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    response,
 };
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     body::{Download, Exchange, Upload},
-    chp, dial,
+    chp, dial, relay,
     rewound::Rewound,
     route::Route,
     state::Shared,
@@ -87,7 +89,7 @@ pub(crate) fn own(fault: Fault, api: bool) -> Response<Download> {
 /// The hub's page with our status when the hub has one in time, else our own.
 pub(crate) async fn told(shared: &Arc<Shared>, fault: Fault, asked: &Asked) -> Response<Download> {
     if let Some(chp) = &shared.chp {
-        return Box::pin(chp::error::page(shared, &chp.options, fault, asked)).await;
+        return Box::pin(chp::error::page(shared, chp, fault, asked)).await;
     }
     if asked.api() || asked.method == Method::HEAD {
         return own(fault, asked.api());
@@ -97,40 +99,59 @@ pub(crate) async fn told(shared: &Arc<Shared>, fault: Fault, asked: &Asked) -> R
     drop(routes);
     let Some(hub) = hub else { return own(fault, false) };
     let patience = shared.limits().error_page;
-    match tokio::time::timeout(patience, fetch(shared, &hub, fault.status, asked.url())).await {
+    match tokio::time::timeout(patience, of_hub(shared, &hub, fault.status, asked.url())).await {
         Ok(Some(page)) => page,
         _ => own(fault, false),
     }
 }
 
 /// As configurable-http-proxy with `--error-target`: `GET {hub}/error/503?url=…`, our status, its page.
-async fn fetch(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: &str) -> Option<Response<Download>> {
+async fn of_hub(shared: &Arc<Shared>, hub: &Arc<Route>, status: StatusCode, url: &str) -> Option<Response<Download>> {
     let prefix = hub.prefix();
     let base = if prefix.starts_with('/') { prefix.trim_end_matches('/') } else { "" };
     let base = if base.ends_with("/hub") { base.to_owned() } else { format!("{base}/hub") };
     let url = utf8_percent_encode(url, NON_ALPHANUMERIC);
-    let request = Request::get(format!("{base}/error/{}?url={url}", status.as_u16()))
-        .header(HOST, &hub.target().authority)
-        .body(Upload::Empty)
-        .ok()?;
-    let stream = Rewound::new(dial::open(shared, hub).await.ok()?, Bytes::new());
-    let lease = dial::drive(shared, hub, stream).await.ok()?;
-    // In an exchange, so that the connection is cut when time is over.
-    let route = Arc::clone(hub);
-    let mut exchange = Exchange { route, lease: None, uploaded: None, counts: false, silence: None, _turn: None };
-    let answer = exchange.lease.insert(lease).sender.send_request(request).await.ok()?;
-    if !answer.status().is_success() && answer.status() != status {
+    let (parts, body) = fetch(shared, hub, format!("{base}/error/{}?url={url}", status.as_u16())).await.ok()?;
+    if !parts.status.is_success() && parts.status != status {
         return None;
     }
-    let (parts, body) = answer.into_parts();
-    let most = shared.limits().error_page_bytes;
-    let body = Limited::new(body, most).collect().await.ok()?.to_bytes();
     let kind = parts.headers.get(CONTENT_TYPE)?.clone();
+    Some(passed_on(status, kind, &parts, body))
+}
+
+/// Asks the server of a route, over a connection that is kept, as those for requests are: faults may come in floods.
+pub(crate) async fn fetch(
+    shared: &Arc<Shared>,
+    route: &Arc<Route>,
+    url: String,
+) -> anyhow::Result<(response::Parts, Bytes)> {
+    let request = Request::get(url).header(HOST, &route.target().authority).body(Upload::Empty)?;
+    let lease = match relay::idle(shared, route).await.map_err(|fault| anyhow!(fault.text))? {
+        Some(lease) => lease,
+        None => dial::drive(shared, route, Rewound::new(dial::open(shared, route).await?, Bytes::new())).await?,
+    };
+    // In an exchange, so that the connection is cut when time is over.
+    let route = Arc::clone(route);
+    let mut exchange = Exchange { route, lease: None, uploaded: None, counts: false, silence: None, _turn: None };
+    let (parts, body) = exchange.lease.insert(lease).sender.send_request(request).await?.into_parts();
+    let body =
+        Limited::new(body, shared.limits().error_page_bytes).collect().await.map_err(anyhow::Error::from_boxed)?;
+    exchange.finish();
+    Ok((parts, body.to_bytes()))
+}
+
+/// A page of somebody else, with our status.
+pub(crate) fn passed_on(
+    status: StatusCode,
+    kind: HeaderValue,
+    parts: &response::Parts,
+    body: Bytes,
+) -> Response<Download> {
     let mut page = dressed(status, kind, Download::own(body));
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING) {
         page.headers_mut().insert(CONTENT_ENCODING, encoding.clone());
     }
-    Some(page)
+    page
 }
 
 pub(crate) fn dressed(status: StatusCode, kind: HeaderValue, body: Download) -> Response<Download> {

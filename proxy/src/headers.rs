@@ -8,6 +8,8 @@ use http::{
 };
 use hyper::body::SizeHint;
 
+use crate::target::Target;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -255,6 +257,15 @@ pub(crate) fn port_of(host: &[u8]) -> Option<&[u8]> {
     let colon = host.iter().rposition(|&byte| byte == b':')?;
     let port = host.get(colon + 1..)?;
     (!port.is_empty() && port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(port)
+}
+
+/// HTTP/1.1 wants a host, and older clients name none.
+pub(crate) fn name_host(headers: &mut HeaderMap, target: &Target) {
+    if !headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(&target.authority)
+    {
+        headers.insert(HOST, host);
+    }
 }
 
 /// The one host of a request: exactly one `Host`, made of characters that a host may have.

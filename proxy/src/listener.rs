@@ -193,15 +193,19 @@ pub(crate) async fn serve_alone(shared: Arc<Shared>, stream: Stream) {
     serve(builder, Client::new(shared, origin, Some(peer)), stream, peer).await;
 }
 
+/// Whether a connection is of a load balancer that speaks the PROXY protocol.
+pub(crate) fn has_front(shared: &Shared, stream: &Stream, peer: IpAddr) -> bool {
+    let at_unix = matches!(stream, Stream::Unix(_));
+    shared.proxy_protocol_from.iter().any(|front| match front {
+        Front::Network(network) => !at_unix && network.contains(peer),
+        Front::Unix => at_unix,
+    })
+}
+
 /// Whom a load balancer speaks for, where one is expected. None ends the connection.
 async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Option<Client> {
     let shared = &client.shared;
-    let at_unix = matches!(stream, Stream::Unix(_));
-    let expected = shared.proxy_protocol_from.iter().any(|front| match front {
-        Front::Network(network) => !at_unix && network.contains(peer),
-        Front::Unix => at_unix,
-    });
-    if !expected {
+    if !has_front(shared, stream, peer) {
         return Some(client);
     }
     let patience = shared.limits().proxy_header;
@@ -209,7 +213,7 @@ async fn introduced(mut client: Client, stream: &mut Stream, peer: IpAddr) -> Op
     let problem = match shared.drain.until(receiving).await? {
         Ok(Ok(header)) => {
             if let Some(source) = header.source {
-                let tls = header.tls || (shared.secure.is_some() && !at_unix);
+                let tls = header.tls || (shared.secure.is_some() && !matches!(stream, Stream::Unix(_)));
                 client.origin = origin(shared, source.ip(), tls);
                 client.peer = Some(source.ip());
             }

@@ -19,7 +19,7 @@ use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::{activity::lock, chp::Door, options::Limits, state::Shared, stop::Stop};
+use crate::{activity::lock, chp::Door, listener, options::Limits, proxy_protocol, state::Shared, stop::Stop};
 
 /// For the head of a request, also the longest idle wait between requests.
 const HEAD: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ where
     let lobby = Lobby::new(size);
     let accepting = async {
         loop {
-            let Some((stream, _)) = door.next().await else { continue };
+            let Some((mut stream, peer)) = door.next().await else { continue };
             let (visit, answer) = (Arc::new(lobby.enter()), answer.clone());
             let asking = Arc::clone(&visit);
             let service = service_fn(move |request| {
@@ -120,7 +120,16 @@ where
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut builder = builder(&shared.limits());
-            let connection = builder.keep_alive(false).serve_connection(TokioIo::new(stream), service);
+            builder.keep_alive(false);
+            let context = Arc::clone(&shared);
+            let connection = async move {
+                if listener::has_front(&context, &stream, peer) {
+                    // Nothing here depends on it, and who says nothing of the kind is heard as well.
+                    let receiving = proxy_protocol::receive(&mut stream);
+                    let _ = tokio::time::timeout(context.limits().proxy_header, receiving).await;
+                }
+                builder.serve_connection(TokioIo::new(stream), service).await
+            };
             let drain = Arc::clone(&shared.drain);
             shared.tasks.spawn(async move {
                 // Whoever asks sees a broken connection by itself.

@@ -278,6 +278,7 @@ async fn forward(
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let origin = sibling::origin(&client.origin, &parts.extensions);
     let trailers = headers::clean_request(&mut parts.headers, &origin, size).map_err(refused_head)?;
+    headers::name_host(&mut parts.headers, route.target());
     guard_cookies(shared, &route, &mut parts.headers);
     sibling::show(shared, &route, &mut parts.headers);
     if let Some(chp) = &shared.chp {
@@ -382,7 +383,7 @@ async fn send(
 }
 
 /// A connection that waits for a request.
-async fn idle(shared: &Shared, route: &Route) -> Result<Option<Lease>, Fault> {
+pub(crate) async fn idle(shared: &Shared, route: &Route) -> Result<Option<Lease>, Fault> {
     if let Some(lease) = route.take_idle() {
         return Ok(Some(lease));
     }

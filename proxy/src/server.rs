@@ -98,6 +98,7 @@ impl Proxy {
             HubLink::None => None,
             _ => Some(wire::proof(&options.token).parse().context("the proof of a proxy")?),
         };
+        let chp = options.chp.clone().map(|chp| Chp::new(chp, &ledger, options.limits.pool_size)).transpose()?;
         let shared = Arc::new(Shared {
             identity: options.identity,
             site: options.site,
@@ -108,7 +109,7 @@ impl Proxy {
             trust_of_hub,
             secure,
             mark: options.mark,
-            chp: options.chp.clone().map(Chp::new),
+            chp,
             routes: ArcSwap::from_pointee(Routes::default()),
             fallback: fallback.map(Arc::new),
             ledger,
@@ -308,7 +309,8 @@ async fn drain(shared: &Arc<Shared>) {
     shared.drain.cancel();
     close_doors(shared);
     let routes = shared.routes.load_full();
-    let all = || routes.table.iter().chain(shared.fallback.as_ref());
+    let of_errors = shared.chp.as_ref().and_then(|chp| chp.errors.as_ref());
+    let all = || routes.table.iter().chain(shared.fallback.as_ref()).chain(of_errors);
     // Idle connections would keep their drivers alive.
     all().for_each(|route| route.retire());
     shared.tasks.close();

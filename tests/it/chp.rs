@@ -162,6 +162,9 @@ async fn its_command_line_is_that_of_configurable_http_proxy() -> Result<()> {
     session.get("/_chp_healthz").await?.expect(&[200])?;
     session.get("/dead/x?secret=y").await?.expect(&[503])?;
     running.says("error: 503 GET /dead/x connect ECONNREFUSED")?;
+    let mut api = Session::new(&format!("http://127.0.0.1:{api}"))?.authorized("token secret");
+    api.send(Method::POST, "/api/routes/x", Body::Json(json!({"target": "nonsense"}))).await?.expect(&[400])?;
+    running.says("warn: 400 POST /api/routes/x target \"nonsense\" is not http://")?;
     send(running.child.id().cast_signed(), Signal::SIGTERM);
     running.says("warn: Terminated")?;
     ensure!(running.child.wait()?.code() == Some(2));

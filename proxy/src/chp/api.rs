@@ -106,21 +106,25 @@ pub(crate) async fn serve_one(shared: Arc<Shared>, stream: Stream) {
 /// Answers, and says so in the log as configurable-http-proxy does.
 async fn told(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match &shared.chp {
+    let Reply { status, text, is_json } = match &shared.chp {
         Some(chp) => answer(shared, chp, request).await,
         None => reply(StatusCode::NOT_FOUND, ""),
     };
-    let status = response.status().as_u16();
-    shared.meter.api(response.status());
-    match status {
-        500.. => tracing::error!("{status} {method} {path} "),
-        400.. => tracing::warn!("{status} {method} {path} "),
-        _ => tracing::info!("{status} {method} {path} "),
+    shared.meter.api(status);
+    let code = status.as_u16();
+    match code {
+        400.. => tracing::warn!("{code} {method} {path} {}", String::from_utf8_lossy(&text)),
+        _ => tracing::info!("{code} {method} {path} "),
+    }
+    let mut response = Response::new(Full::new(text));
+    *response.status_mut() = status;
+    if is_json {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
 }
 
-async fn answer(shared: &Arc<Shared>, chp: &Chp, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(shared: &Arc<Shared>, chp: &Chp, request: Request<Incoming>) -> Reply {
     let path = request.uri().path();
     let Some(rest) = path.strip_prefix("/api/routes").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
         return reply(StatusCode::NOT_FOUND, "Not Found");
@@ -207,22 +211,11 @@ fn time(route: &Route) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(route.last_activity()).unwrap_or_default()
 }
 
-fn list(shared: &Shared, chp: &Chp, query: Option<&str>) -> Response<Full<Bytes>> {
-    let mut before = None;
-    for pair in query.unwrap_or_default().split('&') {
-        let Some((name, value)) = pair.split_once('=') else { continue };
-        if !matches!(name, "inactiveSince" | "inactive_since") {
-            continue;
-        }
-        let text = percent_decode_str(value).decode_utf8_lossy().into_owned();
-        match parse_time(&text) {
-            Some(time) => before = Some(time),
-            None => {
-                let problem = format!("Invalid datestamp '{text}' must be ISO8601.");
-                return reply(StatusCode::BAD_REQUEST, problem);
-            }
-        }
-    }
+fn list(shared: &Shared, chp: &Chp, query: Option<&str>) -> Reply {
+    let before = match asked_before(query.unwrap_or_default()) {
+        Ok(before) => before,
+        Err(text) => return reply(StatusCode::BAD_REQUEST, format!("Invalid datestamp '{text}' must be ISO8601.")),
+    };
     count(&shared.meter.route_get);
     let routes = shared.routes.load();
     let wanted = routes.table.iter().filter(|route| before.is_none_or(|before| time(route) < before));
@@ -231,18 +224,35 @@ fn list(shared: &Shared, chp: &Chp, query: Option<&str>) -> Response<Full<Bytes>
     object(&Value::Object(all))
 }
 
-fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    // A plus in a query may have become a space on its way.
-    let text = text.trim().replace(' ', "+");
-    if let Ok(time) = DateTime::parse_from_rfc3339(&text) {
-        return Some(time.to_utc());
-    }
-    let local = |form| NaiveDateTime::parse_from_str(&text, form).ok();
-    let day = || NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
-    local("%Y-%m-%dT%H:%M:%S%.f").or_else(|| local("%Y-%m-%dT%H:%M")).or_else(day).map(|time| time.and_utc())
+/// The time that a query names, if it does. Errors: what it names instead.
+fn asked_before(query: &str) -> Result<Option<DateTime<Utc>>, String> {
+    let pairs = || query.split('&').filter_map(|pair| pair.split_once('='));
+    let named = |name| pairs().find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty());
+    let Some(value) = named("inactiveSince").or_else(|| named("inactive_since")) else { return Ok(None) };
+    let text = percent_decode_str(value).decode_utf8_lossy().into_owned();
+    parse_time(&text).map(Some).ok_or(text)
 }
 
-async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Response<Full<Bytes>> {
+/// The forms of ISO 8601 that JavaScript reads, less years of another length; without a zone it is that of Greenwich.
+fn parse_time(text: &str) -> Option<DateTime<Utc>> {
+    let mut text = text.trim().to_owned();
+    // Day and time may be parted by a space, which a query writes as a plus.
+    if text.get(10..11).is_some_and(|between| matches!(between, " " | "+")) {
+        text.replace_range(10..11, "T");
+    }
+    // And a plus may have become a space on its way.
+    let text = text.replace(' ', "+");
+    let zoned = |form| DateTime::parse_from_str(&text, form).ok();
+    let local = |form| NaiveDateTime::parse_from_str(&text, form).ok();
+    let day = |rest| NaiveDate::parse_from_str(&format!("{text}{rest}"), "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+    if let Some(time) = zoned("%Y-%m-%dT%H:%M:%S%.f%#z").or_else(|| zoned("%Y-%m-%dT%H:%M%#z")) {
+        return Some(time.to_utc());
+    }
+    let whole = local("%Y-%m-%dT%H:%M:%S%.f").or_else(|| local("%Y-%m-%dT%H:%M"));
+    whole.or_else(|| ["", "-01", "-01-01"].into_iter().find_map(day)).map(|time| time.and_utc())
+}
+
+async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Reply {
     let mut data = match serde_json::from_slice(body) {
         Ok(Value::Object(data)) => data,
         Ok(_) => return reply(StatusCode::BAD_REQUEST, "Must specify 'target' as string"),
@@ -270,7 +280,7 @@ async fn post(shared: &Arc<Shared>, chp: &Chp, path: &str, body: &[u8]) -> Respo
     reply(StatusCode::CREATED, "")
 }
 
-async fn delete(shared: &Arc<Shared>, chp: &Chp, path: &str) -> Response<Full<Bytes>> {
+async fn delete(shared: &Arc<Shared>, chp: &Chp, path: &str) -> Reply {
     // Routes that are not there count too.
     count(&shared.meter.route_delete);
     if find(shared, chp, path).is_none() {
@@ -303,16 +313,19 @@ pub(crate) fn begin(shared: &Arc<Shared>, default_target: Option<&str>) -> anyho
     Ok(())
 }
 
-fn object(value: &Value) -> Response<Full<Bytes>> {
-    let mut response = reply(StatusCode::OK, value.to_string());
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+/// What is answered. The log has the text of a refusal.
+struct Reply {
+    status: StatusCode,
+    text: Bytes,
+    is_json: bool,
 }
 
-fn reply(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    response
+fn object(value: &Value) -> Reply {
+    Reply { is_json: true, ..reply(StatusCode::OK, value.to_string()) }
+}
+
+fn reply(status: StatusCode, text: impl Into<Bytes>) -> Reply {
+    Reply { status, text: text.into(), is_json: false }
 }
 
 #[cfg(test)]
@@ -344,16 +357,41 @@ mod tests {
 
     #[test]
     fn times_are_read_as_javascript_reads_them() {
-        let times = [
+        for text in [
             "2026-01-02T03:04:05Z",
             "2026-01-02T03:04:05.000Z",
             "2026-01-02T04:04:05+01:00",
             "2026-01-02T04:04:05 01:00",
-        ];
-        for text in times {
+            "2026-01-02T02:04:05-0100",
+            "2026-01-02 03:04:05",
+            "2026-01-02+03:04:05",
+            "2026-01-02 04:04:05.000+01:00",
+            "2026-01-02T03:04:05",
+        ] {
             assert_eq!(parse_time(text).unwrap().to_rfc3339(), "2026-01-02T03:04:05+00:00", "{text}");
         }
-        assert!(parse_time("2026-01-02").is_some());
-        assert!(parse_time("endoftheworld").is_none());
+        for text in ["2026", "2026-01", "2026-01-01", "2026-01-01T00:00", "2026-01-01T00:00Z", "2026-01-01T01:00+01:00"]
+        {
+            assert_eq!(parse_time(text).unwrap().to_rfc3339(), "2026-01-01T00:00:00+00:00", "{text}");
+        }
+        for text in ["endoftheworld", "", "2026-13-01", "2026-02-30", "x".repeat(20).as_str(), "2026-01-0\u{e9}T"] {
+            assert!(parse_time(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_time_that_is_named_counts_and_its_old_name_last() {
+        let day = |day| parse_time(&format!("2026-01-{day}"));
+        for (query, expected) in [
+            ("", Ok(None)),
+            ("inactiveSince", Ok(None)),
+            ("inactiveSince=&x=%zz", Ok(None)),
+            ("inactiveSince=2026-01-01&inactiveSince=2026-01-02", Ok(day("01"))),
+            ("inactive_since=2026-01-02&inactiveSince=2026-01-01", Ok(day("01"))),
+            ("inactiveSince=&inactive_since=2026-01-02", Ok(day("02"))),
+            ("inactive_since=never%20", Err("never ".to_owned())),
+        ] {
+            assert_eq!(asked_before(query), expected, "{query}");
+        }
     }
 }

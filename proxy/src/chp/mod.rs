@@ -8,13 +8,19 @@ mod socket;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use anyhow::Context;
 use http::{HeaderName, HeaderValue};
+use serde_json::Map;
 use tokio::sync::Mutex;
 
 use crate::{
+    activity::Ledger,
     reload::Reload,
+    route::Route,
     secure::{Secure, TlsOptions},
     state::Shared,
+    target::{Target, TargetError},
+    wire,
 };
 pub(crate) use api::begin;
 #[cfg(feature = "fuzzing")]
@@ -90,13 +96,21 @@ impl ChpOptions {
 pub(crate) struct Chp {
     pub(crate) options: ChpOptions,
     pub(crate) rewrite: Rewrite,
+    /// Leads to the server that makes error pages; nobody else is led there.
+    pub(crate) errors: Option<Arc<Route>>,
     /// One change at a time.
     changing: Mutex<()>,
 }
 
 impl Chp {
-    pub(crate) fn new(options: ChpOptions) -> Self {
-        Self { rewrite: Rewrite::new(&options), options, changing: Mutex::default() }
+    /// Errors: the server of error pages has no address that can be used.
+    pub(crate) fn new(options: ChpOptions, ledger: &Arc<Ledger>, pool_size: usize) -> anyhow::Result<Self> {
+        let errors = options.error_target.as_ref().map(|text| {
+            let wire = wire::Route { prefix: "/".to_owned(), target: text.clone(), data: Map::new() };
+            Ok::<_, TargetError>(Route::leading_to(Target::with_path(text)?, wire, Arc::clone(ledger), pool_size))
+        });
+        let errors = errors.transpose().context("the server of error pages")?.map(Arc::new);
+        Ok(Self { rewrite: Rewrite::new(&options), options, errors, changing: Mutex::default() })
     }
 }
 

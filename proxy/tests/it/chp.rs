@@ -11,7 +11,7 @@ use specola_proxy::{
 use tokio::net::UnixStream;
 
 use crate::{
-    client::{Answer, Raw, ask, get, until},
+    client::{Answer, DEADLINE, Raw, ask, get, until},
     secure::{Authority, browser, shake, shown},
     tls::Front,
     tunnels::{HANDSHAKE, SWITCH, echoes, open, raw_echo},
@@ -396,6 +396,17 @@ async fn error_pages_come_from_a_server_or_a_folder() {
     add(&world, "/dead", "http://127.0.0.1:1").await;
     let dead = get(world.address, "/dead").await;
     assert_eq!((dead.status, dead.text().as_str()), (503, "page"));
+    assert_eq!((pages.seen().len(), pages.connections()), (2, 1), "its connection is kept");
+    let target = format!("{}/e?theme=dark", pages.url());
+    let mut world = start(|options, chp| {
+        options.limits.drain = Duration::from_secs(600);
+        chp.error_target = Some(target);
+    })
+    .await;
+    assert_eq!(get(world.address, "/nowhere").await.text(), "page");
+    assert_eq!(pages.last().line(), "GET /e/404?theme=dark&url=%2Fnowhere HTTP/1.1");
+    // The connection that is kept does not hold the stop.
+    tokio::time::timeout(DEADLINE, world.end()).await.expect("it stops");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("404.html"), "missing").unwrap();
     std::fs::write(folder.path().join("error.html"), "broken").unwrap();

@@ -68,6 +68,7 @@ async fn old_clients_and_old_upstreams_are_served() {
     let upstream = Upstream::raw(|number, mut peer, _| async move {
         let request = read(&mut peer, number).await.unwrap();
         assert!(request.line().ends_with("HTTP/1.1"));
+        assert_eq!(request.all("host").len(), 1, "a request of HTTP/1.1 has a host");
         peer.send("HTTP/1.0 200 OK\r\n\r\nuntil the end").await;
     })
     .await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use specola_proxy::{Options, chp::Listen};
+use specola_proxy::{Options, chp::Listen, secure::Redirect};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -149,6 +149,21 @@ async fn item_27_at_a_unix_socket_too() {
             assert_eq!(upstream.last().all("x-forwarded-proto"), [proto]);
         }
         drop(world);
+    }
+}
+
+#[tokio::test]
+async fn item_27_the_redirect_to_https_hears_it_and_those_who_say_nothing() {
+    let upstream = Upstream::named("x").await;
+    let authority = Authority::new();
+    let mut tls = files(vec![authority.sign("one", &["hub.example"])]);
+    tls.redirect = Some(Redirect { listen: "127.0.0.1:0".parse().unwrap(), port: Some(443) });
+    let world = behind(&upstream, "127.0.0.1", |options| options.tls = Some(tls)).await;
+    let redirect = world.redirect.unwrap();
+    let v1 = b"PROXY TCP4 203.0.113.7 192.0.2.2 4711 80\r\n".to_vec();
+    for header in [v1, with_tls(), binary(0x20, &[]), Vec::new()] {
+        let answer = ask(redirect, [&header[..], b"GET /x HTTP/1.1\r\nHost: hub.example\r\n\r\n"].concat()).await;
+        assert_eq!((answer.status, answer.one("location").as_deref()), (301, Some("https://hub.example/x")));
     }
 }
 

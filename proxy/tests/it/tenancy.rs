@@ -123,6 +123,9 @@ async fn item_19_the_hub_renders_the_page_of_a_server_that_does_not_answer() {
     assert_eq!(answer.one("x-hub"), None);
     assert_eq!(hub.last().line(), "GET /hub/error/503?url=%2Fuser%2Fa%2Flab%3Fx%3D1%26y%3D%253C HTTP/1.1");
     assert!(hub.last().all("cookie").is_empty());
+    // However often that is, it is no new connection each time.
+    assert_eq!(get(world.address, "/user/a/lab").await.text(), "hub page");
+    assert_eq!((hub.seen().len(), hub.connections()), (2, 1));
 }
 
 #[tokio::test]
