@@ -10,10 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use http::Method;
 use nix::sys::signal::Signal;
+use serde_json::json;
 use tests::jupyterhub::{Ground, PASSWORD};
 use tests::mark::{Mark, send};
-use tests::{JupyterHub, Kernel, Session, need, place};
+use tests::{Body, JupyterHub, Kernel, Session, need, place};
 
 use crate::login;
 
