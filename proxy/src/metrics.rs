@@ -259,16 +259,24 @@ fn machine(page: &mut Page) {
     if let Some(most) = word(&read("/proc/self/limits"), "Max open files", 0) {
         page.one("process_max_fds", "gauge", "Maximum number of open file descriptors.", most);
     }
-    if let Some(pages) = read("/proc/self/statm").split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()) {
-        let bytes = pages.saturating_mul(rustix::param::page_size());
-        page.one("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", bytes);
+    let statm = read("/proc/self/statm");
+    let bytes = |pages: Option<&str>| Some(number(pages?)?.saturating_mul(rustix::param::page_size() as u64));
+    let mut pages = statm.split(' ');
+    if let (Some(whole), Some(resident)) = (bytes(pages.next()), bytes(pages.next())) {
+        page.one("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", whole);
+        page.one("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", resident);
     }
     let stat = read("/proc/self/stat");
     // After the name, which may have anything in it: the state, and ten more before the times.
-    let mut times = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').skip(11);
-    if let (Some(user), Some(system)) = (times.next().and_then(number), times.next().and_then(number)) {
-        let seconds = (user + system) as f64 / rustix::param::clock_ticks_per_second() as f64;
-        page.one("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", seconds);
+    let words: Vec<&str> = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
+    let seconds = |at: usize| Some(number(words.get(at)?)? as f64 / rustix::param::clock_ticks_per_second() as f64);
+    if let (Some(user), Some(system)) = (seconds(11), seconds(12)) {
+        let help = "Total user and system CPU time spent in seconds.";
+        page.one("process_cpu_seconds_total", "counter", help, user + system);
+    }
+    if let (Some(boot), Some(after)) = (word(&read("/proc/stat"), "btime ", 0).and_then(number), seconds(19)) {
+        let help = "Start time of the process since unix epoch in seconds.";
+        page.one("process_start_time_seconds", "gauge", help, boot as f64 + after);
     }
     let sockets = read("/proc/self/net/sockstat");
     let states = sockets.lines().find_map(|line| line.strip_prefix("TCP: ")).unwrap_or_default();
@@ -326,6 +334,8 @@ fn is_ready(shared: &Shared) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -337,10 +347,19 @@ mod tests {
         assert_eq!(word("Max open files   1024   4096   files\n", "Max open files", 0), Some("1024"));
         let mut page = Page(String::new());
         machine(&mut page);
-        for name in
-            ["process_open_fds ", "process_max_fds ", "process_resident_memory_bytes ", "process_cpu_seconds_total "]
-        {
+        for name in [
+            "process_open_fds ",
+            "process_max_fds ",
+            "process_virtual_memory_bytes ",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+        ] {
             assert!(page.0.lines().any(|line| line.starts_with(name)), "{name} is not in\n{}", page.0);
         }
+        let started =
+            page.0.lines().find_map(|line| line.strip_prefix("process_start_time_seconds ")?.parse::<f64>().ok());
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64() - started.unwrap();
+        // The clock may have been set meanwhile, and tests take less than a day.
+        assert!(since.abs() < 86400.0, "{since}");
     }
 }
