@@ -1,18 +1,22 @@
 //! Places for client connections, and for what they ask for at once, whose number may change while they are taken.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How often it is looked whether all have left.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The bound on client connections.
 pub(crate) struct Room {
     places: Arc<Semaphore>,
     size: AtomicUsize,
-    /// Told when the size has changed.
-    resized: Notify,
     /// Places that are kept for who comes next.
     kept: AtomicUsize,
     /// Places of connections that have one already.
@@ -49,7 +53,6 @@ impl Room {
         Self {
             places: Arc::new(Semaphore::new(size)),
             size: AtomicUsize::new(size),
-            resized: Notify::new(),
             kept: AtomicUsize::new(0),
             further: AtomicUsize::new(0),
         }
@@ -87,17 +90,11 @@ impl Room {
         self.size.load(Ordering::Relaxed).saturating_sub(free)
     }
 
-    /// Waits until nobody is inside. Only for after the doors were closed: who enters meanwhile is not waited for.
+    /// Waits until nobody is inside, and no door is open. Looks from time to time: whoever waited for the places themselves
+    /// would take them from those who are inside.
     pub(crate) async fn emptied(&self) {
-        loop {
-            let resized = self.resized.notified();
-            let all = u32::try_from(self.size.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-            tokio::select! {
-                // An error would be a closed semaphore, which this one never is.
-                _ = self.places.acquire_many(all) => return,
-                // Places that a room which becomes smaller has taken away never come back.
-                () = resized => {}
-            }
+        while self.places.available_permits() < self.size.load(Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -109,11 +106,9 @@ impl Room {
             let Ok(place) = self.places.acquire().await else { return };
             place.forget();
             self.size.fetch_sub(1, Ordering::Relaxed);
-            self.resized.notify_waiters();
         }
         let before = self.size.swap(size, Ordering::Relaxed);
         self.places.add_permits(size.saturating_sub(before));
-        self.resized.notify_waiters();
     }
 }
 
@@ -161,6 +156,22 @@ mod tests {
         assert_eq!(room.taken(), 8);
         drop((first, others, further));
         assert_eq!((room.further(), room.taken()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn who_waits_until_all_have_left_takes_nobodys_place() {
+        let room = Arc::new(Room::new(4));
+        let inside = room.enter().await;
+        let emptied = room.emptied();
+        tokio::pin!(emptied);
+        assert!(futures_util::poll!(emptied.as_mut()).is_pending());
+        assert!(room.enter_further().is_some(), "who is inside still asks for several things at once");
+        // A door that is still open counts too.
+        let (place, kept) = (room.enter().await, room.keep());
+        drop(inside);
+        assert!(futures_util::poll!(emptied.as_mut()).is_pending());
+        drop((place, kept));
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(30), emptied).await.is_ok());
     }
 
     #[tokio::test]
