@@ -49,25 +49,25 @@ impl Conduit {
         }
     }
 
-    /// Moves up to `most` bytes into the empty pipe and what is taken at once out of it, and gives how many went in; nothing is the end of `from`.
-    pub(super) fn poll_move(
-        &mut self,
-        context: &mut Context<'_>,
-        from: &Stream,
-        to: &Stream,
-        most: u64,
-    ) -> Poll<io::Result<usize>> {
+    /// Moves up to `most` bytes into the empty pipe, and gives how many; nothing is the end of `from`.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>, from: &Stream, most: u64) -> Poll<io::Result<usize>> {
         let from = socket(from)?;
         let most = usize::try_from(most).unwrap_or(ROOM).min(ROOM);
-        let count = ready!(poll_io(context, from, Interest::READABLE, || {
+        self.inside = ready!(poll_io(context, from, Interest::READABLE, || {
             splice(from, None, &self.sink, None, most, splice::flags())
         }))?;
-        self.inside = count;
-        // What is not taken now is taken before the next.
-        match self.poll_drain(context, to) {
-            Poll::Ready(Err(problem)) => Poll::Ready(Err(problem)),
-            _ => Poll::Ready(Ok(count)),
+        Poll::Ready(Ok(self.inside))
+    }
+
+    /// What is in the pipe.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let mut taken = vec![0; std::mem::take(&mut self.inside)];
+        if !taken.is_empty() {
+            // All of it at once: nobody else is at the pipe.
+            let count = rustix::io::read(&self.source, &mut taken).unwrap_or(0);
+            taken.truncate(count);
         }
+        taken
     }
 
     /// Sends all that is in the pipe.
