@@ -87,8 +87,8 @@ impl Stage {
         Self { runtime, shared, seen, answer, _folder: folder }
     }
 
-    /// Sends bytes as a client and gives what came back.
-    fn ask(&self, bytes: &[u8]) -> Vec<u8> {
+    /// Sends bytes as a client, each piece when the one before has been passed on, and gives what came back.
+    fn ask(&self, pieces: [&[u8]; 2]) -> Vec<u8> {
         self.runtime.block_on(async {
             let (mut client, server) = UnixStream::pair().unwrap();
             let serving =
@@ -96,8 +96,12 @@ impl Stage {
             let mut back = Vec::new();
             let (mut reader, mut writer) = client.split();
             let writing = async {
-                // It may be closed before all is read.
-                let _ = writer.write_all(bytes).await;
+                for piece in pieces {
+                    // It may be closed before all is read.
+                    let _ = writer.write_all(piece).await;
+                    // The clock goes on once nothing is left to do.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
                 let _ = writer.write_all(END).await;
             };
             let reading = async {
@@ -121,7 +125,7 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
         tokio::spawn(async move {
             let (mut answered, mut piece) = (0, vec![0; 16 * 1024]);
             while let Ok(count @ 1..) = stream.read(&mut piece).await {
-                let whole = {
+                let (whole, is_begun) = {
                     let mut seen = lock(&seen);
                     let seen = seen.entry(number).or_insert_with(|| {
                         // The connection was kept for another input.
@@ -131,10 +135,11 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
                     seen.extend_from_slice(piece.get(..count).unwrap_or_default());
                     // What is odd is found when all is looked at.
                     let Ok(found) = strict::requests(seen) else { return };
-                    found.len()
+                    (found.len(), head_end(seen) < seen.len())
                 };
                 let fixed = lock(&answer).clone();
-                if let Some(bytes) = fixed.filter(|_| whole > 0) {
+                // Before the end of a body, where there is one.
+                if let Some(bytes) = fixed.filter(|_| whole > 0 || is_begun) {
                     let _ = stream.write_all(&bytes).await;
                     return;
                 }
@@ -149,12 +154,19 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
     }
 }
 
+/// Where a head ends, or all there is.
+fn head_end(bytes: &[u8]) -> usize {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4)
+}
+
 /// Any bytes from a client: what reaches the upstream is whole requests and nothing else, and what comes back is answers.
 pub fn exchange(bytes: &[u8]) {
     for is_short in [false, true] {
         on_stage(is_short, |stage| {
             *lock(&stage.answer) = None;
-            let back = stage.ask(bytes);
+            // A body that comes behind its head, in two pieces.
+            let head = head_end(bytes);
+            let back = stage.ask(bytes.split_at(head + (bytes.len() - head) / 2).into());
             for connection in stage.take_seen() {
                 if let Err(problem) = strict::requests(&connection) {
                     panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
@@ -181,11 +193,16 @@ pub fn answer(bytes: &[u8]) {
     for is_short in [false, true] {
         on_stage(is_short, |stage| {
             *lock(&stage.answer) = Some(bytes.to_vec());
-            let back = stage.ask(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
-            stage.take_seen();
-            match strict::answers(&back) {
-                Ok(found) => assert!(found.len() <= 2, "{found:?}"),
-                Err(problem) => panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back)),
+            for pieces in [
+                [b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n", b"".as_slice()],
+                [b"PUT /first HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na", b"bcde"],
+            ] {
+                let back = stage.ask(pieces);
+                stage.take_seen();
+                match strict::answers(&back) {
+                    Ok(found) => assert!(found.len() <= 2, "{found:?}"),
+                    Err(problem) => panic!("{problem} came back: {:?}", String::from_utf8_lossy(&back)),
+                }
             }
         });
     }

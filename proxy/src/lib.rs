@@ -36,6 +36,7 @@ mod notify;
 mod options;
 mod path;
 mod patient;
+mod pipe;
 mod pool;
 pub mod proxy_protocol;
 mod reach;

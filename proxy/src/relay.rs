@@ -33,7 +33,7 @@ use crate::{
     rewound::Rewound,
     room::Place,
     route::{Class, Route},
-    short::Begun,
+    short::{Begun, Opened},
     sibling,
     silence::{Pulse, Silence},
     splice::Ends,
@@ -44,6 +44,12 @@ use crate::{
 
 /// For an upstream that takes longer to answer than it may.
 pub(crate) const LATE: Fault = Fault::new(StatusCode::SERVICE_UNAVAILABLE, "The server did not answer in time.");
+
+/// For a client that goes silent in the middle of an upload, or leaves there.
+pub(crate) const STOPPED: Fault = Fault::new(StatusCode::REQUEST_TIMEOUT, "The upload stopped before its end.");
+
+/// For an upstream whose answer is none.
+pub(crate) const NO_ANSWER: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
 
 /// A client that stops in the middle of an upload is found out by its own bound, whose answer says more.
 const LAST_WORD: Duration = Duration::from_millis(250);
@@ -258,7 +264,7 @@ async fn forward(
     request: Box<Request<Incoming>>,
     route: Arc<Route>,
     turn: Option<Turn>,
-    way: Option<(Lease, bool)>,
+    way: Option<Opened>,
 ) -> Result<Response<Download>, Fault> {
     let shared = &client.shared;
     let (mut parts, incoming) = request.into_parts();
@@ -273,7 +279,9 @@ async fn forward(
     let (answer, silence) = (limits.answer, limits.download_idle);
     let pulse = answer.or(silence).map(|_| Pulse::start());
     let quiet = Silence::new(limits.upload_idle, pulse.clone());
-    let (upload, uploaded) = Upload::new(incoming, &route, quiet, gate, client.ends.as_ref());
+    // What the short way has left of a body may lie where no pipe begins.
+    let from = client.ends.as_ref().filter(|_| way.is_none());
+    let (upload, uploaded) = Upload::new(incoming, &route, quiet, gate, from);
     drop(limits);
     let size = (!upload.is_empty()).then(|| upload.size_hint());
     let origin = sibling::origin(&client.origin, &parts.extensions);
@@ -334,22 +342,23 @@ fn open_on_continue(request: &mut Request<Upload>, opener: oneshot::Sender<()>) 
     });
 }
 
-/// Sends a request on a pooled connection, or a new one; or gets its answer over `way`, on which it was sent before, and
-/// which was used before or not. A request is sent again only when nothing of
-/// an answer arrived and it either was never written, or is idempotent and has no body.
+/// Sends a request on a pooled connection, or a new one; or gets its answer over `way`, on which it was sent before. A
+/// request is sent again only when nothing of an answer arrived and it either was never written, or is idempotent and has
+/// no body.
 async fn send(
     shared: &Arc<Shared>,
     mut outgoing: Box<Request<Upload>>,
     mut exchange: Exchange,
-    way: Option<(Lease, bool)>,
+    way: Option<Opened>,
 ) -> Result<(Response<Incoming>, Exchange), Fault> {
-    let repeatable = outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
+    let whole = way.as_ref().is_none_or(|way| way.whole);
+    let repeatable = whole && outgoing.body().is_empty() && headers::is_idempotent(outgoing.method());
     let patient = exchange.route.is_hub();
     let mut patience = Patience::default();
     // Of what was sent before hyper may think that it was not.
     let mut sent_before = way.is_some();
     let mut way = match way {
-        Some(way) => Some(way),
+        Some(way) => Some((way.lease, way.reused)),
         None => idle(shared, &exchange.route).await?.map(|lease| (lease, true)),
     };
     loop {
@@ -403,9 +412,9 @@ fn copy(request: &Request<Upload>) -> Box<Request<Upload>> {
 pub(crate) fn no_answer(error: &hyper::Error) -> Fault {
     tracing::debug!(%error, "upstream gave no valid answer");
     if std::error::Error::source(error).is_some_and(|cause| cause.is::<crate::body::UploadError>()) {
-        return Fault::new(StatusCode::REQUEST_TIMEOUT, "The upload stopped before its end.");
+        return STOPPED;
     }
-    Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.")
+    NO_ANSWER
 }
 
 /// Turns the upstream's answer into ours.
@@ -416,11 +425,10 @@ pub(crate) fn deliver(
     mut exchange: Exchange,
     trailers: bool,
 ) -> Result<Response<Download>, Fault> {
-    const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
     confine_cookies(&client.shared, &exchange.route, &mut parts.headers);
     // A switch that nobody asked for would leave a stranger in charge of the client's connection.
     if parts.status == StatusCode::SWITCHING_PROTOCOLS || !headers::clean_response(&mut parts.headers, trailers) {
-        return Err(INVALID);
+        return Err(NO_ANSWER);
     }
     let trailers = if trailers { headers::named_trailers(&parts.headers) } else { Vec::new() };
     parts.version = Version::HTTP_11;

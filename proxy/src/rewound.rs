@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{splice::Ends, stream::Stream};
 
-/// A stream of which something was read, or of which a request was sent.
+/// A stream of which something was read, or over which the head of a request was sent.
 pub(crate) struct Rewound {
     stream: Stream,
     /// Read already, and read again first.
@@ -20,13 +20,11 @@ pub(crate) struct Rewound {
     sent: Option<Sent>,
 }
 
-/// A request that was sent before, and that hyper writes: nothing of it is sent again. Nothing is read before it is written,
-/// for hyper would take that for the answer to nothing, or to less than all.
+/// A head that was sent before, and that hyper writes: nothing of it is sent again. Nothing is read before it is written,
+/// for hyper would take that for the answer to nothing.
 struct Sent {
-    /// Bytes of the end of its head that were just written.
+    /// Bytes of its end that were just written.
     seen: usize,
-    /// Bytes of its body that are still to be written.
-    body: usize,
     reader: Option<Waker>,
 }
 
@@ -39,9 +37,9 @@ impl Rewound {
         Self { stream, read, sent: None }
     }
 
-    /// A stream over which a request was sent, with a body of so many bytes, and what was read of the answer.
-    pub(crate) fn asked(stream: Stream, body: usize, read: Bytes) -> Self {
-        Self { sent: Some(Sent { seen: 0, body, reader: None }), ..Self::new(stream, read) }
+    /// A stream over which the head of a request was sent, and what was read of the answer.
+    pub(crate) fn asked(stream: Stream, read: Bytes) -> Self {
+        Self { sent: Some(Sent { seen: 0, reader: None }), ..Self::new(stream, read) }
     }
 
     /// Where a pipe may be put before it.
@@ -58,12 +56,11 @@ impl Rewound {
     fn swallow(&mut self, bytes: &[u8]) -> usize {
         let Some(sent) = &mut self.sent else { return 0 };
         for (at, byte) in bytes.iter().enumerate() {
-            match END.get(sent.seen) {
-                None => sent.body -= 1,
-                Some(next) if next == byte => sent.seen += 1,
-                Some(_) => sent.seen = usize::from(*byte == b'\r'),
-            }
-            if sent.seen == END.len() && sent.body == 0 {
+            sent.seen = match END.get(sent.seen) {
+                Some(next) if next == byte => sent.seen + 1,
+                _ => usize::from(*byte == b'\r'),
+            };
+            if sent.seen == END.len() {
                 if let Some(reader) = sent.reader.take() {
                     reader.wake();
                 }

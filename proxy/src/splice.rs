@@ -6,82 +6,31 @@
 //! they lie, too, and sends what is in the pipe. Everything else, heads, bounds, counts and errors, is as without.
 
 use std::{
-    io::{self, IoSlice, Write as _},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    io::{self, IoSlice},
+    os::fd::OwnedFd,
     pin::Pin,
-    sync::{
-        Arc, LazyLock, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, LazyLock, Mutex},
     task::{Context, Poll, Waker},
 };
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use rustix::{
-    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
-    process::{Resource, getrlimit},
-};
+use rustix::pipe::splice;
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 
-use crate::activity::lock;
+use crate::{
+    activity::lock,
+    pipe::{self, Place, ROOM, flags},
+};
 
-/// Bytes that a pipe has room for: what unprivileged processes may have some hundred times.
-pub(crate) const ROOM: usize = 256 * 1024;
 /// Reads of hyper that may lie between a socket and an exchange when a pipe is put before them.
 const UNDERWAY: usize = 4;
 
 /// Bytes of a message that is copied together before it is sent.
 const SMALL: usize = 1024;
-
-/// Of the descriptors that there may be, pipes take a part at most; a pipe has two.
-const PART: u64 = 8;
-
-/// Whether this kernel lets anything through a pipe: a sandbox may forbid the call.
-static WORKS: LazyLock<bool> = LazyLock::new(|| match tried() {
-    Ok(()) => true,
-    Err(problem) => {
-        tracing::info!(%problem, "large bodies are copied: this system moves none through pipes");
-        false
-    }
-});
-
-/// Moves one byte from a socket into a pipe.
-fn tried() -> io::Result<()> {
-    let (mut near, far) = UnixStream::pair()?;
-    near.write_all(&[0])?;
-    let (_source, sink) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    match splice(&far, None, &sink, None, 1, flags())? {
-        1 => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
-    }
-}
-
-/// So many pipes there are, and so many there may be.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-static MOST: LazyLock<usize> = LazyLock::new(|| {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(files / PART / 2).unwrap_or(usize::MAX)
-});
-
-/// The room for one pipe, free again when it is dropped.
-pub(crate) struct Place;
-
-impl Place {
-    fn take(most: usize) -> Option<Self> {
-        let take = |open: usize| (open < most).then_some(open + 1);
-        OPEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok().then_some(Self)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// What is handed on in place of bytes in a pipe. Of the heap, for nothing else can lie there.
 static PLACEHOLDER: LazyLock<&'static [u8]> = LazyLock::new(|| Box::leak(vec![0; ROOM].into_boxed_slice()));
@@ -140,25 +89,9 @@ impl State {
     }
 }
 
-/// The ends of a pipe, where there may be one more: into it and out of it.
-pub(crate) fn pipe() -> Option<(Place, OwnedFd, OwnedFd)> {
-    if !*WORKS {
-        return None;
-    }
-    let place = Place::take(*MOST)?;
-    let opened = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
-    match opened.and_then(|(source, sink)| fcntl_setpipe_size(&sink, ROOM).map(|_| (place, sink, source))) {
-        Ok(pipe) => Some(pipe),
-        Err(problem) => {
-            tracing::debug!(%problem, "no pipe for a body");
-            None
-        }
-    }
-}
-
 impl Pipe {
     fn open(most: u64) -> Option<Self> {
-        let (place, sink, source) = pipe()?;
+        let (place, sink, source) = pipe::open(ROOM)?;
         let state = State { inside: 0, moved: 0, most, exact: false, first: None, ended: false, reader: None };
         Some(Self { sink, source, state: Mutex::new(state), _place: place })
     }
@@ -235,10 +168,6 @@ impl Pipe {
             }
         }
     }
-}
-
-pub(crate) fn flags() -> SpliceFlags {
-    SpliceFlags::MOVE | SpliceFlags::NONBLOCK
 }
 
 fn moved(result: rustix::io::Result<usize>) -> io::Result<usize> {
@@ -423,25 +352,5 @@ impl AsyncWrite for PipedSocket {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_kernel_moves_bytes_through_pipes() {
-        assert!(*WORKS);
-    }
-
-    #[test]
-    fn there_are_no_more_pipes_than_there_may_be() {
-        let first = Place::take(2).unwrap();
-        let second = Place::take(2).unwrap();
-        assert!(Place::take(2).is_none());
-        drop(first);
-        assert!(Place::take(2).is_some());
-        drop(second);
     }
 }

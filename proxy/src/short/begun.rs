@@ -35,22 +35,31 @@ pub(crate) struct Begun {
 pub(crate) enum Way {
     /// Not to the server; it may be sent.
     Open,
-    /// It was sent on a connection, which was used before or not, with a body of so many bytes; so much of the answer was
-    /// read.
-    Sent { line: Line, reused: bool, body: usize, read: Bytes },
+    /// It was sent on a connection, which was used before or not, but for what hyper reads of its body. `bare` is whether it
+    /// never had one. So much of the answer was read.
+    Sent { line: Line, reused: bool, bare: bool, read: Bytes },
     /// To its end.
     Failed(Fault),
 }
 
+/// A connection on which the request was sent.
+pub(crate) struct Opened {
+    pub(crate) lease: Lease,
+    /// Whether it was used before.
+    pub(crate) reused: bool,
+    /// Whether hyper has all of the request, and may send it again.
+    pub(crate) whole: bool,
+}
+
 impl Way {
-    /// The connection on which the request was sent, and whether it was used before.
-    pub(crate) async fn opened(self, shared: &Shared, route: &Route) -> Result<Option<(Lease, bool)>, Fault> {
+    pub(crate) async fn opened(self, shared: &Shared, route: &Route) -> Result<Option<Opened>, Fault> {
         match self {
             Self::Open => Ok(None),
             Self::Failed(fault) => Err(fault),
-            Self::Sent { line, reused, body, read } => {
-                let driven = dial::drive(shared, route, Rewound::asked(line.stream, body, read)).await;
-                driven.map(|lease| Some((lease, reused))).map_err(|error| relay::no_answer(&error))
+            Self::Sent { line, reused, bare, read } => {
+                let driven = dial::drive(shared, route, Rewound::asked(line.stream, read)).await;
+                let opened = |lease| Some(Opened { lease, reused, whole: bare });
+                driven.map(opened).map_err(|error| relay::no_answer(&error))
             }
         }
     }

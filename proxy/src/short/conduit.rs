@@ -11,7 +11,7 @@ use rustix::pipe::splice;
 use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
-    splice::{self, Place, ROOM},
+    pipe::{self, Place},
     stream::Stream,
 };
 
@@ -26,6 +26,7 @@ thread_local! {
 pub(super) struct Conduit {
     sink: OwnedFd,
     source: OwnedFd,
+    room: usize,
     inside: usize,
     _place: Place,
 }
@@ -37,8 +38,8 @@ impl Conduit {
             return None;
         }
         SPARE.take().or_else(|| {
-            let (place, sink, source) = splice::pipe()?;
-            Some(Self { sink, source, inside: 0, _place: place })
+            let (place, sink, source, room) = pipe::open_wide()?;
+            Some(Self { sink, source, room, inside: 0, _place: place })
         })
     }
 
@@ -49,25 +50,25 @@ impl Conduit {
         }
     }
 
-    /// Moves up to `most` bytes into the empty pipe and what is taken at once out of it, and gives how many went in; nothing is the end of `from`.
-    pub(super) fn poll_move(
-        &mut self,
-        context: &mut Context<'_>,
-        from: &Stream,
-        to: &Stream,
-        most: u64,
-    ) -> Poll<io::Result<usize>> {
+    /// Moves up to `most` bytes into the empty pipe, and gives how many; nothing is the end of `from`.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>, from: &Stream, most: u64) -> Poll<io::Result<usize>> {
         let from = socket(from)?;
-        let most = usize::try_from(most).unwrap_or(ROOM).min(ROOM);
-        let count = ready!(poll_io(context, from, Interest::READABLE, || {
-            splice(from, None, &self.sink, None, most, splice::flags())
+        let most = usize::try_from(most).unwrap_or(self.room).min(self.room);
+        self.inside = ready!(poll_io(context, from, Interest::READABLE, || {
+            splice(from, None, &self.sink, None, most, pipe::flags())
         }))?;
-        self.inside = count;
-        // What is not taken now is taken before the next.
-        match self.poll_drain(context, to) {
-            Poll::Ready(Err(problem)) => Poll::Ready(Err(problem)),
-            _ => Poll::Ready(Ok(count)),
+        Poll::Ready(Ok(self.inside))
+    }
+
+    /// What is in the pipe.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        let mut taken = vec![0; std::mem::take(&mut self.inside)];
+        if !taken.is_empty() {
+            // All of it at once: nobody else is at the pipe.
+            let count = rustix::io::read(&self.source, &mut taken).unwrap_or(0);
+            taken.truncate(count);
         }
+        taken
     }
 
     /// Sends all that is in the pipe.
@@ -75,7 +76,7 @@ impl Conduit {
         let to = socket(to)?;
         while self.inside > 0 {
             let count = ready!(poll_io(context, to, Interest::WRITABLE, || {
-                splice(&self.source, None, to, None, self.inside, splice::flags())
+                splice(&self.source, None, to, None, self.inside, pipe::flags())
             }))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));

@@ -68,7 +68,7 @@ impl Connection<'_> {
                 return Pin::new(&mut *self.stream).poll_flush(context);
             };
             if let Some(conduit) = conduit {
-                let count = ready!(conduit.poll_move(context, &line.stream, self.stream, answer.left))?;
+                let count = ready!(conduit.poll_fill(context, &line.stream, answer.left))?;
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
                 }

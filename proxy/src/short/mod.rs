@@ -13,6 +13,7 @@ mod deliver;
 mod head;
 mod request;
 mod spare;
+mod upload;
 
 use std::{
     future::{Future, poll_fn},
@@ -23,13 +24,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
 
-pub(crate) use self::begun::{Begun, Rest, Way};
+pub(crate) use self::begun::{Begun, Opened, Rest, Way};
 use self::{
     alarm::Alarm,
     answer::Answer,
@@ -42,7 +42,7 @@ use crate::{
     metrics::count,
     pool::Line,
     reach::{self, Patience},
-    relay::Client,
+    relay::{Client, NO_ANSWER, STOPPED},
     route::Route,
     scratch,
     stream::Stream,
@@ -61,7 +61,7 @@ pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> 
     let first = shared.limits().header_read;
     let between = shared.limits().keep_alive.map_or(first, |time| time.min(first));
     let alarm = Alarm::new(first);
-    let way = Connection { client, stream, alarm, read: Vec::new(), whole: 0, out: Vec::new() };
+    let way = Connection { client, stream, alarm, read: Vec::new(), whole: 0, streamed: 0, out: Vec::new() };
     let mut served = pin!(way.serve(first, between));
     match shared.drain.until(served.as_mut()).await {
         Some(rest) => rest,
@@ -92,9 +92,9 @@ enum Heard {
     Unsent,
     /// The client's is.
     Abandoned,
+    /// Nothing more comes of the body.
+    Stopped,
 }
-
-const NO_ANSWER: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
 
 struct Connection<'a> {
     client: &'a Client,
@@ -102,8 +102,10 @@ struct Connection<'a> {
     alarm: Alarm,
     /// Of the client, from the head of its request on.
     read: Vec<u8>,
-    /// Bytes of that request.
+    /// Bytes of that request, as far as they were read together.
     whole: usize,
+    /// Bytes of its body that came behind them and went to the server, or are on their way there.
+    streamed: u64,
     /// On its way to one of the two.
     out: Vec<u8>,
 }
@@ -149,7 +151,7 @@ impl Connection<'_> {
     async fn exchange(&mut self) -> Next {
         let begin = Instant::now();
         let Some(mut asked) = self.plain() else { return Next::Other(None) };
-        self.whole = asked.length + asked.body;
+        (self.whole, self.streamed) = (asked.length + asked.first(&self.read).len(), 0);
         let shared = &self.client.shared;
         shared.counts.requests.fetch_add(1, Ordering::Relaxed);
         asked.finding.into_iter().for_each(|took| shared.meter.find.add(took));
@@ -169,27 +171,26 @@ impl Connection<'_> {
                 Some(Err(fault)) => return other(asked, Way::Failed(fault)),
             },
         };
-        let sent = self.send(&mut line, &asked.route, begin).await;
+        let mut failed = self.send(&mut line, &asked.route, begin).await;
+        if failed.is_none() && asked.body > 0 {
+            failed = self.upload(&mut line, &asked).await;
+        }
         let mut line = Some(line);
-        let heard = match sent {
+        let heard = match failed {
             None => self.hear(&mut line, &asked, begin).await,
             Some(failed) => failed,
         };
         // Of a server that may have closed the connection meanwhile, or comes back: as of those that hyper sends.
         let may_repeat = reused || asked.route.is_hub();
         let mut answer = match heard {
-            Heard::Answer(answer) => {
-                if asked.body > 0 {
-                    asked.route.touch();
-                    asked.route.count_up(asked.body);
-                }
-                answer
-            }
+            Heard::Answer(answer) => answer,
             Heard::Other(read) => {
-                let sent = line.map(|line| Way::Sent { line, reused, body: asked.body, read });
+                self.leave_rest(&asked);
+                let sent = line.map(|line| Way::Sent { line, reused, bare: asked.body == 0, read });
                 return other(asked, sent.unwrap_or(Way::Failed(NO_ANSWER)));
             }
             Heard::Abandoned => return Next::Over,
+            Heard::Stopped => return other(asked, Way::Failed(STOPPED)),
             failed if may_repeat && (asked.is_repeatable || matches!(failed, Heard::Unsent)) => {
                 count(&shared.meter.retries);
                 return other(asked, Way::Open);
@@ -222,9 +223,7 @@ impl Connection<'_> {
         }
         self.out.clear();
         let asked = request::plain(self.client, &self.read, &mut self.out)?;
-        // A body that is still to come is streamed, and that is hyper's.
-        let body = self.read.get(asked.length..asked.length + asked.body)?;
-        self.out.extend_from_slice(body);
+        self.out.extend_from_slice(asked.first(&self.read));
         (asked.length <= limits.header_bytes).then_some(asked)
     }
 
@@ -269,10 +268,19 @@ impl Connection<'_> {
         .await
     }
 
+    /// Has what hyper reads of the request say what is left of its body.
+    fn leave_rest(&mut self, asked: &Asked) {
+        let first = self.whole - asked.length;
+        self.read.drain(asked.length..self.whole);
+        asked.tell_less(asked.body - first as u64 - self.streamed, &mut self.read);
+    }
+
     /// Waits for the answer, and offers its client what has come of it. Keeps the connection if that was all, before the
     /// client knows.
     async fn hear(&mut self, line: &mut Option<Line>, asked: &Asked, begin: Instant) -> Heard {
         let shared = &self.client.shared;
+        // What took its time was the client, where a body had to come.
+        let deadline = if self.streamed > 0 { Instant::now() } else { begin } + WHILE;
         poll_fn(|context| {
             let heard = scratch::lend(|buffer| {
                 let mut buffer = ReadBuf::new(buffer);
@@ -300,7 +308,7 @@ impl Connection<'_> {
             match heard {
                 Poll::Ready(heard) => Poll::Ready(heard),
                 Poll::Pending if self.is_abandoned(context) => Poll::Ready(Heard::Abandoned),
-                Poll::Pending => self.alarm.poll(context, begin + WHILE).map(|()| Heard::Other(Bytes::new())),
+                Poll::Pending => self.alarm.poll(context, deadline).map(|()| Heard::Other(Bytes::new())),
             }
         })
         .await

@@ -1,6 +1,6 @@
 //! Which requests may go the short way, and their head as the upstream gets it.
 
-use std::{mem::MaybeUninit, sync::Arc, time::Duration};
+use std::{mem::MaybeUninit, ops::Range, sync::Arc, time::Duration};
 
 use http::Method;
 use httparse::{Header, Request, Status};
@@ -13,15 +13,14 @@ use crate::{
     wire,
 };
 
-/// The longest body that is plain.
-const BODY: usize = 64 * 1024;
-
 /// A request that goes the short way.
 pub(super) struct Asked {
     /// Bytes of its head.
     pub(super) length: usize,
     /// Bytes of its body.
-    pub(super) body: usize,
+    pub(super) body: u64,
+    /// Where its head says so.
+    told: Option<Range<usize>>,
     /// Whether it may be sent twice.
     pub(super) is_repeatable: bool,
     /// Whether only the head of the answer is wanted.
@@ -33,6 +32,21 @@ pub(super) struct Asked {
     pub(super) finding: Option<Duration>,
     /// Whether the hub is asked how it is.
     pub(super) is_health: bool,
+}
+
+impl Asked {
+    /// What came of its body together with the head.
+    pub(super) fn first<'a>(&self, read: &'a [u8]) -> &'a [u8] {
+        let body = read.get(self.length..).unwrap_or_default();
+        body.get(..usize::try_from(self.body).unwrap_or(usize::MAX)).unwrap_or(body)
+    }
+
+    /// Has a head that was read say that less of its body is to come.
+    pub(super) fn tell_less(&self, body: u64, read: &mut [u8]) {
+        if let Some(told) = self.told.clone().and_then(|told| read.get_mut(told)) {
+            told.copy_from_slice(format!("{body:0width$}", width = told.len()).as_bytes());
+        }
+    }
 }
 
 /// Reads a request and writes its head for the upstream. None where the request is not plain: what is not understood
@@ -64,16 +78,16 @@ pub(super) fn plain(client: &Client, read: &[u8], to: &mut Vec<u8>) -> Option<As
     for part in [method, " ", target, " HTTP/1.1\r\n"] {
         to.extend_from_slice(part.as_bytes());
     }
-    let mut lines = Lines::new(client, &route);
+    let mut lines = Lines::new(client, &route, read);
     for header in &*request.headers {
         lines.pass(header, to)?;
     }
-    let (closes, body) = (lines.closes, lines.body.unwrap_or_default());
+    let (closes, body, told) = (lines.closes, lines.body.unwrap_or_default(), lines.told.take());
     lines.end(host, to);
     to.extend_from_slice(b"\r\n");
     let (head, is_health) = (method == "HEAD", relay::is_health(&route, path));
     let is_repeatable = body == 0 && headers::is_idempotent(&Method::from_bytes(method.as_bytes()).ok()?);
-    Some(Asked { length, body, is_repeatable, head, closes, route, finding, is_health })
+    Some(Asked { length, body, told, is_repeatable, head, closes, route, finding, is_health })
 }
 
 fn is_plain(method: &str) -> bool {
@@ -96,12 +110,16 @@ struct Lines<'a> {
     port: bool,
     host: bool,
     closes: bool,
-    body: Option<usize>,
+    body: Option<u64>,
+    /// Where that stands in what was read.
+    told: Option<Range<usize>>,
+    read: &'a [u8],
 }
 
 impl<'a> Lines<'a> {
-    fn new(client: &'a Client, route: &'a Route) -> Self {
-        Self { client, route, chains: [None; 3], proto: false, port: false, host: false, closes: false, body: None }
+    fn new(client: &'a Client, route: &'a Route, read: &'a [u8]) -> Self {
+        let [proto, port, host, closes] = [false; 4];
+        Self { client, route, chains: [None; 3], proto, port, host, closes, body: None, told: None, read }
     }
 
     /// Writes one header, or leaves it out. None where it makes the request one that is not plain.
@@ -111,10 +129,13 @@ impl<'a> Lines<'a> {
         match name.as_str() {
             "transfer-encoding" | "te" | "trailer" | "expect" | "upgrade" | wire::PROOF_HEADER => return None,
             "content-length" => {
-                let body = number(header.value).and_then(|body| usize::try_from(body).ok())?;
-                if body > BODY || self.body.replace(body).is_some() {
+                // Beyond this, lengths are no lengths to hyper.
+                let body = number(header.value).filter(|body| *body <= u64::MAX - 2)?;
+                if self.body.replace(body).is_some() {
                     return None;
                 }
+                let at = header.value.as_ptr().addr() - self.read.as_ptr().addr();
+                self.told = Some(at..at + header.value.len());
                 write("content-length", body.to_string().as_bytes(), to);
                 return Some(());
             }

@@ -37,6 +37,7 @@ mod pipes;
 mod proxy_protocol;
 mod secure;
 mod short;
+mod short_uploads;
 mod sites;
 mod soak;
 mod streams;

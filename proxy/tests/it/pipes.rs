@@ -1,7 +1,8 @@
-//! Large bodies, which the kernel moves through a pipe.
+//! Large bodies, which the kernel moves through a pipe: the short way and hyper's.
 
 use std::sync::{Arc, Mutex};
 
+use specola_proxy::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
@@ -9,13 +10,13 @@ use crate::{
     client::{DEADLINE, Raw, get, until, values},
     hub::route,
     upstream::{Upstream, read},
-    world::{World, world},
+    world::{World, world, world_with},
 };
 
 const MB: usize = 1 << 20;
 
 /// Bytes of which each says where it belongs.
-fn pattern(size: usize) -> Vec<u8> {
+pub fn pattern(size: usize) -> Vec<u8> {
     (0..size as u64).map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 
@@ -48,10 +49,24 @@ async fn piped(world: &World) -> usize {
     metric(world, "specola_proxy_piped_bytes_total").await as usize
 }
 
+/// Has all requests go hyper's way.
+fn by_hyper(options: &mut Options) {
+    options.limits.answer = Some(DEADLINE);
+}
+
 #[tokio::test]
 async fn item_25_large_bodies_arrive_whole_and_the_connections_go_on() {
+    large_bodies(|_| {}).await;
+}
+
+#[tokio::test]
+async fn item_25_large_bodies_arrive_whole_on_hypers_way_too() {
+    large_bodies(by_hyper).await;
+}
+
+async fn large_bodies(options: impl FnOnce(&mut Options)) {
     let upstream = upstream().await;
-    let world = world(vec![route("/", &upstream.url())]).await;
+    let world = world_with(vec![route("/", &upstream.url())], options).await;
     let mut client = Raw::connect(world.address).await;
     let mut expected = 0;
     for (size, piece) in [
@@ -133,6 +148,15 @@ async fn item_25_a_large_answer_that_breaks_ends_there_and_nothing_of_it_is_seen
 
 #[tokio::test]
 async fn item_25_a_large_upload_that_breaks_on_either_side_is_seen_on_the_other() {
+    broken_uploads(|_| {}).await;
+}
+
+#[tokio::test]
+async fn item_25_a_large_upload_that_breaks_is_seen_on_hypers_way_too() {
+    broken_uploads(by_hyper).await;
+}
+
+async fn broken_uploads(options: impl FnOnce(&mut Options)) {
     let ended = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&ended);
     let upstream = Upstream::raw(move |_, mut peer, _| {
@@ -150,7 +174,7 @@ async fn item_25_a_large_upload_that_breaks_on_either_side_is_seen_on_the_other(
         }
     })
     .await;
-    let world = world(vec![route("/", &upstream.url())]).await;
+    let world = world_with(vec![route("/", &upstream.url())], options).await;
     let (size, sent) = (8 * MB, 3 * MB);
     let mut client = Raw::connect(world.address).await;
     client.send(format!("PUT /leave HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")).await;

@@ -27,7 +27,7 @@ use crate::{
 /// What ends TLS in front of an upstream, with a certificate of its own for these names.
 pub struct Front {
     address: SocketAddr,
-    certificate: PathBuf,
+    pub certificate: PathBuf,
     _folder: tempfile::TempDir,
     task: JoinHandle<()>,
 }
@@ -39,7 +39,7 @@ impl Drop for Front {
 }
 
 impl Front {
-    async fn before(upstream: SocketAddr, names: &[&str]) -> Self {
+    pub async fn before(upstream: SocketAddr, names: &[&str]) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
