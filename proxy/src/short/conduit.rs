@@ -62,10 +62,11 @@ impl Conduit {
 
     /// What is in the pipe.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        let mut taken = vec![0; std::mem::take(&mut self.inside)];
+        let mut taken = vec![0; self.inside];
         if !taken.is_empty() {
-            // All of it at once: nobody else is at the pipe.
+            // All of it at once: nobody else is at the pipe. One that is not empty then is nobody's any more.
             let count = rustix::io::read(&self.source, &mut taken).unwrap_or(0);
+            self.inside -= count;
             taken.truncate(count);
         }
         taken

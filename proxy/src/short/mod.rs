@@ -190,12 +190,15 @@ impl Connection<'_> {
                 return other(asked, sent.unwrap_or(Way::Failed(NO_ANSWER)));
             }
             Heard::Abandoned => return Next::Over,
-            Heard::Stopped => return other(asked, Way::Failed(STOPPED)),
             failed if may_repeat && (asked.is_repeatable || matches!(failed, Heard::Unsent)) => {
                 count(&shared.meter.retries);
                 return other(asked, Way::Open);
             }
-            _ => return other(asked, Way::Failed(NO_ANSWER)),
+            failed => {
+                self.leave_rest(&asked);
+                let fault = if matches!(failed, Heard::Stopped) { STOPPED } else { NO_ANSWER };
+                return other(asked, Way::Failed(fault));
+            }
         };
         if self.deliver(&mut line, &asked.route, &mut answer, begin).await.is_err() {
             return Next::Over;

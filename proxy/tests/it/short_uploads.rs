@@ -225,3 +225,34 @@ async fn item_25_a_server_that_takes_no_more_may_have_said_why() {
     raw.send(format!("{}a", put(8 * MB))).await;
     assert_eq!(raw.answer().await.status, 502);
 }
+
+#[tokio::test]
+async fn item_07_a_body_that_was_passed_on_is_not_read_of_the_next_request() {
+    // A server that dies once it has the whole body, or half of what follows the head.
+    for (takes, rest, status) in [(3000, 2000, 502), (2000, 2000, 502)] {
+        let upstream = Upstream::raw(move |number, mut peer, seen| async move {
+            if number == 0 {
+                peer.head().await;
+                peer.exact(takes).await;
+                return;
+            }
+            while let Some(request) = read(&mut peer, number).await {
+                seen.lock().unwrap().push(request);
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup").await;
+            }
+        })
+        .await;
+        let world = world(vec![route("/", &upstream.url())]).await;
+        let mut raw = Raw::connect(world.address).await;
+        raw.send([put(3000).as_bytes(), &pattern(1000)].concat()).await;
+        until("the beginning is passed on", async || up(&world).await == 1000).await;
+        // As long as what was passed on, and a request within it.
+        let within = "GET /within HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
+        let next = format!("POST /next HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{within}", within.len());
+        raw.send([&pattern(rest), next.as_bytes()].concat()).await;
+        assert_eq!(raw.answer().await.status, status);
+        assert_eq!(raw.answer().await.text(), "up");
+        let lines: Vec<_> = upstream.seen().iter().map(|seen| seen.line().to_owned()).collect();
+        assert_eq!(lines, ["POST /next HTTP/1.1"]);
+    }
+}
