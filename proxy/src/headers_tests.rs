@@ -190,3 +190,13 @@ fn there_is_exactly_one_valid_host() {
         assert_eq!(only_host(&map(&lines)).is_some(), valid, "{hosts:?}");
     }
 }
+
+#[test]
+fn what_decides_over_a_message_does_not_come_after_it() {
+    let headers = map(&[
+        ("trailer", "X-Checksum, Set-Cookie, Content-Length, Transfer-Encoding, Host, Authorization"),
+        ("trailer", "X-Forwarded-For, Connection, Cache-Control, Location, TE, Trailer, Server-Timing"),
+    ]);
+    let names = named_trailers(&headers);
+    assert_eq!(names.iter().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum", "server-timing"]);
+}

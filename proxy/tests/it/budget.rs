@@ -47,6 +47,9 @@ async fn item_24_an_address_that_asks_too_often_is_told_so_and_health_checks_are
     for _ in 0..10 {
         assert_eq!(get(world.address, "/_chp_healthz").await.status, 200);
         assert_eq!(get(world.address, "/hub/health").await.status, 200);
+        // Those that are not plain neither.
+        let check = "GET /hub/health HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: close\r\n\r\n";
+        assert_eq!(ask(world.address, check).await.status, 200);
         // Nor is anything else called so.
         assert_eq!(get(world.address, "/user/a/hub/health").await.status, 429);
     }
@@ -204,7 +207,8 @@ async fn item_24_a_route_has_a_budget_and_the_others_do_not_pay_for_it() {
 #[tokio::test]
 async fn item_24_a_route_that_is_asked_too_often_says_so() {
     let upstream = Upstream::named("up").await;
-    let world = world_with(vec![route("/a/", &upstream.url()), route("/b/", &upstream.url())], |options| {
+    let routes = vec![route("/a/", &upstream.url()), route("/b/", &upstream.url()), hub_route("/", &upstream.url())];
+    let world = world_with(routes, |options| {
         (options.limits.route_rate, options.limits.route_burst) = (1, 2);
     })
     .await;
@@ -214,6 +218,9 @@ async fn item_24_a_route_that_is_asked_too_often_says_so() {
     }
     assert!(statuses.starts_with(&[200, 200]) && statuses.contains(&429), "{statuses:?}");
     assert_eq!(get(world.address, "/b/").await.status, 200);
+    for _ in 0..6 {
+        assert_eq!(get(world.address, "/hub/").await.status, 200, "the hub is everybody's");
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,22 @@ async fn a_real_websocket_passes_large_and_small_messages() {
 }
 
 #[tokio::test]
+async fn a_switch_has_no_length() {
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        peer.send(format!("{SWITCH}Content-Length: 5\r\n\r\nhello")).await;
+        peer.rest().await;
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send(format!("GET /x HTTP/1.1\r\n{HANDSHAKE}")).await;
+    let head = raw.head().await;
+    assert!(head.starts_with("HTTP/1.1 101 ") && values(&head, "content-length").is_empty(), "{head}");
+    assert_eq!(raw.exact(5).await, b"hello");
+}
+
+#[tokio::test]
 async fn a_subprotocol_is_passed_and_kept() {
     let upstream = Upstream::raw(|_, mut peer, _| async move {
         let head = peer.head().await;

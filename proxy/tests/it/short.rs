@@ -2,9 +2,10 @@
 //!
 //! What is measured tells how many went the short way, so that no test here compares hyper with itself.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use specola_proxy::Options;
+use tokio::sync::Notify;
 
 use crate::{
     budget::metric,
@@ -238,6 +239,33 @@ async fn item_06_what_comes_behind_a_body_is_nobodys() {
     }
     assert_eq!(short(&world).await, 3.0);
     assert_eq!(upstream.connections(), 3, "none was used again");
+}
+
+#[tokio::test]
+async fn item_06_what_a_server_says_unasked_is_nobodys() {
+    let (ask, said) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (asked, says) = (Arc::clone(&ask), Arc::clone(&said));
+    let upstream = Upstream::raw(move |number, mut peer, seen| {
+        let (asked, says) = (Arc::clone(&asked), Arc::clone(&says));
+        async move {
+            while let Some(request) = read(&mut peer, number).await {
+                seen.lock().unwrap().push(request);
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                asked.notified().await;
+                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
+                says.notify_one();
+            }
+        }
+    })
+    .await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    for _ in 0..3 {
+        assert_eq!(raw.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "ok");
+        ask.notify_one();
+        said.notified().await;
+    }
+    assert_eq!(upstream.seen().len(), 3);
 }
 
 #[tokio::test]
