@@ -2,9 +2,10 @@
 //!
 //! What is measured tells how many went the short way, so that no test here compares hyper with itself.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use specola_proxy::Options;
+use tokio::sync::Notify;
 
 use crate::{
     budget::metric,
@@ -244,12 +245,15 @@ async fn item_06_what_comes_behind_a_body_is_nobodys() {
 async fn item_06_what_a_server_says_unasked_is_nobodys() {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let (said, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let go = Arc::new(Notify::new());
+    let goes = Arc::clone(&go);
     let upstream = Upstream::raw(move |number, mut peer, _| {
-        let said = said.clone();
+        let (said, goes) = (said.clone(), Arc::clone(&goes));
         async move {
             while read(&mut peer, number).await.is_some() {
                 peer.send(OK).await;
                 if number == 0 {
+                    goes.notified().await;
                     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
                     said.send(Vec::new()).unwrap();
                     return said.send(peer.rest().await).unwrap();
@@ -262,6 +266,7 @@ async fn item_06_what_a_server_says_unasked_is_nobodys() {
     let mut raw = Raw::connect(world.address).await;
     let mut next = async || tokio::time::timeout(DEADLINE, told.recv()).await.expect("the server has gone on");
     assert_eq!(raw.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "ok");
+    go.notify_one();
     next().await;
     assert_eq!(raw.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "ok");
     assert_eq!(next().await, Some(Vec::new()), "nothing more was asked there");
