@@ -60,15 +60,14 @@ impl Conduit {
         Poll::Ready(Ok(self.inside))
     }
 
-    /// What is in the pipe.
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        let mut taken = vec![0; std::mem::take(&mut self.inside)];
+    /// Takes out what is in the pipe. None when that cannot be had.
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
+        let mut taken = vec![0; self.inside];
         if !taken.is_empty() {
-            // All of it at once: nobody else is at the pipe.
-            let count = rustix::io::read(&self.source, &mut taken).unwrap_or(0);
-            taken.truncate(count);
+            // A pipe at which nobody else is gives all that it has.
+            self.inside -= rustix::io::read(&self.source, &mut taken).unwrap_or(0);
         }
-        taken
+        (self.inside == 0).then_some(taken)
     }
 
     /// Sends all that is in the pipe.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{io::AsyncWrite, time::Instant};
 
-use super::{Connection, WHILE, answer::Answer, conduit::Conduit};
+use super::{Connection, TURN, WHILE, again, answer::Answer, conduit::Conduit};
 use crate::{pool::Line, route::Route, scratch, stream::Stream};
 
 impl Connection<'_> {
@@ -53,6 +53,7 @@ impl Connection<'_> {
         answer: &mut Answer,
         conduit: &mut Option<Conduit>,
     ) -> Poll<io::Result<()>> {
+        let mut turn = 0;
         loop {
             // Nothing more comes over it, however long the client takes.
             if answer.left == 0 {
@@ -74,6 +75,10 @@ impl Connection<'_> {
                 }
                 answer.passed(route, count);
                 route.count_piped(count);
+                turn += count;
+                if turn >= TURN {
+                    return again(context);
+                }
                 continue;
             }
             let most = usize::try_from(answer.left).unwrap_or(usize::MAX);
