@@ -216,7 +216,7 @@ impl Connection<'_> {
         Next::Again
     }
 
-    /// The request, if it is plain and all of it is there.
+    /// The request, if it is plain.
     fn plain(&mut self) -> Option<Asked> {
         let shared = &self.client.shared;
         let limits = shared.limits();

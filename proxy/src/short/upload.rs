@@ -26,8 +26,8 @@ struct Passing<'a> {
     left: u64,
     /// Bytes that came last, where not all of them are known to be sent.
     underway: usize,
-    /// When they came.
-    came: Instant,
+    /// Since when the client is waited for.
+    waiting: Instant,
     /// Until when a server that takes no more is listened to.
     refused: Option<Instant>,
 }
@@ -35,7 +35,10 @@ struct Passing<'a> {
 impl Passing<'_> {
     /// Counts what came last, but for what is not sent of it.
     fn count(&mut self, unsent: usize) {
-        self.route.count_up(std::mem::take(&mut self.underway).saturating_sub(unsent));
+        if self.underway > 0 {
+            self.route.count_up(self.underway.saturating_sub(unsent));
+            (self.underway, self.waiting) = (0, Instant::now());
+        }
     }
 }
 
@@ -55,7 +58,7 @@ impl Connection<'_> {
         self.read.shrink_to_fit();
         self.out = Vec::new();
         let conduit = Conduit::between(self.stream, &line.stream, left);
-        let mut passing = Passing { route, conduit, left, underway: 0, came: Instant::now(), refused: None };
+        let mut passing = Passing { route, conduit, left, underway: 0, waiting: Instant::now(), refused: None };
         self.take_ahead(&mut passing);
         let (mut look, idle) = (Instant::now() + WHILE, self.client.shared.limits().upload_idle);
         let heard = poll_fn(|context| {
@@ -70,7 +73,7 @@ impl Connection<'_> {
             }
             match passing.refused {
                 Some(until) if self.alarm.poll(context, until).is_ready() => return Poll::Ready(Some(Heard::Nothing)),
-                None if passing.underway == 0 && self.alarm.poll(context, passing.came + idle).is_ready() => {
+                None if passing.underway == 0 && self.alarm.poll(context, passing.waiting + idle).is_ready() => {
                     return Poll::Ready(Some(Heard::Stopped));
                 }
                 _ => {}
@@ -150,7 +153,6 @@ impl Connection<'_> {
                 Err(_) => return Poll::Ready(Some(Heard::Abandoned)),
             };
             self.came(passing, count);
-            passing.came = Instant::now();
             passing.route.touch();
             if passing.conduit.is_some() {
                 passing.route.count_piped(count);
