@@ -30,6 +30,7 @@ pub(crate) use self::begun::{Begun, Opened, Rest, Way};
 use self::{
     alarm::Alarm,
     answer::Answer,
+    conduit::Conduit,
     deliver::{offer, taken},
     request::Asked,
 };
@@ -312,6 +313,11 @@ impl Connection<'_> {
                 }
                 let first = answer.first(buffer.get(..end).unwrap_or_default());
                 answer.passed(&asked.route, first.len());
+                // Goes out with what comes next.
+                if Conduit::is_worth(&open.stream, self.stream, answer.left) {
+                    self.out.extend_from_slice(first);
+                    return Poll::Ready(Heard::Answer(answer));
+                }
                 if answer.left == 0 {
                     line.take().filter(|_| answer.keeps).into_iter().for_each(|line| asked.route.keep_line(line));
                 }
