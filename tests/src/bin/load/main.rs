@@ -7,9 +7,11 @@
 mod backend;
 mod events;
 mod lab;
+mod relay;
 mod sockets;
 mod steady;
 mod storm;
+mod ticks;
 mod transfer;
 
 use std::time::Duration;
@@ -34,6 +36,8 @@ enum Load {
     Storm(storm::Storm),
     /// What people at JupyterLab do.
     Lab(lab::Lab),
+    /// A proxy that reads nothing of what it passes on.
+    Relay(relay::Relay),
     /// The server: small and large answers, uploads, streams of events, websockets that send back what they get.
     Backend(backend::Backend),
 }
@@ -48,6 +52,7 @@ async fn main() -> Result<()> {
         Load::Events(events) => events.run().await,
         Load::Storm(storm) => storm.run().await,
         Load::Lab(lab) => lab.run().await,
+        Load::Relay(relay) => relay.run(),
         Load::Backend(backend) => backend.run().await,
     }
 }
