@@ -64,7 +64,7 @@ fn times(mut took: Vec<Duration>) -> serde_json::Value {
         let found = took.get((took.len() as f64 * share) as usize).or(took.last());
         found.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
     };
-    serde_json::json!({"answered": took.len(), "median": at(0.5), "p99": at(0.99), "longest": at(1.0)})
+    serde_json::json!({"answered": took.len(), "median": at(0.5), "p99": at(0.99), "p999": at(0.999), "longest": at(1.0)})
 }
 
 /// Prints how long things took in all of these, once they have ended.

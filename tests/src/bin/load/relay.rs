@@ -64,7 +64,11 @@ impl Relay {
         let (mut pairs, mut free) = (Vec::<Option<Pair>>::new(), Vec::new());
         let mut events = [EpollEvent::empty(); 256];
         loop {
-            let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+            let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
+                // Somebody looks at it.
+                Err(Errno::EINTR) => continue,
+                count => count?,
+            };
             for event in &events[..count] {
                 if event.data() == NEW {
                     let number = free.pop().unwrap_or(pairs.len());

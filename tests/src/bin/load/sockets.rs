@@ -32,6 +32,9 @@ pub struct Echo {
     /// Bytes of a message.
     #[arg(long, default_value_t = 64)]
     size: usize,
+    /// Sends each as soon as the one before is back, whatever the rate.
+    #[arg(long)]
+    closed: bool,
 }
 
 pub type Socket = WebSocketStream<TcpStream>;
@@ -110,17 +113,21 @@ impl Echo {
         let message = Message::binary(vec![b'x'; self.size]);
         let mut runs = Vec::new();
         for (number, socket) in (0..self.sockets).zip(sockets) {
-            let ticks = Ticks::new(began + period * number / self.sockets, period)?;
+            let ticks =
+                (!self.closed).then(|| Ticks::new(began + period * number / self.sockets, period)).transpose()?;
             runs.push(tokio::spawn(echo(socket, message.clone(), ticks, end)));
         }
         super::print_all(runs).await
     }
 }
 
-async fn echo(mut socket: Socket, message: Message, mut ticks: Ticks, end: Instant) -> Result<Vec<Duration>> {
+async fn echo(mut socket: Socket, message: Message, mut ticks: Option<Ticks>, end: Instant) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
     loop {
-        let due = ticks.tick().await?;
+        let due = match &mut ticks {
+            Some(ticks) => ticks.tick().await?,
+            None => Instant::now(),
+        };
         if due >= end {
             return Ok(took);
         }
