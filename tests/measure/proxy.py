@@ -11,8 +11,10 @@ from .blocks import blocks, kept
 
 RAW = os.path.join(os.path.dirname(__file__), "..", "..", "target", "bench", "proxy.csv")
 # What columns are called.
-SHORT = {"bare relay": "relay", "configurable-http-proxy": "http-proxy", "hyper-reverse-proxy": "hyper-rp",
+SHORT = {"bare relay": "relay", "configurable-http-proxy": "chp", "hyper-reverse-proxy": "hyper-rp",
          "axum-reverse-proxy": "axum-rp"}
+# Of columns, the first of which says what is measured.
+WHAT, RATIO, VALUE = 42, 21, 10
 BOTH = f"{machine.SERVER},{machine.CLIENT}"
 
 
@@ -80,22 +82,22 @@ def with_interval(ratio):
 
 
 def line(what, ratios, values):
-    return f"{what:<43}{ratios}" + "".join(f"{'' if value is None else number(value):>11}" for value in values)
+    return f"{what:<{WHAT}}{ratios}" + "".join(f"{'' if value is None else number(value):>{VALUE}}" for value in values)
 
 
 def heads(names):
-    return "".join(f"{SHORT.get(name, name):>11}" for name in names)
+    return "".join(f"{SHORT.get(name, name):>{VALUE}}" for name in names)
 
 
 def print_table(found, names, others):
     """A row for each figure: the ratios of Specola to others, and the medians of all."""
     chance = random.Random(1)
-    print(f"\n{'':<43}" + "".join(f"{'to ' + SHORT.get(name, name):>22}" for name in others) + heads(names))
+    print(f"\n{'':<{WHAT}}" + "".join(f"{'to ' + SHORT.get(name, name):>{RATIO}}" for name in others) + heads(names))
     for figure, ours in found["Specola"].items():
         # Not everybody speaks everything.
         theirs = {name: found.get(name, {}).get(figure) for name in names}
         ratio = [with_interval(ratios(ours, theirs[name] or [], chance)) for name in others]
-        print(line(figure, "".join(f"{text:>22}" for text in ratio),
+        print(line(figure, "".join(f"{text:>{RATIO}}" for text in ratio),
                    [statistics.median(values) if values else None for values in theirs.values()]))
 
 
@@ -134,7 +136,7 @@ def report(folder, count):
     all_names = ["no proxy", "bare relay", *libraries, *names]
     others = ["haproxy", "configurable-http-proxy", "bare relay"]
     print_table(found, all_names, others)
-    print_tunnels(held, all_names, 22 * len(others))
+    print_tunnels(held, all_names, RATIO * len(others))
     print("\nWith two threads on both processors, which they share with load and server:")
     print_table(found_with_two, [make(folder, 1).name for make in peers.TWO_THREADS], ["haproxy", "nginx"])
     print_routes(changed)
@@ -147,4 +149,4 @@ def report(folder, count):
           f"Every figure is in {os.path.relpath(RAW)}.")
     print(f"\n{'Whether it holds':<50}" + heads([*libraries, *names]))
     for case, held in matrix.matrix(folder).items():
-        print(f"{case:<50}" + "".join(f"{'yes' if held[name] else 'NO':>11}" for name in [*libraries, *names]))
+        print(f"{case:<50}" + "".join(f"{'yes' if held[name] else 'NO':>{VALUE}}" for name in [*libraries, *names]))

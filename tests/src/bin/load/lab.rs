@@ -13,16 +13,13 @@ use super::sockets::{self, Socket};
 use super::steady::{self, Sender};
 use super::ticks::Ticks;
 
-/// Does what people at JupyterLab do, in rounds: a static file, two readings of the contents API, a saved file, and a
-/// message on each of three websockets. Prints a line when all are there, and then the times of rounds.
+/// Does what people at JupyterLab do, a round a second for each: a static file, two readings of the contents API, a saved
+/// file, and a message on each of three websockets. Prints a line when all are there, and then the times of rounds.
 #[derive(clap::Args)]
 pub struct Lab {
     url: url::Url,
     people: u32,
     seconds: f64,
-    /// Seconds between two rounds of a person.
-    #[arg(long, default_value_t = 1.0)]
-    every: f64,
     /// Prints the times of each so many seconds.
     #[arg(long)]
     report: Option<f64>,
@@ -31,6 +28,7 @@ pub struct Lab {
     header: Vec<String>,
 }
 
+const EVERY: Duration = Duration::from_secs(1);
 const SOCKETS: usize = 3;
 /// What is read in a round: the server answers with as many bytes as the last part of the path says.
 const READ: [&str; 3] = ["static/100000", "api/contents/2000", "api/contents/4000"];
@@ -53,11 +51,11 @@ impl Lab {
         let people: Vec<Result<Person>> = arrive.collect().await;
         let people = people.into_iter().collect::<Result<Vec<_>>>()?;
         super::print_open(people.len());
-        let (began, every) = (Instant::now(), Duration::from_secs_f64(self.every));
+        let began = Instant::now();
         let end = began + Duration::from_secs_f64(self.seconds);
         let (done, mut rounds) = unbounded_channel();
         for (number, mut person) in (0..self.people).zip(people) {
-            let (ticks, done) = (Ticks::new(began + every * number / self.people, every)?, done.clone());
+            let (ticks, done) = (Ticks::new(began + EVERY * number / self.people, EVERY)?, done.clone());
             tokio::spawn(async move {
                 if let Err(error) = person.work(ticks, end, &done).await {
                     done.send(Err(error)).ok();
