@@ -15,8 +15,7 @@ HOME = os.path.abspath(os.path.join(peers.BUILT, "..", "bench", "criterion"))
 def medians():
     """Nanoseconds by what was measured, in that order."""
     shutil.rmtree(HOME, ignore_errors=True)
-    command = ["taskset", "-c", machine.SERVER, "cargo", "bench", "--quiet", "--locked", "--target-dir",
-               os.path.abspath(peers.BUILT)]
+    command = ["taskset", "-c", machine.SERVER, "cargo", "bench", "--quiet", "--target-dir", os.path.abspath(peers.BUILT)]
     subprocess.run(command, cwd=CRATE, env={**os.environ, "CRITERION_HOME": HOME}, check=True, capture_output=True)
     found = {}
     for path in sorted(glob.glob(os.path.join(HOME, "*", "new", "estimates.json")), key=os.path.getmtime):
