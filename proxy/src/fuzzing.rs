@@ -1,10 +1,12 @@
-//! What the fuzz targets in `proxy/fuzz` call: each takes any bytes, and panics when a promise is broken.
+//! What the fuzz targets in `proxy/fuzz` call: each takes any bytes, and panics when a promise is broken. And what
+//! benchmarks call.
 //!
 //! The real code runs, over sockets between parts of one thread whose clock jumps ahead when nothing is left to do.
 
 // A broken promise is a panic, which is what the fuzzer looks for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+pub mod bench;
 #[path = "../tests/it/strict.rs"]
 mod strict;
 

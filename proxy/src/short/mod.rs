@@ -80,6 +80,12 @@ fn again<T>(context: &mut Context<'_>) -> Poll<T> {
     Poll::Pending
 }
 
+/// What benchmarks call; see [`request::plain`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn write(client: &Client, read: &[u8], to: &mut Vec<u8>) -> bool {
+    request::plain(client, read, to).is_some()
+}
+
 /// What came of a request.
 enum Next {
     /// It was answered, and the connection goes on.
