@@ -1,10 +1,12 @@
-//! What the fuzz targets in `proxy/fuzz` call: each takes any bytes, and panics when a promise is broken.
+//! What the fuzz targets in `proxy/fuzz` call: each takes any bytes, and panics when a promise is broken. And what
+//! benchmarks call.
 //!
 //! The real code runs, over sockets between parts of one thread whose clock jumps ahead when nothing is left to do.
 
 // A broken promise is a panic, which is what the fuzzer looks for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+pub mod bench;
 #[path = "../tests/it/strict.rs"]
 mod strict;
 
@@ -43,14 +45,26 @@ const LONG: Duration = Duration::from_secs(3600);
 
 type Seen = Arc<Mutex<HashMap<usize, Vec<u8>>>>;
 
+/// What an upstream does with a connection.
+#[derive(Clone, Default)]
+enum Answer {
+    /// A short answer to each whole request.
+    #[default]
+    Short,
+    /// These bytes, as soon as anything of a body has come, or a whole request.
+    Bytes(Vec<u8>),
+    /// It ends after so many bytes, and all that came before are answered shortly.
+    End(usize),
+}
+
 /// A proxy without doors, and one upstream.
 struct Stage {
     runtime: Runtime,
     shared: Arc<Shared>,
     /// What the upstream got, by connection, since it was looked at last.
     seen: Seen,
-    /// What it answers with; None is a short answer to each whole request.
-    answer: Arc<Mutex<Option<Vec<u8>>>>,
+    /// What it answers with.
+    answer: Arc<Mutex<Answer>>,
     _folder: TempDir,
 }
 
@@ -109,6 +123,8 @@ impl Stage {
             };
             tokio::join!(writing, reading);
             serving.await.unwrap();
+            // What is on its way to the upstream arrives, and belongs to this client.
+            tokio::time::sleep(Duration::from_millis(1)).await;
             back
         })
     }
@@ -118,12 +134,12 @@ impl Stage {
     }
 }
 
-async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<Vec<u8>>>>) {
+async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Answer>>) {
     for number in 0.. {
         let (mut stream, _) = listener.accept().await.unwrap();
         let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
         tokio::spawn(async move {
-            let (mut answered, mut piece) = (0, vec![0; 16 * 1024]);
+            let (mut answered, mut came, mut piece) = (0, 0, vec![0; 16 * 1024]);
             while let Ok(count @ 1..) = stream.read(&mut piece).await {
                 let (whole, is_begun) = {
                     let mut seen = lock(&seen);
@@ -137,11 +153,15 @@ async fn upstream(listener: UnixListener, seen: Seen, answer: Arc<Mutex<Option<V
                     let Ok(found) = strict::requests(seen) else { return };
                     (found.len(), head_end(seen) < seen.len())
                 };
-                let fixed = lock(&answer).clone();
-                // Before the end of a body, where there is one.
-                if let Some(bytes) = fixed.filter(|_| whole > 0 || is_begun) {
-                    let _ = stream.write_all(&bytes).await;
-                    return;
+                came += count;
+                let answer = lock(&answer).clone();
+                match answer {
+                    Answer::Bytes(bytes) if whole > 0 || is_begun => {
+                        let _ = stream.write_all(&bytes).await;
+                        return;
+                    }
+                    Answer::End(after) if came >= after => return,
+                    _ => {}
                 }
                 while answered < whole {
                     answered += 1;
@@ -159,17 +179,30 @@ fn head_end(bytes: &[u8]) -> usize {
     bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4)
 }
 
-/// Any bytes from a client: what reaches the upstream is whole requests and nothing else, and what comes back is answers.
+/// Any bytes from a client: what reaches the upstream is whole requests and nothing else, each of them one of the client's,
+/// and what comes back is answers. So it is where the upstream leaves in the middle of a request.
 pub fn exchange(bytes: &[u8]) {
-    for is_short in [false, true] {
+    let asked = strict::requests(&[bytes, END].concat());
+    for (is_short, ends) in [(false, false), (true, false), (true, true)] {
         on_stage(is_short, |stage| {
-            *lock(&stage.answer) = None;
+            *lock(&stage.answer) = if ends { Answer::End(bytes.len() / 2) } else { Answer::Short };
             // A body that comes behind its head, in two pieces.
             let head = head_end(bytes);
             let back = stage.ask(bytes.split_at(head + (bytes.len() - head) / 2).into());
             for connection in stage.take_seen() {
-                if let Err(problem) = strict::requests(&connection) {
-                    panic!("{problem} reached the upstream: {:?}", String::from_utf8_lossy(&connection));
+                let seen = String::from_utf8_lossy(&connection);
+                match (strict::requests(&connection), &asked) {
+                    (Err(problem), _) => panic!("{problem} reached the upstream: {seen:?}"),
+                    (Ok(got), Ok(asked)) => {
+                        let is_asked = |(line, body): &strict::Request| {
+                            let method = |line: &str| line.split(' ').next().map(str::to_owned);
+                            let ours = line.starts_with("GET /hub/error/") && body.is_empty();
+                            ours || asked.iter().any(|(of, whole)| method(of) == method(line) && whole == body)
+                        };
+                        assert!(got.iter().all(is_asked), "nobody asked for all of this: {seen:?}");
+                    }
+                    // What is odd to the strict may be read in more than one way.
+                    (Ok(_), Err(_)) => {}
                 }
             }
             if !back.starts_with(b"HTTP/1.1 101")
@@ -192,7 +225,7 @@ pub fn chunks(bytes: &[u8]) {
 pub fn answer(bytes: &[u8]) {
     for is_short in [false, true] {
         on_stage(is_short, |stage| {
-            *lock(&stage.answer) = Some(bytes.to_vec());
+            *lock(&stage.answer) = Answer::Bytes(bytes.to_vec());
             for pieces in [
                 [b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n", b"".as_slice()],
                 [b"PUT /first HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na", b"bcde"],

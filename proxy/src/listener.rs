@@ -171,7 +171,7 @@ fn builder(limits: &Limits) -> http1::Builder {
 }
 
 /// What is known of a client; `tls` is whether it speaks TLS, to us or to the load balancer before us.
-fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
+pub(crate) fn origin(shared: &Shared, peer: IpAddr, tls: bool) -> Origin {
     let peer = peer.to_canonical();
     let address = HeaderValue::from_str(&peer.to_string());
     Origin {

@@ -18,6 +18,10 @@ pub(crate) struct Rewound {
     /// Read already, and read again first.
     read: Bytes,
     sent: Option<Sent>,
+    /// Whether what was read is to be looked at before more is written: the server may have closed the connection behind it,
+    /// and a write that fails would be all that hyper sees.
+    listens: bool,
+    writer: Option<Waker>,
 }
 
 /// A head that was sent before, and that hyper writes: nothing of it is sent again. Nothing is read before it is written,
@@ -34,12 +38,13 @@ const END: &[u8] = b"\r\n\r\n";
 impl Rewound {
     /// A stream with what was read of it.
     pub(crate) fn new(stream: Stream, read: Bytes) -> Self {
-        Self { stream, read, sent: None }
+        Self { stream, read, sent: None, listens: false, writer: None }
     }
 
     /// A stream over which the head of a request was sent, and what was read of the answer.
     pub(crate) fn asked(stream: Stream, read: Bytes) -> Self {
-        Self { sent: Some(Sent { seen: 0, reader: None }), ..Self::new(stream, read) }
+        let (sent, listens) = (Some(Sent { seen: 0, reader: None }), !read.is_empty());
+        Self { sent, listens, ..Self::new(stream, read) }
     }
 
     /// Where a pipe may be put before it.
@@ -70,6 +75,12 @@ impl Rewound {
         }
         bytes.len()
     }
+
+    /// Waits until something of what was read is read again.
+    fn poll_heard<T>(&mut self, context: &mut Context<'_>) -> Poll<T> {
+        self.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
 }
 
 impl AsyncRead for Rewound {
@@ -85,6 +96,8 @@ impl AsyncRead for Rewound {
         let count = this.read.len().min(buffer.remaining());
         buffer.put_slice(this.read.get(..count).unwrap_or_default());
         this.read.advance(count);
+        this.listens = false;
+        this.writer.take().into_iter().for_each(Waker::wake);
         if this.read.is_empty() {
             this.read = Bytes::new();
         }
@@ -96,6 +109,7 @@ impl AsyncWrite for Rewound {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match this.swallow(buffer) {
+            0 if this.listens => this.poll_heard(context),
             0 => Pin::new(&mut this.stream).poll_write(context, buffer),
             count => Poll::Ready(Ok(count)),
         }
@@ -108,6 +122,7 @@ impl AsyncWrite for Rewound {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match buffers.iter().map(|buffer| this.swallow(buffer)).sum() {
+            0 if this.listens => this.poll_heard(context),
             0 => Pin::new(&mut this.stream).poll_write_vectored(context, buffers),
             count => Poll::Ready(Ok(count)),
         }

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     io,
+    ops::Range,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -29,9 +30,19 @@ pub(crate) fn poll_read<T>(
     to: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
 ) -> Poll<io::Result<T>> {
     lend(|buffer| {
-        let most = most.min(buffer.len());
-        let mut buffer = ReadBuf::new(buffer.get_mut(..most).unwrap_or_default());
-        ready!(Pin::new(from).poll_read(context, &mut buffer))?;
-        Poll::Ready(Ok(to(context, buffer.filled())))
+        let count = ready!(poll_fill(context, from, buffer, 0..most.min(SIZE)))?;
+        Poll::Ready(Ok(to(context, buffer.get(..count).unwrap_or_default())))
     })
+}
+
+/// One read into a part of a buffer.
+pub(crate) fn poll_fill(
+    context: &mut Context<'_>,
+    from: &mut (impl AsyncRead + Unpin),
+    buffer: &mut [u8],
+    part: Range<usize>,
+) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer.get_mut(part).unwrap_or_default());
+    ready!(Pin::new(from).poll_read(context, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
 }

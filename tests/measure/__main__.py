@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import answers, hubs, kubernetes, peers, proxy, scale
+from . import answers, hubs, kubernetes, lab, peers, proxy, scale
 from .blocks import blocks
 
 SECONDS = 5
@@ -72,6 +72,8 @@ match sys.argv[1:]:
     case ["proxy", *count]:
         with tempfile.TemporaryDirectory() as root:
             proxy.report(root, int(count[0]) if count else 7)
+    case ["lab", *count]:
+        lab.report(int(count[0]) if count else 60)
     case ["kubernetes", *counts]:
         both = [int(count) for count in counts[:-1]] if counts else [500, 1000]
         with tempfile.TemporaryDirectory() as root:

@@ -14,8 +14,22 @@ LARGE, ENOUGH = 8, 2
 def small(peer, mark):
     """Small answers over connections that are kept."""
     steady(peer.url, seconds=1)
+    processes = list(machine.marked(mark)) if mark else []
+    before = machine.switches(processes)
     seconds, found = spent(mark, lambda: steady(peer.url))
-    return {"small request": seconds / found["answered"] * 1e6, "p99 of a small request": found["p99"]}
+    switches = machine.switches(processes) - before
+    return {"small request": seconds / found["answered"] * 1e6, "p50 of a small request": found["median"],
+            "p99 of a small request": found["p99"], "p99.9 of a small request": found["p999"],
+            "switches of a thread for a small request": switches / found["answered"]}
+
+
+def calls(peer, mark):
+    """System calls for small answers, apart from all that is timed: to count them takes longer than they do."""
+    if not mark:
+        return {}
+    with machine.counted(list(machine.marked(mark))) as count:
+        found = steady(peer.url, rate=500, connections=16, seconds=1)
+    return {"system calls for a small request": count() / found["answered"]}
 
 
 def browser(peer, mark):
@@ -52,6 +66,7 @@ def transfers(peer, mark):
         f"MB of {LARGE} answers of 1 GB at once": (f"{base}{GB}", GB, "--connections", LARGE, "--seconds", ENOUGH),
         "MB of uploads of 1 MB": (f"{base}upload", 250, "--connections", 4, "--upload", MB, "--seconds", ENOUGH),
         "MB of an upload of 1 GB": (f"{base}upload", 1, "--upload", GB),
+        "MB of an upload of 1 GB in chunks": (f"{base}upload", 1, "--upload", GB, "--chunked"),
     }.items():
         seconds, result = spent(mark, lambda: load("transfer", *arguments))  # noqa: B023
         found[name] = seconds / (result["bytes"] / MB) * 1e6

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 
 from . import machine
@@ -65,11 +67,25 @@ def blocks(folder, count, makers, scenarios, processor=machine.SERVER):
                 measured = started(make, folder, target, processor)
                 with measured as (peer, mark), Busy([of_backend, *([mark] if mark else [])]) as others:
                     for scenario in scenarios:
-                        for name, value in scenario(peer, mark).items():
+                        for name, value in figures(scenario, peer, mark).items():
                             found.setdefault(peer.name, {}).setdefault(name, []).append(value)
                 shares.append(others.share)
             busy.append(max(shares))
-    return found, busy
+    # What failed in any block has no figure.
+    whole = {name: {figure: values for figure, values in of_peer.items() if len(values) == count}
+             for name, of_peer in found.items()}
+    return whole, busy
+
+
+def figures(scenario, peer, mark):
+    """What a scenario gives; of those who may fail, perhaps nothing."""
+    try:
+        return scenario(peer, mark)
+    except (OSError, RuntimeError, ValueError, subprocess.CalledProcessError):
+        if not peer.may_fail:
+            raise
+        print(f"{peer.name} cannot do {scenario.__name__}, which is left out", file=sys.stderr)
+        return {}
 
 
 def kept(found, busy):

@@ -124,6 +124,30 @@ def processor_time(processes):
     return sum(threads(processes).values())
 
 
+def switches(processes):
+    """How often threads gave a processor away so far, or had to."""
+    count = 0
+    for process in processes:
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with open(f"/proc/{process}/task/{thread}/status") as file:
+                count += sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", file.read(), re.M)))
+    return count
+
+
+@contextlib.contextmanager
+def counted(processes):
+    """Counts system calls meanwhile. Gives a function for how many it were, once it has ended."""
+    command = ["strace", "-c", "-f", *(word for process in processes for word in ("-p", str(process)))]
+    counting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in processes:
+            counting.stderr.readline()
+        yield lambda: int(re.search(r"^100\.00\s+\S+\s+\S+\s+(\d+)\s", counting.stderr.read(), re.M)[1])
+    finally:
+        counting.send_signal(signal.SIGINT)
+        counting.wait()
+
+
 def hammer(url, headers, seconds, connections=16):
     """Requests a second when each connection asks again as soon as it is answered."""
     command = ["taskset", "-c", CLIENT, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]

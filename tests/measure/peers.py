@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tomllib
 
 from . import machine
 
@@ -11,6 +12,8 @@ HEADERS = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"
 PREFIX = "/user/alice/"
 # A port at which nobody listens.
 NOBODY = 1
+# What libraries/ becomes.
+BUILT = os.path.join(os.path.dirname(__file__), "..", "..", "target", "libraries")
 
 
 class Peer:
@@ -20,6 +23,8 @@ class Peer:
     def __init__(self, name, command, port, target, api_port=None, environment=None, scheme="http"):
         self.name, self.command, self.port, self.target = name, command, port, target
         self.api_port, self.environment, self.scheme, self.status = api_port, environment or {}, scheme, 200
+        # What it cannot do is left out; of all others it is a fault of the measurement.
+        self.may_fail = False
 
     @property
     def url(self):
@@ -85,6 +90,22 @@ def scheme(pem):
 def nothing(folder, target):
     """No proxy at all: what the load and the server cost by themselves."""
     return Peer("no proxy", None, target, target)
+
+
+def relay(folder, target):
+    """Passes bytes on and reads nothing of them: what the kernel takes for any proxy."""
+    port = machine.free_port()
+    return Peer("bare relay", [os.environ["SPECOLA_LOAD"], "relay", str(port), str(target)], port, target)
+
+
+def library(name):
+    """A proxy that is little more than a library's; see libraries/."""
+    def made(folder, target):
+        port = machine.free_port()
+        peer = Peer(name, [os.path.join(BUILT, "release", "libraries"), name, str(port), str(target)], port, target)
+        peer.may_fail = True
+        return peer
+    return made
 
 
 def haproxy(folder, target, pem=None, threads=1):
@@ -204,6 +225,8 @@ def specola(folder, target, pem=None):
 
 
 ALL = [configurable_http_proxy, nginx, haproxy, caddy, specola]
+hyper_reverse_proxy, axum_reverse_proxy = library("hyper-reverse-proxy"), library("axum-reverse-proxy")
+LIBRARIES = [hyper_reverse_proxy, axum_reverse_proxy]
 TWO_THREADS = [with_two_threads(nginx), with_two_threads(haproxy), specola]
 for make in ALL:
     make.speaks_http2 = make is not configurable_http_proxy
@@ -213,5 +236,9 @@ def versions():
     """What the programs call themselves."""
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout or  # noqa: E731
                               subprocess.run(command, capture_output=True, text=True).stderr).split("\n")[0].strip()
+    with open(os.path.join(os.path.dirname(__file__), "libraries", "Cargo.lock"), "rb") as file:
+        locked = {package["name"]: package["version"] for package in tomllib.load(file)["package"]}
     return {"configurable-http-proxy": first(os.environ["SPECOLA_CHP"], "--version"), "nginx": first("nginx", "-v"),
-            "haproxy": first("haproxy", "-v"), "caddy": first("caddy", "version"), "Specola": first(os.environ["SPECOLA_BIN"], "--version")}
+            "haproxy": first("haproxy", "-v"), "caddy": first("caddy", "version"),
+            **{make(None, NOBODY).name: locked[make(None, NOBODY).name] for make in LIBRARIES},
+            "Specola": first(os.environ["SPECOLA_BIN"], "--version")}

@@ -30,13 +30,14 @@ def echo(peer, mark):
     url = websocket(peer)
     seconds, found = spent_once_open(mark, "echo", url, 1000, 100, SECONDS)
     measured = {"message of a websocket, back and forth": seconds / found["answered"] * 1e6,
-                "p99 of a message": found["p99"]}
+                "p50 of a message": found["median"], "p99 of a message": found["p99"]}
     for name, rate, sockets, *more in (("message of 64 KB, back and forth", 200, 20, "--size", 65536),
                                        ("message of a single websocket", 500, 1),
                                        ("message of 1000 websockets", 1000, 1000)):
         seconds, found = spent_once_open(mark, "echo", url, rate, sockets, SECONDS / 2, *more)
         measured[name] = seconds / found["answered"] * 1e6
-    return measured
+    _, found = spent_once_open(mark, "echo", url, 1, 100, SECONDS / 2, "--closed")
+    return measured | {"messages a second, as many as can be": found["answered"] / (SECONDS / 2)}
 
 
 def storm(peer, mark):
@@ -57,7 +58,7 @@ def tunnels(folder):
     them the share of a processor, without pings and with one in 30 seconds for each."""
     found = {}
     with blocks.backend(folder) as (target, _):
-        for make in peers.ALL:
+        for make in [peers.relay, peers.axum_reverse_proxy, *peers.ALL]:
             with blocks.started(make, folder, target) as (peer, mark):
                 used = []
                 for count in TUNNELS:

@@ -1,6 +1,6 @@
 //! Which answers may come back the short way, and their head as the client gets it.
 
-use std::{cell::RefCell, mem::MaybeUninit, sync::Arc, time::SystemTime};
+use std::{cell::RefCell, mem::MaybeUninit, ops::Range, sync::Arc, time::SystemTime};
 
 use http::StatusCode;
 use httparse::{Header, Response, Status};
@@ -33,6 +33,13 @@ impl Answer {
     pub(super) fn first<'a>(&self, read: &'a [u8]) -> &'a [u8] {
         let body = read.get(self.length..).unwrap_or_default();
         body.get(..usize::try_from(self.left).unwrap_or(usize::MAX)).unwrap_or(body)
+    }
+
+    /// Where in a buffer of such a length the rest of the body has its place behind what was read of it. None where there
+    /// is none, or no room for all of it.
+    pub(super) fn rest(&self, read: usize, room: usize) -> Option<Range<usize>> {
+        let end = usize::try_from(self.left).ok()?.checked_add(self.length)?;
+        (read < end && end <= room).then_some(read..end)
     }
 
     /// Counts what is passed on of the body.

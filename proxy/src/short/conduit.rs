@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::pipe::splice;
+use rustix::{net::SendFlags, pipe::splice};
 use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
@@ -32,9 +32,14 @@ pub(super) struct Conduit {
 }
 
 impl Conduit {
+    /// Whether a pipe is worth it for so many bytes between these.
+    pub(super) fn is_worth(from: &Stream, to: &Stream, bytes: u64) -> bool {
+        bytes >= WORTH && matches!((from, to), (Stream::Piped(_), Stream::Piped(_)))
+    }
+
     /// A pipe for so many bytes between these. None where it is not worth it, or where there is none to be had.
     pub(super) fn between(from: &Stream, to: &Stream, bytes: u64) -> Option<Self> {
-        if bytes < WORTH || !matches!((from, to), (Stream::Piped(_), Stream::Piped(_))) {
+        if !Self::is_worth(from, to, bytes) {
             return None;
         }
         SPARE.take().or_else(|| {
@@ -60,16 +65,27 @@ impl Conduit {
         Poll::Ready(Ok(self.inside))
     }
 
-    /// What is in the pipe.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    /// Takes out what is in the pipe. None when that cannot be had.
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         let mut taken = vec![0; self.inside];
         if !taken.is_empty() {
-            // All of it at once: nobody else is at the pipe. One that is not empty then is nobody's any more.
-            let count = rustix::io::read(&self.source, &mut taken).unwrap_or(0);
-            self.inside -= count;
-            taken.truncate(count);
+            // A pipe at which nobody else is gives all that it has.
+            self.inside -= rustix::io::read(&self.source, &mut taken).unwrap_or(0);
         }
-        taken
+        (self.inside == 0).then_some(taken)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.inside == 0
+    }
+
+    /// Sends what comes before the pipe, and may wait in the kernel for what is sent out of it.
+    pub(super) fn poll_before(context: &mut Context<'_>, to: &Stream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let to = socket(to)?;
+        let sent = ready!(poll_io(context, to, Interest::WRITABLE, || {
+            rustix::net::send(to, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)
+        }))?;
+        Poll::Ready(if sent == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(sent) })
     }
 
     /// Sends all that is in the pipe.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{io::AsyncWrite, time::Instant};
 
-use super::{Connection, WHILE, answer::Answer, conduit::Conduit};
+use super::{Connection, TURN, WHILE, again, answer::Answer, conduit::Conduit};
 use crate::{pool::Line, route::Route, scratch, stream::Stream};
 
 impl Connection<'_> {
@@ -53,27 +53,47 @@ impl Connection<'_> {
         answer: &mut Answer,
         conduit: &mut Option<Conduit>,
     ) -> Poll<io::Result<()>> {
+        let mut turn = 0;
         loop {
             // Nothing more comes over it, however long the client takes.
             if answer.left == 0 {
                 line.take().filter(|_| answer.keeps).into_iter().for_each(|line| route.keep_line(line));
             }
+            // Before what stands ready is sent: both go out together then, and the client is woken once.
+            let filled = match (&mut *conduit, &*line) {
+                (Some(conduit), Some(line)) if conduit.is_empty() => {
+                    Some(conduit.poll_fill(context, &line.stream, answer.left))
+                }
+                _ => None,
+            };
+            if let Some(Poll::Ready(Ok(count))) = filled {
+                answer.passed(route, count);
+                route.count_piped(count);
+                turn += count;
+            }
             while !self.out.is_empty() {
-                ready!(offer(context, self.stream, &mut self.out, &[]))?;
+                match conduit.as_ref().filter(|conduit| !conduit.is_empty()) {
+                    Some(_) => {
+                        let count = ready!(Conduit::poll_before(context, self.stream, &self.out))?;
+                        self.out.drain(..count);
+                    }
+                    None => ready!(offer(context, self.stream, &mut self.out, &[]))?,
+                }
             }
             if let Some(conduit) = conduit {
                 ready!(conduit.poll_drain(context, self.stream))?;
             }
+            match filled {
+                Some(Poll::Pending) => return Poll::Pending,
+                Some(Poll::Ready(Ok(0))) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                Some(Poll::Ready(Err(problem))) => return Poll::Ready(Err(problem)),
+                Some(Poll::Ready(Ok(_))) if turn >= TURN => return again(context),
+                _ => {}
+            }
             let Some(line) = line.as_mut() else {
                 return Pin::new(&mut *self.stream).poll_flush(context);
             };
-            if let Some(conduit) = conduit {
-                let count = ready!(conduit.poll_fill(context, &line.stream, answer.left))?;
-                if count == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                }
-                answer.passed(route, count);
-                route.count_piped(count);
+            if conduit.is_some() {
                 continue;
             }
             let most = usize::try_from(answer.left).unwrap_or(usize::MAX);

@@ -24,15 +24,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::{io::AsyncWrite, time::Instant};
 
 pub(crate) use self::begun::{Begun, Opened, Rest, Way};
 use self::{
     alarm::Alarm,
     answer::Answer,
+    conduit::Conduit,
     deliver::{offer, taken},
     request::Asked,
 };
@@ -48,6 +46,9 @@ use crate::{
     stream::Stream,
 };
 
+/// Bytes of an answer that are read first: all of most, and not much of a long one, whose rest goes through a pipe.
+const FIRST: usize = 16 * 1024;
+
 /// How long an answer may let itself be waited for here, and how often a long one is looked after.
 const WHILE: Duration = Duration::from_secs(1);
 
@@ -61,13 +62,28 @@ pub(crate) async fn serve(client: &Client, stream: &mut Stream) -> Option<Rest> 
     let first = shared.limits().header_read;
     let between = shared.limits().keep_alive.map_or(first, |time| time.min(first));
     let alarm = Alarm::new(first);
-    let way = Connection { client, stream, alarm, read: Vec::new(), whole: 0, streamed: 0, out: Vec::new() };
+    let way = Connection { client, stream, alarm, read: Vec::new(), whole: 0, sent: 0, out: Vec::new() };
     let mut served = pin!(way.serve(first, between));
     match shared.drain.until(served.as_mut()).await {
         Some(rest) => rest,
         // It sees the drain itself, where it waits for nothing but the next request.
         None => served.await,
     }
+}
+
+/// Bytes that a body moves before others have their turn.
+const TURN: usize = 2 * 1024 * 1024;
+
+/// Pending, to be asked again once the others were.
+fn again<T>(context: &mut Context<'_>) -> Poll<T> {
+    context.waker().wake_by_ref();
+    Poll::Pending
+}
+
+/// What benchmarks call; see [`request::plain`].
+#[cfg(feature = "fuzzing")]
+pub(crate) fn write(client: &Client, read: &[u8], to: &mut Vec<u8>) -> bool {
+    request::plain(client, read, to).is_some()
 }
 
 /// What came of a request.
@@ -102,10 +118,10 @@ struct Connection<'a> {
     alarm: Alarm,
     /// Of the client, from the head of its request on.
     read: Vec<u8>,
-    /// Bytes of that request, as far as they were read together.
+    /// Bytes of that request that are kept: what is known to be sent of its body is not.
     whole: usize,
-    /// Bytes of its body that came behind them and went to the server, or are on their way there.
-    streamed: u64,
+    /// Bytes of its body that are sent, or on their way.
+    sent: u64,
     /// On its way to one of the two.
     out: Vec<u8>,
 }
@@ -151,7 +167,7 @@ impl Connection<'_> {
     async fn exchange(&mut self) -> Next {
         let begin = Instant::now();
         let Some(mut asked) = self.plain() else { return Next::Other(None) };
-        (self.whole, self.streamed) = (asked.length + asked.first(&self.read).len(), 0);
+        (self.whole, self.sent) = (asked.length + asked.first(&self.read).len(), 0);
         let shared = &self.client.shared;
         shared.counts.requests.fetch_add(1, Ordering::Relaxed);
         asked.finding.into_iter().for_each(|took| shared.meter.find.add(took));
@@ -162,13 +178,12 @@ impl Connection<'_> {
                 return Next::Other(Some(Begun { begin, route, turn: None, way }));
             }
         };
-        let other = |asked: Asked, way| Next::Other(Some(Begun { begin, route: asked.route, turn, way }));
         let (mut line, reused) = match asked.route.take_line() {
             Some(line) => (line, true),
             None => match Box::pin(self.connect(&mut asked.route)).await {
                 None => return Next::Over,
                 Some(Ok(stream)) => (Line::new(stream), false),
-                Some(Err(fault)) => return other(asked, Way::Failed(fault)),
+                Some(Err(fault)) => return self.leave(asked, begin, turn, Way::Failed(fault)),
             },
         };
         let mut failed = self.send(&mut line, &asked.route, begin).await;
@@ -185,20 +200,16 @@ impl Connection<'_> {
         let mut answer = match heard {
             Heard::Answer(answer) => answer,
             Heard::Other(read) => {
-                self.leave_rest(&asked);
                 let sent = line.map(|line| Way::Sent { line, reused, bare: asked.body == 0, read });
-                return other(asked, sent.unwrap_or(Way::Failed(NO_ANSWER)));
+                return self.leave(asked, begin, turn, sent.unwrap_or(Way::Failed(NO_ANSWER)));
             }
             Heard::Abandoned => return Next::Over,
+            Heard::Stopped => return self.leave(asked, begin, turn, Way::Failed(STOPPED)),
             failed if may_repeat && (asked.is_repeatable || matches!(failed, Heard::Unsent)) => {
                 count(&shared.meter.retries);
-                return other(asked, Way::Open);
+                return self.leave(asked, begin, turn, Way::Open);
             }
-            failed => {
-                self.leave_rest(&asked);
-                let fault = if matches!(failed, Heard::Stopped) { STOPPED } else { NO_ANSWER };
-                return other(asked, Way::Failed(fault));
-            }
+            _ => return self.leave(asked, begin, turn, Way::Failed(NO_ANSWER)),
         };
         if self.deliver(&mut line, &asked.route, &mut answer, begin).await.is_err() {
             return Next::Over;
@@ -212,7 +223,7 @@ impl Connection<'_> {
         Next::Again
     }
 
-    /// The request, if it is plain and all of it is there.
+    /// The request, if it is plain.
     fn plain(&mut self) -> Option<Asked> {
         let shared = &self.client.shared;
         let limits = shared.limits();
@@ -271,11 +282,10 @@ impl Connection<'_> {
         .await
     }
 
-    /// Has what hyper reads of the request say what is left of its body.
-    fn leave_rest(&mut self, asked: &Asked) {
-        let first = self.whole - asked.length;
-        self.read.drain(asked.length..self.whole);
-        asked.tell_less(asked.body - first as u64 - self.streamed, &mut self.read);
+    /// Leaves what is begun to hyper, which reads of the request what is left of it.
+    fn leave(&mut self, asked: Asked, begin: Instant, turn: Option<Turn>, way: Way) -> Next {
+        asked.tell_less(asked.body - self.sent, &mut self.read);
+        Next::Other(Some(Begun { begin, route: asked.route, turn, way }))
     }
 
     /// Waits for the answer, and offers its client what has come of it. Keeps the connection if that was all, before the
@@ -283,23 +293,37 @@ impl Connection<'_> {
     async fn hear(&mut self, line: &mut Option<Line>, asked: &Asked, begin: Instant) -> Heard {
         let shared = &self.client.shared;
         // What took its time was the client, where a body had to come.
-        let deadline = if self.streamed > 0 { Instant::now() } else { begin } + WHILE;
+        let deadline = if asked.body > 0 { Instant::now() } else { begin } + WHILE;
         poll_fn(|context| {
             let heard = scratch::lend(|buffer| {
-                let mut buffer = ReadBuf::new(buffer);
                 let Some(open) = line else { return Poll::Ready(Heard::Nothing) };
-                let bytes = match ready!(Pin::new(&mut open.stream).poll_read(context, &mut buffer)) {
-                    Ok(()) if !buffer.filled().is_empty() => buffer.filled(),
+                let mut end = match ready!(scratch::poll_fill(context, &mut open.stream, buffer, 0..FIRST)) {
+                    Ok(count @ 1..) => count,
                     _ => return Poll::Ready(Heard::Nothing),
                 };
                 self.out.clear();
+                let bytes = buffer.get(..end).unwrap_or_default();
                 let Some(mut answer) = answer::plain(shared, asked, bytes, &mut self.out) else {
                     return Poll::Ready(Heard::Other(Bytes::copy_from_slice(bytes)));
                 };
                 count(&shared.meter.short);
                 shared.meter.answered(asked.route.class(), false, answer.status, begin.elapsed());
-                let first = answer.first(bytes);
+                if end == FIRST
+                    && let Some(rest) = answer.rest(end, buffer.len())
+                {
+                    let more = scratch::poll_fill(context, &mut open.stream, buffer, rest);
+                    // What failed now fails again.
+                    if let Poll::Ready(Ok(count)) = more {
+                        end += count;
+                    }
+                }
+                let first = answer.first(buffer.get(..end).unwrap_or_default());
                 answer.passed(&asked.route, first.len());
+                // Goes out with what comes next.
+                if Conduit::is_worth(&open.stream, self.stream, answer.left) {
+                    self.out.extend_from_slice(first);
+                    return Poll::Ready(Heard::Answer(answer));
+                }
                 if answer.left == 0 {
                     line.take().filter(|_| answer.keeps).into_iter().for_each(|line| asked.route.keep_line(line));
                 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    Connection, Heard, WHILE,
+    Connection, Heard, TURN, WHILE, again,
     conduit::Conduit,
     deliver::{offer, taken},
     request::Asked,
@@ -26,8 +26,8 @@ struct Passing<'a> {
     left: u64,
     /// Bytes that came last, where not all of them are known to be sent.
     underway: usize,
-    /// When they came.
-    came: Instant,
+    /// Since when the client is waited for.
+    waiting: Instant,
     /// Until when a server that takes no more is listened to.
     refused: Option<Instant>,
 }
@@ -35,22 +35,30 @@ struct Passing<'a> {
 impl Passing<'_> {
     /// Counts what came last, but for what is not sent of it.
     fn count(&mut self, unsent: usize) {
-        self.route.count_up(std::mem::take(&mut self.underway).saturating_sub(unsent));
+        if self.underway > 0 {
+            self.route.count_up(self.underway.saturating_sub(unsent));
+            (self.underway, self.waiting) = (0, Instant::now());
+        }
     }
 }
 
 impl Connection<'_> {
     /// Passes on what is still to come of the body of a request whose head is sent. Gives what was heard instead of its end.
     pub(super) async fn upload(&mut self, line: &mut Line, asked: &Asked) -> Option<Heard> {
-        let (route, first) = (&asked.route, self.whole - asked.length);
+        let route = &asked.route;
+        let first = self.read.drain(asked.length..self.whole).len();
+        (self.whole, self.sent) = (asked.length, first as u64);
         route.touch();
         route.count_up(first);
-        let left = asked.body - first as u64;
+        let left = asked.body - self.sent;
         if left == 0 {
             return None;
         }
+        // Nothing is held of what is sent, however long the rest takes.
+        self.read.shrink_to_fit();
+        self.out = Vec::new();
         let conduit = Conduit::between(self.stream, &line.stream, left);
-        let mut passing = Passing { route, conduit, left, underway: 0, came: Instant::now(), refused: None };
+        let mut passing = Passing { route, conduit, left, underway: 0, waiting: Instant::now(), refused: None };
         self.take_ahead(&mut passing);
         let (mut look, idle) = (Instant::now() + WHILE, self.client.shared.limits().upload_idle);
         let heard = poll_fn(|context| {
@@ -65,7 +73,7 @@ impl Connection<'_> {
             }
             match passing.refused {
                 Some(until) if self.alarm.poll(context, until).is_ready() => return Poll::Ready(Some(Heard::Nothing)),
-                None if passing.underway == 0 && self.alarm.poll(context, passing.came + idle).is_ready() => {
+                None if passing.underway == 0 && self.alarm.poll(context, passing.waiting + idle).is_ready() => {
                     return Poll::Ready(Some(Heard::Stopped));
                 }
                 _ => {}
@@ -76,14 +84,12 @@ impl Connection<'_> {
             }
         })
         .await;
-        self.put_back(passing);
-        heard
+        if self.put_back(passing) { heard } else { Some(Heard::Abandoned) }
     }
 
     /// Sends first what was read while the server was waited for.
     fn take_ahead(&mut self, passing: &mut Passing<'_>) {
         let ahead = usize::try_from(passing.left).unwrap_or(usize::MAX).min(self.read.len() - self.whole);
-        self.out.clear();
         self.out.extend(self.read.drain(self.whole..self.whole + ahead));
         self.came(passing, ahead);
     }
@@ -91,22 +97,24 @@ impl Connection<'_> {
     fn came(&mut self, passing: &mut Passing<'_>, count: usize) {
         passing.left -= count as u64;
         passing.underway = count;
-        self.streamed += count as u64;
+        self.sent += count as u64;
     }
 
-    /// Takes back what is not sent: it is the beginning of what is left.
-    fn put_back(&mut self, mut passing: Passing<'_>) {
+    /// Takes back what is not sent: it is the beginning of what is left. False when it is lost.
+    fn put_back(&mut self, mut passing: Passing<'_>) -> bool {
         let unsent = match &mut passing.conduit {
-            _ if !self.out.is_empty() => self.out.drain(..).collect(),
+            _ if !self.out.is_empty() => Some(self.out.drain(..).collect()),
             Some(conduit) => conduit.take(),
-            None => Vec::new(),
+            None => Some(Vec::new()),
         };
-        passing.count(unsent.len());
-        self.streamed -= unsent.len() as u64;
-        self.read.splice(self.whole..self.whole, unsent);
-        if let Some(conduit) = passing.conduit {
+        if let Some(conduit) = passing.conduit.take() {
             conduit.leave();
         }
+        let Some(unsent) = unsent else { return false };
+        passing.count(unsent.len());
+        self.sent -= unsent.len() as u64;
+        self.read.splice(self.whole..self.whole, unsent);
+        true
     }
 
     /// Passes on what comes. Ready when nothing is left, or with why nothing more comes.
@@ -116,6 +124,7 @@ impl Connection<'_> {
         line: &mut Line,
         passing: &mut Passing<'_>,
     ) -> Poll<Option<Heard>> {
+        let mut turn = 0;
         loop {
             if passing.refused.is_some() || ready!(self.poll_taken(context, line, passing)).is_err() {
                 // It may have said why, and that be on its way.
@@ -144,10 +153,13 @@ impl Connection<'_> {
                 Err(_) => return Poll::Ready(Some(Heard::Abandoned)),
             };
             self.came(passing, count);
-            passing.came = Instant::now();
             passing.route.touch();
             if passing.conduit.is_some() {
                 passing.route.count_piped(count);
+            }
+            turn += count;
+            if turn >= TURN {
+                return again(context);
             }
         }
     }

@@ -226,33 +226,138 @@ async fn item_25_a_server_that_takes_no_more_may_have_said_why() {
     assert_eq!(raw.answer().await.status, 502);
 }
 
-#[tokio::test]
-async fn item_07_a_body_that_was_passed_on_is_not_read_of_the_next_request() {
-    // A server that dies once it has the whole body, or half of what follows the head.
-    for (takes, rest, status) in [(3000, 2000, 502), (2000, 2000, 502)] {
-        let upstream = Upstream::raw(move |number, mut peer, seen| async move {
-            if number == 0 {
+/// Ends each connection in the middle of an upload, after so much of it, and answers what else it is asked.
+async fn breaks_after(count: usize) -> Upstream {
+    Upstream::raw(move |number, mut peer, seen| async move {
+        loop {
+            while peer.buffer.len() < 4 {
+                if !peer.more().await {
+                    return;
+                }
+            }
+            if peer.buffer.starts_with(b"PUT ") {
                 peer.head().await;
-                peer.exact(takes).await;
+                peer.exact(count).await;
                 return;
             }
-            while let Some(request) = read(&mut peer, number).await {
-                seen.lock().unwrap().push(request);
-                peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nup").await;
-            }
+            let Some(request) = read(&mut peer, number).await else { return };
+            seen.lock().unwrap().push(request);
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn item_07_what_comes_behind_an_upload_that_failed_is_no_part_of_it() {
+    for (body, taken) in [(60, 60), (60, 0), (60, 20), (200_000, 200_000), (200_000, 70_000)] {
+        let upstream = breaks_after(taken).await;
+        let world = world(vec![route("/", &upstream.url())]).await;
+        let mut raw = Raw::connect(world.address).await;
+        raw.send(put(body)).await;
+        until("the head", async || upstream.connections() == 1).await;
+        // As many bytes as the body has lead to the middle of a head.
+        let next = format!("GET /next HTTP/1.1\r\nX-Pad: {}", "p".repeat(body));
+        let inside = "GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let hidden = [&next[..body], inside].concat();
+        raw.send([&pattern(body), hidden.as_bytes()].concat()).await;
+        assert_eq!(raw.answer().await.status, 502, "{body} {taken}");
+        raw.rest().await;
+        let lines: Vec<String> = upstream.seen().iter().map(|seen| seen.line().to_owned()).collect();
+        assert!(lines.iter().all(|line| line.starts_with("GET /next")), "{lines:?} after {taken} of {body}");
+    }
+}
+
+#[tokio::test]
+async fn item_07_a_connection_whose_upload_got_no_answer_goes_on() {
+    let upstream = breaks_after(60).await;
+    let world = world(vec![route("/", &upstream.url())]).await;
+    let mut raw = Raw::connect(world.address).await;
+    raw.send(put(60)).await;
+    until("the head", async || upstream.connections() == 1).await;
+    raw.send(pattern(60)).await;
+    let answer = raw.answer().await;
+    assert_eq!((answer.status, answer.one("connection")), (502, None));
+    assert_eq!(raw.ask("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await.text(), "ok");
+}
+
+#[tokio::test]
+async fn item_25_a_refusal_is_heard_though_the_server_resets_the_connection() {
+    for taken in [0, MB] {
+        let upstream = Upstream::raw(move |_, mut peer, _| async move {
+            peer.head().await;
+            peer.exact(taken).await;
+            // What is in the socket is never read.
+            peer.send("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nmuch").await;
         })
         .await;
         let world = world(vec![route("/", &upstream.url())]).await;
+        for _ in 0..10 {
+            let (reading, mut writing) = Raw::connect(world.address).await.stream.into_split();
+            let sending = tokio::spawn(async move {
+                writing.write_all(put(8 * MB).as_bytes()).await.unwrap();
+                // Cut when nobody wants the rest.
+                let _ = writing.write_all(&pattern(8 * MB)).await;
+                writing
+            });
+            reading.readable().await.unwrap();
+            let stream = reading.reunite(sending.await.unwrap()).unwrap();
+            let mut raw = Raw { stream, buffer: Vec::new() };
+            assert_eq!(raw.answer().await.text(), "much", "after {taken}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn item_29_a_route_that_goes_takes_an_upload_along() {
+    // Reads nothing of it.
+    let upstream = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    for size in [100, 8 * MB] {
+        let world = world_with(vec![route("/user/a/", &upstream.url())], |options| {
+            options.limits.route_grace = Duration::ZERO;
+        })
+        .await;
         let mut raw = Raw::connect(world.address).await;
-        raw.send([put(3000).as_bytes(), &pattern(1000)].concat()).await;
-        until("the beginning is passed on", async || up(&world).await == 1000).await;
-        // As long as what was passed on, and a request within it.
-        let within = "GET /within HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100);
-        let next = format!("POST /next HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{within}", within.len());
-        raw.send([&pattern(rest), next.as_bytes()].concat()).await;
-        assert_eq!(raw.answer().await.status, status);
+        raw.send(put(size).replace("/file", "/user/a/")).await;
+        let (reading, mut writing) = raw.stream.into_split();
+        let sending = tokio::spawn(async move {
+            let _ = writing.write_all(&pattern(size - 1)).await;
+            writing
+        });
+        until("the beginning", async || up(&world).await > 0).await;
+        world.hub.change(vec![], &["/user/a/"]);
+        let mut raw = Raw { stream: reading.reunite(sending.await.unwrap()).unwrap(), buffer: Vec::new() };
+        assert_eq!(raw.answer().await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn item_25_what_was_in_a_pipe_is_nobody_elses() {
+    let stuck = Upstream::raw(|_, mut peer, _| async move {
+        peer.head().await;
+        peer.exact(100_000).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let upstream = Upstream::named("up").await;
+    let world = world(vec![route("/stuck/", &stuck.url()), route("/", &upstream.url())]).await;
+    for _ in 0..4 {
+        let before = up(&world).await;
+        let mut raw = Raw::connect(world.address).await;
+        raw.send(put(8 * MB).replace("/file", "/stuck/")).await;
+        let leaving = tokio::spawn(async move {
+            let _ = raw.stream.write_all(&vec![0; 8 * MB]).await;
+        });
+        until("much on its way", async || up(&world).await > before + 100_000).await;
+        leaving.abort();
+        let mut raw = Raw::connect(world.address).await;
+        raw.send(put(2 * MB)).await;
+        raw.send(pattern(2 * MB)).await;
         assert_eq!(raw.answer().await.text(), "up");
-        let lines: Vec<_> = upstream.seen().iter().map(|seen| seen.line().to_owned()).collect();
-        assert_eq!(lines, ["POST /next HTTP/1.1"]);
+        assert!(upstream.last().body == pattern(2 * MB));
     }
 }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
@@ -6,11 +6,12 @@ use futures_util::{StreamExt, stream};
 use http::header::HOST;
 use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::sockets::{self, Socket};
 use super::steady::{self, Sender};
+use super::ticks::Ticks;
 
 /// Does what people at JupyterLab do, a round a second for each: a static file, two readings of the contents API, a saved
 /// file, and a message on each of three websockets. Prints a line when all are there, and then the times of rounds.
@@ -19,6 +20,9 @@ pub struct Lab {
     url: url::Url,
     people: u32,
     seconds: f64,
+    /// Prints the times of each so many seconds.
+    #[arg(long)]
+    report: Option<f64>,
     /// `NAME: VALUE`, sent with each request.
     #[arg(long)]
     header: Vec<String>,
@@ -47,12 +51,30 @@ impl Lab {
         let people: Vec<Result<Person>> = arrive.collect().await;
         let people = people.into_iter().collect::<Result<Vec<_>>>()?;
         super::print_open(people.len());
-        let (began, end) = (Instant::now(), Instant::now() + Duration::from_secs_f64(self.seconds));
-        let work: Vec<_> = (0..self.people)
-            .zip(people)
-            .map(|(number, person)| tokio::spawn(person.work(began + EVERY * number / self.people, end)))
-            .collect();
-        super::print_all(work).await
+        let began = Instant::now();
+        let end = began + Duration::from_secs_f64(self.seconds);
+        let (done, mut rounds) = unbounded_channel();
+        for (number, mut person) in (0..self.people).zip(people) {
+            let (ticks, done) = (Ticks::new(began + EVERY * number / self.people, EVERY)?, done.clone());
+            tokio::spawn(async move {
+                if let Err(error) = person.work(ticks, end, &done).await {
+                    done.send(Err(error)).ok();
+                }
+            });
+        }
+        drop(done);
+        let report = Duration::from_secs_f64(self.report.unwrap_or(self.seconds));
+        let (mut took, mut until) = (Vec::new(), began + report);
+        while let Some(round) = rounds.recv().await {
+            let (due, time) = round?;
+            while due >= until {
+                println!("{}", super::times(std::mem::take(&mut took)));
+                until += report;
+            }
+            took.push(time);
+        }
+        println!("{}", super::times(took));
+        Ok(())
     }
 
     async fn arrive(&self) -> Result<Person> {
@@ -70,18 +92,20 @@ impl Lab {
 }
 
 impl Person {
-    /// Gives the times of rounds, each from when it was due.
-    async fn work(mut self, first: Instant, end: Instant) -> Result<Vec<Duration>> {
-        let mut ticks = interval_at(first, EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut took = Vec::new();
+    /// Tells of each round when it was due, and its time from then.
+    async fn work(
+        &mut self,
+        mut ticks: Ticks,
+        end: Instant,
+        done: &UnboundedSender<Result<(Instant, Duration)>>,
+    ) -> Result<()> {
         loop {
-            let due = ticks.tick().await;
+            let due = ticks.tick().await?;
             if due >= end {
-                return Ok(took);
+                return Ok(());
             }
             self.round().await?;
-            took.push(due.elapsed());
+            done.send(Ok((due, due.elapsed())))?;
         }
     }
 

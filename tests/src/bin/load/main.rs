@@ -7,9 +7,11 @@
 mod backend;
 mod events;
 mod lab;
+mod relay;
 mod sockets;
 mod steady;
 mod storm;
+mod ticks;
 mod transfer;
 
 use std::time::Duration;
@@ -34,6 +36,8 @@ enum Load {
     Storm(storm::Storm),
     /// What people at JupyterLab do.
     Lab(lab::Lab),
+    /// A proxy that reads nothing of what it passes on.
+    Relay(relay::Relay),
     /// The server: small and large answers, uploads, streams of events, websockets that send back what they get.
     Backend(backend::Backend),
 }
@@ -48,6 +52,7 @@ async fn main() -> Result<()> {
         Load::Events(events) => events.run().await,
         Load::Storm(storm) => storm.run().await,
         Load::Lab(lab) => lab.run().await,
+        Load::Relay(relay) => relay.run(),
         Load::Backend(backend) => backend.run().await,
     }
 }
@@ -59,7 +64,7 @@ fn times(mut took: Vec<Duration>) -> serde_json::Value {
         let found = took.get((took.len() as f64 * share) as usize).or(took.last());
         found.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
     };
-    serde_json::json!({"answered": took.len(), "median": at(0.5), "p99": at(0.99), "longest": at(1.0)})
+    serde_json::json!({"answered": took.len(), "median": at(0.5), "p99": at(0.99), "p999": at(0.999), "longest": at(1.0)})
 }
 
 /// Prints how long things took in all of these, once they have ended.

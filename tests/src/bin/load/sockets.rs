@@ -1,14 +1,15 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::ticks::Ticks;
 
 /// Opens so many websockets, a few at a time.
 #[derive(clap::Args)]
@@ -31,6 +32,9 @@ pub struct Echo {
     /// Bytes of a message.
     #[arg(long, default_value_t = 64)]
     size: usize,
+    /// Sends each as soon as the one before is back, whatever the rate.
+    #[arg(long)]
+    closed: bool,
 }
 
 pub type Socket = WebSocketStream<TcpStream>;
@@ -66,7 +70,7 @@ impl Hold {
         let sockets = open_all(&self.url, self.count as usize).await?;
         super::print_open(sockets.len());
         if line().await? {
-            let (now, period) = (Instant::now(), Duration::from_secs_f64(self.ping));
+            let (now, period) = (tokio::time::Instant::now(), Duration::from_secs_f64(self.ping));
             let mut alive = JoinSet::new();
             for (number, socket) in (0..self.count).zip(sockets) {
                 alive.spawn(ping(socket, now + period * number / self.count, period));
@@ -88,7 +92,7 @@ async fn line() -> Result<bool> {
 }
 
 /// Sends pings for ever. Errors: no answer to one.
-async fn ping(mut socket: Socket, first: Instant, period: Duration) -> Result<()> {
+async fn ping(mut socket: Socket, first: tokio::time::Instant, period: Duration) -> Result<()> {
     let mut ticks = tokio::time::interval_at(first, period);
     loop {
         ticks.tick().await;
@@ -104,31 +108,26 @@ impl Echo {
         let period = Duration::from_secs_f64(f64::from(self.sockets) / self.rate);
         let sockets = open_all(&self.url, self.sockets as usize).await?;
         super::print_open(sockets.len());
-        let end = Instant::now() + Duration::from_secs_f64(self.seconds);
+        let began = Instant::now();
+        let end = began + Duration::from_secs_f64(self.seconds);
         let message = Message::binary(vec![b'x'; self.size]);
-        let runs: Vec<_> = (0..self.sockets)
-            .zip(sockets)
-            .map(|(number, socket)| {
-                let first = Instant::now() + period * number / self.sockets;
-                tokio::spawn(echo(socket, message.clone(), first, period, end))
-            })
-            .collect();
+        let mut runs = Vec::new();
+        for (number, socket) in (0..self.sockets).zip(sockets) {
+            let ticks =
+                (!self.closed).then(|| Ticks::new(began + period * number / self.sockets, period)).transpose()?;
+            runs.push(tokio::spawn(echo(socket, message.clone(), ticks, end)));
+        }
         super::print_all(runs).await
     }
 }
 
-async fn echo(
-    mut socket: Socket,
-    message: Message,
-    first: Instant,
-    period: Duration,
-    end: Instant,
-) -> Result<Vec<Duration>> {
-    let mut ticks = tokio::time::interval_at(first, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+async fn echo(mut socket: Socket, message: Message, mut ticks: Option<Ticks>, end: Instant) -> Result<Vec<Duration>> {
     let mut took = Vec::new();
     loop {
-        let due = ticks.tick().await;
+        let due = match &mut ticks {
+            Some(ticks) => ticks.tick().await?,
+            None => Instant::now(),
+        };
         if due >= end {
             return Ok(took);
         }

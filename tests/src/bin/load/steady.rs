@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
@@ -9,7 +9,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior};
+
+use super::ticks::Ticks;
 
 /// Prints how many requests were answered as they should be and in which time. Any other answer ends it.
 #[derive(clap::Args)]
@@ -56,17 +57,17 @@ impl Steady {
         let (steady, ..) = &*shared;
         let connections = steady.connections;
         let period = Duration::from_secs_f64(f64::from(connections) / steady.rate);
-        let end = Instant::now() + Duration::from_secs_f64(steady.seconds);
-        let runs: Vec<_> = (0..connections)
-            .map(|number| {
-                let (shared, first) = (shared.clone(), Instant::now() + period * number / connections);
-                tokio::spawn(async move {
-                    let (steady, questions, headers) = &*shared;
-                    let of_this = questions.iter().cycle().skip(number as usize).step_by(connections as usize);
-                    steady.one(of_this, headers, first, period, end).await
-                })
-            })
-            .collect();
+        let began = Instant::now();
+        let end = began + Duration::from_secs_f64(steady.seconds);
+        let mut runs = Vec::new();
+        for number in 0..connections {
+            let (shared, ticks) = (shared.clone(), Ticks::new(began + period * number / connections, period)?);
+            runs.push(tokio::spawn(async move {
+                let (steady, questions, headers) = &*shared;
+                let of_this = questions.iter().cycle().skip(number as usize).step_by(connections as usize);
+                steady.one(of_this, headers, ticks, end).await
+            }));
+        }
         super::print_all(runs).await
     }
 
@@ -75,17 +76,14 @@ impl Steady {
         &self,
         mut questions: impl Iterator<Item = &Question>,
         headers: &[(HeaderName, HeaderValue)],
-        first: Instant,
-        period: Duration,
+        mut ticks: Ticks,
         end: Instant,
     ) -> Result<Vec<Duration>> {
         let authority = super::transfer::authority(&self.url)?;
         let mut kept: Option<Sender> = None;
-        let mut ticks = tokio::time::interval_at(first, period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut took = Vec::new();
         loop {
-            let due = ticks.tick().await;
+            let due = ticks.tick().await?;
             if due >= end {
                 return Ok(took);
             }

@@ -26,6 +26,9 @@ pub struct Transfer {
     /// Uploads so many bytes each time instead of reading an answer.
     #[arg(long)]
     upload: Option<u64>,
+    /// Does not say before how much that is.
+    #[arg(long)]
+    chunked: bool,
 }
 
 /// Bytes are sent in pieces of this size.
@@ -51,6 +54,7 @@ impl Transfer {
         for _ in 0..self.count {
             let length = self.upload.unwrap_or(0);
             let request = match self.upload {
+                Some(_) if self.chunked => Request::put(self.url.path()),
                 Some(length) => Request::put(self.url.path()).header(CONTENT_LENGTH, length),
                 None => Request::get(self.url.path()),
             };
