@@ -54,9 +54,10 @@ mod tests {
     #[test]
     fn the_listener_of_an_address_is_found_and_no_other() {
         let me = nix::unistd::Uid::effective().as_raw();
-        for host in ["127.0.0.1", "0.0.0.0"] {
+        // Where nobody else of this machine takes the port as soon as it is free.
+        for host in ["127.77.1.2", "0.0.0.0"] {
             let socket = TcpListener::bind((host, 0)).unwrap();
-            let url = format!("http://127.0.0.1:{}/user/a/", socket.local_addr().unwrap().port());
+            let url = format!("http://127.77.1.2:{}/user/a/", socket.local_addr().unwrap().port());
             assert_eq!(uid_at(&url).unwrap(), Some(me), "{host}");
             drop(socket);
             assert_eq!(uid_at(&url).unwrap(), None);
