@@ -3,10 +3,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tests::specola::Options;
+use tests::wait::until;
 use tests::{Specola, docker, need, place, provider};
 
 use crate::oidc::{Entry, House};
@@ -74,6 +76,11 @@ async fn what_is_away_fails_and_what_is_there_is_told() -> Result<()> {
     let options = Options::default().set("hub", "load_groups", "{ staff = {} }").set("options", "policies", policies);
     let mut specola = Specola::start(options).await?;
     let config = specola.ground.folder.join("specola.toml");
+    // The proxy serves before the hub has heard of it.
+    until("a hub that knows its proxy", Duration::from_secs(30), async || {
+        Ok(doctor(&config, &["--only", "hub"], &[])?.1.then_some(()))
+    })
+    .await?;
     let (said, well) =
         doctor(&config, &["--only", "hub", "--only", "proxy", "--only", "database", "--only", "disk"], &[])?;
     for name in ["hub", "proxy", "database"] {

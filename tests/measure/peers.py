@@ -23,8 +23,8 @@ class Peer:
     def __init__(self, name, command, port, target, api_port=None, environment=None, scheme="http"):
         self.name, self.command, self.port, self.target = name, command, port, target
         self.api_port, self.environment, self.scheme, self.status = api_port, environment or {}, scheme, 200
-        # What it cannot do is left out; of all others it is a fault of the measurement.
-        self.may_fail = False
+        # What one cannot do is not tried, and what a library fails in is left out; of others it is a fault of the measurement.
+        self.may_fail, self.cannot = False, ()
 
     @property
     def url(self):
@@ -98,12 +98,12 @@ def relay(folder, target):
     return Peer("bare relay", [os.environ["SPECOLA_LOAD"], "relay", str(port), str(target)], port, target)
 
 
-def library(name):
-    """A proxy that is little more than a library's; see libraries/."""
+def library(name, cannot=()):
+    """A proxy that is little more than a library's; see libraries/. `cannot` are scenarios it is not made for."""
     def made(folder, target):
         port = machine.free_port()
         peer = Peer(name, [os.path.join(BUILT, "release", "libraries"), name, str(port), str(target)], port, target)
-        peer.may_fail = True
+        peer.may_fail, peer.cannot = True, cannot
         return peer
     return made
 
@@ -225,7 +225,9 @@ def specola(folder, target, pem=None):
 
 
 ALL = [configurable_http_proxy, nginx, haproxy, caddy, specola]
-hyper_reverse_proxy, axum_reverse_proxy = library("hyper-reverse-proxy"), library("axum-reverse-proxy")
+# The first has no websockets.
+hyper_reverse_proxy = library("hyper-reverse-proxy", ("echo", "storm", "lab"))
+axum_reverse_proxy = library("axum-reverse-proxy")
 LIBRARIES = [hyper_reverse_proxy, axum_reverse_proxy]
 TWO_THREADS = [with_two_threads(nginx), with_two_threads(haproxy), specola]
 for make in ALL:
