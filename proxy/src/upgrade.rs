@@ -58,7 +58,6 @@ pub(crate) async fn pass(
     key: HeaderValue,
     turn: Option<Turn>,
 ) -> Result<Response<Download>, Fault> {
-    const INVALID: Fault = Fault::new(StatusCode::BAD_GATEWAY, "The server gave no valid answer.");
     let shared = &client.shared;
     let browser = hyper::upgrade::on(&mut request);
     let shares = request.version() == Version::HTTP_2;
@@ -85,21 +84,21 @@ pub(crate) async fn pass(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         // Over HTTP/2 a success would open the websocket.
         if shares && response.status().is_success() {
-            return Err(INVALID);
+            return Err(relay::NO_ANSWER);
         }
         let (parts, body) = response.into_parts();
         return relay::deliver(client, parts, body, exchange, false);
     }
     if !is_valid(response.headers(), &key, &offered) {
         tracing::info!(prefix = route.prefix(), "upstream answered a websocket handshake wrongly");
-        return Err(INVALID);
+        return Err(relay::NO_ANSWER);
     }
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     relay::confine_cookies(shared, &route, &mut parts.headers);
     if !headers::clean_response(&mut parts.headers, false) {
-        return Err(INVALID);
+        return Err(relay::NO_ANSWER);
     }
     state_upgrade(&mut parts.headers);
     parts.extensions.clear();
