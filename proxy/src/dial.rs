@@ -33,6 +33,7 @@ pub(crate) async fn connect(target: &Target, limits: &Limits, trust: &Trust) -> 
             Address::Name(name, port) => connect_by_name(name, *port).await?,
         };
         stream::bound_stall(&socket, limits.stalled);
+        stream::unpace(&socket);
         if target.tls {
             // What stands for the upstream ends with this socket, and has no bound of its own.
             return Ok(Stream::Unix(trust.wrap(target, socket).await?));
@@ -93,7 +94,23 @@ pub(crate) fn buffer_bytes(limits: &Limits) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use socket2::SockRef;
+
     use super::*;
+
+    #[tokio::test]
+    async fn segments_to_a_peer_on_this_host_are_not_spaced() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Target::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+        let stream = connect(&target, &Limits::default(), &Trust::default()).await.unwrap();
+        let Stream::Piped(socket) = &stream else { panic!("no socket") };
+        let given = |socket: &TcpStream| SockRef::from(socket).tcp_congestion().unwrap();
+        let (client, _) = listener.accept().await.unwrap();
+        assert!(!given(&socket.socket).starts_with(b"bbr"));
+        stream::unpace(&client);
+        assert_eq!(given(&client), given(&socket.socket));
+    }
 
     #[tokio::test]
     async fn item_18_a_name_of_a_forbidden_address_is_not_connected_to() {

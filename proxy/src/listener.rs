@@ -39,7 +39,7 @@ use crate::{
     short,
     splice::PipedSocket,
     state::Shared,
-    stream::Stream,
+    stream::{self, Stream},
     workers::{Loads, Workers},
 };
 
@@ -233,6 +233,7 @@ async fn serve(builder: http1::Builder, client: Client, mut stream: Stream, peer
     if let Stream::Tcp(socket) = &stream {
         // A socket that refuses this is already closed, and the read will say so.
         let _ = socket.set_nodelay(true);
+        stream::unpace(socket);
     }
     let shared = Arc::clone(&client.shared);
     stream.bound_stall(shared.limits().stalled);

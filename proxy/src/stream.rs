@@ -3,7 +3,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -114,6 +114,19 @@ pub(crate) fn keep_alive(socket: &TcpStream) {
 pub(crate) fn bound_stall(socket: &TcpStream, time: Duration) {
     // A socket that refuses this is already closed, and the next read will say so.
     let _ = SockRef::from(socket).set_tcp_user_timeout(Some(time));
+}
+
+/// Whether this system leaves gaps between segments, as BBR does.
+static PACED: LazyLock<bool> = LazyLock::new(|| {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").is_ok_and(|name| name.starts_with("bbr"))
+});
+
+/// Has the kernel send to a peer on this host without gaps: each costs a timer, and there is no network to be spared.
+pub(crate) fn unpace(socket: &TcpStream) {
+    if *PACED && socket.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        // Those who may not choose have what the system gives.
+        let _ = SockRef::from(socket).set_tcp_congestion(b"reno");
+    }
 }
 
 impl AsyncRead for Stream {
