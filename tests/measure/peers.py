@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import tomllib
 
@@ -235,7 +236,9 @@ for make in ALL:
 
 
 def versions():
-    """What the programs call themselves."""
+    """What the programs and the system call themselves, and what spaces the segments of TCP."""
+    with open("/proc/sys/net/ipv4/tcp_congestion_control") as file:
+        congestion = file.read().strip()
     first = lambda *command: (subprocess.run(command, capture_output=True, text=True).stdout or  # noqa: E731
                               subprocess.run(command, capture_output=True, text=True).stderr).split("\n")[0].strip()
     with open(os.path.join(os.path.dirname(__file__), "libraries", "Cargo.lock"), "rb") as file:
@@ -243,4 +246,5 @@ def versions():
     return {"configurable-http-proxy": first(os.environ["SPECOLA_CHP"], "--version"), "nginx": first("nginx", "-v"),
             "haproxy": first("haproxy", "-v"), "caddy": first("caddy", "version"),
             **{make(None, NOBODY).name: locked[make(None, NOBODY).name] for make in LIBRARIES},
-            "Specola": first(os.environ["SPECOLA_BIN"], "--version")}
+            "Specola": first(os.environ["SPECOLA_BIN"], "--version"),
+            "Linux": f"{platform.release()}, with {congestion}"}
