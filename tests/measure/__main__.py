@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def main(rounds):
         scale.report(root)
 
 
+# What was started ends too.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 match sys.argv[1:]:
     case ["proxy", *count]:
         with tempfile.TemporaryDirectory() as root:

@@ -23,8 +23,12 @@ def load(*arguments):
 def opened(*arguments):
     """A load that opens much before it begins, when it has. It ends when its input does, or earlier."""
     with subprocess.Popen(command(*arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        json.loads(running.stdout.readline())["open"]
-        yield running
+        try:
+            json.loads(running.stdout.readline())["open"]
+            yield running
+        except BaseException:
+            running.kill()
+            raise
         running.stdin.close()
     if running.returncode:
         raise RuntimeError(f"{arguments} failed")
