@@ -137,7 +137,9 @@ impl Runs {
     /// Removes one, and its exit code.
     pub fn remove(&self, marker: &Marker) -> io::Result<()> {
         absent_is_fine(fs::remove_file(self.path(marker, "exit")))?;
-        absent_is_fine(fs::remove_file(self.path(marker, "json")))
+        absent_is_fine(fs::remove_file(self.path(marker, "json")))?;
+        // What was written meanwhile; what comes later sees that there is no note.
+        absent_is_fine(fs::remove_file(self.path(marker, "exit")))
     }
 
     /// Lists all.
@@ -152,9 +154,12 @@ impl Runs {
         Ok(found)
     }
 
-    /// Writes down how the server's process ended: its exit code, or the negative number of a signal.
+    /// Writes down how the server's process ended: its exit code, or the negative number of a signal. Of a server that was
+    /// removed nothing is kept.
     pub fn save_exit(&self, marker: &Marker, code: i32) -> io::Result<()> {
-        fs::write(self.path(marker, "exit"), code.to_string())
+        let path = self.path(marker, "exit");
+        fs::write(&path, code.to_string())?;
+        if self.path(marker, "json").exists() { Ok(()) } else { absent_is_fine(fs::remove_file(path)) }
     }
 
     /// Reads how it ended; nothing when nobody saw it end.
@@ -222,6 +227,9 @@ mod tests {
         assert_eq!(runs.all().unwrap(), vec![run(1)]);
         runs.remove(&run(1).marker()).unwrap();
         runs.remove(&run(1).marker()).unwrap();
+        assert_eq!(runs.load_exit(&run(1).marker()).unwrap(), None);
+        // Who sees it end may come after who removed it.
+        runs.save_exit(&run(1).marker(), 0).unwrap();
         assert_eq!(runs.load_exit(&run(1).marker()).unwrap(), None);
     }
 

@@ -21,7 +21,9 @@ async fn keep() {
     let ground = Ground::new();
     let open = || Box::new(ground.open()) as Box<dyn Spawner>;
     contract::all(&open, &|spawner, generation| ground.python(spawner, generation, SERVER)).await;
-    assert_eq!(files(&ground.config.data_dir.join("run")), Vec::<std::path::PathBuf>::new(), "all notes are cleared");
+    let run = ground.config.data_dir.join("run");
+    // Who sees a server end may note that after all else is cleared, and clears it then.
+    contract::eventually("all notes are cleared", async || files(&run).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
