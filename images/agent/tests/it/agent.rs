@@ -1,7 +1,7 @@
 //! The agent around a command, and what a program in the lab can do.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -107,18 +107,25 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> (u16, Value) {
 }
 
 pub fn ask(method: &str, url: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    tried(method, url, headers).unwrap()
+}
+
+/// The same at an address at which somebody else may be, or nobody yet.
+pub fn tried(method: &str, url: &str, headers: &[(&str, &str)]) -> io::Result<(u16, Value)> {
     let rest = url.strip_prefix("http://").unwrap();
     let (address, path) = rest.split_at(rest.find('/').unwrap());
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let host = headers.iter().find(|(name, _)| *name == "Host").map_or(address, |(_, host)| host);
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n");
     for (name, value) in headers.iter().filter(|(name, _)| *name != "Host") {
         text.push_str(&format!("{name}: {value}\r\n"));
     }
-    stream.write_all(format!("{text}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("{text}\r\n").as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap_or(Value::Null))
+    stream.read_to_string(&mut answer)?;
+    let none = || io::Error::other(format!("no answer: {answer}"));
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(none)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(none)?;
+    Ok((status, serde_json::from_str(body).unwrap_or(Value::Null)))
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::agent::{Agent, PROGRAM, command, get, until};
+use crate::agent::{Agent, PROGRAM, command, tried, until};
 use crate::hub::{Hub, Mood};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -16,8 +16,7 @@ fn free() -> String {
 
 /// What is at an address, when somebody is there.
 fn at(address: &str, token: &str) -> Option<(u16, Value)> {
-    std::net::TcpStream::connect(address).ok()?;
-    Some(get(&format!("http://{address}/credentials/main"), &[("Authorization", token)]))
+    tried("GET", &format!("http://{address}/credentials/main"), &[("Authorization", token)]).ok()
 }
 
 #[test]
